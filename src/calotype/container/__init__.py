@@ -1,0 +1,34 @@
+"""The .calo bitstream, with the standard library only.
+
+::
+
+    file   = fixed header │ payload length │ checksum │ payload │ chunk …
+    chunk  = type │ length │ data │ CRC-32
+
+    varint, field  ←  header, chunks  ←  file
+
+The payload is opaque here: :mod:`calotype.entropy` codes it.
+"""
+
+from __future__ import annotations
+
+from calotype.container.chunks import Chunk, ChunkInfo, ChunkType
+from calotype.container.file import EXTENSION, MEDIA_TYPE, Parsed, checksum, parse, serialise
+from calotype.container.header import FORMAT_VERSION, MAGIC, Coding, Header, fixed_header
+
+__all__ = [
+    "EXTENSION",
+    "FORMAT_VERSION",
+    "MAGIC",
+    "MEDIA_TYPE",
+    "Chunk",
+    "ChunkInfo",
+    "ChunkType",
+    "Coding",
+    "Header",
+    "Parsed",
+    "checksum",
+    "fixed_header",
+    "parse",
+    "serialise",
+]

@@ -1,0 +1,161 @@
+"""Chunks: optional, self-checking pieces behind the payload (docs/format.md, section 3)."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from enum import IntEnum
+
+from calotype.container.field import Field
+from calotype.container.varint import MAX_VARINT
+from calotype.errors import ChecksumError, FormatError, LimitError, TruncatedError, UnsupportedError
+from calotype.limits import Limits
+
+__all__ = ["CRITICAL", "TRAILING", "Chunk", "ChunkInfo", "ChunkType", "read_chunks", "write_chunk"]
+
+_TYPE = Field("chunk type")
+_LENGTH = Field("chunk length", size=0, high=MAX_VARINT)
+_CRC = Field("chunk CRC", size=4, high=2**32 - 1)
+
+CRITICAL = 0x80
+"""The bit of the type byte that says: without this chunk the picture would be wrong."""
+
+TRAILING = "TRAILING"
+"""The name under which bytes that are no chunk are listed."""
+
+
+class ChunkType(IntEnum):
+    """Type bytes known by name: an id of seven bits, and ``CRITICAL``."""
+
+    ICC = 1
+    EXIF = 2
+    XMP = 3
+    ALPHA = 4 | CRITICAL
+    REGIONS = 5 | CRITICAL
+    PATCHES = 6 | CRITICAL
+    FIDELITY = 7
+
+
+_KNOWN = frozenset(ChunkType)
+# REGIONS and PATCHES have an id so that they can be refused by name, not yet a meaning.
+_READABLE_CRITICAL = {ChunkType.ALPHA}
+_METADATA = {ChunkType.ICC, ChunkType.EXIF, ChunkType.XMP}
+
+
+def _name(type_: int) -> str:
+    return ChunkType(type_).name if type_ in _KNOWN else f"0x{type_:02X}"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One chunk; ``type`` is a :class:`ChunkType` or another byte whose lower seven bits are not zero.
+
+    Raises ``ValueError`` for any other ``type``, and for a critical one that this release cannot read.
+    """
+
+    type: int
+    data: bytes
+
+    def __post_init__(self) -> None:
+        if not 0 < self.type <= 255 or self.type == CRITICAL:
+            raise ValueError(f"type (={self.type}) must be a byte whose lower seven bits are not zero")
+        if self.critical and self.type not in _READABLE_CRITICAL:
+            raise ValueError(f"type (={self.type}): no reader supports critical chunks of type {self.name}")
+
+    @property
+    def name(self) -> str:
+        """The type's name, or ``0x2A`` and the like for one without a name."""
+        return _name(self.type)
+
+    @property
+    def critical(self) -> bool:
+        """Whether a decoder must understand it."""
+        return bool(self.type & CRITICAL)
+
+
+@dataclass(frozen=True)
+class ChunkInfo:
+    """A chunk as found: ``size`` is that of its data (of ``TRAILING``: of all the bytes), in bytes."""
+
+    name: str
+    size: int
+    critical: bool
+    intact: bool
+
+
+def write_chunk(chunk: Chunk) -> bytes:
+    """type u8, length varint, data, CRC-32 u32 of all three."""
+    body = _TYPE.write(chunk.type) + _LENGTH.write(len(chunk.data)) + chunk.data
+    return body + _CRC.write(zlib.crc32(body))
+
+
+def read_chunks(
+    data: bytes, position: int, limits: Limits, strict: bool
+) -> tuple[tuple[Chunk, ...], tuple[ChunkInfo, ...]]:
+    """(the intact chunks, every chunk as found), from ``position`` to the end of the file ``data``.
+
+    Ancillary chunks that are damaged or repeated are dropped, as are bytes that cannot be a chunk;
+    ``strict`` makes them errors. Raises :class:`TruncatedError`, :class:`ChecksumError`,
+    :class:`UnsupportedError`, :class:`FormatError` and, before anything is copied, :class:`LimitError`.
+    """
+    chunks: list[Chunk] = []
+    found: list[ChunkInfo] = []
+    metadata = 0
+    while position < len(data):
+        frame = _frame(data, position, strict)
+        if frame is None:
+            found.append(ChunkInfo(TRAILING, len(data) - position, critical=False, intact=False))
+            break
+        type_, start, end = frame
+        name, critical, size = _name(type_), bool(type_ & CRITICAL), end - start
+        metadata += size if type_ in _METADATA else 0
+        if len(found) == limits.max_chunks:
+            raise LimitError(f"the file holds more than {limits.max_chunks} chunks, the number allowed")
+        if size > limits.max_chunk_bytes:
+            raise LimitError(f"chunk {name} holds {size} bytes: at most {limits.max_chunk_bytes} are allowed")
+        if metadata > limits.max_metadata_bytes:
+            raise LimitError(
+                f"ICC, EXIF and XMP hold {metadata} bytes or more:"
+                f" at most {limits.max_metadata_bytes} are allowed"
+            )
+        problem = _problem(data, position, end, type_, {chunk.type for chunk in chunks})
+        if problem is None:
+            chunks.append(Chunk(type_, data[start:end]))
+        elif critical or strict:
+            raise problem
+        found.append(ChunkInfo(name, size, critical, intact=problem is None))
+        position = end + _CRC.size
+    return tuple(chunks), tuple(found)
+
+
+def _frame(data: bytes, position: int, strict: bool) -> tuple[int, int, int] | None:
+    """(type, start and end of the data) of the chunk at ``position``; None: no chunk starts here.
+
+    An unfinished chunk is a truncated file if its type is known or critical; otherwise it is as likely
+    padding, or a line end that some tool has added, and no reason to refuse a picture.
+    """
+    type_, start = _TYPE.read(data, position)
+    try:
+        if type_ == 0:
+            raise FormatError(f"the {len(data) - position} bytes from byte {position} on are not a chunk")
+        length, start = _LENGTH.read(data, start)
+        if start + length + _CRC.size > len(data):
+            raise TruncatedError(f"the file ends after {len(data)} bytes, inside chunk {_name(type_)}")
+    except FormatError as error:
+        truncated = isinstance(error, TruncatedError) and type_ in _KNOWN
+        if strict or truncated or type_ & CRITICAL:
+            raise
+        return None
+    return type_, start, start + length
+
+
+def _problem(data: bytes, position: int, end: int, type_: int, seen: set[int]) -> FormatError | None:
+    """Why the framed chunk at ``position``, whose data stops at ``end``, cannot be used; None: it can."""
+    crc, _ = _CRC.read(data, end)
+    if zlib.crc32(memoryview(data)[position:end]) != crc:
+        return ChecksumError(f"chunk {_name(type_)} at byte {position} is damaged: its CRC does not match")
+    if type_ & CRITICAL and type_ not in _READABLE_CRITICAL:
+        return UnsupportedError(f"this release cannot read critical chunk {_name(type_)}: use a newer one")
+    if type_ in seen:
+        return FormatError(f"chunk {_name(type_)} at byte {position} is the second of its type")
+    return None

@@ -1,0 +1,95 @@
+"""A whole file: fixed header, payload, chunks."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from calotype.container.chunks import Chunk, ChunkInfo, ChunkType, read_chunks, write_chunk
+from calotype.container.field import Field
+from calotype.container.header import Header, fixed_header, read_header
+from calotype.container.varint import MAX_VARINT
+from calotype.errors import FormatError, TruncatedError
+from calotype.limits import Limits
+
+__all__ = ["EXTENSION", "MEDIA_TYPE", "Parsed", "checksum", "parse", "serialise"]
+
+MEDIA_TYPE = "image/x-calotype"
+EXTENSION = ".calo"
+
+_PAYLOAD_LENGTH = Field("payload length", size=0, high=MAX_VARINT)
+_CHECKSUM = Field("checksum", size=4, high=2**32 - 1)
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A file taken apart, its payload not yet decoded.
+
+    ``checksum`` is what :func:`checksum` must give for the decoded integers. ``chunks`` are the intact
+    ones, in file order; ``found`` lists every chunk, the dropped ones too. ``size`` is that of the whole
+    file, in bytes.
+    """
+
+    header: Header
+    payload: bytes
+    checksum: int
+    chunks: tuple[Chunk, ...]
+    found: tuple[ChunkInfo, ...]
+    size: int
+
+    @property
+    def damaged(self) -> tuple[str, ...]:
+        """Names of the ancillary chunks that were dropped, and ``TRAILING`` for bytes that are no chunk."""
+        return tuple(info.name for info in self.found if not info.intact)
+
+    def chunk(self, type_: int) -> bytes | None:
+        """Data of the intact chunk of that type, or None."""
+        return next((chunk.data for chunk in self.chunks if chunk.type == type_), None)
+
+
+def parse(data: bytes, *, limits: Limits, strict: bool = False) -> Parsed:
+    """Takes the file ``data`` apart; the payload is not decoded.
+
+    ``strict`` makes errors of what is otherwise dropped and listed: damaged or repeated ancillary chunks
+    and trailing bytes. Raises :class:`FormatError` (or a subclass) and, before anything that a file
+    claims is allocated, :class:`LimitError`.
+    """
+    header, position = read_header(data, limits)
+    length, position = _PAYLOAD_LENGTH.read(data, position)
+    stored, position = _CHECKSUM.read(data, position)
+    end = position + length
+    if end > len(data):
+        raise TruncatedError(f"the file ends after {len(data)} bytes, but its payload goes on to byte {end}")
+    chunks, found = read_chunks(data, end, limits, strict)
+    alpha = any(chunk.type == ChunkType.ALPHA for chunk in chunks)
+    if header.alpha and not alpha:
+        raise TruncatedError("the file ends without the ALPHA chunk that its header announces")
+    if alpha and not header.alpha:
+        raise FormatError("the file holds an ALPHA chunk that its header does not announce")
+    return Parsed(header, data[position:end], stored, chunks, found, len(data))
+
+
+def serialise(header: Header, payload: bytes, checksum: int, chunks: Sequence[Chunk] = ()) -> bytes:
+    """The file that :func:`parse` takes apart again.
+
+    Critical chunks are written first, whatever their order in ``chunks``: damage to an ancillary one
+    then never hides them. Raises ``ValueError`` if ``checksum`` is not a uint32, if two chunks have one
+    type, or if ``header.alpha`` disagrees with ``chunks``.
+    """
+    types = [chunk.type for chunk in chunks]
+    if len(set(types)) < len(types):
+        raise ValueError(f"chunks (of types {types}) must have one chunk of a type at most")
+    if header.alpha != (ChunkType.ALPHA in types):
+        raise ValueError(f"alpha (={header.alpha}) must say whether chunks has an ALPHA chunk")
+    parts = [fixed_header(header), _PAYLOAD_LENGTH.write(len(payload)), _CHECKSUM.write(checksum), payload]
+    parts += map(write_chunk, sorted(chunks, key=lambda chunk: not chunk.critical))
+    return b"".join(parts)
+
+
+def checksum(header: Header, integers: bytes) -> int:
+    """CRC-32 (uint32) of the fixed header followed by the decoded latents.
+
+    ``integers``: int16[4, h, w], little-endian, in C order.
+    """
+    return zlib.crc32(integers, zlib.crc32(fixed_header(header)))

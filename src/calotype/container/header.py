@@ -1,0 +1,117 @@
+"""The fixed header: what a decoder must know before it touches the payload.
+
+docs/format.md, section 2, draws it byte by byte.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from enum import IntEnum
+
+from calotype.container.field import Field
+from calotype.errors import FormatError, LimitError, TruncatedError
+from calotype.limits import MAX_SIDE, Limits
+
+__all__ = ["FORMAT_VERSION", "MAGIC", "Coding", "Header", "fixed_header", "read_header"]
+
+MAGIC = b"\xc1CAL\r\n"
+"""The first six bytes. 0xC1 occurs in no UTF-8 text, and a transfer in text mode changes CR LF."""
+
+FORMAT_VERSION = 1
+
+
+class Coding(IntEnum):
+    """How the payload codes the latents."""
+
+    LATTICE = 0
+    PALETTE = 1
+
+
+_FLAGS = ("grey", "alpha")  # from bit 0 on; the other bits are reserved and zero
+
+_FIELDS = (
+    Field("version", low=FORMAT_VERSION, high=FORMAT_VERSION),
+    Field("flags", high=(1 << len(_FLAGS)) - 1),
+    Field("coding", high=max(Coding)),
+    Field("space"),
+    Field("table"),
+    Field("encoder"),
+    Field("width", size=0, low=1, high=MAX_SIDE, offset=1, error=LimitError),
+    Field("height", size=0, low=1, high=MAX_SIDE, offset=1, error=LimitError),
+    Field("level", high=127),
+    Field("noise", size=2, high=0xFFFF),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What the fixed header says. Raises ``ValueError`` if a value is out of range.
+
+    ``coding`` is a :class:`Coding`; ``space``, ``table`` and ``encoder`` are ids, 0 to 255; ``width`` and
+    ``height`` are in pixels, 1 to ``MAX_SIDE``; ``level`` (0 to 127) selects the quantiser's step;
+    ``noise`` holds one 4-bit code per latent channel. ``grey``: the picture has no colour. ``alpha``: an
+    ALPHA chunk must be there and intact.
+    """
+
+    version: int = FORMAT_VERSION
+    coding: int
+    space: int
+    table: int
+    encoder: int
+    width: int
+    height: int
+    level: int
+    noise: tuple[int, int, int, int] = (0, 0, 0, 0)
+    grey: bool = False
+    alpha: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.noise) != 4 or not all(0 <= code <= 15 for code in self.noise):
+            raise ValueError(f"noise (={self.noise}) must be four codes between 0 and 15")
+        fixed_header(self)
+
+
+def _number(header: Header, name: str) -> int:
+    """What the field called ``name`` holds for ``header``."""
+    if name == "flags":
+        return sum(bool(getattr(header, flag)) << bit for bit, flag in enumerate(_FLAGS))
+    if name == "noise":
+        return sum(operator.index(code) << 4 * channel for channel, code in enumerate(header.noise))
+    return operator.index(getattr(header, name))
+
+
+def fixed_header(header: Header) -> bytes:
+    """The magic and every field up to ``noise``: 17 to 19 bytes, and what the checksum covers first."""
+    return MAGIC + b"".join(field.write(_number(header, field.name)) for field in _FIELDS)
+
+
+def read_header(data: bytes, limits: Limits) -> tuple[Header, int]:
+    """(header, position behind it) of the file ``data``.
+
+    Raises :class:`FormatError` (or a subclass: :class:`TruncatedError`, :class:`UnsupportedError`) and
+    :class:`LimitError` if the picture is larger than ``limits`` allow.
+    """
+    _check_magic(data)
+    position = len(MAGIC)
+    numbers: dict[str, int] = {}
+    for field in _FIELDS:
+        numbers[field.name], position = field.read(data, position)
+    limits.check_size(numbers["width"], numbers["height"])
+    flags, noise = numbers.pop("flags"), numbers.pop("noise")
+    codes = (noise & 15, noise >> 4 & 15, noise >> 8 & 15, noise >> 12)
+    grey, alpha = (bool(flags >> bit & 1) for bit in range(len(_FLAGS)))
+    return Header(**numbers, noise=codes, grey=grey, alpha=alpha), position
+
+
+def _check_magic(data: bytes) -> None:
+    start = data[: len(MAGIC)]
+    if start == MAGIC:
+        return
+    if not data:
+        raise TruncatedError("the file is empty")
+    if MAGIC.startswith(start):
+        raise TruncatedError(f"the file ends after {len(data)} bytes, inside its signature")
+    if data[:4] == MAGIC[:4]:
+        raise FormatError("the file's line endings were changed on the way: transfer it in binary mode")
+    raise FormatError(f"not a .calo file: it starts with {start.hex(' ')}, not {MAGIC.hex(' ')}")

@@ -1,0 +1,93 @@
+"""Every error Calotype raises on purpose.
+
+::
+
+    CalotypeError
+    ├── SourceError           the picture to encode cannot be read, or is refused
+    ├── TargetSizeError       no file that small can be made (ValueError too)
+    ├── OutputError           the result cannot be written
+    ├── FormatError           the bytes are not a well-formed .calo file
+    │   ├── TruncatedError    ... they end too early
+    │   ├── ChecksumError     ... they do not decode to what was encoded
+    │   └── UnsupportedError  ... they name a version, space, table or model that is unknown here
+    ├── LimitError            a stated limit would be exceeded
+    └── ModelError            a model's weights or the packages it needs are missing
+
+Each carries ``exit_code``, what the command line returns for it. Wrong arguments raise ``ValueError``
+or ``TypeError``, as everywhere in Python. What is done all the same, but not as one might expect, is told
+by a :class:`CalotypeWarning`.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CalotypeError",
+    "CalotypeWarning",
+    "ChecksumError",
+    "FormatError",
+    "LimitError",
+    "ModelError",
+    "OutputError",
+    "SourceError",
+    "TargetSizeError",
+    "TruncatedError",
+    "UnsupportedError",
+]
+
+
+class CalotypeError(Exception):
+    """Base class; its message is one sentence fit to show to a user."""
+
+    exit_code = 1
+
+
+class SourceError(CalotypeError):
+    """The picture to encode cannot be read, or is refused."""
+
+
+class TargetSizeError(CalotypeError, ValueError):
+    """The smallest possible file is larger than asked for; ``smallest`` says how large, in bytes."""
+
+    def __init__(self, target: int, smallest: int) -> None:
+        super().__init__(
+            f"target size {target} bytes is too small: the smallest file for this picture is {smallest} bytes"
+        )
+        self.target, self.smallest = target, smallest
+
+
+class OutputError(CalotypeError):
+    """The result cannot be written."""
+
+
+class FormatError(CalotypeError):
+    """The bytes are not a well-formed .calo file."""
+
+    exit_code = 3
+
+
+class TruncatedError(FormatError):
+    """The file ends too early."""
+
+
+class ChecksumError(FormatError):
+    """The bytes do not decode to what was encoded."""
+
+
+class UnsupportedError(FormatError):
+    """The file names a version, space, table or model that this release does not know."""
+
+
+class LimitError(CalotypeError):
+    """A limit of :class:`calotype.Limits` would be exceeded."""
+
+    exit_code = 4
+
+
+class ModelError(CalotypeError):
+    """A model's weights or the packages it needs are missing."""
+
+    exit_code = 5
+
+
+class CalotypeWarning(UserWarning):
+    """Something of the picture was left out, or could not be used."""

@@ -1,0 +1,37 @@
+"""What a picture or a file may ask for before anything is allocated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from calotype.errors import LimitError
+
+__all__ = ["MAX_SIDE", "Limits"]
+
+MAX_SIDE = 16_384
+"""Longest side, in pixels, that format version 1 can describe."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on untrusted input, checked against headers before allocation.
+
+    ``max_pixels`` defaults to the number at which Pillow refuses a decompression bomb.
+    """
+
+    max_pixels: int = 178_956_970
+    max_side: int = MAX_SIDE
+    max_chunks: int = 64
+    max_chunk_bytes: int = 1 << 26
+    max_metadata_bytes: int = 1 << 24
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raises :class:`LimitError` if a picture of ``width`` x ``height`` pixels is too large."""
+        side = min(self.max_side, MAX_SIDE)
+        if width > side or height > side:
+            raise LimitError(f"{width}x{height} pixels: the longest side allowed is {side}")
+        if width * height > self.max_pixels:
+            raise LimitError(
+                f"{width}x{height} pixels: at most {self.max_pixels} are allowed "
+                "(raise max_pixels to lift this)"
+            )

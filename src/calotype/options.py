@@ -1,0 +1,125 @@
+"""How to encode and how to decode: immutable option sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from calotype.limits import Limits
+
+__all__ = ["DEFAULT_EFFORT", "DEFAULT_QUALITY", "DecodeOptions", "DiffusionOptions", "EncodeOptions"]
+
+DEFAULT_QUALITY = 50.0
+"""About 0.15 bits per pixel, 5 kB at 512x512."""
+
+DEFAULT_EFFORT = 6
+
+_DEVICES = ("auto", "cpu", "cuda", "mps")
+_DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class DiffusionOptions:
+    """How the Stable Diffusion models run; every other model ignores it.
+
+    ``weights`` is a folder in diffusers layout or an original single file to use for the model instead of
+    what was fetched; ``vae`` names another VAE of the space, or where its weights are. ``device`` is "auto",
+    "cpu", "cuda" or "mps", with a number after a colon if need be; ``dtype`` "auto", "float32", "bfloat16"
+    or "float16". ``tile`` is the longest side in pixels, a multiple of 8, that passes a network at once.
+
+    ``denoise`` is "auto" (as much as the file's quantiser added), "off" or a timestep of the scheduler, 0 to
+    999; ``steps`` how many deterministic steps lead from there to the picture. With a ``seed``, 0 to
+    2**64 - 1, latents cleaner than the timestep says get the missing noise. Raises ``ValueError``.
+    """
+
+    weights: str | None = None
+    vae: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    tile: int = 512
+    denoise: str | int = "auto"
+    steps: int = 1
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.device.split(":")[0] not in _DEVICES:
+            raise ValueError(f"device (={self.device}) must be one of {', '.join(_DEVICES)}")
+        if self.dtype not in _DTYPES:
+            raise ValueError(f"dtype (={self.dtype}) must be one of {', '.join(_DTYPES)}")
+        if self.tile < 256 or self.tile % 8:
+            raise ValueError(f"tile (={self.tile}) must be a multiple of 8 pixels, at least 256")
+        if self.denoise not in ("auto", "off") and self.denoise not in range(1000):
+            raise ValueError(f"denoise (={self.denoise}) must be auto, off or a timestep from 0 to 999")
+        if not 0 <= self.steps <= 1000:
+            raise ValueError(f"steps (={self.steps}) must be between 0 and 1000")
+        if self.seed is not None and not 0 <= self.seed < 1 << 64:
+            raise ValueError(f"seed (={self.seed}) must be between 0 and 2**64 - 1")
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """How to encode.
+
+    At most one of ``quality`` (0 to 100, higher is better), ``target_size`` (bytes of the whole file,
+    never exceeded) and ``bpp`` (bits per pixel, of the whole file) may be given; with none of them the
+    quality is ``DEFAULT_QUALITY``. ``effort`` is 1 (fastest) to 9 (smallest files). ``model`` names the
+    encoder, ``diffusion`` says how it runs if it is one of Stable Diffusion's. ``keep_metadata`` keeps EXIF,
+    XMP and the ICC profile, which are dropped by default. ``strict`` refuses what is otherwise done
+    with a warning (animations: the first frame).
+    ``recipe`` "palette" codes the latents as in 2022 (see ``latents.palette``), in one size only: without
+    the three rates, and effort means nothing.
+
+    Effort 9 optimises the latents for ``decoder`` (``None``: the default one of the latent space) if torch
+    is installed; it takes up to ``time_limit`` seconds a picture for that and, with the path of an ``lpips``
+    graph, counts that metric too. Raises ``ValueError`` for values out of range.
+    """
+
+    quality: float | None = None
+    target_size: int | None = None
+    bpp: float | None = None
+    effort: int = DEFAULT_EFFORT
+    recipe: Literal["lattice", "palette"] = "lattice"
+    decoder: str | None = None
+    time_limit: float = 60.0
+    lpips: str | None = None
+    model: str = "pocket"
+    keep_metadata: bool = False
+    strict: bool = False
+    limits: Limits = field(default_factory=Limits)
+    diffusion: DiffusionOptions = field(default_factory=DiffusionOptions)
+
+    def __post_init__(self) -> None:
+        given = [n for n in ("quality", "target_size", "bpp") if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other: give one")
+        if self.quality is not None and not 0 <= self.quality <= 100:
+            raise ValueError(f"quality (={self.quality}) must be between 0 and 100")
+        if self.target_size is not None and self.target_size < 1:
+            raise ValueError(f"target_size (={self.target_size}) must be a positive number of bytes")
+        if self.bpp is not None and not self.bpp > 0:
+            raise ValueError(f"bpp (={self.bpp}) must be positive")
+        if self.effort not in range(1, 10):
+            raise ValueError(f"effort (={self.effort}) must be between 1 and 9")
+        if not self.time_limit > 0:
+            raise ValueError(f"time_limit (={self.time_limit}) must be a positive number of seconds")
+        if self.recipe not in ("lattice", "palette"):
+            raise ValueError(f"recipe (={self.recipe!r}) must be 'lattice' or 'palette'")
+        if self.recipe == "palette" and given:
+            raise ValueError(f"{given[0]} cannot be chosen with the palette recipe, which has one size")
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How to decode.
+
+    ``model`` names the decoder (``None``: the default one of the file's latent space), ``diffusion`` says
+    how it runs if it is one of Stable Diffusion's. ``strict`` makes damaged ancillary chunks and trailing
+    bytes errors instead of warnings. ``keep_metadata`` attaches what the file carries: EXIF, XMP and, with
+    the pixels converted back to it, the ICC profile.
+    """
+
+    model: str | None = None
+    strict: bool = False
+    keep_metadata: bool = True
+    limits: Limits = field(default_factory=Limits)
+    diffusion: DiffusionOptions = field(default_factory=DiffusionOptions)

@@ -1,0 +1,45 @@
+"""docs/format.md says what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from calotype.container import Chunk, ChunkType, Coding, Header, parse, serialise
+from calotype.container.header import FORMAT_VERSION
+from calotype.limits import MAX_SIDE, Limits
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
+
+
+def test_the_example_file() -> None:
+    block = DOCUMENT.partition("```hex\n")[2].partition("```")[0]
+    data = bytes.fromhex("".join(re.split(r"  +[a-z]", line)[0] for line in block.splitlines()))
+    header = Header(
+        coding=0,
+        space=240,
+        table=241,
+        encoder=242,
+        width=512,
+        height=512,
+        level=56,
+        noise=(1, 2, 3, 4),
+        alpha=True,
+    )
+    chunks = (Chunk(ChunkType.ALPHA, b"ab"), Chunk(ChunkType.ICC, b"xyz"))
+    assert data == serialise(header, b"\x12\x34\x56", 0xDEADBEEF, chunks)
+    assert parse(data, limits=Limits(), strict=True).chunks == chunks
+
+
+def test_the_tables_of_ids() -> None:
+    chunks = re.findall(r"^\| 0x(\w\w) \| (\w+) \|", DOCUMENT, re.MULTILINE)
+    assert {name: int(value, 16) for value, name in chunks} == {kind.name: kind.value for kind in ChunkType}
+    codings = re.findall(r"^\| coding \| (\d+) \| `(\w+)` \|", DOCUMENT, re.MULTILINE)
+    assert {name: int(value) for value, name in codings} == {kind.name.lower(): kind.value for kind in Coding}
+    assert f"| version | {FORMAT_VERSION} |" in DOCUMENT
+
+
+def test_the_limits() -> None:
+    rows = re.findall(r"^\| `(max_\w+)` \| ([\d,]+) \|", DOCUMENT, re.MULTILINE)
+    assert {name: int(value.replace(",", "")) for name, value in rows} == vars(Limits())
+    assert f"{MAX_SIDE:,} pixels cannot be described" in DOCUMENT
