@@ -1,0 +1,147 @@
+"""The context model: networks over the lattice and their frequency tables, from one shipped file.
+
+The file is an uncompressed-by-contract ``.npz`` with the arrays ``widths`` int64[5] (trunk widths at
+spacing 8, 4, 2, 1 and the head width), ``weight`` int8, ``multiplier`` int32, ``bias`` int64 (all layers,
+one after another, in coding order) and ``frequencies`` uint16[49, 16, 42].
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calotype.entropy.network import IntConv, Plane, in_strips
+from calotype.entropy.tables import FrequencyTables
+from calotype.errors import ModelError
+
+__all__ = ["CONTEXT_PEAK", "MEAN_LIMIT", "SCALE_LIMIT", "ContextModel", "SiteNet", "load_model"]
+
+CONTEXT_PEAK = 127
+FEATURE_PEAK = 255
+MEAN_LIMIT = 2047
+SCALE_LIMIT = 127
+PAIRS = 2
+_TRUNK_HALO = 1 + 2 * PAIRS
+# What the file holds: data type and number of dimensions.
+_ARRAYS: dict[str, tuple[type[np.integer[Any]], int]] = {
+    "widths": (np.int64, 1),
+    "weight": (np.int8, 1),
+    "multiplier": (np.int32, 1),
+    "bias": (np.int64, 1),
+    "frequencies": (np.uint16, 3),
+}
+
+
+@dataclass(frozen=True)
+class SiteNet:
+    """The network of one sub-lattice: a trunk over the known planes, a head for each channel."""
+
+    enter: IntConv
+    pairs: tuple[tuple[IntConv, IntConv], ...]
+    heads: tuple[tuple[IntConv, IntConv, IntConv], ...]
+
+    def features(self, planes: Plane) -> Plane:
+        """Known planes [I, H, W] to features [width, H, W] in 0..255."""
+        return in_strips(self._trunk, planes, _TRUNK_HALO)
+
+    def _trunk(self, planes: Plane) -> Plane:
+        x = self.enter(planes)
+        for first, second in self.pairs:
+            x = np.clip(x + second(first(x)), 0, FEATURE_PEAK)
+        return x
+
+    def predict(
+        self, channel: int, features: Plane, coded: Plane
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(mean, scale) of a channel, int64[H, W] each; ``coded`` [channel, H, W] are those before it."""
+        first, second, last = self.heads[channel]
+        joined = np.concatenate([features, coded])
+        out = in_strips(lambda x: last(second(first(x))), joined, 1).astype(np.int64)
+        return out[0], np.clip(out[1], 0, SCALE_LIMIT)
+
+
+@dataclass(frozen=True)
+class ContextModel:
+    """``base`` codes the lattice of spacing 8; ``rounds`` three sub-lattices each at spacing 4, 2, 1."""
+
+    base: SiteNet
+    rounds: tuple[tuple[SiteNet, SiteNet, SiteNet], ...]
+    tables: FrequencyTables
+
+
+class _Reader:
+    """Takes layers from the flat arrays, in order."""
+
+    def __init__(
+        self, weight: NDArray[np.int8], multiplier: NDArray[np.int32], bias: NDArray[np.int64]
+    ) -> None:
+        self._arrays = (weight, multiplier.astype(np.int64), bias.astype(np.int64))
+        self._at = [0, 0, 0]
+
+    def _take(self, which: int, count: int) -> NDArray[np.int64]:
+        begin = self._at[which]
+        self._at[which] += count
+        if self._at[which] > len(self._arrays[which]):
+            raise ModelError("the context model file is too short for its widths")
+        return self._arrays[which][begin : begin + count]  # type: ignore[return-value]
+
+    def conv(self, inputs: list[int], outputs: int, size: int, low: int, high: int) -> IntConv:
+        weight = self._take(0, outputs * len(inputs) * size * size)
+        shaped = weight.reshape(outputs, len(inputs), size, size).astype(np.int8)
+        peak = np.array(inputs, np.int64)
+        return IntConv(shaped, self._take(1, outputs), self._take(2, outputs), low, high, peak)
+
+    def site(self, known: int, width: int, head: int) -> SiteNet:
+        wide = [FEATURE_PEAK] * width
+        enter = self.conv([CONTEXT_PEAK] * (4 * known + 2), width, 3, 0, FEATURE_PEAK)
+        pairs = []
+        for _ in range(PAIRS if known else 0):
+            first = self.conv(wide, width, 3, 0, FEATURE_PEAK)
+            pairs.append((first, self.conv(wide, width, 3, -FEATURE_PEAK, FEATURE_PEAK)))
+        heads = []
+        for channel in range(4):
+            first = self.conv(wide + [CONTEXT_PEAK] * channel, head, 3, 0, FEATURE_PEAK)
+            second = self.conv([FEATURE_PEAK] * head, head, 1, 0, FEATURE_PEAK)
+            heads.append((first, second, self.conv([FEATURE_PEAK] * head, 2, 1, -MEAN_LIMIT, MEAN_LIMIT)))
+        return SiteNet(enter, tuple(pairs), tuple(heads))
+
+    def finish(self) -> None:
+        if self._at != [len(array) for array in self._arrays]:
+            raise ModelError("the context model file is longer than its widths say")
+
+
+def _read_arrays(data: bytes) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in _ARRAYS}
+    except Exception as error:  # NumPy and zipfile raise many kinds for files that are none of theirs
+        raise ModelError(f"the context model file is damaged: {error}") from error
+    for name, (dtype, dimensions) in _ARRAYS.items():
+        found = arrays[name]
+        if not np.can_cast(found.dtype, dtype, "equiv") or found.ndim != dimensions:
+            raise ModelError(
+                f"the context model file has {name} of type {found.dtype} and shape {found.shape}"
+            )
+    return arrays
+
+
+def load_model(data: bytes) -> ContextModel:
+    """Reads a context model file and proves its bounds. Raises :class:`ModelError` if it is damaged."""
+    arrays = _read_arrays(data)
+    reader = _Reader(arrays["weight"], arrays["multiplier"], arrays["bias"])
+    tables = FrequencyTables(arrays["frequencies"])
+    widths = arrays["widths"].tolist()
+    if len(widths) != 5 or not all(0 < width <= 512 for width in widths):
+        raise ModelError(f"the context model file has impossible widths {widths}")
+    *trunks, head = widths
+    base = reader.site(0, trunks[0], head)
+    rounds = []
+    for width in trunks[1:]:
+        first, second, third = (reader.site(known, width, head) for known in (1, 2, 3))
+        rounds.append((first, second, third))
+    reader.finish()
+    return ContextModel(base, tuple(rounds), tables)

@@ -1,0 +1,85 @@
+"""Frequency tables: from a predicted (mean, scale) to the slots of a residual.
+
+A prediction becomes, for a position with quantisation step ``D``:
+
+* ``centre``: the nearest integer to mean / D, and ``phase`` 0..15: what is left, in sixteenths of a step;
+* ``row``: log2(sigma / D) in eighths of an octave, -4 (row 0) to +2 octaves (row 48);
+* ``fine``: how many low bits are sent as they are, where sigma is more than four steps.
+
+Table ``[row, phase]`` holds the cumulative frequencies of the residuals -20..20 and of an escape.
+All of it is integer arithmetic: docs/format.md, "Frequency tables".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calotype.errors import ModelError
+
+__all__ = ["PHASES", "REACH", "ROWS", "STEP_UNIT_BITS", "FrequencyTables", "Slots", "locate"]
+
+ROWS, PHASES, REACH = 49, 16, 20
+SYMBOLS = 2 * REACH + 2
+ESCAPE = SYMBOLS - 1
+TOTAL = 1 << 16
+
+STEP_UNIT_BITS = 22
+"""Steps are integers in units of 2**-22 of a scaled latent."""
+MEAN_UNIT_BITS = 8
+"""Predicted means are integers in units of 2**-8."""
+SCALE_ORIGIN = 40
+"""scale - level + 40 is 16 * (log2(sigma / step) + 4): scale s says sigma = 2**(s / 16 - 6.5), level l
+a step of 2**(l / 16 - 5)."""
+
+_STEP_BITS = STEP_UNIT_BITS - MEAN_UNIT_BITS
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Where the residuals of N positions are looked up; int64[N] each."""
+
+    centre: NDArray[np.int64]
+    table: NDArray[np.int64]  # row * 16 + phase
+    fine: NDArray[np.int64]
+
+
+def locate(
+    mean: NDArray[np.int64], scale: NDArray[np.int64], level: NDArray[np.int64], step: NDArray[np.int64]
+) -> Slots:
+    """Predictions of N positions to table slots.
+
+    ``mean`` in 2**-8 latents, ``scale`` 0..127, ``level`` the effective level (channel offset included),
+    ``step`` in 2**-22 latents; int64[N] each.
+    """
+    sixteenths = ((mean << (_STEP_BITS + 4)) + (step >> 1)) // step
+    row = np.maximum(scale - level + SCALE_ORIGIN, 0) >> 1
+    fine = np.maximum(row - (ROWS - 1) + 7, 0) >> 3
+    row = row - 8 * fine
+    sixteenths = (sixteenths - 8 * ((1 << fine) - 1)) >> fine
+    centre = (sixteenths + 8) >> 4
+    return Slots(centre, row * PHASES + ((sixteenths + 8) & 15), fine)
+
+
+class FrequencyTables:
+    """``frequencies`` uint16[49, 16, 42]: each row sums to 2**16, none is zero."""
+
+    def __init__(self, frequencies: NDArray[np.uint16]) -> None:
+        """Raises :class:`ModelError` for anything but a valid set of tables."""
+        table = np.asarray(frequencies, np.int64)
+        if table.shape != (ROWS, PHASES, SYMBOLS) or table.min() < 1 or np.any(table.sum(-1) != TOTAL):
+            raise ModelError("the frequency tables are damaged")
+        self.frequencies = table.reshape(-1, SYMBOLS)
+        self.starts = np.cumsum(self.frequencies, -1) - self.frequencies
+        self.rows: list[list[int]] = [[*row, TOTAL] for row in self.starts.tolist()]
+        self.bits = (PHASES - np.log2(self.frequencies)).astype(np.float32)
+
+    def cost(self, residual: NDArray[np.int64], slots: Slots) -> NDArray[np.float32]:
+        """Bits that coding the residuals takes, raw bits included (an estimate for rate control only)."""
+        inside = np.abs(residual) <= REACH
+        symbol = np.where(inside, residual + REACH, ESCAPE)
+        extra = 6 + 2 * np.log2(np.maximum(np.abs(residual) - REACH, 1)).astype(np.float32)
+        bits = self.bits[slots.table, symbol] + np.where(inside, np.float32(0), extra)
+        return (bits + slots.fine).astype(np.float32)

@@ -1,0 +1,145 @@
+"""The recipe of September 2022: latents in 8 bits, 256 colours with error diffusion, zlib.
+
+::
+
+    latents ── to_bytes ── pixels uint8[h, w, 4] ─┬─ palette_of ── palette uint8[256, 4] ─┬─ pack ── payload
+                                                  └─ dither, or nearest ── indices ───────┘
+
+Source: M. Bühlmann, "Stable Diffusion Based Image Compression", 2022. The original's library takes the
+fourth channel for opacity; here the four are equal. docs/format.md ("Palette coding") has the payload.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calotype.errors import ChecksumError, TruncatedError
+
+__all__ = ["COLOURS", "dither", "from_bytes", "nearest", "pack", "palette_of", "to_bytes", "unpack"]
+
+COLOURS = 256
+_PALETTE_BYTES = 4 * COLOURS
+_STEP = 0.18215**2  # of the 8 bits: 0.18215 of an unscaled latent
+_SAMPLE = 1 << 16  # positions that the palette is learned from
+_ROUNDS = 20
+_BLOCK = 1 << 14
+
+
+def to_bytes(latents: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Scaled latents float32[4, h, w] to uint8[h, w, 4]: 255 clamp(z / (255 * 0.18215) + 1/2), unscaled z."""
+    exact = latents.transpose(1, 2, 0).astype(np.float64) / _STEP + 127.5
+    return np.floor(exact.clip(0, 255) + 0.5).astype(np.uint8)
+
+
+def from_bytes(integers: NDArray[np.integer]) -> NDArray[np.float32]:
+    """What :func:`to_bytes` wrote, as 0..255 [4, h, w], to scaled latents float32[4, h, w].
+
+    (2 i - 255) * 0.18215**2 / 2, rounded once to a double and once to float32: the same everywhere.
+    """
+    return ((2 * integers.astype(np.int64) - 255) * 331786225 / 2e10).astype(np.float32)
+
+
+def palette_of(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """256 colours, uint8[256, 4], for uint8[h, w, 4]: a cut by variance, then k-means (Lloyd).
+
+    Fewer distinct colours are kept exactly; the last one fills what is left. Of large pictures 65,536
+    evenly spaced positions count.
+    """
+    flat = pixels.reshape(-1, 4)
+    sample = flat[:: -(-len(flat) // _SAMPLE)]
+    distinct = np.unique(sample, axis=0)
+    if len(distinct) <= COLOURS:
+        return np.pad(distinct, ((0, COLOURS - len(distinct)), (0, 0)), mode="edge")
+    points = sample.astype(np.float64)
+    colours = _cut(points)
+    for _ in range(_ROUNDS):
+        owner = _closest(points, colours)
+        count = np.bincount(owner, minlength=COLOURS)
+        total = np.stack([np.bincount(owner, points[:, c], COLOURS) for c in range(4)], 1)
+        moved = np.where(count[:, None] > 0, total / np.maximum(count, 1)[:, None], colours)
+        if np.array_equal(moved, colours):
+            break
+        colours = moved
+    return np.floor(colours + 0.5).astype(np.uint8)
+
+
+def dither(pixels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Indices uint8[h, w] into ``palette`` for uint8[h, w, 4], by Floyd-Steinberg error diffusion.
+
+    A position needs the errors of the one before it and of three in the row above, so that all with the
+    same x + 2y can be worked out together.
+    """
+    height, width = pixels.shape[:2]
+    colours = palette.astype(np.float64)
+    indices = np.empty((height, width), np.uint8)
+    errors = np.zeros((height + 1, width + 2, 4))  # one row above and one column at each side, without error
+    for front in range(width + 2 * height - 2):
+        y = np.arange(max(0, (front - width + 2) // 2), min(height - 1, front // 2) + 1)
+        x = front - 2 * y
+        spread = 7 * errors[y + 1, x] + errors[y, x] + 5 * errors[y, x + 1] + 3 * errors[y, x + 2]
+        wanted = pixels[y, x] + spread / 16
+        chosen = _closest(wanted, colours)
+        indices[y, x] = chosen
+        errors[y + 1, x + 1] = wanted - colours[chosen]
+    return indices
+
+
+def nearest(pixels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Indices uint8[h, w] into ``palette`` of the colours nearest to uint8[h, w, 4]."""
+    flat = pixels.reshape(-1, 4).astype(np.float64)
+    return _closest(flat, palette.astype(np.float64)).astype(np.uint8).reshape(pixels.shape[:2])
+
+
+def pack(palette: NDArray[np.uint8], indices: NDArray[np.uint8]) -> bytes:
+    """The payload: palette uint8[256, 4], then indices uint8[h, w], as one zlib stream of level 9.
+
+    The colours that are used most come first, as libimagequant puts them; zlib gains 1 % by it.
+    """
+    order = np.argsort(-np.bincount(indices.ravel(), minlength=COLOURS), kind="stable")
+    renamed = np.argsort(order).astype(np.uint8)[indices]
+    return zlib.compress(palette[order].tobytes() + renamed.tobytes(), 9)
+
+
+def unpack(payload: bytes, height: int, width: int) -> NDArray[np.int16]:
+    """A payload to the integers 0..255 of its latents, int16[4, height, width].
+
+    Never inflates more than these take. Raises :class:`TruncatedError` or :class:`ChecksumError` unless
+    the payload is one whole zlib stream of exactly that many bytes.
+    """
+    size = _PALETTE_BYTES + height * width
+    inflater = zlib.decompressobj()
+    try:
+        raw = inflater.decompress(payload, size + 1)
+    except zlib.error as error:
+        raise ChecksumError(f"the payload is not a valid zlib stream: {error}") from error
+    if len(raw) < size:
+        raise TruncatedError(f"the payload holds {len(raw)} bytes of palette and indices, not {size}")
+    if len(raw) > size or not inflater.eof or inflater.unused_data:
+        raise ChecksumError("the payload does not end where its last latent ends")
+    palette = np.frombuffer(raw, np.uint8, _PALETTE_BYTES).reshape(COLOURS, 4)
+    indices = np.frombuffer(raw, np.uint8, offset=_PALETTE_BYTES).reshape(height, width)
+    return palette[indices].transpose(2, 0, 1).astype(np.int16)
+
+
+def _closest(points: NDArray[np.float64], colours: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Index int64[N] of the colour [256, 4] nearest to each point [N, 4]."""
+    norms = (colours**2).sum(1)
+    blocks = [points[i : i + _BLOCK] for i in range(0, max(len(points), 1), _BLOCK)]
+    return np.concatenate([(norms - block @ (2 * colours.T)).argmin(1) for block in blocks])
+
+
+def _cut(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """256 means, float64[256, 4]: again and again the box of the largest error is cut at its mean."""
+    boxes = [points]
+    errors = [((points - points.mean(0)) ** 2).sum(0)]
+    while len(boxes) < COLOURS:
+        worst = int(np.argmax([error.max() for error in errors]))
+        box, axis = boxes[worst], int(errors[worst].argmax())
+        low = box[:, axis] <= box[:, axis].mean()
+        halves = [box[low], box[~low]]
+        boxes[worst : worst + 1] = halves
+        errors[worst : worst + 1] = [((half - half.mean(0)) ** 2).sum(0) for half in halves]
+    return np.array([box.mean(0) for box in boxes])

@@ -1,0 +1,96 @@
+"""The uniform quantiser: 128 levels, sixteen to the octave, and a level offset for each channel.
+
+Level l has the step 2**(l / 16 - 5), from 0.031 to 7.7 scaled-latent units; channel c of the `sd1` space
+is quantised at the effective level l + (1, -1, 3, -3)[c], because the channels differ in what a coarser
+step saves and costs. Steps are integers in units of 2**-22, so that reconstruction is exact.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calotype.entropy.tables import STEP_UNIT_BITS
+
+__all__ = [
+    "COARSEST",
+    "FINEST",
+    "LEVEL_OFFSETS",
+    "STEPS",
+    "channel_steps",
+    "dequantise",
+    "level_of_deviation",
+    "level_of_quality",
+    "log_step_map",
+    "noise_codes",
+    "noise_deviations",
+    "step_of",
+]
+
+FINEST, COARSEST = 8, 104
+"""The levels that encoders use; a file may have any from 0 to 127."""
+
+LEVEL_OFFSETS = (1, -1, 3, -3)
+
+# round(2**(i / 16) * 2**16): written out, because the format must not depend on a library's exp2.
+_OCTAVE = [65536, 68438, 71468, 74632, 77936, 81386, 84990, 88752]
+_OCTAVE += [92682, 96785, 101070, 105545, 110218, 115098, 120194, 125515]
+
+STEPS: NDArray[np.int64] = np.array([_OCTAVE[i % 16] << (i // 16) for i in range(160)], np.int64)
+"""int64[160]: the step of effective level i - 16, in 2**-22 scaled-latent units."""
+
+
+def step_of(level: int) -> float:
+    """The nominal step of a level, in scaled-latent units."""
+    return float(2.0 ** (level / 16 - 5))
+
+
+def level_of_quality(quality: float) -> int:
+    """Quality 0 to 100 to a level: from 104 (step 2.8) to 8 (step 0.044)."""
+    return round(COARSEST - (COARSEST - FINEST) * quality / 100)
+
+
+def level_of_deviation(deviation: float) -> int:
+    """The level whose plain rounding would leave an error of this standard deviation, 0 to 127."""
+    step = math.sqrt(12) * max(deviation, step_of(0) / math.sqrt(12))
+    return min(round(16 * (math.log2(step) + 5)), 127)
+
+
+def channel_steps(levels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Levels int64[h, w] to the step of every channel, float64[4, h, w] in scaled-latent units."""
+    steps = np.stack([STEPS[levels + offset + 16] for offset in LEVEL_OFFSETS])
+    return steps.astype(np.float64) * 2.0**-STEP_UNIT_BITS
+
+
+def dequantise(integers: NDArray[np.int16], levels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Integer latents int16[4, h, w] and their levels int64[h, w] to scaled latents float32[4, h, w]."""
+    return (integers * channel_steps(levels)).astype(np.float32)  # the product is exact: 15 and 27 bits
+
+
+def log_step_map(levels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """log2 of the nominal step at each position: int64[h, w] to float32[1, h, w]."""
+    return (levels[None] / 16 - 5).astype(np.float32)
+
+
+def noise_codes(
+    latents: NDArray[np.float32], decoded: NDArray[np.float32], levels: NDArray[np.int64]
+) -> tuple[int, int, int, int]:
+    """What quantisation did to each channel, for denoising decoders: four codes 0 to 15.
+
+    ``latents`` and what they are ``decoded`` to, float32[4, h, w]; ``levels`` int64[h, w]. Code n
+    says that the mean squared error is 2**((n - 11) / 3) times step**2 / 12.
+    """
+    steps = channel_steps(levels)
+    error = ((latents - decoded) ** 2).mean((1, 2))
+    ratio = error / ((steps**2).mean((1, 2)) / 12)
+    codes = np.clip(np.round(3 * np.log2(np.maximum(ratio, 1e-9))) + 11, 0, 15).astype(int)
+    a, b, c, d = codes.tolist()
+    return a, b, c, d
+
+
+def noise_deviations(codes: tuple[int, int, int, int], level: int) -> NDArray[np.float64]:
+    """The standard deviation of each channel's quantisation noise, float64[4], from the file's codes."""
+    steps = np.array([step_of(level + offset) for offset in LEVEL_OFFSETS])
+    return steps * np.sqrt(2.0 ** ((np.array(codes) - 11) / 3) / 12)

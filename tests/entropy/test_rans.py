@@ -1,0 +1,107 @@
+"""The coder itself: round trips, exact words, and streams that must be refused."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calotype.entropy.rans import STATE_BYTES, RansDecoder, encode_symbols
+from calotype.errors import ChecksumError, FormatError, TruncatedError
+
+TOTAL = 1 << 16
+
+
+def row_of(weights: list[int]) -> list[int]:
+    """Cumulative frequencies [0, ..., 65536] from positive weights."""
+    scale = (TOTAL - len(weights)) / sum(weights)
+    freqs = [1 + int(weight * scale) for weight in weights]
+    freqs[0] += TOTAL - sum(freqs)
+    cumulative = [0]
+    for freq in freqs:
+        cumulative.append(cumulative[-1] + freq)
+    return cumulative
+
+
+def messages(shortest: int = 0) -> st.SearchStrategy[tuple[list[int], list[int]]]:
+    """(row, symbols)"""
+    return st.lists(st.integers(1, 1000), min_size=2, max_size=9).flatmap(
+        lambda weights: st.tuples(
+            st.just(row_of(weights)),
+            st.lists(st.integers(0, len(weights) - 1), min_size=shortest, max_size=shortest + 150),
+        )
+    )
+
+
+def encode(row: list[int], symbols: list[int]) -> bytes:
+    return encode_symbols([row[s] for s in symbols], [row[s + 1] - row[s] for s in symbols])
+
+
+@given(messages())
+def test_round_trip_within_five_bytes_of_the_ideal(message: tuple[list[int], list[int]]) -> None:
+    row, symbols = message
+    data = encode(row, symbols)
+    decoder = RansDecoder(data)
+    assert decoder.symbols([row] * len(symbols)) == symbols
+    decoder.finish()
+    ideal = sum(16 - math.log2(row[s + 1] - row[s]) for s in symbols) / 8
+    assert len(data) <= ideal + STATE_BYTES + 0.001 * len(symbols)
+
+
+@given(st.lists(st.tuples(st.integers(0, 16), st.integers(0, 65535)), max_size=50))
+def test_unmodelled_bits(numbers: list[tuple[int, int]]) -> None:
+    numbers = [(count, value & ((1 << count) - 1)) for count, value in numbers]
+    starts = [value << (16 - count) for count, value in numbers]
+    decoder = RansDecoder(encode_symbols(starts, [1 << (16 - count) for count, _ in numbers]))
+    assert [decoder.bits(count) for count, _ in numbers] == [value for _, value in numbers]
+    decoder.finish()
+
+
+def test_exact_words() -> None:
+    row = [0, 40000, 60000, 65536]
+    assert encode(row, []).hex() == "0000000100"
+    assert encode(row, [0, 1, 2, 0, 0, 1, 2, 2, 0, 1]).hex() == EXACT
+
+
+EXACT = "84936f0600a041"
+
+
+@given(messages(20), st.data())
+def test_damage_never_passes_unseen_or_escapes(
+    message: tuple[list[int], list[int]], data: st.DataObject
+) -> None:
+    row, symbols = message
+    stream = bytearray(encode(row, symbols))
+    stream[data.draw(st.integers(0, len(stream) - 1))] ^= data.draw(st.integers(1, 255))
+    try:
+        decoder = RansDecoder(bytes(stream))
+        decoded = decoder.symbols([row] * len(symbols))
+        decoder.finish()
+    except FormatError:
+        return
+    assert decoded != symbols
+
+
+def test_every_truncation_is_an_error() -> None:
+    row = row_of([5, 3, 1])
+    symbols = [0, 1, 2, 1, 0] * 40
+    stream = encode(row, symbols)
+    for size in range(len(stream)):
+        with pytest.raises(FormatError):
+            decoder = RansDecoder(stream[:size])
+            decoder.symbols([row] * len(symbols))
+            decoder.finish()
+
+
+def test_refusals_name_the_cause() -> None:
+    with pytest.raises(TruncatedError, match="2 bytes"):
+        RansDecoder(b"\0\0")
+    with pytest.raises(ChecksumError, match="odd"):
+        RansDecoder(bytes(6))
+    with pytest.raises(ChecksumError, match="impossible"):
+        RansDecoder(bytes(5))
+    trailing = RansDecoder(encode([0, 1, TOTAL], []) + b"\0\0")
+    with pytest.raises(ChecksumError, match="does not end"):
+        trailing.finish()

@@ -1,0 +1,68 @@
+"""Steps, reconstruction and noise codes, against their definitions in docs/format.md."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calotype.latents import (
+    COARSEST,
+    FINEST,
+    LEVEL_OFFSETS,
+    STEPS,
+    dequantise,
+    level_of_quality,
+    log_step_map,
+    noise_codes,
+    noise_deviations,
+    step_of,
+)
+
+
+def test_the_table_of_steps() -> None:
+    levels = np.arange(160) - 16
+    assert np.allclose(STEPS * 2.0**-22, 2.0 ** (levels / 16 - 5), rtol=1e-5)
+    assert STEPS[:4].tolist() == [65536, 68438, 71468, 74632]
+    assert STEPS[159] == 125515 << 9
+
+
+@given(st.integers(0, 127), st.integers(-32767, 32767), st.integers(0, 3))
+def test_dequantise_is_one_exact_product(level: int, integer: int, channel: int) -> None:
+    integers = np.zeros((4, 1, 1), np.int16)
+    integers[channel] = integer
+    found = dequantise(integers, np.array([[level]]))
+    exact = integer * int(STEPS[level + LEVEL_OFFSETS[channel] + 16])
+    assert found[channel, 0, 0] == np.float32(exact / 2**22)
+
+
+def test_quality_spans_the_levels_and_rises() -> None:
+    levels = [level_of_quality(quality) for quality in range(101)]
+    assert levels[0] == COARSEST and levels[100] == FINEST
+    assert levels == sorted(levels, reverse=True)
+
+
+def test_log_steps() -> None:
+    assert log_step_map(np.array([[80, 64]])).tolist() == [[[0.0, -1.0]]]
+    assert step_of(80) == 1.0
+
+
+@pytest.mark.parametrize("level", [30, 56, 90])
+@pytest.mark.parametrize("shrink", [1.0, 0.5, 0.3])
+def test_noise_codes_tell_the_deviation(level: int, shrink: float) -> None:
+    """Latents off the grid by a uniform error of a known size."""
+    rng = np.random.default_rng(1)
+    levels = np.full((64, 64), level)
+    integers = rng.integers(-2, 3, (4, 64, 64)).astype(np.int16)
+    steps = np.array([step_of(level + offset) for offset in LEVEL_OFFSETS])[:, None, None]
+    error = rng.uniform(-0.5, 0.5, (4, 64, 64)) * steps * shrink
+    decoded = dequantise(integers, levels)
+    codes = noise_codes((decoded + error).astype(np.float32), decoded, levels)
+    assert np.allclose(noise_deviations(codes, level), error.std((1, 2)), rtol=0.13)
+
+
+def test_lossless_latents_have_the_lowest_noise_code() -> None:
+    levels = np.full((2, 2), 50)
+    decoded = dequantise(np.ones((4, 2, 2), np.int16), levels)
+    assert noise_codes(decoded, decoded, levels) == (0, 0, 0, 0)
