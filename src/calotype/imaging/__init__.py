@@ -1,0 +1,20 @@
+"""Pictures as people have them, to the plain pixels that a codec takes, and back.
+
+::
+
+    path, stream,     ┌ source ┐        ┌ modes ┐           ┌ colour ┐          ┌ alpha ┐
+    image, array  ────┤  open  ├─ Image ┤ split ├─ opaque ──┤  ICC   ├─ sRGB ───┤ fill  ├─ Picture
+                      └ limits ┘        └───┬───┘           └────────┘          └───┬───┘
+                                            └────────────── alpha ──────────────────┘
+
+    pixels, alpha, metadata ── output ── PIL.Image.Image
+"""
+
+from __future__ import annotations
+
+from calotype.imaging.alpha import fill_hidden, pack_alpha, unpack_alpha
+from calotype.imaging.metadata import Metadata
+from calotype.imaging.output import to_image
+from calotype.imaging.picture import Picture, load_picture
+
+__all__ = ["Metadata", "Picture", "fill_hidden", "load_picture", "pack_alpha", "to_image", "unpack_alpha"]

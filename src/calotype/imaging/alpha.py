@@ -1,0 +1,119 @@
+"""Transparency: a plane that is coded exactly, and hidden colours that cost nothing."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from calotype.errors import CalotypeError, FormatError, LimitError
+from calotype.imaging.webp import lossless_size
+
+__all__ = ["fill_hidden", "pack_alpha", "unpack_alpha"]
+
+_WEBP_SIDE = 16_383
+_WEBP_PIXELS = 178_956_970  # Pillow's WebP reader refuses more, whatever our own limits say
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_MID_GREY = 128
+
+
+def pack_alpha(alpha: NDArray[np.uint8]) -> bytes:
+    """A file that holds ``alpha`` (uint8[H, W], 255 is opaque) exactly.
+
+    The smaller of a lossless WebP, whose three channels are all ``alpha``, and a greyscale PNG; always
+    the PNG if the plane is too large for WebP.
+    """
+    height, width = alpha.shape
+    plane = Image.fromarray(alpha)
+    files = [_saved(plane, "PNG", optimize=True)]
+    if max(width, height) <= _WEBP_SIDE and width * height <= _WEBP_PIXELS:
+        files.append(_saved(Image.merge("RGB", [plane] * 3), "WEBP", lossless=True, quality=100))
+    return min(files, key=len)
+
+
+def _saved(image: Image.Image, format_: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format_, **options)
+    return file.getvalue()
+
+
+def unpack_alpha(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
+    """The plane uint8[height, width] in ``data``, a file made by :func:`pack_alpha`.
+
+    The size that the file claims is compared before anything is decoded. Raises :class:`FormatError` if
+    it is not such a file, is damaged or has another size, and :class:`LimitError` if Pillow's own limit
+    is set lower than the plane's size.
+    """
+    try:
+        return _unpack(data, width, height)
+    except CalotypeError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise LimitError(f"the alpha plane: Pillow refuses it by its MAX_IMAGE_PIXELS: {error}") from error
+    except Exception as error:  # Pillow's readers raise many kinds
+        raise FormatError(f"the alpha plane is damaged: {error}") from error
+
+
+def _unpack(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
+    reader: type[PngImageFile] | type[WebPImageFile]
+    size: tuple[int, int] | None
+    if data.startswith(_PNG_SIGNATURE):
+        reader, mode, size = PngImageFile, "L", struct.unpack(">II", data[16:24])
+    else:
+        reader, mode, size = WebPImageFile, "RGB", lossless_size(data)
+    if size is None:
+        raise FormatError("the alpha plane is neither a PNG nor a lossless WebP file")
+    if size != (width, height):
+        raise FormatError(f"the alpha plane has {size[0]}x{size[1]} pixels, but the picture {width}x{height}")
+    image = reader(io.BytesIO(data))
+    if image.mode != mode or image.size != size:
+        raise FormatError(f"the alpha plane has mode {image.mode}, not {mode}")
+    return np.array(image.getchannel(0))
+
+
+def fill_hidden(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """``rgb`` (uint8[H, W, 3]) with the colours under ``alpha`` (uint8[H, W]) 0 replaced; H, W >= 1.
+
+    Hidden pixels take a smooth continuation of the visible ones around them, which is cheap to code;
+    visible ones keep their values exactly. Linear in time: push-pull interpolation (Gortler et al.,
+    "The Lumigraph", 1996), in integers.
+    """
+    known = alpha != 0
+    if known.all():
+        return rgb
+    colour = rgb.copy()
+    if not known.any():
+        colour[:] = _MID_GREY
+        return colour
+    pyramid = [(colour, known)]
+    while not pyramid[-1][1].all():
+        pyramid.append(_push(*pyramid[-1]))
+    for (fine, fine_known), (coarse, _) in zip(pyramid[-2::-1], pyramid[:0:-1], strict=True):
+        height, width = fine_known.shape
+        grown = _doubled(_doubled(coarse, 0), 1)[:height, :width]
+        np.copyto(fine, grown, where=~fine_known[..., None])
+    return colour
+
+
+def _push(colour: NDArray[np.uint8], known: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Half the size, rounded up: means over the known pixels of each 2 x 2 block, and where there are any."""
+    odd = [(0, side % 2) for side in known.shape]
+    weight = np.pad(known, odd).astype(np.uint16)[..., None]
+    weighted = np.pad(colour, [*odd, (0, 0)]) * weight
+    count, total = (a[::2, ::2] + a[1::2, ::2] + a[::2, 1::2] + a[1::2, 1::2] for a in (weight, weighted))
+    mean = (total + count // 2) // np.maximum(count, 1)
+    return mean.astype(np.uint8), count[..., 0] > 0
+
+
+def _doubled(colour: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
+    """Twice as long along ``axis``, by linear interpolation between the centres of pixels."""
+    centre = np.moveaxis(colour, axis, 0).astype(np.uint16)
+    before = np.concatenate([centre[:1], centre[:-1]])
+    after = np.concatenate([centre[1:], centre[-1:]])
+    pairs = np.stack([3 * centre + before + 2, 3 * centre + after + 2], axis=1) >> 2
+    return np.moveaxis(pairs.reshape(-1, *centre.shape[1:]).astype(np.uint8), 0, axis)

@@ -1,0 +1,113 @@
+"""Colour management: between a picture's ICC profile and sRGB, with LittleCMS."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageCms
+
+__all__ = ["ProfileError", "describes", "from_srgb", "to_srgb"]
+
+_MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab ": "LAB"}
+_SAME = 2
+"""Largest difference, of 255, at which two colours count as one: that of common variants of sRGB."""
+
+
+class ProfileError(Exception):
+    """An ICC profile is damaged, or cannot describe the picture; the message says which."""
+
+
+def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """``image`` (mode L, RGB, CMYK or LAB) in sRGB: mode L if it has mode L and no RGB profile, else RGB.
+
+    ``profile`` describes its colours; None means sRGB, and for CMYK and LAB Pillow's own conversion.
+    Relative colorimetric with black point compensation. Raises :class:`ProfileError`.
+    """
+    if profile is None:
+        return image if image.mode == "L" else image.convert("RGB")
+    opened, mode = _open(profile)
+    if mode == "RGB" and image.mode == "L":
+        image = image.convert("RGB")
+    if image.mode != mode:
+        raise ProfileError(f"it describes {mode} colours, not {image.mode}")
+    transform = _transform(opened, _srgb(), mode, "RGB")
+    if mode == "L":
+        return image.point(_tones(transform, "L"))
+    return image if mode == "RGB" and _is_identity(transform) else transform.apply(image)
+
+
+def from_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """``image`` (mode L or RGB, in sRGB) in the colours that ``profile`` describes, in the same mode.
+
+    Raises :class:`ProfileError`, also if the profile is for another mode.
+    """
+    transform = _back(profile, image.mode)
+    if image.mode == "L":
+        return image.point(_tones(transform, "RGB"))
+    return image if _is_identity(transform) else transform.apply(image)
+
+
+def describes(profile: bytes, mode: str) -> bool:
+    """Whether :func:`from_srgb` can convert pictures of ``mode`` (L or RGB) to ``profile``."""
+    try:
+        _back(profile, mode)
+    except ProfileError:
+        return False
+    return True
+
+
+def _back(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
+    opened, described = _open(profile)
+    if described != mode:
+        raise ProfileError(f"it describes {described} colours, not {mode}")
+    return _transform(_srgb(), opened, "RGB", mode)
+
+
+def _open(profile: bytes) -> tuple[ImageCms.ImageCmsProfile, str]:
+    """(the profile, the Pillow mode of the colours that it describes)."""
+    try:
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        space = opened.profile.xcolor_space
+    except (OSError, TypeError, ValueError) as error:
+        raise ProfileError("it is damaged") from error
+    if space not in _MODES:
+        raise ProfileError(f"it describes {space.strip()} colours")
+    return opened, _MODES[space]
+
+
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+def _transform(
+    source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile, source_mode: str, target_mode: str
+) -> ImageCms.ImageCmsTransform:
+    flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+    if "L" in (source_mode, target_mode):  # only ever 256 shades: rather exact than fast
+        flags |= ImageCms.Flags.NOOPTIMIZE
+    try:
+        return ImageCms.buildTransform(
+            source,
+            target,
+            source_mode,
+            target_mode,
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            flags,
+        )
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError) as error:
+        raise ProfileError("LittleCMS cannot convert with it") from error
+
+
+def _tones(transform: ImageCms.ImageCmsTransform, mode: str) -> list[int]:
+    """What a transform of ``mode`` makes of the 256 shades of grey."""
+    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None]).convert(mode)
+    return list(np.asarray(transform.apply(ramp).convert("L"))[0].tolist())
+
+
+def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
+    """Whether an RGB transform changes none of 9 x 9 x 9 colours visibly: then it is better left out."""
+    levels = np.linspace(0, 255, 9).round().astype(np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(27, 27, 3)
+    converted = np.asarray(transform.apply(Image.fromarray(colours)))
+    return int(np.abs(converted.astype(int) - colours).max()) <= _SAME

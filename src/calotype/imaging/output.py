@@ -1,0 +1,48 @@
+"""Decoded pixels to a Pillow image."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from calotype.errors import CalotypeWarning
+from calotype.imaging.colour import ProfileError, from_srgb
+from calotype.imaging.metadata import EXIF_PREFIX, Metadata
+
+__all__ = ["to_image"]
+
+
+def to_image(
+    rgb: NDArray[np.uint8],
+    alpha: NDArray[np.uint8] | None = None,
+    grey: bool = False,
+    metadata: Metadata | None = None,
+) -> Image.Image:
+    """A picture in mode RGB, RGBA, L or LA from ``rgb`` (uint8[H, W, 3], sRGB) and ``alpha`` (uint8[H, W]).
+
+    ``grey`` keeps the luma only. If ``metadata`` has an ICC profile, the pixels are converted to it and
+    it is attached; one that cannot be used is left out with a :class:`CalotypeWarning`. Profile, EXIF and
+    XMP are in ``image.info``, as ``icc_profile``, ``exif`` and ``xmp``, where Pillow's readers put them.
+    """
+    metadata = metadata or Metadata()
+    image = Image.fromarray(rgb)
+    if grey:
+        image = image.convert("L")
+    profile = metadata.icc
+    if profile is not None:
+        try:
+            image = from_srgb(image, profile)
+        except ProfileError as error:
+            warnings.warn(
+                f"the ICC profile is left out, the colours are sRGB: {error}", CalotypeWarning, stacklevel=2
+            )
+            profile = None
+    if alpha is not None:
+        image.putalpha(Image.fromarray(alpha))
+    exif = None if metadata.exif is None else EXIF_PREFIX + metadata.exif
+    info = {"icc_profile": profile, "exif": exif, "xmp": metadata.xmp}
+    image.info = {key: value for key, value in info.items() if value is not None}
+    return image

@@ -1,0 +1,114 @@
+"""Where a picture comes from: a path, a stream, an array or a Pillow image."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from calotype.errors import CalotypeError, LimitError, SourceError
+from calotype.imaging.webp import PREFIX, webp_size
+from calotype.limits import Limits
+
+__all__ = ["Source", "open_source"]
+
+Source = Image.Image | NDArray[np.uint8] | str | os.PathLike[str] | BinaryIO
+"""What can be encoded; an array is uint8[H, W], uint8[H, W, 3] or uint8[H, W, 4]."""
+
+# Pillow hands EPS to Ghostscript: no program is run on behalf of an untrusted file.
+_REFUSED_FORMATS = {"EPS"}
+
+
+@contextmanager
+def open_source(source: Source, limits: Limits) -> Iterator[tuple[Image.Image, str]]:
+    """Yields (an image whose size is checked and whose pixels are not loaded yet, its name for messages).
+
+    A stream is read from its start if it can seek. Whatever Pillow raises, here or within the ``with``
+    block, becomes a :class:`SourceError` of one sentence. Raises :class:`LimitError` for a picture larger
+    than ``limits``; ``TypeError`` and ``ValueError`` for what is no source at all.
+    """
+    name = _name(source)
+    if isinstance(source, np.ndarray):
+        source = _from_array(source)
+    try:
+        with ExitStack() as stack:
+            if isinstance(source, (str, os.PathLike)):
+                source = stack.enter_context(Path(source).open("rb"))
+            image = source if isinstance(source, Image.Image) else _identify(source, name, limits)
+            if min(image.size) < 1:
+                raise SourceError(f"{name} has no pixels: its size is {image.width}x{image.height}")
+            limits.check_size(*image.size)
+            yield image, name
+    except (CalotypeError, Warning):  # a warning that the user has made an error stays what it is
+        raise
+    except Image.DecompressionBombError as error:
+        raise LimitError(f"{name}: Pillow refuses it by its MAX_IMAGE_PIXELS: {error}") from error
+    except Exception as error:  # Pillow's readers raise many kinds
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise SourceError(f"{name} cannot be read: {reason}") from error
+
+
+def _name(source: Source) -> str:
+    if isinstance(source, Image.Image):
+        return "the image"
+    if isinstance(source, np.ndarray):
+        return "the array"
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    if hasattr(source, "read") and not isinstance(source, io.TextIOBase):
+        name = getattr(source, "name", None)
+        return name if isinstance(name, str) else "the stream"
+    kind = type(source).__name__
+    raise TypeError(f"image (a {kind}) must be a Pillow image, a uint8 array, a path or a binary stream")
+
+
+def _from_array(array: NDArray[np.uint8]) -> Image.Image:
+    if array.dtype != np.uint8:
+        raise TypeError(f"image (an array of {array.dtype}) must be uint8")
+    if 0 in array.shape or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        raise ValueError(f"image (an array of shape {array.shape}) must be [H, W], [H, W, 3] or [H, W, 4]")
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _identify(file: BinaryIO, name: str, limits: Limits) -> Image.Image:
+    """``Image.open`` without its check of the size against ``PIL.Image.MAX_IMAGE_PIXELS``.
+
+    That global belongs to the application, and changing it for a moment would not be thread-safe; so
+    Pillow's registry of readers is asked directly, and ``limits`` decide.
+    """
+    if not _rewind(file):
+        file = io.BytesIO(file.read())
+    prefix = file.read(PREFIX)
+    if not prefix:
+        raise SourceError(f"{name} is empty")
+    if size := webp_size(prefix):
+        limits.check_size(*size)
+    tried = set(_REFUSED_FORMATS)
+    for load_readers in (Image.preinit, Image.init):
+        load_readers()
+        for format_ in [known for known in Image.ID if known not in tried]:
+            tried.add(format_)
+            reader, accepts = Image.OPEN[format_]
+            verdict = accepts is None or accepts(prefix[:16])
+            if not verdict or isinstance(verdict, str):  # a string says what the reader lacks
+                continue
+            file.seek(0)
+            with suppress(SyntaxError, IndexError, TypeError, struct.error):  # "not mine", by Pillow's custom
+                return reader(file, "")
+    raise SourceError(f"{name} is not an image in a format that can be read")
+
+
+def _rewind(file: BinaryIO) -> bool:
+    try:
+        file.seek(0)
+    except (AttributeError, OSError):  # a pipe
+        return False
+    return True

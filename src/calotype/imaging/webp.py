@@ -1,0 +1,30 @@
+"""The size of a WebP file, from its first bytes alone.
+
+Pillow's WebP reader allocates the canvas as soon as it is opened; so untrusted sizes are checked here.
+"""
+
+from __future__ import annotations
+
+__all__ = ["PREFIX", "lossless_size", "webp_size"]
+
+PREFIX = 30
+"""Bytes at the start of a file that tell its size."""
+
+
+def lossless_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) if ``data`` starts a file with nothing but one lossless picture, otherwise None."""
+    if len(data) < 25 or data[:4] != b"RIFF" or data[8:16] != b"WEBPVP8L" or data[20] != 0x2F:
+        return None
+    bits = int.from_bytes(data[21:25], "little")
+    return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+
+
+def webp_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) of the WebP file that starts with ``data``, or None if it is not one."""
+    if len(data) < PREFIX or data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+        return None
+    if data[12:16] == b"VP8X":
+        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    if data[12:16] == b"VP8 ":
+        return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+    return lossless_size(data)
