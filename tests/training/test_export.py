@@ -1,0 +1,62 @@
+"""What training computes in floats is what ships in integers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from export_entropy import export, frequencies
+from lattice import Lattice, Shape
+from quantise import CHANNEL_OFFSETS, steps_of
+
+from calotype.entropy import load_model
+from calotype.latents import LEVEL_OFFSETS, Drafter, dequantise, step_of
+
+
+@pytest.fixture(scope="module")
+def lattice() -> Lattice:
+    """Random, with predictions that are wide enough for unit latents."""
+    torch.manual_seed(5)
+    model = Lattice().requires_grad_(False)
+    for site in [model.base, *(net for nets in model.rounds for net in nets)]:
+        for head in site.heads:
+            head.last.weight *= 0.1
+            head.last.bias[1] = 104 / 64
+    return model
+
+
+@pytest.fixture(scope="module")
+def latents() -> np.ndarray:
+    return np.random.default_rng(8).normal(size=(4, 32, 40)).astype(np.float32)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.1])
+def test_the_shipped_model_is_the_trained_one(
+    lattice: Lattice, latents: np.ndarray, tmp_path: Path, strength: float
+) -> None:
+    export(lattice, tmp_path / "model.npz")
+    shipped = load_model((tmp_path / "model.npz").read_bytes())
+    for level in (40, 64, 90):
+        draft = Drafter(latents, shipped, strength).draft(level, strength)
+        torch_strength = torch.tensor([strength]) if strength else None
+        coded, bits = lattice.walk(torch.from_numpy(latents)[None], torch.tensor([level]), torch_strength)
+        # Means are rounded to a sixteenth of a step and probabilities to 2**-16 when shipped.
+        assert draft.bits == pytest.approx(float(bits.sum()), rel=0.01)
+        reconstructed = dequantise(draft.integers, np.full((32, 40), level))
+        same = np.isclose(reconstructed, coded[0].numpy(), atol=1e-4)
+        assert same.mean() > (0.999 if not strength else 0.97)
+
+
+def test_frequencies_follow_the_density() -> None:
+    table = frequencies(Shape()).astype(float) / 65536
+    assert np.allclose(table.sum(-1), 1)
+    unit = table[32, 8]  # sigma of about one step, the mean on an integer
+    assert unit[20] == unit.max() and np.allclose(unit[:20], unit[40:20:-1], atol=2e-4)
+    assert 0.25 < unit[20] < 0.6
+
+
+def test_training_and_codec_share_the_quantiser() -> None:
+    assert CHANNEL_OFFSETS == LEVEL_OFFSETS
+    assert float(steps_of(torch.tensor([57]))[0]) == pytest.approx(step_of(57))

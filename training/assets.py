@@ -1,0 +1,129 @@
+"""The photographs and teachers that training reads, and how they are found.
+
+One variable, ``CALOTYPE_ASSETS``, names the folder; it defaults to the sibling ``../shared`` of the
+checkout. Nothing here is imported by the installed package.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+HERE = Path(__file__).resolve().parent
+ASSETS = Path(os.environ.get("CALOTYPE_ASSETS", HERE.parents[1] / "shared"))
+
+# How often a photo of each source is drawn, relative to its area: `clothing` and `grocery` are many
+# and monotonous, the others rich (the prefix of the file name is the source).
+SOURCE_WEIGHT = {"clothing": 0.3, "grocery": 0.3, "gcompris": 0.7, "wall": 1.0, "wallcrop": 1.0}
+
+
+def held_out() -> frozenset[str]:
+    """Names of the training photos kept for validation (``training/held_out.txt``)."""
+    return frozenset((HERE / "held_out.txt").read_text().split())
+
+
+def photos() -> list[Path]:
+    """All photographs of the pool, sorted by name; `SOURCES.tsv` lists them."""
+    with (ASSETS / "data" / "train" / "SOURCES.tsv").open(newline="") as table:
+        names = sorted(row["file"] for row in csv.DictReader(table, delimiter="\t"))
+    return [ASSETS / "data" / "train" / name for name in names]
+
+
+class _Block(nn.Module):
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(width, width, 3, 1, 1), nn.ReLU()]
+        layers += [nn.Conv2d(width, width, 3, 1, 1), nn.ReLU(), nn.Conv2d(width, width, 3, 1, 1)]
+        self.conv = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.conv(x) + x)
+
+
+class _Clamp(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(x / 3) * 3
+
+
+def _conv(cin: int, cout: int, **kw: bool | int) -> nn.Conv2d:
+    return nn.Conv2d(cin, cout, 3, padding=1, **kw)  # type: ignore[arg-type]
+
+
+def taesd_encoder() -> nn.Module:
+    """The teacher: float32[N, 3, H, W] in [0, 1] to latents float32[N, 4, H/8, W/8]."""
+    layers: list[nn.Module] = [_conv(3, 64), _Block()]
+    for _ in range(3):
+        layers += [_conv(64, 64, stride=2, bias=False), _Block(), _Block(), _Block()]
+    return _load(nn.Sequential(*layers, _conv(64, 4)), "encoder")
+
+
+def taesd_decoder() -> nn.Module:
+    """The teacher's decoder: latents float32[N, 4, h, w] to float32[N, 3, 8h, 8w], about [0, 1]."""
+    layers: list[nn.Module] = [_Clamp(), _conv(4, 64), nn.ReLU()]
+    for _ in range(3):
+        layers += [_Block(), _Block(), _Block(), nn.Upsample(scale_factor=2), _conv(64, 64, bias=False)]
+    return _load(nn.Sequential(*layers, _Block(), _conv(64, 3)), "decoder")
+
+
+def _load(model: nn.Module, part: str) -> nn.Module:
+    weights = load_file(ASSETS / "models" / "taesd" / f"taesd_{part}.safetensors")
+    model.load_state_dict({k: v.float() for k, v in weights.items()})
+    return model.eval().requires_grad_(False)
+
+
+class Lpips(nn.Module):
+    """LPIPS v0.1 (SqueezeNet), differentiable, rebuilt from the initialisers of the ONNX graph.
+
+    Source: Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric",
+    2018. Takes two float32[N, 3, H, W] in [0, 1]; returns float32[N].
+    """
+
+    _FIRE = ((2, 3, 4), (3, 6, 7), (4, 9), (5, 10), (6, 11), (7, 12))
+    _POOLED = (2, 3, 4)
+
+    def __init__(self) -> None:
+        super().__init__()
+        import onnx
+        from onnx.numpy_helper import to_array
+
+        graph = onnx.load(str(ASSETS / "models" / "lpips-squeeze" / "lpips_sq.onnx")).graph
+        for tensor in graph.initializer:
+            name = tensor.name.removeprefix("core.").replace(".", "_")
+            self.register_buffer(name, torch.from_numpy(np.array(to_array(tensor))))
+
+    def _conv(self, name: str, x: Tensor, **kw: int) -> Tensor:
+        weight, bias = getattr(self, f"net_{name}_weight"), getattr(self, f"net_{name}_bias")
+        return torch.relu(F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), **kw))
+
+    def _features(self, x: Tensor) -> list[Tensor]:
+        x = ((x * 2 - 1) - self.scaling_layer_shift) / self.scaling_layer_scale  # type: ignore[operator]
+        x = self._conv("slice1_0", x, stride=2)
+        out = [x]
+        for number, *fires in self._FIRE:
+            if number in self._POOLED:
+                x = F.max_pool2d(x, 3, 2, ceil_mode=True)
+            for fire in fires:
+                at = f"slice{number}_{fire}"
+                x = self._conv(f"{at}_squeeze", x)
+                wide = self._conv(f"{at}_expand3x3", x, padding=1)
+                x = torch.cat([self._conv(f"{at}_expand1x1", x), wide], 1)
+            out.append(x)
+        return out
+
+    def forward(self, ref: Tensor, dist: Tensor) -> Tensor:
+        total = torch.zeros(ref.shape[0])
+        pairs = zip(self._features(ref), self._features(dist), strict=True)
+        for index, (a, b) in enumerate(pairs):
+            a, b = a.float(), b.float()
+            a = a / (a.pow(2).sum(1, keepdim=True).add(1e-10).sqrt())
+            b = b / (b.pow(2).sum(1, keepdim=True).add(1e-10).sqrt())
+            head = getattr(self, f"lins_{index}_model_1_weight")
+            total = total + F.conv2d((a - b) ** 2, head).mean((1, 2, 3))
+        return total

@@ -1,0 +1,74 @@
+"""Stage 4a: the trained context model to the integer file that ships.
+
+``python training/export_entropy.py --run entropy --out src/calotype/models/weights/lattice-240.npz``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from lattice import BIAS_UNIT, HEAD, WIDTHS, IntConv, Lattice, Shape
+from loop import RUNS
+
+from calotype.entropy.tables import PHASES, REACH, ROWS, SYMBOLS, TOTAL
+
+
+def frequencies(shape: Shape) -> np.ndarray:
+    """uint16[49, 16, 42]: the density integrated over each residual, every symbol at least 1."""
+    octave = torch.arange(ROWS, dtype=torch.float64) / 8 - 4 + 1 / 32  # the middle of the two scales
+    phase = (torch.arange(PHASES, dtype=torch.float64) - 8) / 16
+    edges = torch.arange(-REACH, REACH + 2, dtype=torch.float64) - 0.5
+    x = (edges - phase[None, :, None]) * torch.exp2(-octave)[:, None, None]
+    with torch.no_grad():
+        cdf = shape.double().cdf(x, octave[:, None, None].expand_as(x)).numpy()
+    inside = np.diff(cdf, axis=-1)
+    escape = np.maximum(1 - inside.sum(-1, keepdims=True), 2.0**-15)
+    density = np.concatenate([inside, escape], -1)
+    density /= density.sum(-1, keepdims=True)
+    out = 1 + np.floor(density * (TOTAL - SYMBOLS)).astype(np.int64)
+    peak = out.argmax(-1)
+    rest = TOTAL - out.sum(-1)
+    np.put_along_axis(
+        out, peak[..., None], np.take_along_axis(out, peak[..., None], -1) + rest[..., None], -1
+    )
+    return out.astype(np.uint16)
+
+
+def export(model: Lattice, out: Path) -> None:
+    """Writes the file that ``calotype.entropy.load_model`` reads."""
+    weight, multiplier, bias = [], [], []
+    for layer in model.modules():
+        if isinstance(layer, IntConv):
+            integer, scale = layer.quantised()
+            weight.append(integer.numpy().astype(np.int8).ravel())
+            multiplier.append((scale.ravel() * 65536).round().numpy().astype(np.int32))
+            real = layer.bias.detach().double().numpy() * BIAS_UNIT
+            bias.append(np.round(real * 65536).astype(np.int64) + 32768)
+    np.savez_compressed(
+        out,
+        widths=np.array([*(WIDTHS[spacing] for spacing in (8, 4, 2, 1)), HEAD]),
+        weight=np.concatenate(weight),
+        multiplier=np.concatenate(multiplier),
+        bias=np.concatenate(bias),
+        frequencies=frequencies(model.shape),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", default="entropy")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    model = Lattice()
+    state = torch.load(RUNS / args.run / "last.pt", weights_only=True)
+    model.load_state_dict(state["average"])
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    export(model, args.out)
+    print(f"{args.out}: {args.out.stat().st_size} bytes, step {state['step']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""The integer-valued lattice context model in torch, with quantisation in the loop.
+
+Every activation is an integer in [0, 255] or [-127, 127]; every weight is an int8 times a scale per
+output channel that is a multiple of 2^-16. The forward pass here computes what
+``calotype.entropy`` computes in integers, up to float rounding of the accumulators.
+See docs/format.md ("Context model") for the arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from quantise import CHANNEL_WEIGHTS, steps_of
+from torch import Tensor, nn
+
+ROUNDS = (4, 2, 1)  # lattice spacing after each round; the base lattice has spacing 8
+WIDTHS = {8: 16, 4: 48, 2: 64, 1: 96}
+HEAD = 48
+SITES = ((1, 1), (0, 1), (1, 0))  # order of the three sub-lattices of a round
+CASCADE = (0.5, 0.6, 0.8, 1.0)  # as in calotype.latents.rdo
+BIAS_UNIT = 64.0
+MEAN_LIMIT, SCALE_LIMIT = 2047, 127
+
+
+def _ste(x: Tensor, value: Tensor) -> Tensor:
+    return x + (value - x).detach()
+
+
+class IntConv(nn.Module):
+    """Convolution with int8 weights; out = clip(floor(acc * scale + bias + 1/2), low, high)."""
+
+    def __init__(self, cin: int, cout: int, size: int, low: int, high: int, gain: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(cout, cin, size, size) * gain * (2 / (cin * size**2)) ** 0.5)
+        self.bias = nn.Parameter(torch.zeros(cout))
+        self.low, self.high = low, high
+
+    def quantised(self) -> tuple[Tensor, Tensor]:
+        """(integer-valued weights float[O, I, k, k], scale float[O, 1, 1, 1], a multiple of 2^-16)."""
+        peak = self.weight.detach().abs().amax((1, 2, 3), keepdim=True)
+        scale = (peak / 127 * 65536).ceil().clamp(min=1) / 65536
+        return (self.weight.detach() / scale).round().clamp(-127, 127), scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        integer, scale = self.quantised()
+        weight = _ste(self.weight, integer * scale)
+        pad = self.weight.shape[-1] // 2
+        real = F.conv2d(x, weight, padding=pad).float() + (self.bias * BIAS_UNIT).view(1, -1, 1, 1)
+        # The clip lets a gradient through when it would pull the value back inside.
+        clipped = real.clamp(self.low, self.high)
+        return _ste(clipped + 0.02 * (real - clipped), torch.floor(clipped + 0.5))
+
+
+class Trunk(nn.Module):
+    """Known planes to features: one entry convolution, two residual pairs."""
+
+    def __init__(self, cin: int, width: int) -> None:
+        super().__init__()
+        self.enter = IntConv(cin, width, 3, 0, 255)
+        self.pairs = nn.ModuleList()
+        for _ in range(2 if cin > 2 else 0):
+            first, second = IntConv(width, width, 3, 0, 255), IntConv(width, width, 3, -255, 255, 0.3)
+            self.pairs.append(nn.ModuleList([first, second]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.enter(x)
+        for first, second in self.pairs:  # type: ignore[misc]
+            x = (x + second(first(x))).clamp(0, 255)
+        return x
+
+
+class Head(nn.Module):
+    """Features and the channels already coded at this site to (mean, scale) of the next channel."""
+
+    def __init__(self, width: int, coded: int) -> None:
+        super().__init__()
+        self.first = IntConv(width + coded, HEAD, 3, 0, 255)
+        self.second = IntConv(HEAD, HEAD, 1, 0, 255)
+        self.last = IntConv(HEAD, 2, 1, -MEAN_LIMIT, MEAN_LIMIT)
+        with torch.no_grad():
+            self.last.bias[1] = 92 / BIAS_UNIT
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        out = self.last(self.second(self.first(x)))
+        return out[:, 0], out[:, 1].clamp(0, SCALE_LIMIT)
+
+
+class Site(nn.Module):
+    """One sub-lattice: a trunk over what is known, four heads in channel order."""
+
+    def __init__(self, known: int, width: int) -> None:
+        super().__init__()
+        self.trunk = Trunk(4 * known + 2, width)
+        self.heads = nn.ModuleList(Head(width, channel) for channel in range(4))
+
+
+class Shape(nn.Module):
+    """The residual's density: a zero-mean Gaussian scale mixture that depends on sigma / step."""
+
+    def __init__(self, parts: int = 3) -> None:
+        super().__init__()
+        self.logit = nn.Parameter(torch.tensor([[1.0, 0.5, -2.0], [0.0, 0.0, 0.0]])[:, :parts])
+        self.scale = nn.Parameter(torch.tensor([[-0.3, 0.3, 1.2], [0.0, 0.0, 0.0]])[:, :parts])
+
+    def cdf(self, x: Tensor, octave: Tensor) -> Tensor:
+        """P(residual / sigma < x) where sigma / step = 2^octave."""
+        t = octave.unsqueeze(-1).clamp(-4, 4) / 4
+        weight = (self.logit[0] + t * self.logit[1]).softmax(-1)
+        inverse = torch.exp(-(self.scale[0] + t * self.scale[1]))
+        return (weight * torch.special.ndtr(x.unsqueeze(-1) * inverse)).sum(-1)
+
+
+class Lattice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.base = Site(0, WIDTHS[8])
+        self.rounds = nn.ModuleList(
+            nn.ModuleList(Site(known, WIDTHS[spacing]) for known in (1, 2, 3)) for spacing in ROUNDS
+        )
+        self.shape = Shape()
+
+    def walk(self, latents: Tensor, levels: Tensor, strength: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(what the latents become float[N, 4, h, w], their ideal code length in bits, likewise).
+
+        ``levels`` int64[N]; h and w multiples of 8. ``strength`` float[N] makes the rate-distortion
+        decisions of ``calotype.latents.rdo``; None rounds.
+        """
+        step = steps_of(levels).view(-1, 1, 1, 1) * CHANNEL_WEIGHTS
+        level = ((levels.float() - 64) * 2).clamp(-127, 127).view(-1, 1, 1, 1)
+        coded, context = torch.zeros_like(latents), torch.zeros_like(latents)
+        bits = torch.zeros_like(latents)
+        for net, stride, (y, x), known, share in self._sites():
+            planes = [context[:, :, dy::stride, dx::stride] for dy, dx in known]
+            guide = level.expand_as(latents[:, :1, y::stride, x::stride])
+            features = net.trunk(torch.cat([*planes, guide, torch.full_like(guide, 127)], 1))
+            for channel, head in enumerate(net.heads):
+                at = (slice(None), channel, slice(y, None, stride), slice(x, None, stride))
+                here = context[:, :channel, y::stride, x::stride]
+                mean, scale = head(torch.cat([features, here], 1))
+                size = step[:, channel]
+                exact = latents[at] / size
+                chosen = torch.round(exact)
+                cost = self._cost(chosen * size, mean / 256, scale, size)
+                if strength is not None:
+                    other = chosen + torch.where(exact > chosen, 1.0, -1.0)
+                    other_cost = self._cost(other * size, mean / 256, scale, size)
+                    price = share * strength.view(-1, 1, 1)
+                    better = (exact - other) ** 2 + price * other_cost < (exact - chosen) ** 2 + price * cost
+                    chosen, cost = torch.where(better, other, chosen), torch.where(better, other_cost, cost)
+                coded[at], bits[at] = chosen * size, cost
+                context[at] = torch.floor(chosen * size * 16 + 0.5).clamp(-127, 127)
+        return coded, bits
+
+    def _sites(self) -> Iterator[tuple[Site, int, tuple[int, int], list[tuple[int, int]], float]]:
+        """(network, stride, offset, offsets known before it, share of the strength) in coding order."""
+        yield self.base, 8, (0, 0), [], CASCADE[0]
+        for spacing, nets, share in zip(ROUNDS, self.rounds, CASCADE[1:], strict=True):
+            known = [(0, 0)]
+            for (dy, dx), net in zip(SITES, nets, strict=True):  # type: ignore[arg-type]
+                site = (dy * spacing, dx * spacing)
+                yield net, 2 * spacing, site, list(known), share
+                known.append(site)
+
+    def _cost(self, value: Tensor, mean: Tensor, scale: Tensor, step: Tensor) -> Tensor:
+        log_sigma = scale / 16 - 6.5
+        inverse = torch.exp2(-log_sigma)
+        octave = log_sigma - torch.log2(step)
+        delta = value - mean
+        # By symmetry the tail that is computed is the lower one, where float32 keeps its precision.
+        near = -delta.abs()
+        high = self.shape.cdf((near + step / 2) * inverse, octave)
+        low = self.shape.cdf((near - step / 2) * inverse, octave)
+        return -torch.log2((high - low) * (1 - 2**-11) + 2**-16)

@@ -1,0 +1,90 @@
+"""What every training stage shares: schedule, average of the weights, checkpoints, the log."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+RUNS = Path(__file__).resolve().parent / "runs"
+
+
+class Stage:
+    """One resumable run: ``runs/NAME/last.pt`` is the checkpoint, ``log.jsonl`` the loss curve.
+
+    The learning rate is a cosine over the *time* budget, so that a stage takes the minutes it is given
+    on any machine; ``average`` holds an exponential moving average of the weights.
+    """
+
+    def __init__(
+        self, name: str, model: nn.Module, *, minutes: float, lr: float, start: Path | None = None
+    ) -> None:
+        self.folder = RUNS / name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if start is not None:  # the averaged weights of an earlier stage; layers it lacks start afresh
+            model.load_state_dict(torch.load(start, weights_only=True)["average"], strict=False)
+        self.model, self.average = model, copy.deepcopy(model).requires_grad_(False)
+        self.minutes, self.lr = minutes, lr
+        self.optimiser = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=1e-4)
+        self.step, self.spent = 0, 0.0
+        if (self.folder / "last.pt").exists():
+            self._load()
+
+    def _load(self) -> None:
+        state = torch.load(self.folder / "last.pt", weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.spent = state["step"], state["spent"]
+
+    def save(self) -> None:
+        state = {"model": self.model.state_dict(), "average": self.average.state_dict()}
+        state |= {"optimiser": self.optimiser.state_dict(), "step": self.step, "spent": self.spent}
+        torch.save(state, self.folder / "last.tmp")
+        (self.folder / "last.tmp").replace(self.folder / "last.pt")
+
+    def run(self, loss: Callable[[], Tensor], validate: Callable[[nn.Module], dict[str, float]]) -> None:
+        """Calls ``loss`` and steps until the minutes are spent; saves and validates every few."""
+        saved, checked, total, count = time.monotonic(), time.monotonic(), 0.0, 0
+        while self.spent < self.minutes * 60:
+            began = time.monotonic()
+            done = self.spent / (self.minutes * 60)
+            warm = min(1.0, (self.step + 1) / 200)
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+            value = loss()
+            self.optimiser.zero_grad(set_to_none=True)
+            value.backward()
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            self.optimiser.step()
+            self.step += 1
+            decay = min(0.999, (1 + self.step) / (10 + self.step))
+            with torch.no_grad():
+                for mean, now in zip(self.average.parameters(), self.model.parameters(), strict=True):
+                    mean.lerp_(now, 1 - decay)
+            total, count = total + float(value.detach()), count + 1
+            self.spent += time.monotonic() - began
+            if time.monotonic() - saved > 180:
+                self.save()
+                saved = time.monotonic()
+            if time.monotonic() - checked > 420:
+                self._log(total / count, validate)
+                checked, total, count = time.monotonic(), 0.0, 0
+        self.save()
+        self._log(total / max(count, 1), validate)
+
+    def _log(self, mean: float, validate: Callable[[nn.Module], dict[str, float]]) -> None:
+        self.average.eval()
+        with torch.inference_mode():
+            row = {"step": self.step, "minutes": round(self.spent / 60, 1), "loss": mean} | validate(
+                self.average
+            )
+        with (self.folder / "log.jsonl").open("a") as log:
+            log.write(json.dumps(row) + "\n")
+        print(row, flush=True)

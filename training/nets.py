@@ -1,0 +1,88 @@
+"""The pocket networks in torch: what ``export.py`` turns into the embedded ONNX files.
+
+Both keep their channels at low resolution (a 3x3 convolution at full size would cost more than the
+rest together), and neither has an operation that sees the whole picture, so that tiles with enough
+overlap equal the whole.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+STEP_FEATURES = 4
+
+
+class Block(nn.Module):
+    """Residual pair of 3x3 convolutions; ``condition`` adds what the quantisation step says."""
+
+    def __init__(self, width: int, condition: int = 0) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, 1, 1)
+        self.second = nn.Conv2d(width, width, 3, 1, 1)
+        self.condition = nn.Conv2d(condition, width, 1, bias=False) if condition else None
+        nn.init.normal_(self.second.weight, std=0.2 / (3 * width**0.5))
+        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, features: Tensor | None = None) -> Tensor:
+        hidden = self.first(x)
+        if self.condition is not None:
+            hidden = hidden + self.condition(features)
+        return x + self.second(torch.relu(hidden))
+
+
+def step_features(log_step: Tensor) -> Tensor:
+    """float[N, 1, h, w] of log2 of the step to float[N, 4, h, w]: a piecewise linear basis."""
+    t = (log_step + 1) / 2
+    return torch.cat([t, torch.relu(t + 0.5), torch.relu(t), torch.relu(t - 0.5)], 1)
+
+
+class Decoder(nn.Module):
+    """Dequantised latents and the log2 of their step, per position, to pixels in one pass."""
+
+    def __init__(
+        self, widths: tuple[int, int, int] = (192, 96, 48), blocks: tuple[int, int, int] = (4, 3, 2)
+    ) -> None:
+        super().__init__()
+        a, b, c = widths
+        self.enter = nn.Conv2d(4 + STEP_FEATURES, a, 3, 1, 1)
+        self.at_eighth = nn.ModuleList(Block(a, STEP_FEATURES) for _ in range(blocks[0]))
+        self.to_quarter = nn.Conv2d(a, 4 * b, 1)
+        self.at_quarter = nn.Sequential(*(Block(b) for _ in range(blocks[1])))
+        self.to_half = nn.Conv2d(b, 4 * c, 1)
+        self.at_half = nn.Sequential(*(Block(c) for _ in range(blocks[2])))
+        self.leave = nn.Conv2d(c, 12, 3, 1, 1)
+
+    def forward(self, latents: Tensor, log_step: Tensor) -> Tensor:
+        """float[N, 4, h, w], float[N, 1, h, w] to float[N, 3, 8h, 8w], about [0, 1]."""
+        features = step_features(log_step)
+        x = self.enter(torch.cat([latents, features], 1))
+        for block in self.at_eighth:
+            x = block(x, features)
+        x = self.at_quarter(nn.functional.pixel_shuffle(self.to_quarter(x), 2))
+        x = self.at_half(nn.functional.pixel_shuffle(self.to_half(x), 2))
+        return nn.functional.pixel_shuffle(self.leave(x), 2) + 0.5
+
+
+class Encoder(nn.Module):
+    """Pixels to latents of the `sd1` space."""
+
+    def __init__(
+        self, widths: tuple[int, int, int] = (32, 64, 128), blocks: tuple[int, int, int] = (1, 2, 3)
+    ) -> None:
+        super().__init__()
+        c, b, a = widths
+        self.enter = nn.Conv2d(12, c, 3, 1, 1)
+        self.at_half = nn.Sequential(*(Block(c) for _ in range(blocks[0])))
+        self.to_quarter = nn.Conv2d(4 * c, b, 1)
+        self.at_quarter = nn.Sequential(*(Block(b) for _ in range(blocks[1])))
+        self.to_eighth = nn.Conv2d(4 * b, a, 1)
+        self.at_eighth = nn.Sequential(*(Block(a) for _ in range(blocks[2])))
+        self.leave = nn.Conv2d(a, 4, 3, 1, 1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """float[N, 3, 8h, 8w] in [0, 1] to float[N, 4, h, w], scaled by 0.18215."""
+        x = self.at_half(self.enter(nn.functional.pixel_unshuffle(pixels - 0.5, 2)))
+        x = self.at_quarter(self.to_quarter(nn.functional.pixel_unshuffle(x, 2)))
+        x = self.at_eighth(self.to_eighth(nn.functional.pixel_unshuffle(x, 2)))
+        return self.leave(x)

@@ -1,0 +1,88 @@
+"""Stage 2: the pocket decoder, on the teacher's latents with the quantiser's noise.
+
+``python training/train_decoder.py --minutes 90``. L1 + LPIPS on crops; every crop has its own step.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from assets import Lpips
+from data import Crops
+from lattice import Lattice
+from loop import RUNS, Stage
+from nets import Decoder, Encoder
+from quantise import log_step_map, random_levels, random_strengths, round_trip, steps_of
+from torch import Tensor, nn
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", default="decoder")
+    parser.add_argument("--minutes", type=float, default=90)
+    parser.add_argument("--lr", type=float, default=7e-4)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--crop", type=int, default=128)
+    parser.add_argument("--lpips", type=float, default=0.6)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--encoder", help="an encoder run: half of the latents are then its own")
+    parser.add_argument("--start", type=Path, help="a checkpoint to start from")
+    parser.add_argument("--entropy", help="a context model run, for rate-distortion decisions")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    model = Decoder().to(memory_format=torch.channels_last)
+    lattice: Lattice | None = None
+    if args.entropy:
+        lattice = Lattice().requires_grad_(False)
+        lattice.load_state_dict(torch.load(RUNS / args.entropy / "last.pt", weights_only=True)["average"])
+    encoder: Encoder | None = None
+    if args.encoder:
+        encoder = Encoder().to(memory_format=torch.channels_last).requires_grad_(False)
+        encoder.load_state_dict(torch.load(RUNS / args.encoder / "last.pt", weights_only=True)["average"])
+    stage = Stage(args.name, model, minutes=args.minutes, lr=args.lr, start=args.start)
+    crops, lpips = Crops(args.seed + stage.step), Lpips()
+
+    def loss() -> Tensor:
+        pixels, latents = crops.batch(args.batch, args.crop)
+        if encoder is not None:
+            half = len(pixels) // 2
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                own = encoder(pixels[:half].contiguous(memory_format=torch.channels_last)).float()
+            latents = torch.cat([own, latents[half:]])
+        levels = random_levels(len(latents))
+        if lattice is None:
+            noisy, log_step = round_trip(latents, levels)
+        else:
+            log_step = log_step_map(levels, latents)
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                noisy, _ = lattice.walk(latents, levels, random_strengths(levels))
+        with torch.autocast("cpu", torch.bfloat16):
+            out = model(noisy.contiguous(memory_format=torch.channels_last), log_step)
+            perceptual = lpips(pixels, out.float()).mean()
+        return (out.float() - pixels).abs().mean() + args.lpips * perceptual
+
+    crops_256 = crops.validation(256, 24)
+
+    def validate(net: nn.Module) -> dict[str, float]:
+        row: dict[str, float] = {}
+        for level in (48, 64, 72, 88):
+            pixels = torch.stack([p for p, _ in crops_256])
+            latents = torch.stack([z for _, z in crops_256])
+            noisy, log_step = round_trip(latents, torch.full((len(latents),), level))
+            with torch.autocast("cpu", torch.bfloat16):
+                out = net(noisy, log_step).float().clamp(0, 1)
+            mse = ((out - pixels) ** 2).mean((1, 2, 3))
+            step = float(steps_of(torch.tensor([level]))[0])
+            row[f"psnr@{step:.2f}"] = round(float(-10 * mse.log10().mean()), 3)
+            row[f"lpips@{step:.2f}"] = round(float(lpips(pixels, out).mean()), 4)
+        return row
+
+    stage.run(loss, validate)
+
+
+if __name__ == "__main__":
+    main()
