@@ -1,0 +1,32 @@
+"""Models: what turns pixels into latents and back, and the tables that code them, by permanent id."""
+
+from __future__ import annotations
+
+from calotype.models.protocol import Decoder, Differentiable, Encoder, TorchDecoder
+from calotype.models.registry import (
+    DEFAULT_TABLE,
+    ModelInfo,
+    encoder_id,
+    encoder_name,
+    list_models,
+    load_decoder,
+    load_encoder,
+    load_table,
+    space_named,
+)
+
+__all__ = [
+    "DEFAULT_TABLE",
+    "Decoder",
+    "Differentiable",
+    "Encoder",
+    "ModelInfo",
+    "TorchDecoder",
+    "encoder_id",
+    "encoder_name",
+    "list_models",
+    "load_decoder",
+    "load_encoder",
+    "load_table",
+    "space_named",
+]

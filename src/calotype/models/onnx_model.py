@@ -1,0 +1,72 @@
+"""Embedded networks, run by ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calotype.errors import ModelError
+from calotype.models.protocol import TorchDecoder
+
+__all__ = ["OnnxDecoder", "OnnxEncoder"]
+
+
+class _Session:
+    """One graph; ``threads`` None lets the runtime use every core."""
+
+    def __init__(self, graph: bytes, threads: int | None) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ModelError("ONNX Runtime is missing: pip install onnxruntime") from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Tiles differ in size at the borders: a growing arena would keep the largest of every shape.
+        options.enable_cpu_mem_arena = False
+        options.enable_mem_pattern = False
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # the runtime's exceptions share no public base class
+            raise ModelError(f"ONNX Runtime cannot load the embedded model: {error}") from error
+
+    def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        feed = {name: np.ascontiguousarray(array[None]) for name, array in inputs.items()}
+        out: NDArray[np.float32] = self._session.run(None, feed)[0][0]
+        return out
+
+
+class OnnxEncoder:
+    """A graph ``pixels`` float32[1, 3, H, W] to float32[1, 4, H/8, W/8]; see :class:`Encoder`."""
+
+    def __init__(self, graph: bytes, margin: int, threads: int | None = None) -> None:
+        self.margin = margin
+        self._session = _Session(graph, threads)
+
+    def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._session.run(pixels=pixels)
+
+
+class OnnxDecoder:
+    """A graph ``latents``, ``log_step`` to float32[1, 3, 8h, 8w]; see :class:`Decoder`."""
+
+    def __init__(self, graph: bytes, margin: int, threads: int | None = None) -> None:
+        self.margin = margin
+        self._graph = graph
+        self._session = _Session(graph, threads)
+
+    def differentiable(self) -> TorchDecoder:
+        """See :class:`calotype.models.Differentiable`."""
+        from calotype.models.onnx_torch import TorchGraphDecoder
+
+        return TorchGraphDecoder(self._graph, self.margin)
+
+    def decode(
+        self, latents: NDArray[np.float32], log_step: NDArray[np.float32], noise: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        return self._session.run(latents=latents, log_step=log_step)

@@ -1,0 +1,139 @@
+"""ONNX graphs in torch, to differentiate what ships only as a graph: the embedded decoders, LPIPS.
+
+Covers the operators that those graphs have, no more; anything else is refused by name at load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from calotype.errors import ModelError
+
+try:
+    import onnx
+    import torch
+    import torch.nn.functional as F
+    from onnx import numpy_helper
+    from torch import Tensor
+except ImportError as error:
+    raise ModelError(f"needs {error.name}: pip install 'calotype[sd]'") from error
+
+__all__ = ["OPERATORS", "TorchGraph", "TorchGraphDecoder"]
+
+Attributes = Mapping[str, Any]
+
+
+def _convolve(a: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    _plain(a, "dilations", [1, 1])
+    top, left, bottom, right = a.get("pads", [0, 0, 0, 0])
+    if (top, left) != (bottom, right):
+        x, top, left = F.pad(x, (left, right, top, bottom)), 0, 0
+    return F.conv2d(x, weight, bias, a.get("strides", [1, 1]), (top, left), groups=a.get("group", 1))
+
+
+def _pool(a: Attributes, x: Tensor) -> Tensor:
+    _plain(a, "pads", [0, 0, 0, 0])
+    _plain(a, "dilations", [1, 1])
+    return F.max_pool2d(x, a["kernel_shape"], a["strides"], ceil_mode=bool(a.get("ceil_mode")))
+
+
+def _shuffle(a: Attributes, x: Tensor) -> Tensor:
+    _plain(a, "mode", "CRD")
+    return F.pixel_shuffle(x, a["blocksize"])
+
+
+def _enlarge(a: Attributes, x: Tensor, _region: Tensor | None, scales: Tensor) -> Tensor:
+    _plain(a, "mode", "nearest")
+    return F.interpolate(x, scale_factor=scales[2:].tolist(), mode="nearest")
+
+
+def _reduce(by: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def reduce(a: Attributes, x: Tensor, axes: Tensor) -> Tensor:
+        return by(x, axes.tolist(), keepdim=bool(a.get("keepdims", 1)))
+
+    return reduce
+
+
+def _cast(a: Attributes, x: Tensor) -> Tensor:
+    _plain(a, "to", onnx.TensorProto.FLOAT)
+    return x.float()
+
+
+OPERATORS: dict[str, Callable[..., Tensor]] = {
+    "Add": lambda a, x, y: x + y,
+    "Cast": _cast,
+    "Clip": lambda a, x, low=None, high=None: x.clamp(low, high),
+    "Concat": lambda a, *parts: torch.cat(parts, a["axis"]),
+    "Constant": lambda a: a["value"],
+    "Conv": _convolve,
+    "DepthToSpace": _shuffle,
+    "Div": lambda a, x, y: x / y,
+    "Identity": lambda a, x: x,
+    "MaxPool": _pool,
+    "Mul": lambda a, x, y: x * y,
+    "Pow": lambda a, x, y: x**y,
+    "ReduceMean": _reduce(torch.mean),
+    "ReduceSum": _reduce(torch.sum),
+    "Relu": lambda a, x: torch.relu(x),
+    "Reshape": lambda a, x, shape: x.reshape(shape.tolist()),
+    "Resize": _enlarge,
+    "Sqrt": lambda a, x: torch.sqrt(x + 1e-12),  # whose gradient at 0 is finite
+    "Sub": lambda a, x, y: x - y,
+    "Tanh": lambda a, x: torch.tanh(x),
+}
+"""By their names in ONNX: (attributes, inputs ...) to the first output."""
+
+
+class TorchGraph:
+    """A graph with one output; calling it takes the inputs by name, float32 with a batch of one."""
+
+    def __init__(self, data: bytes) -> None:
+        """Raises :class:`ModelError` if ``data`` is no graph, or has operators not known here."""
+        try:
+            graph = onnx.load_from_string(data).graph
+        except Exception as error:  # protobuf's exceptions share no public base class
+            raise ModelError(f"not an ONNX graph: {error}") from error
+        unknown = {node.op_type for node in graph.node} - set(OPERATORS)
+        if unknown:
+            raise ModelError(f"cannot differentiate a graph with the operators {', '.join(sorted(unknown))}")
+        self._weights = {tensor.name: _tensor(tensor) for tensor in graph.initializer}
+        self._nodes = [
+            (node.op_type, {a.name: _attribute(a) for a in node.attribute}, list(node.input), node.output[0])
+            for node in graph.node
+        ]
+        self._output = graph.output[0].name
+        self.inputs = {value.name for value in graph.input} - set(self._weights)
+
+    def __call__(self, **inputs: Tensor) -> Tensor:
+        values = self._weights | inputs
+        for operator, attributes, names, output in self._nodes:
+            values[output] = OPERATORS[operator](attributes, *(values[n] if n else None for n in names))
+        return values[self._output]
+
+
+class TorchGraphDecoder:
+    """A graph ``latents``, ``log_step`` to ``pixels``; see :class:`calotype.models.TorchDecoder`."""
+
+    def __init__(self, data: bytes, margin: int) -> None:
+        self.margin = margin
+        self._graph = TorchGraph(data)
+
+    def __call__(self, latents: Tensor, log_step: Tensor) -> Tensor:
+        return self._graph(latents=latents, log_step=log_step)
+
+
+def _tensor(proto: Any) -> Tensor:
+    return torch.from_numpy(numpy_helper.to_array(proto).copy())
+
+
+def _attribute(attribute: Any) -> Any:
+    value = onnx.helper.get_attribute_value(attribute)
+    if isinstance(value, onnx.TensorProto):
+        return _tensor(value)
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _plain(a: Attributes, name: str, wanted: Any) -> None:
+    if a.get(name, wanted) != wanted:
+        raise ModelError(f"cannot differentiate a graph with {name} (={a[name]}) other than {wanted}")

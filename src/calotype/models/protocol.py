@@ -1,0 +1,71 @@
+"""What a model must offer. Implementations are safe to call from several threads at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Decoder", "Differentiable", "Encoder", "TorchDecoder"]
+
+
+class Encoder(Protocol):
+    """Pixels to latents of one space."""
+
+    @property
+    def margin(self) -> int | None:
+        """How far, in latent positions, an output depends on its input: tiles overlap by as much.
+
+        None for a model in which everything depends on everything: it is given whole pictures.
+        """
+        ...
+
+    def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """sRGB float32[3, H, W] in [0, 1], H and W multiples of 8, to float32[4, H/8, W/8], scaled."""
+        ...
+
+
+class Decoder(Protocol):
+    """Dequantised latents of one space to pixels."""
+
+    @property
+    def margin(self) -> int | None:
+        """As for :class:`Encoder`."""
+        ...
+
+    def decode(
+        self, latents: NDArray[np.float32], log_step: NDArray[np.float32], noise: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """float32[4, h, w] to sRGB float32[3, 8h, 8w], nominally in [0, 1].
+
+        ``log_step`` float32[1, h, w] is log2 of the quantisation step at each position, in scaled-latent
+        units; ``noise`` float64[4] the standard deviation of each channel's quantisation error over the whole
+        picture.
+        """
+        ...
+
+
+class TorchDecoder(Protocol):
+    """A decoder within torch, to be differentiated: for latent optimisation."""
+
+    @property
+    def margin(self) -> int:
+        """As for :class:`Encoder`; a decoder that sees everything states how much of it matters."""
+        ...
+
+    def __call__(self, latents: Tensor, log_step: Tensor) -> Tensor:
+        """float32[1, 4, h, w] and float32[1, 1, h, w], as for :class:`Decoder`, to float32[1, 3, 8h, 8w]."""
+        ...
+
+
+@runtime_checkable
+class Differentiable(Protocol):
+    """What a :class:`Decoder` offers besides if torch can differentiate it."""
+
+    def differentiable(self) -> TorchDecoder:
+        """Raises :class:`ModelError` if torch, or another package that it takes, is missing."""
+        ...

@@ -1,0 +1,202 @@
+"""Which models and tables there are: permanent ids, each tied to the sha256 of its file.
+
+Until the first tagged release every id is experimental (240 and above) and may be withdrawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from calotype.entropy import ContextModel, load_model
+from calotype.errors import ModelError, UnsupportedError
+from calotype.latents import SD1, SPACES, LatentSpace
+from calotype.models.onnx_model import OnnxDecoder, OnnxEncoder
+from calotype.models.protocol import Decoder, Encoder
+from calotype.models.stable_diffusion import CATALOGUE, Source, open_decoder, open_encoder, source_named
+from calotype.models.stable_diffusion.store import is_here, read_record
+from calotype.options import DiffusionOptions
+
+__all__ = [
+    "DEFAULT_TABLE",
+    "ModelInfo",
+    "encoder_id",
+    "encoder_name",
+    "list_models",
+    "load_decoder",
+    "load_encoder",
+    "load_table",
+    "space_named",
+]
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A file of the ``weights`` folder and how far its output depends on its input, in latents."""
+
+    file: str
+    margin: int
+
+
+@dataclass(frozen=True)
+class _Model:
+    id: int
+    name: str
+    space: int
+    encoder: _Network
+    decoder: _Network
+    description: str
+
+
+_MODELS = (
+    _Model(
+        240,
+        "pocket",
+        SD1.id,
+        _Network("pocket-240-encoder.onnx", 10),
+        _Network("pocket-240-decoder.onnx", 14),
+        "small and embedded, one step, knows the quantisation step",
+    ),
+    _Model(
+        250,
+        "tiny",
+        SD1.id,
+        _Network("tiny-250-encoder.onnx", 0),
+        _Network("tiny-250-decoder.onnx", 0),
+        "random weights, for tests: an 8x8 mosaic of the picture",
+    ),
+)
+_DEFAULT_DECODER = {SD1.id: "pocket"}
+_TABLES = {240: "lattice-240.npz"}
+DEFAULT_TABLE = 240
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One line of ``calotype models``; ``size_bytes`` is what its weights take on disk."""
+
+    name: str
+    id: int
+    space: str
+    roles: tuple[str, ...]
+    sha256: dict[str, str]
+    size_bytes: int
+    available: bool
+    description: str
+
+
+@cache
+def _hashes() -> dict[str, str]:
+    """sha256 of every shipped file, written by ``training/seal.py``."""
+    text = (files("calotype.models") / "weights" / "sha256.json").read_text("utf-8")
+    return dict(json.loads(text))
+
+
+def _read(name: str) -> bytes:
+    """A shipped file, verified. Raises :class:`ModelError` if it is missing or is not the one shipped."""
+    try:
+        data = (files("calotype.models") / "weights" / name).read_bytes()
+    except OSError as error:
+        raise ModelError(f"the embedded model file {name} is missing: reinstall calotype") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != _hashes()[name]:
+        raise ModelError(f"{name} has sha256 {found}, not {_hashes()[name]}: reinstall calotype")
+    return data
+
+
+def _named(name: str) -> _Model:
+    for model in _MODELS:
+        if model.name == name:
+            return model
+    known = ", ".join(model.name for model in (*_MODELS, *CATALOGUE))
+    raise ModelError(f"unknown model {name!r}: this release has {known}")
+
+
+def list_models() -> list[ModelInfo]:
+    """Every model this release knows, loading none."""
+    infos = []
+    for model in _MODELS:
+        parts = {"encoder": model.encoder.file, "decoder": model.decoder.file}
+        paths = [files("calotype.models") / "weights" / file for file in parts.values()]
+        infos.append(
+            ModelInfo(
+                name=model.name,
+                id=model.id,
+                space=SPACES[model.space].name,
+                roles=tuple(parts),
+                sha256={role: _hashes()[file] for role, file in parts.items()},
+                size_bytes=sum(len(path.read_bytes()) for path in paths if path.is_file()),
+                available=all(path.is_file() for path in paths),
+                description=model.description,
+            )
+        )
+    return infos + [_describe(source) for source in CATALOGUE]
+
+
+def _describe(source: Source) -> ModelInfo:
+    """A model that the user fetches; until then its size is what its weights take at four bytes each."""
+    here = is_here(source)
+    record = read_record(source) if here else None
+    return ModelInfo(
+        name=source.name,
+        id=source.id,
+        space=SPACES[source.space].name,
+        roles=("encoder", "decoder"),
+        sha256=record.sha256 if record else {},
+        size_bytes=sum(record.size.values()) if record else source.nominal_bytes,
+        available=here,
+        description=source.description,
+    )
+
+
+def encoder_id(name: str) -> int:
+    """The permanent id of a model. Raises :class:`ModelError` for an unknown name."""
+    return (source_named(name) or _named(name)).id
+
+
+def encoder_name(number: int) -> str:
+    """The model of an id. Raises :class:`UnsupportedError` for an id that this release does not know."""
+    for model in (*_MODELS, *CATALOGUE):
+        if model.id == number:
+            return model.name
+    raise UnsupportedError(f"the file was made by model {number}, which this release does not know")
+
+
+def space_named(number: int) -> LatentSpace:
+    """The latent space of an id. Raises :class:`UnsupportedError` if it is unknown."""
+    if number not in SPACES:
+        raise UnsupportedError(f"the file uses latent space {number}, which this release does not know")
+    return SPACES[number]
+
+
+def load_encoder(name: str, threads: int | None = None, diffusion: DiffusionOptions | None = None) -> Encoder:
+    """Loads a model's encoder; ``threads`` None means every core. Raises :class:`ModelError`."""
+    if source := source_named(name):
+        return open_encoder(source, diffusion or DiffusionOptions(), threads)
+    network = _named(name).encoder
+    return OnnxEncoder(_read(network.file), network.margin, threads)
+
+
+def load_decoder(
+    name: str | None, space: int, threads: int | None = None, diffusion: DiffusionOptions | None = None
+) -> Decoder:
+    """Loads a decoder of ``space``, by default the embedded one. Raises :class:`ModelError`."""
+    source = source_named(name) if name else None
+    model = source or _named(name or _DEFAULT_DECODER[space])
+    if model.space != space:
+        wanted = SPACES[space].name
+        raise ModelError(f"model {model.name!r} decodes {SPACES[model.space].name}, not the file's {wanted}")
+    if isinstance(model, Source):
+        return open_decoder(model, diffusion or DiffusionOptions(), threads)
+    return OnnxDecoder(_read(model.decoder.file), model.decoder.margin, threads)
+
+
+@cache
+def load_table(number: int) -> ContextModel:
+    """The entropy tables of an id. Raises :class:`UnsupportedError` if it is unknown."""
+    if number not in _TABLES:
+        raise UnsupportedError(f"the file uses entropy tables {number}, which this release does not know")
+    return load_model(_read(_TABLES[number]))

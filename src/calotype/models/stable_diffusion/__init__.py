@@ -1,0 +1,16 @@
+"""Stable Diffusion 1.x and TAESD, run by torch and diffusers: ``pip install 'calotype[sd]'``.
+
+::
+
+    catalogue ─ fetch ─ store ─ weights ─ networks ─┬─ model ─ the Encoder and Decoder protocols
+       names     hub     hashes   layouts   device   └─ text, denoise, tiles, noise
+
+Importing this loads none of them.
+"""
+
+from __future__ import annotations
+
+from calotype.models.stable_diffusion.catalogue import CATALOGUE, Source, source_named
+from calotype.models.stable_diffusion.model import open_decoder, open_encoder
+
+__all__ = ["CATALOGUE", "Source", "open_decoder", "open_encoder", "source_named"]

@@ -1,0 +1,229 @@
+"""Fetching weights from the hub into its own cache: resumed where it stopped, and checked before it counts.
+
+The hub's client looks up addresses, sizes and hashes and moves the bytes; it retries broken connections.
+What it does not do is to go on with a file at the next call, so the unfinished file is kept here, as
+``<etag>.incomplete`` beside the finished ones, and a file gets its name only when its hash is right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from calotype.errors import CalotypeError, ModelError, OutputError
+from calotype.models.stable_diffusion.catalogue import Source
+from calotype.models.stable_diffusion.store import (
+    Record,
+    accepted,
+    cached,
+    check_hash,
+    hash_of,
+    hub,
+    read_record,
+    write_record,
+)
+
+__all__ = ["Remote", "fetch", "look_up"]
+
+_SHA256_LENGTH = 64
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file of the hub. ``etag`` is its sha256 if it is large, else the sha1 of its git blob."""
+
+    name: str
+    url: str
+    commit: str
+    etag: str
+    size: int
+
+
+def look_up(source: Source, *, half: bool = False, commit: str = "main") -> list[Remote]:
+    """Addresses, sizes and hashes of a model's files, all of one commit.
+
+    Raises :class:`ModelError` if the hub cannot be reached or does not have them.
+    """
+    files = []
+    for name in source.files(half=half):
+        url = hub().hf_hub_url(source.repository, name, revision=commit)
+        with _hub_errors(source, name):
+            found = hub().get_hf_file_metadata(url)
+        if found.commit_hash is None or found.etag is None or found.size is None:
+            raise ModelError(f"the hub's answer about {name} of {source.repository} is incomplete: try again")
+        commit = found.commit_hash  # of "main" at the first file; the others must be of the same commit
+        files.append(Remote(name, found.location, commit, found.etag, found.size))
+    return files
+
+
+def fetch(source: Source, *, half: bool = False, force: bool = False, offline: bool = False) -> Record:
+    """Fetches a model's files unless they are here, verifies and records them.
+
+    ``half`` takes the weights that are stored in 16 bits; ``force`` the repository's newest commit, whatever
+    was recorded. With ``offline`` no connection is opened. Raises :class:`ModelError` if files are missing,
+    cannot be fetched or are not what they should be, or if the licence was not accepted, and
+    :class:`OutputError` if they cannot be written.
+    """
+    record = None if force else read_record(source)
+    if record is not None:
+        paths = {name: cached(record.repository, name, record.commit) for name in record.sha256}
+        here = {name: path for name, path in paths.items() if path is not None}
+        if len(here) == len(paths):
+            for name, path in here.items():
+                check_hash(path, record.sha256[name], source.name)
+            return record
+    if offline:
+        raise ModelError(f"{source.name} is not here, and --offline forbids to fetch it")
+    if not accepted(source.licence):
+        raise ModelError(
+            f"{source.name} is under the licence {source.licence.name} ({source.licence.url}): "
+            f"accept it with 'calotype models fetch {source.name} --accept-licence'"
+        )
+    commit = "main" if record is None else record.commit
+    remotes = look_up(source, half=half, commit=commit)
+    _check_space(source, remotes)
+    sha256, size = {}, {}
+    for remote in remotes:
+        with hub().utils.WeakFileLock(_folder(source) / f"{remote.etag}.lock"):
+            path = _download(source, remote, force=force)
+        sha256[remote.name], size[remote.name] = hash_of(path), remote.size
+        known = record.sha256.get(remote.name) if record else None
+        if known is not None:
+            check_hash(path, known, source.name)
+    return write_record(source, remotes[0].commit, sha256, size)
+
+
+def _folder(source: Source) -> Path:
+    name = f"models--{source.repository.replace('/', '--')}"
+    return Path(hub().constants.HF_HUB_CACHE) / name
+
+
+def _check_space(source: Source, remotes: list[Remote]) -> None:
+    folder = _folder(source)
+    blobs = folder / "blobs"
+    missing = 0
+    for remote in remotes:
+        if not (blobs / remote.etag).exists():
+            partial = blobs / f"{remote.etag}.incomplete"
+            missing += remote.size - (partial.stat().st_size if partial.exists() else 0)
+    with _output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+    if missing > free:
+        raise OutputError(
+            f"{source.name} needs {missing / 1e9:.2f} GB more in {folder.parent}, where {free / 1e9:.2f} GB "
+            "are free (HF_HOME names another place)"
+        )
+
+
+def _download(source: Source, remote: Remote, *, force: bool) -> Path:
+    """One file into the hub's cache; returns its path there."""
+    folder = _folder(source)
+    blob = folder / "blobs" / remote.etag
+    pointer = folder / "snapshots" / remote.commit / remote.name
+    if force and blob.exists() and not _is_right(blob, remote):
+        blob.unlink()
+        pointer.unlink(missing_ok=True)
+    with _output_errors(pointer):
+        for path in (blob, pointer, folder / "refs" / "main"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if not blob.exists():
+            if pointer.exists() and not pointer.is_symlink() and _is_right(pointer, remote):
+                return pointer  # a file system without links
+            partial = blob.with_name(f"{blob.name}.incomplete")
+            _transfer(source, remote, partial)
+            if not _is_right(partial, remote):
+                found = _etag_of(partial, remote)
+                partial.unlink()
+                raise ModelError(
+                    f"{remote.name} of {source.repository} arrived damaged: its hash is {found}, "
+                    f"not {remote.etag}; fetch it again"
+                )
+            partial.replace(blob)
+        _point(pointer, blob)
+        (folder / "refs" / "main").write_text(remote.commit)
+    return pointer
+
+
+def _transfer(source: Source, remote: Remote, partial: Path) -> None:
+    from huggingface_hub.file_download import http_get
+
+    headers: dict[str, Any] = hub().utils.build_hf_headers()
+    if urlsplit(remote.url).netloc != urlsplit(hub().constants.ENDPOINT).netloc:
+        headers.pop("authorization", None)  # the storage behind the hub signs its addresses
+    with partial.open("ab") as file:
+        done = file.tell()
+        if done > remote.size:
+            file.truncate(done := 0)
+        with _hub_errors(source, remote.name):
+            http_get(
+                remote.url,
+                file,
+                resume_size=done,
+                headers=headers,
+                expected_size=remote.size,
+                displayed_filename=remote.name,
+            )
+
+
+def _is_right(path: Path, remote: Remote) -> bool:
+    return path.stat().st_size == remote.size and _etag_of(path, remote) == remote.etag
+
+
+def _etag_of(path: Path, remote: Remote) -> str:
+    if len(remote.etag) == _SHA256_LENGTH:
+        return hash_of(path)
+    data = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def _point(pointer: Path, blob: Path) -> None:
+    """Makes the snapshot's file: a relative link, or the file itself where there are no links."""
+    if pointer.exists():
+        return
+    pointer.unlink(missing_ok=True)  # a link to nothing
+    try:
+        pointer.symlink_to(os.path.relpath(blob, pointer.parent))
+    except OSError:
+        blob.replace(pointer)
+
+
+@contextmanager
+def _output_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"{path} cannot be written ({reason}); what was fetched is kept") from error
+
+
+@contextmanager
+def _hub_errors(source: Source, file: str) -> Iterator[None]:
+    """Errors of the hub's client, which come from several packages, as one sentence.
+
+    An operating system's error with a number passes, for it concerns the disk.
+    """
+    from huggingface_hub import errors
+
+    where = f"{file} of {source.repository}"
+    try:
+        yield
+    except CalotypeError:
+        raise
+    except errors.EntryNotFoundError as error:
+        raise ModelError(f"the hub has no {where}") from error
+    except errors.RepositoryNotFoundError as error:
+        raise ModelError(f"the hub has no {source.repository}, or wants a login for it") from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        first = str(error).strip().split("\n")[0] or type(error).__name__
+        again = f"run 'calotype models fetch {source.name}' again to go on"
+        raise ModelError(f"{where} could not be fetched ({first}): {again}") from error

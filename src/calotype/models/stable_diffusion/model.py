@@ -1,0 +1,210 @@
+"""The Stable Diffusion models as encoders and decoders of the ``sd1`` space.
+
+::
+
+    pixels ─ AutoencoderKL (posterior mean) ─ x 0.18215 ─ latents
+    latents ─ [U-Net: as much denoising as the quantiser made noise] ─ / 0.18215 ─ AutoencoderKL ─ pixels
+
+TAESD takes the autoencoder's place without the factors.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calotype.errors import ModelError
+from calotype.latents import SD1
+from calotype.models.protocol import TorchDecoder
+from calotype.models.stable_diffusion.catalogue import Part, Source, source_named, unknown, vae_named
+from calotype.models.stable_diffusion.denoise import Schedule, denoise, strength, timestep_for
+from calotype.models.stable_diffusion.networks import (
+    Backend,
+    Network,
+    choose_backend,
+    diffusers_module,
+    load_network,
+    torch_module,
+)
+from calotype.models.stable_diffusion.store import Location, located
+from calotype.models.stable_diffusion.text import empty_prompt
+from calotype.models.stable_diffusion.tiles import Tiler
+from calotype.models.stable_diffusion.weights import read_config
+from calotype.options import DiffusionOptions
+
+__all__ = ["OVERLAP", "DiffusionDecoder", "DiffusionEncoder", "locations", "open_decoder", "open_encoder"]
+
+Array = NDArray[np.float32]
+
+OVERLAP = 16, 4
+"""Overlap and guard in latent positions of networks that see everything: what matters is a wide ramp."""
+
+_LOCAL_OVERLAP = 40, 20
+"""TAESD sees no further than 20 positions, so that tiled equals whole."""
+
+
+class _Autoencoder:
+    """The autoencoder that ``options`` name, and the tiles it works in."""
+
+    def __init__(self, source: Source, where: Location, options: DiffusionOptions, backend: Backend) -> None:
+        self._part = next(part for part in source.parts if part.name in ("vae", "taesd"))
+        self._network = load_network(where, source, self._part, backend)
+        overlap, guard = _LOCAL_OVERLAP if self._tiny else OVERLAP
+        tile = options.tile // SD1.factor
+        self._tiler = Tiler(tile, overlap, guard, self._network.name, self._network.free)
+
+    @property
+    def _tiny(self) -> bool:
+        return self._part.name == "taesd"
+
+    def encode(self, pixels: Array) -> Array:
+        def run(vae: Any, x: Any) -> Any:
+            found = vae.encode(2 * x - 1)
+            return found.latents if self._tiny else found.latent_dist.mean * SD1.scaling
+
+        return self._tiler.encode(lambda window: self._network(run, window), pixels)
+
+    def decode(self, latents: Array) -> Array:
+        return self._tiler.decode(lambda window: self._network(self._develop, window), latents)
+
+    def _develop(self, vae: Any, z: Any) -> Any:
+        found = vae.decode(z if self._tiny else z / SD1.scaling).sample
+        return found.float() / 2 + 0.5
+
+    @property
+    def margin(self) -> int:
+        """How many latents around each one matter."""
+        return _LOCAL_OVERLAP[1] if self._tiny else OVERLAP[0]
+
+    def __call__(self, latents: Any, log_step: Any) -> Any:
+        """See :class:`calotype.models.TorchDecoder`."""
+        return self._network.differentiate(self._develop, latents)
+
+
+class _Denoiser:
+    """U-Net, scheduler and the empty prompt's embedding."""
+
+    def __init__(self, source: Source, where: Location, options: DiffusionOptions, backend: Backend) -> None:
+        parts = {part.name: part for part in source.parts}
+        self._options = options
+        self.schedule = _schedule(where, source, parts["scheduler"])
+        self._where, self._source, self._parts, self._backend = where, source, parts, backend
+        self._lock = threading.Lock()
+        self._loaded: tuple[Network, Any, Tiler] | None = None
+
+    def _load(self) -> tuple[Network, Any, Tiler]:
+        with self._lock:  # at first use: files with a fine quantiser never need the U-Net
+            if self._loaded is None:
+                unet = load_network(self._where, self._source, self._parts["unet"], self._backend)
+                prompt = unet.tensor(empty_prompt(self._where, self._source, self._parts["text_encoder"]))
+                tiler = Tiler(self._options.tile // SD1.factor, *OVERLAP, unet.name, unet.free)
+                self._loaded = unet, prompt, tiler
+            return self._loaded
+
+    def __call__(self, latents: Array, log_step: Array, noise: NDArray[np.float64]) -> Array:
+        start = timestep_for(self.schedule, noise, self._options)
+        if start is None:
+            return latents
+        unet, prompt, tiler = self._load()
+
+        def predict(x: Array, t: int) -> Array:
+            def run(network: Any, part: Any) -> Any:
+                return network(part, t, encoder_hidden_states=prompt).sample
+
+            return tiler.denoise(lambda window: unet(run, window), x)
+
+        return denoise(predict, latents, strength(noise, log_step), self.schedule, start, self._options)
+
+
+class DiffusionEncoder:
+    """See :class:`calotype.models.Encoder`; takes pictures of any size by itself."""
+
+    margin = None
+
+    def __init__(self, autoencoder: _Autoencoder) -> None:
+        self._autoencoder = autoencoder
+
+    def encode(self, pixels: Array) -> Array:
+        return self._autoencoder.encode(pixels)
+
+
+class DiffusionDecoder:
+    """See :class:`calotype.models.Decoder`; takes pictures of any size by itself."""
+
+    margin = None
+
+    def __init__(self, autoencoder: _Autoencoder, denoiser: _Denoiser | None) -> None:
+        self._autoencoder, self._denoiser = autoencoder, denoiser
+
+    def decode(self, latents: Array, log_step: Array, noise: NDArray[np.float64]) -> Array:
+        return self._autoencoder.decode(self.denoised(latents, log_step, noise))
+
+    def denoised(self, latents: Array, log_step: Array, noise: NDArray[np.float64]) -> Array:
+        """The latents float32[4, h, w] as the autoencoder gets them."""
+        return latents if self._denoiser is None else self._denoiser(latents, log_step, noise)
+
+    def differentiable(self) -> TorchDecoder:
+        """See :class:`calotype.models.Differentiable`: the autoencoder alone, as if nothing were denoised."""
+        return self._autoencoder
+
+
+def open_encoder(source: Source, options: DiffusionOptions, threads: int | None) -> DiffusionEncoder:
+    """Loads the encoder of a model. Raises :class:`ModelError`, naming the command that helps."""
+    backend = _prepare(options, threads)
+    (vae, where), _ = locations(source, options)
+    return DiffusionEncoder(_Autoencoder(vae, where, options, backend))
+
+
+def open_decoder(source: Source, options: DiffusionOptions, threads: int | None) -> DiffusionDecoder:
+    """Loads the decoder of a model; its U-Net follows when a file needs it. Raises :class:`ModelError`."""
+    backend = _prepare(options, threads)
+    (vae, vae_where), where = locations(source, options)
+    autoencoder = _Autoencoder(vae, vae_where, options, backend)
+    if where is None or options.denoise == "off" or options.steps == 0:
+        return DiffusionDecoder(autoencoder, None)
+    return DiffusionDecoder(autoencoder, _Denoiser(source, where, options, backend))
+
+
+def locations(source: Source, options: DiffusionOptions) -> tuple[tuple[Source, Location], Location | None]:
+    """((the autoencoder's model, where it is), where the U-Net is, if the model has one).
+
+    Raises :class:`ModelError` if something is not here.
+    """
+    if options.vae is not None and source.root:
+        raise ModelError(f"{source.name} is itself an autoencoder: another goes with sd-1.4 and sd-1.5 only")
+    where = located(source) if options.weights is None else _own(options.weights, source.name)
+    if options.vae is None:
+        return (source, where), None if source.root else where
+    vae = vae_named(options.vae)
+    if vae is not None:
+        return (vae, located(vae)), where
+    if not Path(options.vae).exists():
+        raise unknown(options.vae)
+    plain = source_named("sd-vae-ft-mse")
+    return (plain or source, _own(options.vae, options.vae)), where
+
+
+def _own(path: str, name: str) -> Location:
+    if not Path(path).exists():
+        raise ModelError(f"there is no file or folder {path} with the weights of {name}")
+    return Location(Path(path).resolve())
+
+
+def _prepare(options: DiffusionOptions, threads: int | None) -> Backend:
+    if threads is not None:
+        torch_module().set_num_threads(threads)  # of the whole process: torch knows no other way
+    return choose_backend(options)
+
+
+def _schedule(where: Location, source: Source, part: Part) -> Schedule:
+    """The scheduler's own alphas. Raises :class:`ModelError` if its model predicts anything but noise."""
+    config = read_config(where, source, part)
+    kind = config.get("prediction_type", "epsilon")
+    if kind != "epsilon":
+        raise ModelError(f"{where.path} predicts {kind}, and models of Stable Diffusion 1.x predict epsilon")
+    scheduler: Any = diffusers_module().DDIMScheduler.from_config(config)
+    return Schedule(scheduler.alphas_cumprod.double().numpy())

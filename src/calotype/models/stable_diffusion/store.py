@@ -1,0 +1,178 @@
+"""The fetched weights: where they lie, what they must hash to, and which licences were accepted.
+
+The files are in the hub's own cache (``HF_HOME``, ``HF_HUB_CACHE``), where other programs find them too.
+Beside it, in ``calotype/`` under ``HF_HOME``, one JSON file for each model records the commit and the sha256
+of every file as it was fetched. Nothing here uses the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from calotype.errors import ModelError, OutputError
+from calotype.models.stable_diffusion.catalogue import Licence, Source
+
+__all__ = [
+    "Location",
+    "Record",
+    "accept",
+    "accepted",
+    "cached",
+    "check_hash",
+    "hash_of",
+    "home",
+    "hub",
+    "is_here",
+    "located",
+    "read_record",
+    "write_atomically",
+    "write_record",
+]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was fetched: ``sha256`` and ``size`` in bytes by file name, all of one ``commit``."""
+
+    repository: str
+    commit: str
+    sha256: dict[str, str]
+    size: dict[str, int]
+    fetched: str
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a model's files are: a folder in diffusers layout, or one original file.
+
+    ``sha256`` holds the recorded hashes by file name; it is empty for the user's own files.
+    """
+
+    path: Path
+    sha256: Mapping[str, str] = field(default_factory=dict)
+
+
+def hub() -> Any:
+    """The module ``huggingface_hub``. Raises :class:`ModelError` if it is not installed."""
+    try:
+        import huggingface_hub
+        import huggingface_hub.constants
+    except ImportError as error:
+        raise ModelError("huggingface-hub is missing: pip install 'calotype[sd]'") from error
+    return huggingface_hub
+
+
+def home() -> Path:
+    """The folder of records, acceptances and the cached embeddings. Raises :class:`ModelError`."""
+    return Path(hub().constants.HF_HOME) / "calotype"
+
+
+def located(source: Source) -> Location:
+    """The fetched files of a model. Raises :class:`ModelError`, naming the command, if they are not there."""
+    record = read_record(source)
+    if record is None:
+        raise ModelError(f"{source.name} is not here: run 'calotype models fetch {source.name}'")
+    paths = {name: cached(record.repository, name, record.commit) for name in record.size}
+    for name, path in paths.items():
+        if path is None:
+            raise ModelError(f"{source.name} lost {name}: run 'calotype models fetch {source.name}' again")
+        # The top of the snapshot is as many folders up as the name has parts.
+        top = path.parents[name.count("/")]
+    return Location(top, record.sha256)
+
+
+def is_here(source: Source) -> bool:
+    """Whether the model was fetched and its files are still there, whatever they hold."""
+    try:
+        record = read_record(source)
+    except ModelError:
+        return False
+    return record is not None and all(cached(record.repository, n, record.commit) for n in record.size)
+
+
+def cached(repository: str, file: str, commit: str) -> Path | None:
+    """A file in the hub's cache, or None."""
+    found = hub().try_to_load_from_cache(
+        repository, file, cache_dir=hub().constants.HF_HUB_CACHE, revision=commit
+    )
+    return Path(found) if isinstance(found, str) else None
+
+
+def check_hash(path: Path, expected: str, model: str) -> None:
+    """Raises :class:`ModelError`, with both hashes, if a file is not what was fetched."""
+    found = hash_of(path)
+    if found != expected:
+        raise ModelError(_changed(model, path, expected, found))
+
+
+def _changed(model: str, path: Path, expected: str, found: str) -> str:
+    return (
+        f"{path} has changed since it was fetched: its sha256 is {found}, not {expected} "
+        f"('calotype models fetch --force {model}' fetches it again)"
+    )
+
+
+def hash_of(path: Path) -> str:
+    """The sha256 of a file in hexadecimal. Raises :class:`ModelError` if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror})") from error
+
+
+def read_record(source: Source) -> Record | None:
+    """What was recorded when the model was fetched, or None. Raises :class:`ModelError` if it is damaged."""
+    path = home() / f"{source.name}.json"
+    try:
+        return Record(**json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(f"{path} is damaged: run 'calotype models fetch --force {source.name}'") from error
+
+
+def write_record(source: Source, commit: str, sha256: dict[str, str], size: dict[str, int]) -> Record:
+    """Records what was fetched. Raises :class:`OutputError`."""
+    record = Record(source.repository, commit, sha256, size, datetime.now(UTC).isoformat(timespec="seconds"))
+    write_atomically(home() / f"{source.name}.json", json.dumps(record.__dict__, indent=2).encode())
+    return record
+
+
+def accepted(licence: Licence) -> bool:
+    """Whether nothing has to be accepted, or was on this machine."""
+    return not licence.restrictions or licence.name in _acceptances()
+
+
+def accept(licence: Licence) -> None:
+    """Remembers that the user accepted ``licence``. Raises :class:`OutputError`."""
+    known = _acceptances() | {licence.name: datetime.now(UTC).isoformat(timespec="seconds")}
+    write_atomically(home() / "licences.json", json.dumps(known, indent=2).encode())
+
+
+def _acceptances() -> dict[str, str]:
+    try:
+        return dict(json.loads((home() / "licences.json").read_text("utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes a small file, whole or not at all. Raises :class:`OutputError`."""
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror})") from error

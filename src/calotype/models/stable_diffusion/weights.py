@@ -1,0 +1,164 @@
+"""A network's configuration and weights, from any of the layouts in which they are passed around.
+
+* a folder in diffusers layout: ``vae/config.json``, ``vae/diffusion_pytorch_model.safetensors`` ..., or for a
+  single network its two files alone;
+* one original file, ``.safetensors`` or ``.ckpt``, whose architecture is the one in ``configs`` here;
+* TAESD's own pair, ``taesd_encoder.safetensors`` and ``taesd_decoder.safetensors``.
+
+Nothing is ever unpickled but tensors, and nothing is looked up on a network.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from calotype.errors import ModelError
+from calotype.models.stable_diffusion.catalogue import Part, Source
+from calotype.models.stable_diffusion.store import Location, check_hash, hash_of
+
+__all__ = ["Tensors", "has_part", "part_hash", "read_config", "read_weights"]
+
+Tensors = dict[str, Any]
+"""A network's torch tensors by name."""
+
+_OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+_OLD_NAME = re.compile(r"(attentions\.\d+)\.(query|key|value|proj_attn)\.")
+_TEXT_PREFIX = "cond_stage_model.transformer."
+_TAESD_FILES = ("taesd_encoder.safetensors", "taesd_decoder.safetensors")
+
+
+def has_part(where: Location, source: Source, part: Part) -> bool:
+    """Whether a folder holds ``part``; an original file is taken to hold every part of its model."""
+    return where.path.is_file() or _folder(where, source, part) is not None
+
+
+def read_config(where: Location, source: Source, part: Part) -> dict[str, Any]:
+    """A network's configuration: the folder's own, or the one in ``configs``. Raises :class:`ModelError`."""
+    folder = None if where.path.is_file() else _folder(where, source, part)
+    if folder is None or not (folder / part.config).is_file():
+        embedded = files("calotype.models.stable_diffusion") / "configs" / part.name / part.config
+        return dict(json.loads(embedded.read_text("utf-8")))
+    path = folder / part.config
+    _check(where, source, path)
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} is not a model's configuration ({error})") from error
+
+
+def part_hash(where: Location, source: Source, part: Part) -> str:
+    """The sha256 of the file that a network's weights lie in, as recorded or else as it is now."""
+    path = _weights_path(where, source, part)
+    return _recorded(where, path) or hash_of(path)
+
+
+def read_weights(where: Location, source: Source, part: Part, config: dict[str, Any]) -> Tensors:
+    """A network's tensors under the names that diffusers gives them, checked against the recorded hash.
+
+    Raises :class:`ModelError` if they are missing, damaged, changed, or could run code when read.
+    """
+    if part.name == "taesd" and not where.path.is_file():
+        pair = [where.path / name for name in _TAESD_FILES]
+        if all(path.is_file() for path in pair):
+            return _join_taesd(*(_read(path) for path in pair))
+    path = _weights_path(where, source, part)
+    _check(where, source, path)
+    tensors = _read(path)
+    if where.path.is_file():
+        tensors = _convert(tensors, part, config)
+        if not tensors:
+            raise ModelError(f"{path} holds no {part.name}")
+    return {_OLD_NAME.sub(_new_name, name): tensor for name, tensor in tensors.items()}
+
+
+def _folder(where: Location, source: Source, part: Part) -> Path | None:
+    """The folder of a part: its own, or the top if that is a folder of this one network."""
+    tops = [where.path / part.name, where.path]
+    for folder in reversed(tops) if source.root else tops:
+        if (folder / part.config).is_file():
+            return folder
+    return where.path if part.name == "taesd" and (where.path / _TAESD_FILES[0]).is_file() else None
+
+
+def _weights_path(where: Location, source: Source, part: Part) -> Path:
+    if where.path.is_file():
+        return where.path
+    folder = _folder(where, source, part)
+    if folder is None:
+        raise ModelError(f"{where.path} holds no {part.name}: there is no {source.folder(part)}{part.config}")
+    names = [part.weights, part.weights.replace(".safetensors", ".fp16.safetensors")]
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise ModelError(f"{folder} holds neither {names[0]} nor {names[1]}")
+
+
+def _recorded(where: Location, path: Path) -> str | None:
+    if not where.sha256:
+        return None
+    return where.sha256.get(path.relative_to(where.path).as_posix())
+
+
+def _check(where: Location, source: Source, path: Path) -> None:
+    if where.sha256:
+        expected = _recorded(where, path)
+        if expected is None:
+            raise ModelError(f"{path} was not there when {source.name} was fetched")
+        check_hash(path, expected, source.name)
+
+
+def _read(path: Path) -> Tensors:
+    """All tensors of a file, on the CPU."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return dict(load_file(path))
+        import torch
+
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except ImportError as error:
+        raise ModelError(f"{error.name} is missing: pip install 'calotype[sd]'") from error
+    except Exception as error:  # both packages raise several kinds
+        reason = str(error).strip().split("\n")[0]
+        raise ModelError(f"{path} cannot be read safely ({reason}): use a .safetensors file") from error
+    loaded = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
+    return {name: value for name, value in loaded.items() if isinstance(value, torch.Tensor)}
+
+
+def _convert(tensors: Tensors, part: Part, config: dict[str, Any]) -> Tensors:
+    """From the names of original files to those of diffusers; empty if the part is not among them."""
+    from diffusers.loaders import single_file_utils as original
+
+    try:
+        if part.name == "unet":
+            return dict(original.convert_ldm_unet_checkpoint(tensors, config=config))
+        if part.name == "vae":
+            return dict(original.convert_ldm_vae_checkpoint(tensors, config=config))
+    except KeyError as error:
+        raise ModelError(f"the file lacks {error.args[0]} of a Stable Diffusion 1.x {part.name}") from error
+    if part.name == "text_encoder":
+        return {
+            name.removeprefix(_TEXT_PREFIX): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(_TEXT_PREFIX)
+        }
+    return tensors  # TAESD: its single file has the diffusers names
+
+
+def _new_name(match: re.Match[str]) -> str:
+    return f"{match[1]}.{_OLD_ATTENTION[match[2]]}."
+
+
+def _join_taesd(encoder: Tensors, decoder: Tensors) -> Tensors:
+    """TAESD's own names to those of diffusers, whose decoder does without the first layer, a clamp."""
+    joined = {f"encoder.layers.{name}": tensor for name, tensor in encoder.items()}
+    for name, tensor in decoder.items():
+        index, rest = name.split(".", 1)
+        joined[f"decoder.layers.{int(index) - 1}.{rest}"] = tensor
+    return joined

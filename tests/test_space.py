@@ -1,0 +1,120 @@
+"""One latent space: what pocket encodes TAESD decodes, and the other way round."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from calotype.codec import decode_latents, encode_latents
+from calotype.container import Coding, Header, parse
+from calotype.latents import SD1, log_step_map, noise_deviations
+from calotype.limits import Limits
+from calotype.models import DEFAULT_TABLE, encoder_id, load_decoder, load_encoder
+from calotype.options import EncodeOptions
+from calotype.tiling import decode_tiled, encode_tiled
+
+ROOT = Path(__file__).parents[1]
+ASSETS = Path(os.environ.get("CALOTYPE_ASSETS", ROOT.parent / "shared"))
+
+pytest.importorskip("torch", reason="torch is not installed: pip install 'calotype[test]'")
+if not (ASSETS / "models" / "taesd").is_dir():
+    pytest.skip("TAESD is not there: set CALOTYPE_ASSETS", allow_module_level=True)
+
+
+class Teacher:
+    """TAESD as an Encoder and a Decoder."""
+
+    margin = 64
+
+    def __init__(self) -> None:
+        sys.path.append(str(ROOT / "training"))
+        import assets
+
+        self._encoder, self._decoder = assets.taesd_encoder(), assets.taesd_decoder()
+
+    def _run(self, net: Any, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        import torch
+
+        with torch.inference_mode():
+            out: NDArray[np.float32] = net(torch.from_numpy(np.ascontiguousarray(x))[None])[0].numpy()
+        return out
+
+    def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._run(self._encoder, pixels)
+
+    def decode(
+        self, latents: NDArray[np.float32], log_step: NDArray[np.float32], noise: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        return self._run(self._decoder, latents)
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, Any]:
+    teacher = Teacher()
+    encoders = {"taesd": teacher, "pocket": load_encoder("pocket")}
+    return {"encoder": encoders, "decoder": {"taesd": teacher, "pocket": load_decoder("pocket", SD1.id)}}
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[NDArray[np.uint8]]:
+    return [
+        np.asarray(Image.open(ROOT / "samples" / f"{n}.png").convert("RGB")) for n in ("astronaut", "coffee")
+    ]
+
+
+def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    return float(10 * np.log10(255**2 / ((a.astype(float) - b) ** 2).mean()))
+
+
+def quality(models: dict[str, Any], photos: list[NDArray[np.uint8]], encoder: str, decoder: str) -> float:
+    """Mean PSNR in dB of 5,000-byte files made by one model and opened by the other."""
+    results = []
+    for rgb in photos:
+        height, width = rgb.shape[:2]
+        header = Header(
+            coding=Coding.LATTICE,
+            space=SD1.id,
+            table=DEFAULT_TABLE,
+            encoder=encoder_id("pocket"),
+            width=width,
+            height=height,
+            level=0,
+        )
+        latents = encode_tiled(models["encoder"][encoder], rgb)
+        parsed = parse(encode_latents(latents, header, EncodeOptions(target_size=5000)), limits=Limits())
+        found, levels = decode_latents(parsed)
+        noise = noise_deviations(parsed.header.noise, parsed.header.level)
+        results.append(
+            psnr(rgb, decode_tiled(models["decoder"][decoder], found, log_step_map(levels), noise))
+        )
+    return float(np.mean(results))
+
+
+def test_taesd_opens_what_pocket_made(models: dict[str, Any], photos: list[NDArray[np.uint8]]) -> None:
+    own = quality(models, photos, "taesd", "taesd")
+    assert quality(models, photos, "pocket", "taesd") > own - 1.0
+
+
+def test_pocket_opens_what_taesd_made(models: dict[str, Any], photos: list[NDArray[np.uint8]]) -> None:
+    own = quality(models, photos, "pocket", "pocket")
+    assert quality(models, photos, "taesd", "pocket") > own - 1.0
+
+
+def test_latents_have_the_statistics_of_the_space(
+    models: dict[str, Any], photos: list[NDArray[np.uint8]]
+) -> None:
+    for rgb in photos:
+        wanted = encode_tiled(models["encoder"]["taesd"], rgb)
+        found = encode_tiled(models["encoder"]["pocket"], rgb)
+        deviation = wanted.std((1, 2))
+        assert np.abs((found - wanted).mean((1, 2)) / deviation).max() < 0.2
+        assert np.abs(found.std((1, 2)) / deviation - 1).max() < 0.1
+        correlation = [np.corrcoef(found[c].ravel(), wanted[c].ravel())[0, 1] for c in range(4)]
+        assert min(correlation) > 0.75
