@@ -1,0 +1,33 @@
+"""Calotype: photographs as a few kilobytes of Stable Diffusion latents.
+
+>>> import calotype
+>>> data = calotype.encode("photo.jpg", target_size=5000)  # doctest: +SKIP
+>>> calotype.decode(data).save("photo.png")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from calotype.codec import Codec, decode, encode, read_info
+from calotype.errors import CalotypeError, CalotypeWarning
+from calotype.info import Info
+from calotype.limits import Limits
+from calotype.options import DecodeOptions, DiffusionOptions, EncodeOptions
+from calotype.pillow_plugin import register_pillow
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CalotypeError",
+    "CalotypeWarning",
+    "Codec",
+    "DecodeOptions",
+    "DiffusionOptions",
+    "EncodeOptions",
+    "Info",
+    "Limits",
+    "__version__",
+    "decode",
+    "encode",
+    "read_info",
+    "register_pillow",
+]

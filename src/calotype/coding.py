@@ -1,0 +1,156 @@
+"""Latents to whole files and back, in each of the two codings.
+
+::
+
+    latents ─┬─ lattice: quantise (level, strength) ─ integers ─ context model, rANS ─┬─ container
+             └─ palette: 8 bits ─ 256 colours, dithered ─ zlib ───────────────────────┘
+
+What is common: the checksum over the integers, and that a file is read back before it is let go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calotype.container import Chunk, Coding, Header, Parsed, checksum, parse, serialise
+from calotype.entropy import decode_integers
+from calotype.errors import CalotypeError, ChecksumError, UnsupportedError
+from calotype.latents import (
+    CASCADES,
+    LEVEL_OFFSETS,
+    STEPS,
+    Draft,
+    Drafter,
+    dequantise,
+    fit_size,
+    level_of_deviation,
+    level_of_quality,
+    noise_codes,
+    palette,
+    step_of,
+)
+from calotype.limits import Limits
+from calotype.models import encoder_name, load_table, space_named
+from calotype.options import DEFAULT_QUALITY, EncodeOptions
+
+__all__ = ["decode_latents", "encode_latents", "target_of", "write_file"]
+
+STRENGTH = 0.06
+"""Nominal rate-distortion strength (see ``latents.rdo``), from effort 5 up."""
+
+_READ_BACK = Limits(max_pixels=1 << 28, max_chunk_bytes=1 << 32, max_metadata_bytes=1 << 32)
+"""For what was just written: the caller's own limits have had their say."""
+
+
+def encode_latents(
+    latents: NDArray[np.float32], header: Header, options: EncodeOptions, chunks: tuple[Chunk, ...] = ()
+) -> bytes:
+    """Latents float32[4, h, w] of any encoder of the space to a file; ``header`` gives coding, ids, sizes.
+
+    The file is decoded again and compared before it is returned. Raises :class:`TargetSizeError`.
+    """
+    if header.coding == Coding.PALETTE:
+        pixels = palette.to_bytes(latents)
+        colours = palette.palette_of(pixels)
+        payload = palette.pack(colours, palette.dither(pixels, colours))
+        integers = palette.unpack(payload, *pixels.shape[:2])
+        level = level_of_deviation(float(np.std(latents - palette.from_bytes(integers))))
+        return write_file(latents, replace(header, level=level), integers, payload, chunks)
+    draft, payload = _draft(latents, header, options, chunks)
+    return write_file(latents, replace(header, level=draft.level), draft.integers, payload, chunks)
+
+
+def write_file(
+    latents: NDArray[np.float32],
+    header: Header,
+    integers: NDArray[np.int16],
+    payload: bytes,
+    chunks: tuple[Chunk, ...] = (),
+) -> bytes:
+    """The file of ``payload``, which codes ``integers`` int16[4, h, w] at the header's level.
+
+    ``latents`` are what they stand for; the header's noise codes tell how far they are from it. The file
+    is decoded again and compared before it is returned.
+    """
+    values, levels = _values(header, integers)
+    header = replace(header, noise=noise_codes(latents, values, levels))
+    data = serialise(header, payload, checksum(header, _covered(header, integers, payload)), chunks)
+    written, _ = decode_latents(parse(data, limits=_READ_BACK, strict=True))
+    if not np.array_equal(written, values):
+        raise CalotypeError("the encoder could not read back what it wrote; please report this picture")
+    return data
+
+
+def decode_latents(parsed: Parsed) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """(dequantised latents float32[4, h, w], levels int64[h, w]) of a file; exact on every platform.
+
+    Raises :class:`UnsupportedError` for ids unknown here and :class:`ChecksumError` or
+    :class:`TruncatedError` unless the payload decodes to what was encoded.
+    """
+    header = parsed.header
+    space = space_named(header.space)
+    encoder_name(header.encoder)
+    height, width = -(-header.height // space.factor), -(-header.width // space.factor)
+    if header.coding == Coding.PALETTE:
+        if header.table:
+            raise UnsupportedError(
+                f"the palette coding uses no entropy tables, but the file names {header.table}"
+            )
+        integers = palette.unpack(parsed.payload, height, width)
+    else:
+        table = load_table(header.table)
+        levels = np.full((height, width), header.level, np.int64)
+        integers = decode_integers(table, parsed.payload, levels, STEPS, LEVEL_OFFSETS)
+    if checksum(header, _covered(header, integers, parsed.payload)) != parsed.checksum:
+        raise ChecksumError("the file is damaged: its latents do not match their checksum")
+    return _values(header, integers)
+
+
+def target_of(options: EncodeOptions, header: Header) -> int | None:
+    """The bytes that the whole file may take, if the options set a bound."""
+    if options.bpp is not None:
+        return max(1, int(options.bpp * header.width * header.height / 8))
+    return options.target_size
+
+
+def _covered(header: Header, integers: NDArray[np.int16], payload: bytes) -> bytes:
+    """What the checksum covers after the fixed header.
+
+    rANS gives each integer array one payload only; zlib ignores some bits of its streams, so that theirs
+    is covered as well.
+    """
+    return integers.astype("<i2").tobytes() + (payload if header.coding == Coding.PALETTE else b"")
+
+
+def _values(header: Header, integers: NDArray[np.int16]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """(latents float32[4, h, w], levels int64[h, w]) that the integers of a file stand for."""
+    levels = np.full(integers.shape[1:], header.level, np.int64)
+    if header.coding == Coding.PALETTE:
+        return palette.from_bytes(integers), levels
+    return dequantise(integers, levels), levels
+
+
+def _draft(
+    latents: NDArray[np.float32], header: Header, options: EncodeOptions, chunks: tuple[Chunk, ...]
+) -> tuple[Draft, bytes]:
+    """The quantised latents that the options ask for; efforts above 6 try more ways and keep the best."""
+    strength = STRENGTH if options.effort >= 5 else 0.0
+    ways = CASCADES[: max(1, options.effort - 5)]
+    drafters = [Drafter(latents, load_table(header.table), strength, cascade) for cascade in ways]
+    target = target_of(options, header)
+    if target is None:
+        quality = DEFAULT_QUALITY if options.quality is None else options.quality
+        drafts = [drafter.draft(level_of_quality(quality)) for drafter in drafters]
+        best = min(
+            drafts, key=lambda draft: draft.error + draft.strength * step_of(draft.level) ** 2 * draft.bits
+        )
+        return best, best.payload()
+
+    def overhead(payload_size: int) -> int:
+        return len(serialise(header, bytes(payload_size), 0, chunks)) - payload_size
+
+    fits = [fit_size(drafter, target, overhead) for drafter in drafters]
+    return min(fits, key=lambda fit: fit[0].error)

@@ -1,0 +1,73 @@
+"""What a file says of itself, read without decoding it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import Any
+
+from calotype.container import ChunkInfo, Coding, parse
+from calotype.latents import step_of
+from calotype.limits import Limits
+from calotype.models import encoder_name, space_named
+
+__all__ = ["Info", "describe"]
+
+
+@dataclass(frozen=True)
+class Info:
+    """``step`` in scaled-latent units; ``file_size`` and ``payload_size`` in bytes; ``mode`` as in Pillow."""
+
+    format_version: int
+    width: int
+    height: int
+    mode: str
+    coding: str
+    space: str
+    table: int
+    encoder: str
+    level: int
+    step: float
+    file_size: int
+    payload_size: int
+    bpp: float
+    chunks: tuple[ChunkInfo, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values, ready for JSON."""
+        return asdict(self)
+
+    def _repr_html_(self) -> str:
+        """A table, for notebooks."""
+        rows = [(name, str(value)) for name, value in self.as_dict().items() if name != "chunks"]
+        rows += [
+            (f"chunk {chunk.name}", f"{chunk.size:,} bytes" + ("" if chunk.intact else ", damaged"))
+            for chunk in self.chunks
+        ]
+        cells = "".join(
+            f'<tr><th scope="row" style="text-align: left">{escape(name)}</th><td>{escape(value)}</td></tr>'
+            for name, value in rows
+        )
+        return f"<table><caption>Calotype file</caption><tbody>{cells}</tbody></table>"
+
+
+def describe(data: bytes, limits: Limits) -> Info:
+    """Header and chunk list of a file. Raises :class:`FormatError` and :class:`LimitError`."""
+    parsed = parse(data, limits=limits)
+    header = parsed.header
+    return Info(
+        format_version=header.version,
+        width=header.width,
+        height=header.height,
+        mode=("L" if header.grey else "RGB") + ("A" if header.alpha else ""),
+        coding=Coding(header.coding).name.lower(),
+        space=space_named(header.space).name,
+        table=header.table,
+        encoder=encoder_name(header.encoder),
+        level=header.level,
+        step=round(step_of(header.level), 5),
+        file_size=parsed.size,
+        payload_size=len(parsed.payload),
+        bpp=round(8 * parsed.size / (header.width * header.height), 4),
+        chunks=parsed.found,
+    )

@@ -1,0 +1,141 @@
+"""Gradient descent on latents, through the decoder and the entropy model, at a size that is kept.
+
+::
+
+    y ── round ── v ─┬─ decoder ── distortion D ─┐
+                     └─ context model ── bits R ─┴─ log D + lambda log R ── gradient of v, taken for that of y
+
+lambda follows the size: it grows while R is above the budget and shrinks below it. The first v is that of a
+finished file, and each better one whose real payload fits takes its place.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from calotype.entropy import ContextModel
+from calotype.latents import Drafter, channel_steps, step_of
+from calotype.models import TorchDecoder
+from calotype.models.onnx_torch import TorchGraph
+from calotype.optimise.distortion import measures
+from calotype.optimise.rate import Rate
+
+__all__ = ["Descent", "Found"]
+
+_PULL = 0.3  # how far, in steps, the start may be from the integers of the file it starts from
+_LEARNING_RATE, _MOMENTUM = 0.003, 0.9  # of a step, for the root mean square
+_PRICE, _PRICE_GAIN, _PRICE_DRIFT = 0.5, 30.0, 2.0
+_TILE = 64  # latents on a side; bounds memory
+_SLACK = 1.003  # by so much the estimated bits may be over the budget for the payload to be tried
+
+
+@dataclass(frozen=True)
+class Found:
+    """Integers int16[4, h, w], the payload that codes them, their distortion (that of the start is 1)."""
+
+    integers: NDArray[np.int16]
+    payload: bytes
+    distortion: float = 1.0
+
+
+class Descent:
+    """One picture at one level; :meth:`run` improves on its file."""
+
+    def __init__(
+        self,
+        latents: NDArray[np.float32],
+        rgb: NDArray[np.uint8],
+        level: int,
+        model: ContextModel,
+        decoder: TorchDecoder,
+        lpips: TorchGraph | None = None,
+    ) -> None:
+        """``latents`` float32[4, h, w] of the picture ``rgb`` uint8[8h, 8w, 3]; ``lpips``: its graph."""
+        self._latents, self._rgb, self._level, self._model = latents, rgb, level, model
+        self._decoder, self._lpips = decoder, lpips
+        self._steps = torch.from_numpy(channel_steps(np.array([[level]])).astype(np.float32))
+        self._rate = Rate(model, level)
+
+    def run(
+        self,
+        start: Found,
+        fits: Callable[[bytes], bool],
+        rounds: int,
+        seconds: float,
+        progress: Callable[[], None],
+    ) -> Found:
+        """The best of ``rounds`` from ``start`` whose payload ``fits``; after ``seconds`` the best so far.
+
+        ``progress`` is called after each round.
+        """
+        deadline = time.monotonic() + seconds
+        integers = torch.from_numpy(start.integers.astype(np.float32))
+        off = torch.from_numpy(self._latents) / self._steps - integers
+        y, momentum = integers + off.clamp(-_PULL, _PULL), torch.zeros_like(integers)
+        best, price = start, _PRICE
+        try:
+            with torch.no_grad():
+                first = integers * self._steps
+                errors = torch.stack(list(self._errors(first, deadline))).sum(0)
+                budget = self._rate(first).item()
+            weights = 1 / (errors.clamp(min=1e-9) * len(errors))
+            for done in range(rounds):
+                v = (torch.round(y) * self._steps).requires_grad_()
+                distortion = 0.0
+                for error in self._errors(v, deadline):
+                    weighed = error @ weights
+                    weighed.backward()
+                    distortion += weighed.item()
+                bits = self._rate(v)
+                (dearer,) = torch.autograd.grad(bits, v)
+                size = bits.item()
+                if distortion < best.distortion and size <= budget * _SLACK:
+                    best = self._coded(v, distortion, fits) or best
+                excess = size / budget
+                held = price * excess**_PRICE_GAIN
+                downhill = -self._steps * (v.grad / max(distortion, 1e-9) + held * dearer / size)
+                momentum = _MOMENTUM * momentum + downhill / downhill.square().mean().sqrt().clamp(min=1e-20)
+                y += _LEARNING_RATE * math.sqrt(1 - done / rounds) * momentum
+                price *= excess**_PRICE_DRIFT
+                progress()
+        except TimeoutError:
+            pass
+        return best
+
+    def _coded(self, v: Tensor, distortion: float, fits: Callable[[bytes], bool]) -> Found | None:
+        """What the dequantised latents ``v`` make, if that fits."""
+        draft = Drafter(v.detach().numpy(), self._model, 0.0).draft(self._level)
+        payload = draft.payload()
+        return Found(draft.integers, payload, distortion) if fits(payload) else None
+
+    def _errors(self, v: Tensor, deadline: float) -> Iterator[Tensor]:
+        """The measures of each tile, weighed by its share of the picture. Raises ``TimeoutError``."""
+        log_step = torch.full((1, 1, *v.shape[1:]), math.log2(step_of(self._level)))
+        margin = self._decoder.margin
+        for top, bottom in _cuts(v.shape[1]):
+            for left, right in _cuts(v.shape[2]):
+                if time.monotonic() > deadline:
+                    raise TimeoutError
+                y, x = max(top - margin, 0), max(left - margin, 0)
+                read = (..., slice(y, bottom + margin), slice(x, right + margin))
+                picture = self._decoder(v[None][read], log_step[read])
+                inner = picture[..., 8 * (top - y) : 8 * (bottom - y), 8 * (left - x) : 8 * (right - x)]
+                wanted = self._rgb[8 * top : 8 * bottom, 8 * left : 8 * right].transpose(2, 0, 1)
+                reference = torch.from_numpy(wanted.astype(np.float32) / 255)[None]
+                share = (bottom - top) * (right - left) / v[0].numel()
+                yield share * measures(reference, inner, self._lpips)
+
+
+def _cuts(size: int) -> Iterator[tuple[int, int]]:
+    """(begin, end) of parts of nearly one size, none above ``_TILE``."""
+    parts = -(-size // _TILE)
+    for part in range(parts):
+        yield size * part // parts, size * (part + 1) // parts

@@ -1,0 +1,123 @@
+"""What latents cost, differentiably: the shipped context model and its tables, evaluated in torch.
+
+The networks compute what :mod:`calotype.entropy` computes; their rounding lets gradients through. The
+tables are read as one surface, bits over (log2(sigma / step), distance from the mean in sixteenths of a
+step), and interpolated.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from calotype.entropy import BLOCK, CONTEXT_PEAK, ContextModel, SiteNet, sites
+from calotype.entropy.network import IntConv
+from calotype.entropy.tables import PHASES, REACH, ROWS, SCALE_ORIGIN, SYMBOLS
+from calotype.latents import LEVEL_OFFSETS, channel_steps
+
+__all__ = ["Rate"]
+
+_LEAK = 0.02  # of the gradient, where a clip holds a value: it can find its way back
+_SHIFT = 2.0**-16
+_FEATURE_PEAK, _SCALE_PEAK = 255, 127
+_NEAREST_ROW = 0.25  # the middle of the two scales that share a row, in rows
+_REACH = 16 * REACH + 7  # column of a residual without distance
+
+
+class _Conv:
+    """An :class:`IntConv` in floating point; sums are exact, gradients pass the rounding."""
+
+    def __init__(self, layer: IntConv) -> None:
+        self._weight = torch.from_numpy(layer.weight.astype(np.float32))
+        self._scale = torch.from_numpy((layer.multiplier * _SHIFT).astype(np.float32)).view(1, -1, 1, 1)
+        self._bias = torch.from_numpy((layer.bias * _SHIFT).astype(np.float32)).view(1, -1, 1, 1)
+        self._low, self._high = layer.low, layer.high
+
+    def __call__(self, x: Tensor) -> Tensor:
+        total = F.conv2d(x, self._weight, padding=self._weight.shape[-1] // 2)
+        return _rounded(total * self._scale + self._bias, self._low, self._high)
+
+
+class _Site:
+    """A :class:`SiteNet` in floating point."""
+
+    def __init__(self, net: SiteNet) -> None:
+        self._enter = _Conv(net.enter)
+        self._pairs = [(_Conv(first), _Conv(second)) for first, second in net.pairs]
+        self._heads = [[_Conv(layer) for layer in head] for head in net.heads]
+
+    def predict(self, planes: Tensor, here: Tensor) -> Tensor:
+        """(mean, scale) of every channel, float32[4, 2, H, W].
+
+        ``planes`` float32[1, I, H, W]: what other sites tell; ``here`` float32[1, 4, H, W]: this one.
+        """
+        x = self._enter(planes)
+        for first, second in self._pairs:
+            x = (x + second(first(x))).clamp(0, _FEATURE_PEAK)
+        out = []
+        for channel, (first, second, last) in enumerate(self._heads):
+            out.append(last(second(first(torch.cat([x, here[:, :channel]], 1)))))
+        return torch.cat(out)
+
+
+class Rate:
+    """Code length of quantised latents at one level, under one context model."""
+
+    def __init__(self, model: ContextModel, level: int) -> None:
+        """``level`` 0 to 127."""
+        self._sites = [(_Site(net), stride, at, known) for net, stride, at, known in sites(model)]
+        self._guide = max(-CONTEXT_PEAK, min(2 * (level - 64), CONTEXT_PEAK))
+        steps = channel_steps(np.array([[level]])).astype(np.float32)
+        self._steps = torch.from_numpy(steps)
+        self._levels = torch.tensor(LEVEL_OFFSETS).view(4, 1, 1) + level
+        # Column 16 r + 8 - phase + 327 holds residual r under that phase: no two share one, none is free.
+        frequencies = model.tables.frequencies.reshape(ROWS, PHASES, SYMBOLS)[:, ::-1, : 2 * REACH + 1]
+        bits = 16 - np.log2(frequencies.transpose(0, 2, 1).reshape(ROWS, -1))
+        self._bits = torch.from_numpy(bits.astype(np.float32))
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        """Bits that dequantised latents float32[4, h, w] take, a scalar."""
+        height, width = latents.shape[1:]
+        margin = (0, -width % BLOCK, 0, -height % BLOCK)
+        context = F.pad(_rounded(latents * 16 + 0.5, -CONTEXT_PEAK, CONTEXT_PEAK), margin)[None]
+        exists = F.pad(torch.ones(1, height, width), margin)[None]
+        guide = torch.cat([exists * self._guide, exists * CONTEXT_PEAK], 1)
+        total = torch.zeros(())
+        for net, stride, (y, x), known in self._sites:
+            site = (..., slice(y, None, stride), slice(x, None, stride))
+            values = latents[site]
+            if not values.numel():
+                continue
+            planes = [context[..., dy::stride, dx::stride] for dy, dx in known]
+            out = net.predict(torch.cat([*planes, guide[site]], 1), context[site])
+            mean, scale = out[:, :, : values.shape[1], : values.shape[2]].unbind(1)
+            total = total + self._cost(values, mean / 256, scale.clamp(0, _SCALE_PEAK)).sum()
+        return total
+
+    def _cost(self, values: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+        row = (scale - self._levels + SCALE_ORIGIN) / 2
+        fine = torch.floor((row.detach() - (ROWS - 1) + 7) / 8).clamp(min=0)
+        distance = 16 * (values - mean) / self._steps * torch.exp2(-fine)
+        beyond = F.relu(distance.abs() - 16 * REACH) / 16  # about a bit for each step
+        return self._surface(row - 8 * fine - _NEAREST_ROW, distance + _REACH) + beyond + fine
+
+    def _surface(self, row: Tensor, column: Tensor) -> Tensor:
+        """The table of bits between its points, bilinearly; at its edges outside."""
+        rows, columns = self._bits.shape
+        r, c = row.clamp(0, rows - 1), column.clamp(0, columns - 1)
+        r0, c0 = r.detach().floor().clamp(max=rows - 2), c.detach().floor().clamp(max=columns - 2)
+        r, c = r - r0, c - c0
+        at = (r0 * columns + c0).long()
+        flat = self._bits.view(-1)
+        near = (1 - c) * flat[at] + c * flat[at + 1]
+        far = (1 - c) * flat[at + columns] + c * flat[at + columns + 1]
+        return (1 - r) * near + r * far
+
+
+def _rounded(x: Tensor, low: int, high: int) -> Tensor:
+    """Rounded down and clipped; the gradient is that of the clip alone, or a little of it outside."""
+    clipped = x.clamp(low, high)
+    through = clipped + _LEAK * (x - clipped)
+    return through + (torch.floor(x).clamp(low, high) - through).detach()

@@ -1,0 +1,75 @@
+"""Networks over pictures of any size: tiles with enough overlap that tiled equals untiled.
+
+A tile is run with ``margin`` latent positions more on every side than it keeps, clipped at the picture's
+border. No network here sees beyond its margin, so what is kept is what the whole would have given. Models
+without a margin get the whole, and see to their memory themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calotype.models import Decoder, Encoder
+
+__all__ = ["TILE", "decode_tiled", "encode_tiled"]
+
+TILE = 128
+"""Side of a tile's kept part, in latent positions (1,024 pixels)."""
+
+Window = tuple[slice, slice]
+Progress = Callable[[int, int], None]
+
+
+def _tiles(height: int, width: int, margin: int | None) -> Iterator[tuple[Window, Window, Window]]:
+    """(what is read, what is kept, the kept part within the read one), in latent positions."""
+    if margin is None:
+        whole = slice(0, height), slice(0, width)
+        yield whole, whole, whole
+        return
+    for top in range(0, height, TILE):
+        for left in range(0, width, TILE):
+            bottom, right = min(top + TILE, height), min(left + TILE, width)
+            y, x = max(top - margin, 0), max(left - margin, 0)
+            read = slice(y, min(bottom + margin, height)), slice(x, min(right + margin, width))
+            inner = slice(top - y, bottom - y), slice(left - x, right - x)
+            yield read, (slice(top, bottom), slice(left, right)), inner
+
+
+def _times(window: Window, factor: int) -> Window:
+    rows, columns = window
+    return (
+        slice(rows.start * factor, rows.stop * factor),
+        slice(columns.start * factor, columns.stop * factor),
+    )
+
+
+def encode_tiled(encoder: Encoder, rgb: NDArray[np.uint8], factor: int = 8) -> NDArray[np.float32]:
+    """sRGB uint8[H, W, 3], H and W multiples of ``factor``, to latents float32[4, H/8, W/8]."""
+    height, width = rgb.shape[0] // factor, rgb.shape[1] // factor
+    latents = np.empty((4, height, width), np.float32)
+    for read, kept, inner in _tiles(height, width, encoder.margin):
+        pixels = rgb[_times(read, factor)].transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+        latents[:, kept[0], kept[1]] = encoder.encode(pixels)[:, inner[0], inner[1]]
+    return latents
+
+
+def decode_tiled(
+    decoder: Decoder,
+    latents: NDArray[np.float32],
+    log_step: NDArray[np.float32],
+    noise: NDArray[np.float64],
+    factor: int = 8,
+) -> NDArray[np.uint8]:
+    """Latents float32[4, h, w] and log2 of their steps float32[1, h, w] to sRGB uint8[8h, 8w, 3]."""
+    height, width = latents.shape[1:]
+    rgb = np.empty((height * factor, width * factor, 3), np.uint8)
+    for read, kept, inner in _tiles(height, width, decoder.margin):
+        window = (slice(None), *read)
+        pixels = decoder.decode(latents[window], log_step[window], noise)
+        inner = _times(inner, factor)
+        part = pixels[:, inner[0], inner[1]].transpose(1, 2, 0)
+        rgb[_times(kept, factor)] = np.clip(part * 255 + 0.5, 0, 255).astype(np.uint8)
+    return rgb

@@ -1,0 +1,295 @@
+"""The codec end to end, with the tiny model (an 8x8 mosaic of the picture) unless the weights matter."""
+
+from __future__ import annotations
+
+import io
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import calotype
+from calotype.codec import decode_latents, encode_latents
+from calotype.container import ChunkType, Header, checksum, parse, serialise
+from calotype.entropy import stream
+from calotype.errors import (
+    ChecksumError,
+    FormatError,
+    LimitError,
+    ModelError,
+    SourceError,
+    TargetSizeError,
+    UnsupportedError,
+)
+from calotype.latents import noise_deviations, step_of
+from calotype.limits import Limits
+
+SAMPLE = Path(__file__).parents[1] / "samples" / "astronaut.png"
+
+
+@pytest.fixture(scope="module")
+def photo() -> Image.Image:
+    return Image.open(SAMPLE).convert("RGB")
+
+
+@pytest.fixture(scope="module")
+def small(photo: Image.Image) -> Image.Image:
+    return photo.resize((88, 60))
+
+
+def mosaic(array: np.ndarray) -> np.ndarray:
+    """The mean of every 8x8 block, spread over it: what the tiny model can show."""
+    height, width = array.shape[:2]
+    padded = np.pad(array, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge").astype(float)
+    blocks = padded.reshape(padded.shape[0] // 8, 8, padded.shape[1] // 8, 8, 3).mean((1, 3))
+    return blocks.repeat(8, 0).repeat(8, 1)[:height, :width]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (8, 8), (64, 9), (131, 70)])
+def test_any_size_comes_back_as_the_model_sees_it(photo: Image.Image, size: tuple[int, int]) -> None:
+    source = np.asarray(photo.resize(size))
+    decoded = calotype.decode(calotype.encode(source, model="tiny", quality=100), model="tiny", as_array=True)
+    assert decoded.shape == source.shape and decoded.dtype == np.uint8
+    assert np.abs(decoded - mosaic(source)).max() < 4
+
+
+def test_header_and_fixed_parts_take_at_most_28_bytes(photo: Image.Image) -> None:
+    data = calotype.encode(photo, model="tiny")
+    info = calotype.read_info(data)
+    assert info.file_size - info.payload_size <= 28
+    assert (info.width, info.height, info.mode, info.encoder) == (512, 512, "RGB", "tiny")
+
+
+@pytest.mark.parametrize("effort", [1, 6, 8])
+@pytest.mark.parametrize("target", [900, 2500])
+def test_target_size_is_met_from_below(photo: Image.Image, target: int, effort: int) -> None:
+    data = calotype.encode(photo, model="tiny", target_size=target, effort=effort)
+    assert target * 0.98 <= len(data) <= target
+
+
+def test_bpp_counts_the_whole_file(photo: Image.Image) -> None:
+    data = calotype.encode(photo, model="tiny", bpp=0.05)
+    assert 0.98 * 0.05 <= 8 * len(data) / 512**2 <= 0.05
+
+
+def test_kept_metadata_counts_towards_the_target(small: Image.Image) -> None:
+    small = small.copy()
+    small.info["xmp"] = b"<x/>" * 50
+    data = calotype.encode(small, model="tiny", target_size=400, keep_metadata=True)
+    assert len(data) <= 400 and parse(data, limits=Limits()).chunk(ChunkType.XMP) == b"<x/>" * 50
+
+
+def test_too_small_a_target_names_the_smallest_size(small: Image.Image) -> None:
+    with pytest.raises(TargetSizeError) as caught:
+        calotype.encode(small, model="tiny", target_size=20)
+    smallest = caught.value.smallest
+    assert len(calotype.encode(small, model="tiny", target_size=smallest)) <= smallest
+
+
+def test_more_quality_means_more_bytes_and_less_error(photo: Image.Image) -> None:
+    source = mosaic(np.asarray(photo))
+    sizes, errors = [], []
+    for quality in (10, 40, 70, 100):
+        data = calotype.encode(photo, model="tiny", quality=quality)
+        sizes.append(len(data))
+        errors.append(float(((calotype.decode(data, model="tiny", as_array=True) - source) ** 2).mean()))
+    assert sizes == sorted(sizes) and errors == sorted(errors, reverse=True)
+
+
+def test_higher_effort_is_no_worse(photo: Image.Image) -> None:
+    errors = []
+    for effort in (3, 6, 8):  # 9 depends on torch: tests/test_optimise.py
+        data = calotype.encode(photo, model="tiny", target_size=1500, effort=effort)
+        decoded = calotype.decode(data, model="tiny", as_array=True)
+        errors.append(float(((decoded - mosaic(np.asarray(photo))) ** 2).mean()))
+    assert errors[2] <= errors[1] * 1.01 <= errors[0] * 1.02
+
+
+def test_encoding_is_deterministic(small: Image.Image) -> None:
+    assert calotype.encode(small, model="tiny") == calotype.encode(np.asarray(small), model="tiny")
+
+
+def test_grey_comes_back_grey(small: Image.Image) -> None:
+    decoded = calotype.decode(calotype.encode(small.convert("L"), model="tiny"), model="tiny")
+    assert decoded.mode == "L"
+    assert calotype.decode(calotype.encode(small, model="tiny"), model="tiny").mode == "RGB"
+
+
+def test_alpha_is_lossless_and_hidden_colour_is_not_coded(small: Image.Image) -> None:
+    alpha = np.zeros((60, 88), np.uint8)
+    alpha[:, 30:60] = np.linspace(0, 255, 30).astype(np.uint8)
+    alpha[:, 60:] = 255
+    pictures = []
+    for hidden in (0, 255):
+        array = np.dstack([np.asarray(small), alpha])
+        array[alpha == 0, :3] = hidden
+        pictures.append(calotype.encode(array, model="tiny"))
+    assert pictures[0] == pictures[1]
+    decoded = calotype.decode(pictures[0], model="tiny")
+    assert decoded.mode == "RGBA"
+    assert np.array_equal(np.asarray(decoded)[..., 3], alpha)
+
+
+def test_metadata_is_dropped_unless_kept(small: Image.Image) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "Maker"
+    exif.get_ifd(0x8825)[1] = "N"
+    source = io.BytesIO()
+    small.save(source, "JPEG", exif=exif, quality=95)
+    stripped = calotype.encode(io.BytesIO(source.getvalue()), model="tiny")
+    assert calotype.read_info(stripped).chunks == ()
+    kept = calotype.encode(io.BytesIO(source.getvalue()), model="tiny", keep_metadata=True)
+    decoded = calotype.decode(kept, model="tiny")
+    assert decoded.size == (60, 88)  # turned upright
+    found = decoded.getexif()
+    assert found[0x010F] == "Maker" and found.get(0x0112, 1) == 1 and found.get_ifd(0x8825)[1] == "N"
+    assert "exif" not in calotype.decode(kept, model="tiny", keep_metadata=False).info
+
+
+def test_threads_share_a_codec(small: Image.Image) -> None:
+    shared = calotype.Codec(threads=1)
+    expected = calotype.encode(small, model="tiny")
+    results: list[bytes] = []
+
+    def work() -> None:
+        data = shared.encode(small, model="tiny")
+        shared.decode(data, model="tiny")
+        results.append(data)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [expected] * 4
+
+
+def rewritten(data: bytes, **changes: int) -> bytes:
+    """The file with header fields changed and the checksum left as it was."""
+    parsed = parse(data, limits=Limits())
+    fields = {name: getattr(parsed.header, name) for name in Header.__dataclass_fields__}
+    return serialise(Header(**(fields | changes)), parsed.payload, parsed.checksum, parsed.chunks)
+
+
+def test_unknown_ids_are_named(small: Image.Image) -> None:
+    data = calotype.encode(small, model="tiny")
+    for field, message in (("space", "space 77"), ("table", "tables 77"), ("encoder", "model 77")):
+        with pytest.raises(UnsupportedError, match=message):
+            calotype.decode(rewritten(data, **{field: 77}))
+    with pytest.raises(UnsupportedError, match="coding 2"):
+        calotype.decode(data[:8] + bytes([2]) + data[9:])
+
+
+def test_the_palette_recipe_is_a_coding_of_its_own(photo: Image.Image) -> None:
+    data = calotype.encode(photo, model="tiny", recipe="palette")
+    info = calotype.read_info(data)
+    assert (info.coding, info.table, info.width, info.height) == ("palette", 0, 512, 512)
+    assert info.payload_size <= 5120
+    decoded = calotype.decode(data, model="tiny", as_array=True)
+    assert 1 < np.abs(decoded - mosaic(np.asarray(photo))).mean() < 12  # not exact, not far: dithered
+
+
+def test_the_step_of_a_palette_file_tells_its_noise(photo: Image.Image) -> None:
+    """Its level and noise codes mean what they mean elsewhere, so that any decoder can use them."""
+    rng = np.random.default_rng(0)
+    latents = np.cumsum(rng.normal(0, 0.2, (4, 40, 40)), 2).astype(np.float32)
+    header = Header(coding=1, space=1, table=0, encoder=250, width=320, height=320, level=0)
+    parsed = parse(encode_latents(latents, header, calotype.EncodeOptions()), limits=Limits())
+    decoded, levels = decode_latents(parsed)
+    deviation = np.std(decoded - latents, axis=(1, 2))
+    assert noise_deviations(parsed.header.noise, parsed.header.level) == pytest.approx(deviation, rel=0.14)
+    assert set(levels.ravel()) == {parsed.header.level}
+    assert step_of(parsed.header.level) == pytest.approx(np.sqrt(12) * deviation.mean(), rel=0.1)
+
+
+def test_codings_do_not_mix(small: Image.Image) -> None:
+    lattice = calotype.encode(small, model="tiny")
+    palette = calotype.encode(small, model="tiny", recipe="palette")
+    for data, changes in ((lattice, {"coding": 1, "table": 0}), (palette, {"coding": 0, "table": 240})):
+        with pytest.raises(FormatError):
+            calotype.decode(rewritten(data, **changes))
+    with pytest.raises(UnsupportedError, match="240"):
+        calotype.decode(rewritten(palette, table=240))
+
+
+def test_the_palette_recipe_has_one_size(small: Image.Image) -> None:
+    with pytest.raises(ValueError, match="target_size"):
+        calotype.encode(small, recipe="palette", target_size=900)
+    with pytest.raises(ValueError, match="'dots'"):
+        calotype.encode(small, recipe="dots")
+
+
+def test_a_desynchronised_decode_is_an_error(small: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose context model differs in the last bit must notice, whatever the payload."""
+    data = calotype.encode(small, model="tiny")
+    from calotype.entropy.model import SiteNet
+
+    predict = SiteNet.predict
+
+    def drifted(self: SiteNet, *args: object) -> tuple[np.ndarray, np.ndarray]:
+        mean, scale = predict(self, *args)  # type: ignore[arg-type]
+        return mean + 8, scale
+
+    monkeypatch.setattr(SiteNet, "predict", drifted)
+    with pytest.raises(calotype.errors.FormatError):
+        calotype.decode(data, model="tiny")
+
+
+def test_a_checksum_of_other_integers_is_refused(small: Image.Image) -> None:
+    data = calotype.encode(small, model="tiny")
+    parsed = parse(data, limits=Limits())
+    wrong = checksum(parsed.header, b"other")
+    with pytest.raises(ChecksumError, match="checksum"):
+        calotype.decode(serialise(parsed.header, parsed.payload, wrong, parsed.chunks))
+
+
+def test_the_encoder_checks_what_it_wrote(small: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode_symbols = stream.encode_symbols
+
+    def faulty(starts: list[int], freqs: list[int]) -> bytes:
+        data = encode_symbols(starts, freqs)
+        return data[:-1] + bytes([data[-1] ^ 1])
+
+    monkeypatch.setattr(stream, "encode_symbols", faulty)
+    with pytest.raises(calotype.CalotypeError):
+        calotype.encode(small, model="tiny")
+
+
+def test_limits_are_checked_on_both_sides(small: Image.Image) -> None:
+    tight = Limits(max_pixels=1000)
+    with pytest.raises(LimitError, match="88x60"):
+        calotype.encode(small, model="tiny", limits=tight)
+    with pytest.raises(LimitError, match="88x60"):
+        calotype.decode(calotype.encode(small, model="tiny"), limits=tight)
+
+
+def test_unknown_models_and_options_are_refused(small: Image.Image) -> None:
+    with pytest.raises(ModelError, match=r"'nosuch'.*pocket"):
+        calotype.encode(small, model="nosuch")
+    with pytest.raises(ValueError, match="exclude"):
+        calotype.encode(small, quality=3, target_size=5)
+    for wrong in ({"quality": 101}, {"effort": 0}, {"target_size": 0}, {"bpp": -1.0}):
+        with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
+            calotype.encode(small, **wrong)
+
+
+def test_paths_and_files(small: Image.Image, tmp_path: Path) -> None:
+    small.save(tmp_path / "a.png")
+    data = calotype.encode(tmp_path / "a.png", model="tiny")
+    (tmp_path / "a.calo").write_bytes(data)
+    expected = calotype.decode(data, model="tiny", as_array=True)
+    for source in (tmp_path / "a.calo", str(tmp_path / "a.calo"), io.BytesIO(data), bytearray(data)):
+        assert np.array_equal(calotype.decode(source, model="tiny", as_array=True), expected)
+    with pytest.raises(SourceError, match="missing"):
+        calotype.decode(tmp_path / "missing.calo")
+    with pytest.raises(TypeError, match="bytes"):
+        calotype.decode(io.StringIO("text"))  # type: ignore[call-overload]
+
+
+def test_the_public_names() -> None:
+    public = {name for name in dir(calotype) if not name.startswith("_")}
+    modules = {name for name in public if type(getattr(calotype, name)).__name__ == "module"}
+    assert public - modules - {"annotations"} == set(calotype.__all__) - {"__version__"}

@@ -1,0 +1,204 @@
+"""Latent optimisation, with the tiny model and small budgets."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import calotype
+from calotype import optimise
+from calotype.coding import encode_latents
+from calotype.container import Header, parse
+from calotype.errors import CalotypeWarning, ModelError, SourceError
+from calotype.latents import Drafter, dequantise
+from calotype.limits import Limits
+from calotype.models import load_decoder, load_encoder, load_table
+from calotype.options import EncodeOptions
+
+torch = pytest.importorskip("torch", reason="effort 9 needs torch")
+onnx = pytest.importorskip("onnx", reason="effort 9 needs onnx")
+
+from calotype.models.onnx_torch import TorchGraph  # noqa: E402  (needs both)
+from calotype.optimise.descent import Descent, Found  # noqa: E402
+from calotype.optimise.distortion import measures  # noqa: E402
+from calotype.optimise.rate import Rate  # noqa: E402
+
+LEVEL = 50
+
+
+@pytest.fixture(autouse=True)
+def _few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimise, "ROUNDS", 12)
+
+
+@pytest.fixture(scope="module")
+def rgb() -> NDArray[np.uint8]:
+    """Smooth shapes and texture, 96x64."""
+    y, x, c = np.mgrid[:64, :96, :3]
+    noise = np.random.default_rng(0).normal(0, 20, (8, 12, 3)).repeat(8, 0).repeat(8, 1)
+    waves = 60 * np.sin(x / (9 + c)) * np.cos(y / 13)
+    return np.clip(128 + waves + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def latents(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return load_encoder("tiny").encode(rgb.transpose(2, 0, 1).astype(np.float32) / 255)
+
+
+def file_of(latents: NDArray[np.float32], **options: Any) -> bytes:
+    height, width = (8 * side for side in latents.shape[1:])
+    header = Header(coding=0, space=1, table=240, encoder=250, width=width, height=height, level=0)
+    return encode_latents(latents, header, EncodeOptions(effort=6, **options))
+
+
+def errors(data: bytes, rgb: NDArray[np.uint8]) -> Any:
+    """What the descent measures, of the decoded picture."""
+    pictures = (rgb, calotype.decode(data, model="tiny", as_array=True))
+    tensors = [torch.from_numpy(p.transpose(2, 0, 1).astype(np.float32) / 255)[None] for p in pictures]
+    return measures(*tensors)
+
+
+def mosaic(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
+    blocks = rgb.reshape(8, 8, 12, 8, 3).mean((1, 3))
+    return np.asarray(blocks.repeat(8, 0).repeat(8, 1))
+
+
+@pytest.mark.parametrize("level", [10, LEVEL, 84])
+def test_the_surrogate_tells_the_size_of_the_payload(level: int) -> None:
+    rng = np.random.default_rng(level)
+    latents = np.cumsum(rng.normal(0, 0.3, (4, 21, 30)), 2).astype(np.float32)
+    model = load_table(240)
+    draft = Drafter(latents, model, 0.0).draft(level)
+    values = dequantise(draft.integers, np.full(latents.shape[1:], level))
+    bits = float(Rate(model, level)(torch.from_numpy(values)))
+    assert bits == pytest.approx(draft.bits, rel=0.01)
+    assert bits / 8 == pytest.approx(len(draft.payload()), rel=0.02, abs=8)
+
+
+def test_the_gradient_of_the_rate_points_to_larger_files() -> None:
+    rng = np.random.default_rng(1)
+    model, level = load_table(240), LEVEL
+    latents = np.cumsum(rng.normal(0, 0.2, (4, 16, 24)), 2).astype(np.float32)
+    v = torch.from_numpy(latents).requires_grad_()
+    (slope,) = torch.autograd.grad(Rate(model, level)(v), v)
+    uphill = 0.1 * slope.sign().numpy()
+    sizes = [Drafter(latents + t * uphill, model, 0.0).draft(level).bits for t in (-1, 0, 1)]
+    assert sizes == sorted(sizes)
+
+
+def test_graphs_compute_what_onnx_runtime_computes(latents: NDArray[np.float32]) -> None:
+    log_step = np.full((1, *latents.shape[1:]), -1.5, np.float32)
+    for name in ("tiny", "pocket"):
+        decoder = load_decoder(name, 1, 1)
+        network = decoder.differentiable()  # type: ignore[attr-defined]
+        expected = decoder.decode(latents, log_step, np.zeros(4))
+        with torch.no_grad():
+            found = network(torch.from_numpy(latents)[None], torch.from_numpy(log_step)[None])[0].numpy()
+        assert np.abs(found - expected).max() < 1e-4
+
+
+def test_what_a_graph_cannot_do_is_named() -> None:
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    ends = [helper.make_tensor_value_info(name, kind, [1]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Erf", ["x"], ["y"])], "g", ends[:1], ends[1:])
+    with pytest.raises(ModelError, match="Erf"):
+        TorchGraph(helper.make_model(graph).SerializeToString())
+    with pytest.raises(ModelError, match="not an ONNX graph"):
+        TorchGraph(b"\xff\xff")
+
+
+def test_a_finer_start_is_recovered_from_a_spoilt_one(
+    rgb: NDArray[np.uint8], latents: NDArray[np.float32]
+) -> None:
+    """Latents away from what the decoder wants are pulled back, without more bytes."""
+    model = load_table(240)
+    spoilt = latents + np.random.default_rng(3).normal(0, 0.15, latents.shape).astype(np.float32)
+    draft = Drafter(spoilt, model, 0.0).draft(LEVEL)
+    start = Found(draft.integers, draft.payload())
+    network = load_decoder("tiny", 1, 1).differentiable()  # type: ignore[attr-defined]
+    wanted = np.clip(mosaic(rgb) + 0.5, 0, 255).astype(np.uint8)
+    calls: list[None] = []
+    descent = Descent(spoilt, wanted, LEVEL, model, network)
+    found = descent.run(
+        start, lambda payload: len(payload) <= len(start.payload), 25, 60.0, lambda: calls.append(None)
+    )
+    assert found.distortion < 0.8
+    assert len(found.payload) <= len(start.payload)
+    assert len(calls) == 25
+
+
+def test_the_result_is_an_ordinary_file_no_larger_and_no_worse(
+    rgb: NDArray[np.uint8], latents: NDArray[np.float32]
+) -> None:
+    plain = file_of(latents, target_size=90)
+    refined = optimise.refine(
+        plain, latents, rgb, load_decoder("tiny", 1, 1), EncodeOptions(target_size=90, effort=9), 90
+    )
+    assert len(refined) <= 90
+    levels = [parse(data, limits=Limits(), strict=True).header.level for data in (plain, refined)]
+    assert levels[0] == levels[1]
+    ratios = errors(refined, rgb) / errors(plain, rgb)
+    assert float(ratios.mean()) <= 1.01  # 8 bits decide the rest
+
+
+def test_effort_9_of_the_codec(rgb: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[None] = []
+    options: dict[str, Any] = {"model": "tiny", "decoder": "tiny", "target_size": 100}
+    data = calotype.Codec().encode(rgb, effort=9, progress=lambda: calls.append(None), **options)
+    assert len(data) <= 100 and len(calls) == 12
+    monkeypatch.setattr(optimise, "ROUNDS", 10**6)
+    assert len(calotype.encode(rgb, effort=9, time_limit=0.2, **options)) <= 100
+
+
+def test_without_a_target_the_size_is_that_of_the_plain_search(
+    rgb: NDArray[np.uint8], latents: NDArray[np.float32]
+) -> None:
+    plain = file_of(latents, quality=60)
+    refined = optimise.refine(plain, latents, rgb, load_decoder("tiny", 1, 1), EncodeOptions(effort=9))
+    assert len(refined) <= len(plain)
+
+
+def test_without_torch_a_warning_and_the_plain_file(
+    rgb: NDArray[np.uint8], latents: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, decoder = file_of(latents, quality=60), load_decoder("tiny", 1, 1)
+    for name in ("calotype.models.onnx_torch", "calotype.optimise.descent"):
+        monkeypatch.delitem(sys.modules, name)
+    original = builtins.__import__
+
+    def without_torch(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "torch" or name.startswith("torch."):
+            raise ImportError("No module named 'torch'", name="torch")
+        return original(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_torch)
+    with pytest.warns(CalotypeWarning, match=r"effort 9 .*torch.*pip install 'calotype\[sd\]'"):
+        assert optimise.refine(plain, latents, rgb, decoder, EncodeOptions(effort=9)) == plain
+
+
+def test_a_decoder_without_gradients_is_told(rgb: NDArray[np.uint8], latents: NDArray[np.float32]) -> None:
+    class Opaque:
+        margin = 0
+
+        def decode(self, *arguments: Any) -> NDArray[np.float32]:
+            raise AssertionError
+
+    plain = file_of(latents, quality=60)
+    with pytest.warns(CalotypeWarning, match="cannot be differentiated"):
+        assert optimise.refine(plain, latents, rgb, Opaque(), EncodeOptions(effort=9)) == plain
+
+
+def test_a_broken_lpips_graph_is_an_error(
+    rgb: NDArray[np.uint8], latents: NDArray[np.float32], tmp_path: Any
+) -> None:
+    plain, decoder = file_of(latents, quality=60), load_decoder("tiny", 1, 1)
+    (tmp_path / "broken.onnx").write_bytes(b"\xff")
+    with pytest.raises(ModelError, match="not an ONNX graph"):
+        optimise.refine(plain, latents, rgb, decoder, EncodeOptions(lpips=str(tmp_path / "broken.onnx")))
+    with pytest.raises(SourceError, match="missing"):
+        optimise.refine(plain, latents, rgb, decoder, EncodeOptions(lpips=str(tmp_path / "missing.onnx")))
