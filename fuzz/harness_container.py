@@ -1,0 +1,33 @@
+"""Header, varints and chunks: what parses can be written again, and then says the same."""
+
+from __future__ import annotations
+
+from common import main, refusals_are_fine, watched
+
+with watched():
+    from calotype.container import Parsed, parse, serialise
+    from calotype.limits import Limits
+
+LIMITS = Limits(max_chunks=8, max_chunk_bytes=256, max_metadata_bytes=300)
+
+
+def rewrite(parsed: Parsed) -> bytes:
+    return serialise(parsed.header, parsed.payload, parsed.checksum, parsed.chunks)
+
+
+@refusals_are_fine
+def one_input(data: bytes) -> None:
+    parsed = parse(data, limits=LIMITS)
+    again = parse(rewrite(parsed), limits=LIMITS, strict=True)
+    assert (again.header, again.payload, again.checksum) == (parsed.header, parsed.payload, parsed.checksum)
+    assert set(again.chunks) == set(parsed.chunks)
+    assert again.size <= len(data)
+    # Numbers have one encoding: a file in canonical order without anything to drop is what we would write.
+    if again.chunks == parsed.chunks and not parsed.damaged:
+        assert rewrite(parsed) == data
+    strict = parse(data, limits=LIMITS, strict=True)
+    assert strict == parsed
+
+
+if __name__ == "__main__":
+    main(one_input)

@@ -1,0 +1,125 @@
+"""Writes the seeds in ``corpus/``: small inputs that between them reach every branch of their target.
+
+    python fuzz/make_corpus.py [NAME ...]
+
+Inputs found by fuzzing are kept beside them, under other names. Run it after ``scripts/make_golden.py``:
+the golden files are seeds too.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from common import CORPORA
+from harness_entropy import TARGETS as ENTROPY
+from harness_entropy import encoded_integers
+
+from calotype.container import MAGIC, Chunk, ChunkType, Header, fixed_header, serialise
+
+__all__ = ["TARGETS"]
+
+GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
+
+
+def container() -> dict[str, bytes]:
+    header = Header(coding=0, space=1, table=2, encoder=3, width=300, height=20, level=64, noise=(4, 5, 6, 7))
+    see_through = Header(
+        coding=1, space=1, table=2, encoder=3, width=8, height=1, level=127, grey=True, alpha=True
+    )
+    icc, exif, odd = Chunk(ChunkType.ICC, b"profile"), Chunk(ChunkType.EXIF, bytes(130)), Chunk(0x7F, b"?")
+    alpha = Chunk(ChunkType.ALPHA, b"plane")
+    fixed = fixed_header(header)
+    plain = serialise(header, b"payload", 0x01020304)
+    full = serialise(see_through, b"payload", 5, [alpha, icc, odd])
+    return {
+        "empty": b"",
+        "signature": MAGIC,
+        "text-mode": plain.replace(b"\r\n", b"\n"),
+        "version-2": MAGIC + b"\x02",
+        "reserved-flag": plain[:7] + b"\x80" + plain[8:],
+        "plain": plain,
+        "full": full,
+        "cut": full[:-3],
+        "no-alpha": full.replace(b"\x84", b"\x04"),
+        "damaged-icc": full.replace(b"profile", b"Profile"),
+        "repeated": full + full[-7:],
+        "long-chunk": serialise(header, b"", 0, [exif]),
+        "metadata-limit": serialise(header, b"", 0, [exif, Chunk(ChunkType.XMP, bytes(200))]),
+        "chunk-size-limit": serialise(header, b"", 0, [Chunk(0x60, bytes(257))]),
+        "chunk-limit": serialise(header, b"", 0, [Chunk(0x60 + n, b"") for n in range(9)]),
+        "critical-unknown": plain + b"\xff\x00\x8d\xef\xfd\xd2",
+        "padded": plain + bytes(9),
+        "newline": plain + b"\n",
+        "huge": fixed[:12] + b"\xff\xff\xff\xff\x07" * 2 + fixed[15:],
+        "long-varint": fixed[:12] + b"\x80\x00" + fixed[14:],
+        "payload-length": fixed + b"\xff\xff\xff\xff\x0f" + bytes(8),
+    }
+
+
+def entropy() -> dict[str, bytes]:
+    choose = {target.__name__: bytes([number]) for number, target in enumerate(ENTROPY)}
+    levels = bytes([8, 104])
+    smooth = np.add.outer(np.arange(4), np.add.outer(np.arange(9), np.arange(5))).astype(np.int16)
+    wild = (smooth * 7919 % 1001 - 500).astype(np.int16)
+    one = np.array([3, -1, 0, 500], np.int16).reshape(4, 1, 1)
+    coded = encoded_integers(smooth, *levels)
+    npz = io.BytesIO()
+    np.savez(npz, widths=np.array([2, 2, 2, 2, 2], np.int64))
+    npy = io.BytesIO()
+    np.save(npy, np.zeros(3, np.uint8))
+    row = bytes([0, 1, 9, 200, 30, 2, 0])
+    return {
+        "empty": b"",
+        "rans-nothing-coded": choose["rans"] + row + bytes([0, 0, 0, 0, 0, 1, 0]),
+        "rans-cut": choose["rans"] + row + bytes([5, 9, 1, 2, 3, 4, 5]),
+        "rans-low-state": choose["rans"] + row + bytes([5, 9, 1, 2, 3, 0, 0]),
+        "tables-valid": choose["tables"],
+        "tables-zero": choose["tables"] + bytes(4),
+        "model-no-archive": choose["model"] + b"PK\x03\x04",
+        "model-one-array": choose["model"] + npz.getvalue(),
+        "model-npy": choose["model"] + npy.getvalue(),
+        "arrays-valid": choose["arrays"],
+        "arrays-width": choose["arrays"] + bytes([3, 0, 0, 200]),
+        "arrays-multiplier": choose["arrays"] + bytes([1, 3, 0, 255]),
+        "arrays-bias": choose["arrays"] + bytes([2, 7, 0, 127]),
+        "arrays-weight": choose["arrays"] + bytes([0, 5, 0, 128]),
+        "integers-smooth": choose["integers"] + bytes([8, 4]) + levels + coded,
+        "integers-wild": choose["integers"] + bytes([8, 4]) + levels + encoded_integers(wild, *levels),
+        "integers-one": choose["integers"] + bytes([0, 0, 0, 127]) + encoded_integers(one, 0, 127),
+        "integers-cut": choose["integers"] + bytes([8, 4]) + levels + coded[:-2],
+        "integers-other-size": choose["integers"] + bytes([8, 5]) + levels + coded,
+    }
+
+
+def decode() -> dict[str, bytes]:
+    """The golden files, and some of them damaged: where the checksums do not help, see the harness."""
+    files = {path.parent.name: path.read_bytes() for path in sorted(GOLDEN.glob("*/picture.calo"))}
+    transparent, grey = files["rgba-40x24"], files["grey-17x9"]
+    return files | {
+        "wrong-level": grey[:14] + bytes([grey[14] ^ 1]) + grey[15:],
+        "wrong-noise": grey[:15] + b"\xff\xff" + grey[17:],
+        "damaged-exif": transparent.replace(b"Talbot", b"talbot"),
+        "damaged-profile": transparent.replace(b"mntr", b"scnr"),
+        "damaged-alpha": transparent.replace(b"IDAT", b"IDAt").replace(b"VP8L", b"VP8X"),
+        "cut": transparent[:-20],
+        "padded": grey + bytes(5),
+    }
+
+
+TARGETS: dict[str, Callable[[], dict[str, bytes]]] = {
+    "container": container,
+    "decode": decode,
+    "entropy": entropy,
+}
+
+
+if __name__ == "__main__":
+    for target in sys.argv[1:] or TARGETS:
+        folder = CORPORA / target
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in TARGETS[target]().items():
+            (folder / name).write_bytes(data)

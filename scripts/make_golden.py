@@ -1,0 +1,230 @@
+"""Writes the golden files in ``tests/golden/``: small .calo files that every later release must decode.
+
+    python scripts/make_golden.py [--replace]
+
+Each folder holds ``picture.calo``, ``reference.png`` (what the tiny model shows of it) and ``test.json``:
+what ``calotype info`` says, the sha256 of the decoded integers (int16 little-endian, [4, h, w] in C order),
+how far the pixels may be from the reference (in 0 to 255), and the metadata.
+
+Without ``--replace`` only missing folders are written. Before the first tagged release the entropy tables
+still change, and the files with them; from then on files are only added: those whose tables have a
+permanent id, or which need none, are never replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+import calotype
+from calotype.coding import encode_latents
+from calotype.container import Chunk, Coding, Header, Parsed, checksum, parse, serialise
+from calotype.entropy import decode_integers
+from calotype.latents import LEVEL_OFFSETS, STEPS, Drafter, palette
+from calotype.limits import Limits
+from calotype.models import DEFAULT_TABLE, encoder_id, load_table
+
+__all__ = ["CASES", "GOLDEN", "describe", "integers_of"]
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = ROOT / "tests" / "golden"
+MODEL = "tiny"
+FIRST_EXPERIMENTAL_ID = 240
+TOLERANCE = {"rmse": 0.5, "peak": 1.0}
+
+_D50 = (0.9642, 1.0, 0.8249)
+# Red, green and blue of Display P3 in XYZ, adapted to D50.
+_PRIMARIES = ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407))
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a golden file is there for, and how it is made."""
+
+    why: str
+    make: Callable[[], bytes]
+
+
+def _photo(rows: slice, columns: slice) -> NDArray[np.uint8]:
+    """A part of the sample photograph, uint8[h, w, 3]."""
+    with Image.open(ROOT / "samples" / "astronaut.png") as image:
+        return np.asarray(image.convert("RGB"))[rows, columns]
+
+
+def _encoded(image: Image.Image | NDArray[np.uint8], **options: Any) -> bytes:
+    return calotype.encode(image, model=MODEL, **options)
+
+
+def _rgb() -> bytes:
+    return _encoded(_photo(slice(0, 480, 20), slice(0, 480, 20)))
+
+
+def _grey() -> bytes:
+    grey = Image.fromarray(_photo(slice(90, 99), slice(200, 217))).convert("L")
+    plain = parse(_encoded(grey, quality=80), limits=Limits())
+    # 0x7F is an ancillary type without a meaning, for ever: to be skipped.
+    return serialise(plain.header, plain.payload, plain.checksum, [Chunk(0x7F, b"unknown")])
+
+
+def _transparent() -> bytes:
+    rgb = _photo(slice(0, 480, 20), slice(0, 480, 12))
+    alpha = np.minimum(np.arange(40) * 8, 255).astype(np.uint8) * np.ones((24, 1), np.uint8)
+    image = Image.fromarray(np.dstack([rgb, alpha]))
+    exif = Image.Exif()
+    exif[0x010F] = "Talbot"
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
+    image.info.update(icc_profile=_profile(), exif=exif.tobytes(), xmp=xmp)
+    return _encoded(image, keep_metadata=True)
+
+
+def _profile() -> bytes:
+    """A small ICC profile: Display P3 primaries, gamma 2.2."""
+
+    def fixed(*values: float) -> bytes:
+        return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+
+    tags = {b"desc": b"desc\0\0\0\0\0\0\0\5test\0" + bytes(78), b"cprt": b"text\0\0\0\0CC0\0"}
+    tags[b"wtpt"] = b"XYZ \0\0\0\0" + fixed(*_D50)
+    for colour, primary in zip(b"rgb", _PRIMARIES, strict=True):
+        tags[bytes([colour]) + b"XYZ"] = b"XYZ \0\0\0\0" + fixed(*primary)
+        tags[bytes([colour]) + b"TRC"] = b"curv\0\0\0\0\0\0\0\1" + struct.pack(">H", round(2.2 * 256))
+    start = 128 + 4 + 12 * len(tags)
+    table, body = struct.pack(">I", len(tags)), b""
+    for name, data in tags.items():
+        table += name + struct.pack(">II", start + len(body), len(data))
+        body += data + bytes(-len(data) % 4)
+    kinds = struct.pack(">I4s4s4s", 0x02100000, b"mntr", b"RGB ", b"XYZ ")
+    head = struct.pack(">I4x16s12x4s28x", start + len(body), kinds, b"acsp") + fixed(*_D50)
+    return head.ljust(128, b"\0") + table + body
+
+
+def _one_pixel() -> bytes:
+    return _encoded(np.array([[[200, 120, 40]]], np.uint8))
+
+
+def _header(width: int, height: int, level: int = 0, grey: bool = False) -> Header:
+    return Header(
+        coding=0,
+        space=1,
+        table=DEFAULT_TABLE,
+        encoder=encoder_id(MODEL),
+        width=width,
+        height=height,
+        level=level,
+        grey=grey,
+    )
+
+
+def _fine() -> bytes:
+    """Latents that no photograph has: the model foresees neither their size nor their jumps."""
+    latents = np.random.RandomState(1).standard_cauchy((4, 8, 8)).clip(-400, 400).astype(np.float32)
+    return encode_latents(latents, _header(64, 64), calotype.EncodeOptions(quality=100))
+
+
+def _palette() -> bytes:
+    return _encoded(_photo(slice(50, 100), slice(100, 170)), recipe="palette")
+
+
+def _coarse() -> bytes:
+    return _encoded(_photo(slice(60, 130), slice(180, 285)), quality=0)
+
+
+def _at_level(level: int) -> bytes:
+    """A file at a level that encoders do not use."""
+    values = np.random.RandomState(level).randint(-400, 401, (4, 3, 4))
+    header = _header(30, 21, level, grey=True)
+    draft = Drafter((values / 100).astype(np.float32), load_table(header.table), 0.0).draft(level)
+    return serialise(header, draft.payload(), checksum(header, draft.integers.astype("<i2").tobytes()))
+
+
+CASES = {
+    "rgb-24x24": Case("a picture of whole blocks", _rgb),
+    "grey-17x9": Case("sides that are cropped, a grey picture, an unknown ancillary chunk", _grey),
+    "rgba-40x24": Case("alpha, an ICC profile, EXIF and XMP", _transparent),
+    "one-pixel": Case("the smallest picture", _one_pixel),
+    "fine-64x64": Case("the finest level of encoders: escapes, raw low bits, a full lattice", _fine),
+    "coarse-105x70": Case("the coarsest level of encoders", _coarse),
+    "level-0": Case("the finest level there is", lambda: _at_level(0)),
+    "level-127": Case("the coarsest level there is", lambda: _at_level(127)),
+    "palette-70x50": Case("the palette coding", _palette),
+}
+
+
+def integers_of(parsed: Parsed, dtype: type[np.float32 | np.int64] | None = None) -> NDArray[np.int16]:
+    """The decoded integers int16[4, h, w], by networks that run in ``dtype``."""
+    header = parsed.header
+    height, width = -(-header.height // 8), -(-header.width // 8)
+    if header.coding == Coding.PALETTE:
+        return palette.unpack(parsed.payload, height, width)
+    levels = np.full((height, width), header.level, np.int64)
+    table = load_table(header.table)
+    return decode_integers(table, parsed.payload, levels, STEPS, LEVEL_OFFSETS, dtype=dtype)
+
+
+def describe(data: bytes, why: str) -> dict[str, Any]:
+    """The content of ``test.json`` for the file ``data``."""
+    parsed = parse(data, limits=Limits(), strict=True)
+    integers = integers_of(parsed)
+    return {
+        "why": why,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "info": calotype.read_info(data).as_dict(),
+        "integers": {
+            "shape": list(integers.shape),
+            "sha256": hashlib.sha256(integers.astype("<i2").tobytes()).hexdigest(),
+        },
+        "pixels": {"model": MODEL, "reference": "reference.png", **TOLERANCE},
+        "metadata": {
+            chunk.name: hashlib.sha256(chunk.data).hexdigest()
+            for chunk in parsed.chunks
+            if not chunk.critical
+        },
+    }
+
+
+def _files(case: Case) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of everything in a case's folder."""
+    data = case.make()
+    yield "picture.calo", data
+    reference = io.BytesIO()
+    Image.fromarray(calotype.decode(data, model=MODEL, as_array=True)).save(reference, "PNG", optimize=True)
+    yield "reference.png", reference.getvalue()
+    yield "test.json", json.dumps(describe(data, case.why), indent=2).encode() + b"\n"
+
+
+def _kept(folder: Path, replace: bool) -> bool:
+    """Whether the case in ``folder`` must stay as it is."""
+    file = folder / "picture.calo"
+    if not file.is_file():
+        return False
+    return not replace or calotype.read_info(file).table < FIRST_EXPERIMENTAL_ID
+
+
+def main(arguments: list[str]) -> int:
+    if arguments not in ([], ["--replace"]):
+        print(__doc__, file=sys.stderr)
+        return 2
+    for name, case in CASES.items():
+        folder = GOLDEN / name
+        if _kept(folder, replace=bool(arguments)):
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, content in _files(case):
+            (folder / file).write_bytes(content)
+        print(f"{name}: {(folder / 'picture.calo').stat().st_size} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

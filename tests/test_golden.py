@@ -1,0 +1,264 @@
+"""Golden files: what was written once is decoded for ever, and no damage to it goes unnoticed."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import calotype
+from calotype.coding import decode_latents
+from calotype.container import Coding, Header, Parsed, parse
+from calotype.entropy import Prediction, StreamDecoder, walk
+from calotype.entropy.tables import REACH
+from calotype.errors import CalotypeError, CalotypeWarning, FormatError
+from calotype.imaging import unpack_alpha
+from calotype.latents import LEVEL_OFFSETS, STEPS
+from calotype.limits import Limits
+from calotype.models import load_table
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = sorted(folder for folder in (ROOT / "tests" / "golden").iterdir() if folder.is_dir())
+SINGLE_BITS = [1 << bit for bit in range(8)]
+ALL_CHANGES = list(range(1, 256))
+SMALL_PAYLOAD = 16  # bytes; of longer ones only one bit of each byte is changed, to save time
+LIMITS = Limits(max_pixels=1 << 20)
+
+each = pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.name)
+
+
+def read(folder: Path) -> tuple[bytes, dict[str, Any]]:
+    return (folder / "picture.calo").read_bytes(), json.loads((folder / "test.json").read_text("utf-8"))
+
+
+@pytest.fixture
+def make_golden(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    return importlib.import_module("make_golden")
+
+
+@each
+def test_the_file_is_the_one_described(folder: Path) -> None:
+    data, expected = read(folder)
+    assert hashlib.sha256(data).hexdigest() == expected["sha256"]
+    info = calotype.read_info(data).as_dict()
+    assert json.loads(json.dumps(info)) == expected["info"]
+    assert calotype.decode(data, model="tiny", strict=True).mode == info["mode"]
+
+
+@each
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_integers_are_exact_in_either_arithmetic(
+    make_golden: ModuleType, folder: Path, dtype: type[np.float32 | np.int64]
+) -> None:
+    data, expected = read(folder)
+    integers = make_golden.integers_of(parse(data, limits=LIMITS), dtype)
+    assert list(integers.shape) == expected["integers"]["shape"]
+    assert hashlib.sha256(integers.astype("<i2").tobytes()).hexdigest() == expected["integers"]["sha256"]
+
+
+@each
+def test_pixels_are_within_the_tolerance(folder: Path) -> None:
+    data, expected = read(folder)
+    pixels = expected["pixels"]
+    with Image.open(folder / pixels["reference"]) as image:
+        reference = np.asarray(image)
+    decoded = calotype.decode(data, model=pixels["model"], as_array=True)
+    assert decoded.shape == reference.shape
+    difference = np.abs(decoded.astype(float) - reference)
+    assert difference.max() <= pixels["peak"]
+    assert np.sqrt((difference**2).mean()) <= pixels["rmse"]
+    if expected["info"]["mode"] in ("RGBA", "LA"):
+        assert np.array_equal(decoded[..., -1], reference[..., -1])
+
+
+@each
+def test_metadata_is_exact(folder: Path) -> None:
+    data, expected = read(folder)
+    parsed = parse(data, limits=LIMITS)
+    found = {chunk.name: chunk.data for chunk in parsed.chunks if not chunk.critical}
+    assert {name: hashlib.sha256(value).hexdigest() for name, value in found.items()} == expected["metadata"]
+    info = calotype.decode(data, model="tiny").info
+    assert info.get("icc_profile") == found.get("ICC")
+    assert info.get("exif", b"").removeprefix(b"Exif\0\0") == found.get("EXIF", b"")
+    assert info.get("xmp") == found.get("XMP")
+
+
+def test_together_they_reach_every_part_of_the_coder() -> None:
+    seen: set[str] = set()
+    for folder in GOLDEN:
+        parsed = parse(read(folder)[0], limits=LIMITS)
+        header = parsed.header
+        seen.add(Coding(header.coding).name + header.alpha * " alpha" + header.grey * " grey")
+        if header.coding != Coding.LATTICE:
+            continue
+        model = load_table(header.table)
+        stream = StreamDecoder(model.tables, parsed.payload)
+
+        def visit(prediction: Prediction, stream: StreamDecoder = stream) -> NDArray[np.int64]:
+            chosen = stream(prediction)
+            residual = (chosen >> prediction.slots.fine) - prediction.slots.centre
+            seen.update({"escape up"} if residual.max() > REACH else ())
+            seen.update({"escape down"} if residual.min() < -REACH else ())
+            seen.update({"fine"} if prediction.slots.fine.max() > 1 else ())
+            seen.add(f"{prediction.rows} {prediction.columns}")
+            return chosen
+
+        levels = np.full((-(-header.height // 8), -(-header.width // 8)), header.level, np.int64)
+        walk(model, levels, STEPS, LEVEL_OFFSETS, visit)
+        stream.finish()
+    assert {"escape up", "escape down", "fine"} <= seen
+    assert {"LATTICE", "LATTICE alpha", "LATTICE grey", "PALETTE"} <= seen
+    assert sum(name.startswith("slice(") for name in seen) >= 10  # the sites of the lattice
+
+
+def changed(data: bytes, position: int, flips: list[int]) -> Iterator[bytes]:
+    """``data`` with the byte at ``position`` changed, by exclusive-or with each of ``flips``."""
+    for flip in flips:
+        copy = bytearray(data)
+        copy[position] ^= flip
+        yield bytes(copy)
+
+
+class Truth:
+    """A golden file's content, to compare with what damaged copies of it decode to."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.parsed = data, parse(data, limits=LIMITS)
+        self.latents, self.levels = decode_latents(self.parsed)
+        self.alpha = self._alpha(self.parsed)
+
+    @staticmethod
+    def _alpha(parsed: Parsed) -> bytes:
+        header = parsed.header
+        packed = next((chunk.data for chunk in parsed.chunks if chunk.critical), None)
+        return b"" if packed is None else unpack_alpha(packed, header.width, header.height).tobytes()
+
+    @staticmethod
+    def _coded(parsed: Parsed) -> tuple[Header, bytes, int]:
+        """What the latents are decoded from."""
+        return parsed.header, parsed.payload, parsed.checksum
+
+    def accepts(self, copy: bytes) -> Parsed | None:
+        """The copy taken apart if it decodes, to the same picture but with something lost; None if not."""
+        try:
+            parsed = parse(copy, limits=LIMITS)
+            if self._coded(parsed) != self._coded(self.parsed):
+                latents, levels = decode_latents(parsed)
+            else:
+                latents, levels = self.latents, self.levels
+            alpha = self._alpha(parsed)
+        except CalotypeError as error:
+            assert str(error)
+            return None
+        assert parsed.header == self.parsed.header
+        assert np.array_equal(latents, self.latents) and np.array_equal(levels, self.levels)
+        assert alpha == self.alpha
+        lost = set(parsed.chunks) < set(self.parsed.chunks)  # nothing is wrong, and something is missing
+        assert lost
+        return parsed
+
+    def shows_the_rest(self, copy: bytes) -> None:
+        """A copy that lost ancillary chunks: the same pixels with a warning, and an error if strict."""
+        with pytest.warns(CalotypeWarning, match="left out"):
+            pixels = calotype.decode(copy, model="tiny", as_array=True)
+        assert np.array_equal(pixels, calotype.decode(self.data, model="tiny", as_array=True))
+        with pytest.raises(FormatError):
+            calotype.decode(copy, model="tiny", strict=True)
+
+
+@each
+def test_every_truncation_is_noticed(folder: Path) -> None:
+    """Only a cut exactly between two ancillary chunks leaves a valid file: docs/format.md, section 3."""
+    truth = Truth(read(folder)[0])
+    critical = sum(chunk.critical for chunk in truth.parsed.chunks)
+    whole = 0
+    for size in range(len(truth.data)):
+        cut = truth.data[:size]
+        parsed = truth.accepts(cut)
+        if parsed is None:
+            continue
+        if parsed.damaged:
+            assert parsed.damaged == ("TRAILING",)
+            truth.shows_the_rest(cut)
+        else:
+            whole += 1
+    assert whole == len(truth.parsed.chunks) - critical
+
+
+@each
+def test_single_bit_changes_are_noticed(folder: Path) -> None:
+    truth = Truth(read(folder)[0])
+    payload = truth.parsed.payload
+    start = truth.data.index(payload)
+    tolerated = []
+    for position in range(len(truth.data)):
+        sampled = len(payload) > SMALL_PAYLOAD and start <= position < start + len(payload)
+        flips = [SINGLE_BITS[position % 8]] if sampled else SINGLE_BITS
+        for copy in changed(truth.data, position, flips):
+            parsed = truth.accepts(copy)
+            if parsed is not None:
+                assert parsed.damaged
+                tolerated.append(copy)
+    assert bool(tolerated) == bool(read(folder)[1]["metadata"])
+    for copy in tolerated[::199]:
+        truth.shows_the_rest(copy)
+
+
+def test_every_change_of_every_byte_of_the_smallest_is_noticed() -> None:
+    truth = Truth(read(ROOT / "tests" / "golden" / "one-pixel")[0])
+    for position in range(len(truth.data)):
+        for copy in changed(truth.data, position, ALL_CHANGES):
+            assert truth.accepts(copy) is None
+
+
+def test_every_change_of_an_ancillary_chunk_is_noticed() -> None:
+    truth = Truth(read(ROOT / "tests" / "golden" / "grey-17x9")[0])
+    for position in range(truth.data.index(b"unknown") - 2, len(truth.data)):
+        for copy in changed(truth.data, position, ALL_CHANGES):
+            parsed = truth.accepts(copy)
+            assert parsed is None or parsed.damaged
+
+
+def test_the_script_describes_what_is_there(make_golden: ModuleType) -> None:
+    assert set(make_golden.CASES) <= {folder.name for folder in GOLDEN}
+    for folder in GOLDEN:
+        data, expected = read(folder)
+        assert json.loads(json.dumps(make_golden.describe(data, expected["why"]))) == expected
+
+
+def test_the_script_adds_and_does_not_replace(
+    make_golden: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(make_golden, "GOLDEN", tmp_path)
+    monkeypatch.setattr(make_golden, "CASES", {"one-pixel": make_golden.CASES["one-pixel"]})
+    reference, picture = tmp_path / "one-pixel" / "reference.png", tmp_path / "one-pixel" / "picture.calo"
+    assert make_golden.main([]) == 0
+    assert {path.name for path in reference.parent.iterdir()} == {
+        "picture.calo",
+        "reference.png",
+        "test.json",
+    }
+    reference.write_bytes(b"kept")
+    assert make_golden.main([]) == 0
+    assert reference.read_bytes() == b"kept"
+    assert make_golden.main(["--replace"]) == 0
+    assert reference.read_bytes() != b"kept"
+    assert f"{picture.stat().st_size} bytes" in capsys.readouterr().out
+    monkeypatch.setattr(make_golden, "FIRST_EXPERIMENTAL_ID", 256)
+    reference.write_bytes(b"kept")
+    assert make_golden.main(["--replace"]) == 0
+    assert reference.read_bytes() == b"kept"
+    assert make_golden.main(["--wrong"]) == 2
