@@ -1,0 +1,90 @@
+"""The command line: ``calotype encode``, ``decode``, ``info``, ``models``, ``completion``.
+
+::
+
+    arguments ─ plan ─ jobs ─ batch ─┬─ encode, decode    bytes made, on one or several threads
+                                     └─ files             written by the main thread, all or nothing
+
+Standard output carries what was asked for (a picture, a file, JSON); everything else goes to standard
+error through one :class:`~calotype.cli.console.Console`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+import calotype
+from calotype.cli.bench import bench
+from calotype.cli.compare import compare, stages
+from calotype.cli.completion import completion
+from calotype.cli.console import Console
+from calotype.cli.decode import decode
+from calotype.cli.encode import encode
+from calotype.cli.experiment import experiment
+from calotype.cli.files import abandon_stdout
+from calotype.cli.info import info
+from calotype.cli.models import models
+from calotype.cli.serve import serve
+
+__all__ = ["cli", "main"]
+
+INTERRUPTED = 130
+
+_EPILOG = """\b
+Exit codes:
+  0  everything worked
+  1  an error: a picture cannot be read, a file cannot be written ...
+  2  the command line is wrong
+  3  a file is corrupt or not a Calotype file
+  4  a limit would be exceeded (see --max-pixels)
+  5  a model, or a package it needs, is missing
+130  interrupted; nothing is left half-written
+With several inputs, one that fails does not stop the others; the code is the highest of theirs.
+
+Completion: put the output of 'calotype completion bash' (or zsh, fish) into your shell's start-up file.
+"""
+
+
+@click.group(
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(
+    calotype.__version__, "-V", "--version", prog_name="calotype", message="%(prog)s %(version)s"
+)
+def cli() -> None:
+    """Photographs as a few kilobytes: encode them to .calo files, and develop these to pictures."""
+
+
+for _command in (encode, decode, info, models, compare, stages, bench, experiment, completion, serve):
+    cli.add_command(_command)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line on ``args`` (default: those of the process) and return its exit code.
+
+    Ends the process itself, with code 130, when interrupted.
+    """
+    console = Console()
+    try:
+        with console.warnings_shown():
+            code: Any = cli.main(args, prog_name="calotype", standalone_mode=False, obj=console)
+        return int(code or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "calotype"
+        console.error(f"{error.format_message().rstrip('.')} (see '{where} --help')")
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        console.error("interrupted")
+        os._exit(INTERRUPTED)  # a plain exit would wait for the pictures other threads still work on
+    except Exception as error:
+        if isinstance(error, OSError):  # of printing: all else that reads or writes raises its own
+            abandon_stdout()
+        return console.failure(error)

@@ -1,0 +1,69 @@
+"""``calotype bench``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from calotype.cli.choices import rules_of, rules_options, sizes_option
+from calotype.cli.common import jobs_option, max_pixels_option, talk_options
+from calotype.cli.console import Console
+from calotype.compare.bench import Settings, run_bench
+
+__all__ = ["bench"]
+
+
+@click.command(short_help="Measure codecs on a folder of pictures: figures, BD-rates, curves.")
+@click.argument("folder", metavar="FOLDER", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "-o", "--out", metavar="RESULTS", required=True, type=click.Path(path_type=Path), help="The folder."
+)
+@sizes_option(
+    "40kB,20kB,10kB,5kB,2.5kB,1.25kB", "Sizes at 512x512 pixels; for others in proportion to the area."
+)
+@rules_options
+@click.option(
+    "--crop", metavar="SIDE", type=click.IntRange(min=1), help="Measure centre squares of this side."
+)
+@jobs_option
+@max_pixels_option
+@click.option("-f", "--force", is_flag=True, help="Discard figures of an earlier run with other settings.")
+@talk_options
+@click.pass_obj
+def bench(
+    console: Console,
+    folder: Path,
+    out: Path,
+    sizes: tuple[int, ...],
+    codecs: tuple[str, ...],
+    models: tuple[str, ...],
+    lpips: Path | None,
+    crop: int | None,
+    jobs: int,
+    max_pixels: int,
+    force: bool,
+) -> int:
+    """Measure codecs on a folder of pictures.
+
+    \b
+      calotype bench kodak/ --out results/ --lpips lpips.onnx -j 4
+
+    Writes figures.csv (a line for each picture, codec and size), summary.md (means, worst cases and
+    BD-rates as tables) and curves.png. Interrupted, it goes on where it was when it is run again; with
+    more codecs or sizes it measures what is new.
+    """
+    rules = rules_of(models, codecs, lpips)
+    settings = Settings(rules, tuple(sorted(set(sizes), reverse=True)), crop, max_pixels)
+    with ExitStack() as stack:
+
+        def started(total: int) -> Callable[[], None]:
+            return stack.enter_context(console.progress(total))
+
+        rows = run_bench(folder, out, settings, jobs=jobs, force=force, started=started, remark=console.note)
+    for row in rows:
+        console.record(row.as_dict())
+    console.note(f"{len(rows)} figures: see {out / 'summary.md'}")
+    return 0

@@ -1,0 +1,93 @@
+"""Options that take sizes or names, and those that say which codecs are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+
+from calotype.cli.common import Command
+from calotype.cli.sizes import parse_size
+from calotype.compare import Rules
+from calotype.compare.codecs import CODECS
+from calotype.models import encoder_id
+
+__all__ = ["read_size", "rules_of", "rules_options", "sizes_option"]
+
+
+def read_size(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
+    """The callback of an option that is a size in bytes."""
+    try:
+        return None if text is None else parse_size(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def sizes_option(default: str, help: str) -> Callable[[Command], Command]:
+    """``--sizes``: sizes in bytes, separated by commas."""
+
+    def read(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, ...]:
+        sizes = [read_size(ctx, param, part) for part in _parts(text)]
+        if not sizes:
+            raise click.BadParameter("there is no size in it")
+        return tuple(size for size in sizes if size is not None)
+
+    return click.option(
+        "--sizes", metavar="BYTES,...", callback=read, default=default, show_default=True, help=help
+    )
+
+
+def rules_options(command: Command) -> Command:
+    """Who takes part: ``--models``, ``--codecs``, ``--lpips``."""
+    rules = Rules()
+    for decorate in (
+        click.option(
+            "--lpips",
+            metavar="FILE",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="The ONNX graph of LPIPS, to measure that too.",
+        ),
+        _names_option(
+            "codecs", list(CODECS), rules.codecs, f"The others, of {', '.join(CODECS)}; may be empty."
+        ),
+        _names_option("models", None, rules.models, "Calotype with each of these models; may be empty."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def rules_of(models: tuple[str, ...], codecs: tuple[str, ...], lpips: Path | None) -> Rules:
+    """The values of :func:`rules_options`.
+
+    Raises ``click.UsageError`` if nobody takes part, and :class:`ModelError` for a model that there is not.
+    """
+    if not models and not codecs:
+        raise click.UsageError("there is nothing to compare: name --models or --codecs")
+    for model in models:
+        encoder_id(model)
+    return Rules(models, codecs, lpips)
+
+
+def _names_option(
+    name: str, known: Sequence[str] | None, default: Sequence[str], help: str
+) -> Callable[[Command], Command]:
+    def read(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(_parts(text)))
+        for one in names:
+            if known is not None and one not in known:
+                raise click.BadParameter(f"{one!r} is none of {', '.join(known)}")
+        return names
+
+    return click.option(
+        f"--{name}",
+        metavar="NAME,...",
+        callback=read,
+        default=",".join(default),
+        show_default=True,
+        help=help,
+    )
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

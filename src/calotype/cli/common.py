@@ -1,0 +1,143 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import click
+
+from calotype.cli.console import Console
+from calotype.limits import Limits
+from calotype.models import list_models
+
+__all__ = [
+    "batch_options",
+    "file_arguments",
+    "jobs_option",
+    "json_option",
+    "limits_of",
+    "max_pixels_option",
+    "model_option",
+    "talk_options",
+]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(ctx: click.Context, _: click.Parameter, value: Any) -> None:
+        setattr(ctx.ensure_object(Console), name, value)
+
+    return callback
+
+
+json_option = click.option(
+    "--json",
+    is_flag=True,
+    expose_value=False,
+    callback=_remember("json"),
+    help="Print one JSON object per line on standard output.",
+)
+
+max_pixels_option = click.option(
+    "--max-pixels",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=Limits.max_pixels,
+    show_default=True,
+    help="Refuse pictures of more pixels.",
+)
+
+
+jobs_option = click.option(
+    "-j",
+    "--jobs",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Work on so many pictures at once.",
+)
+
+
+def limits_of(max_pixels: int) -> Limits:
+    """The default limits, but for the number of pixels."""
+    return replace(Limits(), max_pixels=max_pixels)
+
+
+def file_arguments(command: Command) -> Command:
+    """``IN... OUT`` as ``paths``, and ``--out-dir``."""
+    for decorate in (
+        click.option(
+            "-o",
+            "--out-dir",
+            metavar="FOLDER",
+            type=click.Path(),
+            help="Write every input into this folder, made if need be; all arguments are inputs then.",
+        ),
+        click.argument(
+            "paths", nargs=-1, required=True, metavar="IN... OUT", type=click.Path(allow_dash=True)
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def model_option(
+    role: str, help: str, *, default: str | None = None, shown: str | bool = True
+) -> Callable[[Command], Command]:
+    """``--model``, completed with the models for ``role`` ("encoder" or "decoder").
+
+    ``shown`` is what the help says the default is, if not its name.
+    """
+
+    def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+        return [m.name for m in list_models() if role in m.roles and m.name.startswith(incomplete)]
+
+    return click.option(
+        "-m",
+        "--model",
+        metavar="NAME",
+        default=default,
+        show_default=shown,
+        shell_complete=complete,
+        help=help,
+    )
+
+
+def talk_options(command: Command) -> Command:
+    """What is said: ``--json``, ``--quiet``, ``--verbose``."""
+    for decorate in (
+        json_option,
+        click.option(
+            "--quiet",
+            is_flag=True,
+            expose_value=False,
+            callback=_remember("quiet"),
+            help="Print errors only.",
+        ),
+        click.option(
+            "-v",
+            "--verbose",
+            count=True,
+            expose_value=False,
+            callback=_remember("verbosity"),
+            help="Say more of each file; twice, show where errors come from.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def batch_options(command: Command) -> Command:
+    """The options of every command that writes files."""
+    for decorate in (
+        talk_options,
+        jobs_option,
+        max_pixels_option,
+        click.option("-f", "--force", is_flag=True, help="Overwrite existing files."),
+    ):
+        command = decorate(command)
+    return command

@@ -1,0 +1,125 @@
+"""What the command line says, and where: results on standard output, remarks on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
+
+import click
+
+from calotype.errors import CalotypeError, CalotypeWarning
+
+__all__ = ["Console", "describe"]
+
+_CLEAR_LINE = "\r\x1b[K"
+
+
+class Console:
+    """Prints errors, warnings, results and a progress bar; safe to use from threads.
+
+    ``verbosity`` counts ``-v``: 1 adds details to results, 2 shows tracebacks. ``quiet`` leaves only
+    errors, ``json`` prints one JSON object per line on standard output.
+    """
+
+    def __init__(self) -> None:
+        self.verbosity = 0
+        self.quiet = False
+        self.json = False
+        self._bar_shown = False
+        self._lock = threading.Lock()
+        self._current = threading.local()
+
+    def error(self, message: str) -> None:
+        """Print ``calotype: error: message``."""
+        self._say(f"calotype: error: {message}")
+
+    def note(self, text: str) -> None:
+        """Print ``text`` unless told to be quiet."""
+        if not self.quiet:
+            self._say(text)
+
+    def record(self, record: Mapping[str, Any]) -> None:
+        """Print ``record`` as one line of JSON on standard output if JSON was asked for."""
+        if self.json:
+            click.echo(json.dumps(record))
+
+    def failure(self, error: Exception, subject: str = "") -> int:
+        """Report ``error``, which concerns ``subject``, in one sentence; returns its exit code."""
+        sentence, code = describe(error)
+        self.error(_named(subject, sentence))
+        if self.verbosity >= 2:
+            self._say("".join(traceback.format_exception(error)).rstrip())
+        return code
+
+    @contextmanager
+    def about(self, subject: str) -> Iterator[None]:
+        """Warnings given by this thread within the block name ``subject``."""
+        self._current.subject = subject
+        try:
+            yield
+        finally:
+            del self._current.subject
+
+    @contextmanager
+    def warnings_shown(self) -> Iterator[None]:
+        """Within the block, Calotype's warnings are printed as one line each.
+
+        Those of other packages are for developers: they are shown with ``-v`` only.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", CalotypeWarning)
+            warnings.showwarning = self._show_warning
+            yield
+
+    @contextmanager
+    def progress(self, total: int) -> Iterator[Callable[[], None]]:
+        """A progress bar over ``total`` steps, if there are several and someone watches; yields the step."""
+        if total < 2 or self.quiet or not (sys.stderr and sys.stderr.isatty()):
+            yield lambda: None
+            return
+        with click.progressbar(length=total, file=sys.stderr, show_pos=True) as bar:
+            self._bar_shown = True
+            try:
+                yield lambda: bar.update(1)
+            finally:
+                self._bar_shown = False
+
+    def _show_warning(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, CalotypeWarning) or self.verbosity:
+            subject = getattr(self._current, "subject", "")
+            self.note(f"calotype: warning: {_named(subject, str(message))}")
+
+    def _say(self, text: str) -> None:
+        # The bar repaints its own line at the next step. A closed standard error is nobody's concern.
+        with self._lock, suppress(OSError):
+            click.echo(_CLEAR_LINE + text if self._bar_shown else text, err=True)
+
+
+def describe(error: Exception) -> tuple[str, int]:
+    """One sentence about ``error`` and the exit code it calls for."""
+    if isinstance(error, CalotypeError):
+        return str(error).replace("\n", " "), error.exit_code  # other packages' words may span lines
+    if isinstance(error, MemoryError):
+        return "there is not enough memory", 1
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}" if error.filename else error.strerror.lower(), 1
+    return f"internal error, please report it: {type(error).__name__}: {error} (-vv shows where)", 1
+
+
+def _named(subject: str, sentence: str) -> str:
+    """``sentence`` with what it is about in front, unless there is no such thing or it says so itself."""
+    return f"{subject}: {sentence}" if subject and not sentence.startswith(subject) else sentence

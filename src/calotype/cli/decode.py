@@ -1,0 +1,124 @@
+"""``calotype decode``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+import click
+
+import calotype
+from calotype.cli.batch import Made, run
+from calotype.cli.common import batch_options, file_arguments, limits_of, model_option
+from calotype.cli.console import Console
+from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
+from calotype.cli.files import STDIO, read_calotype
+from calotype.cli.pictures import FORMATS, PictureFormat, format_named, pack_picture
+from calotype.cli.plan import Job, plan
+from calotype.errors import OutputError
+from calotype.models import encoder_id
+from calotype.options import DecodeOptions
+
+__all__ = ["decode"]
+
+_DEFAULT_FORMAT = "png"
+
+
+@click.command(short_help="Develop .calo files to pictures.")
+@file_arguments
+@click.option(
+    "--format",
+    "format_name",
+    metavar="NAME",
+    type=click.Choice(list(FORMATS), case_sensitive=False),
+    show_default="by OUT's extension, png for folders and pipes",
+    help=f"Picture format: {', '.join(FORMATS)}.",
+)
+@model_option(
+    "decoder",
+    "The decoder; 'calotype models' lists them.",
+    shown="the default one of the file's latent space",
+)
+@click.option(
+    "--keep-metadata/--strip",
+    default=True,
+    show_default=True,
+    help="Attach the EXIF, XMP and colour profile that the file holds, or not.",
+)
+@click.option("--strict", is_flag=True, help="Refuse files with damage that would not change the picture.")
+@diffusion_options(decoding=True)
+@batch_options
+@click.pass_obj
+def decode(
+    console: Console,
+    /,
+    paths: Sequence[str],
+    out_dir: str | None,
+    format_name: str | None,
+    model: str | None,
+    keep_metadata: bool,
+    strict: bool,
+    max_pixels: int,
+    force: bool,
+    jobs: int,
+    accept_licence: bool,
+    offline: bool,
+    **diffusion: Any,
+) -> int:
+    """Develop .calo files to pictures.
+
+    \b
+      calotype decode photo.calo photo.png
+      calotype decode --format webp *.calo folder/
+      calotype decode - - < photo.calo > photo.png
+
+    IN is a .calo file, OUT the picture to write; '-' is standard input or output. With several inputs
+    OUT is a folder.
+    """
+    settings = DecodeOptions(
+        model=model,
+        strict=strict,
+        keep_metadata=keep_metadata,
+        limits=limits_of(max_pixels),
+        diffusion=diffusion_of(diffusion),
+    )
+    todo = plan(paths, out_dir, f".{format_name or _DEFAULT_FORMAT}")
+    formats = {job: _format_of(job, format_name) for job in todo}
+    if model is not None:
+        encoder_id(model)  # an unknown model fails once, not with every file
+        ensure_fetched(console, model, settings.diffusion, accept_licence=accept_licence, offline=offline)
+    codec = calotype.Codec()
+
+    def make(job: Job) -> Made:
+        started = perf_counter()
+        data = read_calotype(job.source, settings.limits)
+        info = calotype.read_info(data, limits=settings.limits)
+        if info.mode.endswith("A") and not formats[job].alpha:
+            raise OutputError(
+                f"cannot hold the picture's transparency as {formats[job].pillow}: write PNG, WebP or TIFF"
+            )
+        packed = pack_picture(codec.decode(data, settings), formats[job])
+        seconds = perf_counter() - started
+        summary = f"{info.width}x{info.height}, {len(data):,} bytes, {seconds:.2f} s"
+        if console.verbosity:
+            summary += f", {info.mode}, written as {formats[job].pillow} of {len(packed):,} bytes"
+        record = {
+            "bytes": len(packed),
+            "input_bytes": len(data),
+            "width": info.width,
+            "height": info.height,
+            "mode": info.mode,
+            "bpp": info.bpp,
+            "format": formats[job].pillow,
+            "seconds": seconds,
+        }
+        return Made(packed, summary, record)
+
+    return run(todo, make, console, force=force, threads=jobs)
+
+
+def _format_of(job: Job, name: str | None) -> PictureFormat:
+    if name is not None:
+        return FORMATS[name]
+    return FORMATS[_DEFAULT_FORMAT] if job.target == STDIO else format_named(job.target)

@@ -1,0 +1,174 @@
+"""Options of the Stable Diffusion models, and fetching their weights when a command needs them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import click
+
+from calotype.cli.console import Console
+from calotype.models.stable_diffusion import Source, source_named
+from calotype.models.stable_diffusion.catalogue import vae_named
+from calotype.models.stable_diffusion.fetch import fetch, look_up
+from calotype.models.stable_diffusion.store import accept, accepted, is_here
+from calotype.options import DiffusionOptions
+
+__all__ = [
+    "diffusion_of",
+    "diffusion_options",
+    "ensure_fetched",
+    "fetch_with_consent",
+    "licence_option",
+    "offline_option",
+]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_NAMES = {field.name for field in fields(DiffusionOptions)}
+
+licence_option = click.option(
+    "--accept-licence",
+    is_flag=True,
+    help="Accept the licences of the weights to be fetched, without being asked.",
+)
+
+offline_option = click.option("--offline", is_flag=True, help="Open no network connection.")
+
+_SHARED = (
+    click.option(
+        "--weights",
+        metavar="PATH",
+        type=click.Path(),
+        help="Stable Diffusion: use this folder (diffusers layout) or original file, nothing fetched.",
+    ),
+    click.option(
+        "--vae",
+        metavar="NAME",
+        help="Stable Diffusion: another autoencoder, such as ft-mse or taesd, or its folder or file.",
+    ),
+    click.option(
+        "--device",
+        metavar="NAME",
+        default=DiffusionOptions.device,
+        show_default=True,
+        help="Stable Diffusion: auto, cpu, cuda or mps.",
+    ),
+    click.option(
+        "--dtype",
+        metavar="NAME",
+        default=DiffusionOptions.dtype,
+        show_default=True,
+        help="Stable Diffusion: auto, float32, bfloat16 or float16.",
+    ),
+    click.option(
+        "--tile",
+        metavar="PIXELS",
+        type=int,
+        default=DiffusionOptions.tile,
+        show_default=True,
+        help="Stable Diffusion: longest side that is computed at once.",
+    ),
+)
+
+_DECODING = (
+    click.option(
+        "--denoise",
+        metavar="auto|off|T",
+        default="auto",
+        show_default=True,
+        help="Stable Diffusion: as much as was quantised, not at all, or from timestep T, 0 to 999.",
+    ),
+    click.option(
+        "--steps",
+        metavar="N",
+        type=int,
+        default=DiffusionOptions.steps,
+        show_default=True,
+        help="Stable Diffusion: denoising steps.",
+    ),
+    click.option(
+        "--seed",
+        metavar="N",
+        type=int,
+        help="Stable Diffusion: add the noise that is missing at the timestep, from this seed.",
+    ),
+)
+
+
+def diffusion_options(*, decoding: bool) -> Callable[[Command], Command]:
+    """The options that :func:`diffusion_of` takes up, and ``--accept-licence`` and ``--offline``."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed((*_SHARED, *(_DECODING if decoding else ()), licence_option, offline_option)):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def diffusion_of(values: dict[str, Any]) -> DiffusionOptions:
+    """The options among a command's values, which it takes out. Raises ``click.UsageError``."""
+    taken = {name: values.pop(name) for name in _NAMES & values.keys()}
+    if str(taken.get("denoise", "")).isdigit():
+        taken["denoise"] = int(taken["denoise"])
+    try:
+        return DiffusionOptions(**taken)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def ensure_fetched(
+    console: Console, model: str | None, options: DiffusionOptions, *, accept_licence: bool, offline: bool
+) -> None:
+    """Fetches what ``model`` needs, if someone is there to agree or did so with ``--accept-licence``.
+
+    Otherwise the model's own error will say which command fetches it.
+    """
+    source = source_named(model) if model else None
+    if source is None or offline:
+        return
+    wanted = [source] if options.weights is None else []
+    other = vae_named(options.vae) if options.vae else None
+    for one in [*wanted, *([other] if other else [])]:
+        if not is_here(one) and (accept_licence or _someone_is_there()):
+            fetch_with_consent(console, one, accept_licence=accept_licence)
+
+
+def fetch_with_consent(
+    console: Console,
+    source: Source,
+    *,
+    accept_licence: bool = False,
+    half: bool = False,
+    force: bool = False,
+    offline: bool = False,
+) -> None:
+    """Says what will be fetched, asks for consent to the licence where it is needed, fetches and verifies.
+
+    Raises :class:`ModelError`, also if the user declines, and :class:`OutputError`.
+    """
+    if not offline and (force or not is_here(source)):
+        console.note(f"{source.name}: licence {source.licence.name} ({source.licence.url})")
+        if source.licence.restrictions:
+            console.note(source.licence.restrictions)
+        if accept_licence or (not accepted(source.licence) and _someone_is_there() and _agreed(source)):
+            accept(source.licence)
+        if accepted(source.licence):
+            remotes = look_up(source, half=half)
+            size = sum(remote.size for remote in remotes)
+            console.note(
+                f"{source.name}: {len(remotes)} files, {size / 1e9:.2f} GB, from {source.repository}"
+            )
+    record = fetch(source, half=half, force=force, offline=offline)
+    console.note(f"{source.name} is here, commit {record.commit[:12]}, every file verified")
+
+
+def _agreed(source: Source) -> bool:
+    return click.confirm(f"Do you accept the licence {source.licence.name}?", err=True)
+
+
+def _someone_is_there() -> bool:
+    return bool(sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty())

@@ -1,0 +1,169 @@
+"""``calotype encode``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import click
+from PIL import Image
+
+import calotype
+from calotype.cli.batch import Made, run
+from calotype.cli.choices import read_size
+from calotype.cli.common import batch_options, file_arguments, limits_of, model_option
+from calotype.cli.console import Console
+from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
+from calotype.cli.files import open_picture
+from calotype.cli.plan import Job, plan
+from calotype.container import EXTENSION
+from calotype.models import encoder_id
+from calotype.optimise import ROUNDS
+from calotype.options import DEFAULT_EFFORT, DEFAULT_QUALITY, EncodeOptions
+
+__all__ = ["encode"]
+
+
+@click.command(short_help="Encode pictures to .calo files.")
+@file_arguments
+@click.option(
+    "-q",
+    "--quality",
+    metavar="0-100",
+    type=click.FloatRange(0, 100),
+    show_default=f"{DEFAULT_QUALITY:g}, about 0.15 bits per pixel",
+    help="Quality, higher is better.",
+)
+@click.option(
+    "--target-size",
+    metavar="BYTES",
+    callback=read_size,
+    help="The best picture in a file of at most this size: 5000, 5kB (5,000), 5KiB (5,120); also MB, MiB.",
+)
+@click.option("--bpp", metavar="BITS", type=float, help="The same, in bits per pixel of the whole file.")
+@click.option(
+    "-e",
+    "--effort",
+    metavar="1-9",
+    type=click.IntRange(1, 9),
+    default=DEFAULT_EFFORT,
+    show_default=True,
+    help="1 is fastest, 8 searches longest; 9 also optimises the latents for fidelity, with torch.",
+)
+@model_option("encoder", "The encoder; 'calotype models' lists them.", default=EncodeOptions.model)
+@click.option(
+    "--keep-metadata/--strip",
+    default=False,
+    show_default=True,
+    help="Keep EXIF (which may tell where it was taken), XMP and the colour profile, or drop them.",
+)
+@click.option("--strict", is_flag=True, help="Refuse animations and all else that is done with a warning.")
+@click.option(
+    "--recipe",
+    type=click.Choice(["lattice", "palette"]),
+    default=EncodeOptions.recipe,
+    show_default=True,
+    help="palette: the coding of 2022, 256 colours, in one size.",
+)
+@click.option("--decoder", metavar="NAME", help="Effort 9: optimise for this decoder, not the default one.")
+@click.option(
+    "--time-limit",
+    metavar="SECONDS",
+    type=float,
+    default=EncodeOptions.time_limit,
+    show_default=True,
+    help="Effort 9: how long to optimise a picture.",
+)
+@click.option(
+    "--lpips",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Effort 9: the ONNX graph of LPIPS, to optimise for looks too.",
+)
+@diffusion_options(decoding=False)
+@batch_options
+@click.pass_obj
+def encode(
+    console: Console,
+    /,
+    paths: Sequence[str],
+    out_dir: str | None,
+    max_pixels: int,
+    force: bool,
+    jobs: int,
+    accept_licence: bool,
+    offline: bool,
+    **options: Any,
+) -> int:
+    """Encode pictures to .calo files.
+
+    \b
+      calotype encode photo.jpg photo.calo
+      calotype encode --target-size 5kB photo.jpg photo.calo
+      calotype encode *.jpg folder/
+      calotype encode - - < photo.jpg > photo.calo
+
+    IN is any picture that Pillow reads, OUT the file to write; '-' is standard input or output. With
+    several inputs OUT is a folder. --quality, --target-size and --bpp exclude each other.
+    """
+    _check_rate(options)
+    diffusion = diffusion_of(options)
+    try:
+        settings = EncodeOptions(diffusion=diffusion, limits=limits_of(max_pixels), **options)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    todo = plan(paths, out_dir, EXTENSION)
+    _refuse_picture_names(todo)
+    for model in (settings.model, settings.decoder):
+        if model is not None:
+            encoder_id(model)  # an unknown model fails once, not with every picture
+    ensure_fetched(console, settings.model, diffusion, accept_licence=accept_licence, offline=offline)
+    codec = calotype.Codec()
+
+    def make(job: Job) -> Made:
+        started = perf_counter()
+        rounds = ROUNDS if settings.effort == 9 and len(todo) == 1 else 0  # else the bar counts pictures
+        with open_picture(job.source, settings.limits) as picture, console.progress(rounds) as step:
+            data = codec.encode(picture, settings, progress=step)
+        return _made(data, perf_counter() - started, settings, console)
+
+    return run(todo, make, console, force=force, threads=jobs)
+
+
+def _made(data: bytes, seconds: float, settings: EncodeOptions, console: Console) -> Made:
+    info = calotype.read_info(data, limits=settings.limits)
+    summary = f"{info.width}x{info.height}, {len(data):,} bytes, {info.bpp:.3f} bpp, {seconds:.2f} s"
+    if console.verbosity:
+        summary += f", {info.mode}, encoder {info.encoder}, level {info.level} (step {info.step:.3f})"
+    record = {
+        "bytes": len(data),
+        "width": info.width,
+        "height": info.height,
+        "mode": info.mode,
+        "bpp": info.bpp,
+        "encoder": info.encoder,
+        "level": info.level,
+        "step": info.step,
+        "effort": settings.effort,
+        "seconds": seconds,
+    }
+    return Made(data, summary, record)
+
+
+def _check_rate(options: dict[str, Any]) -> None:
+    given = [name for name in ("quality", "target_size", "bpp") if options[name] is not None]
+    if len(given) > 1:
+        flags = " and ".join("--" + name.replace("_", "-") for name in given)
+        raise click.UsageError(f"{flags} exclude each other: give one")
+
+
+def _refuse_picture_names(jobs: Sequence[Job]) -> None:
+    # 'encode a.jpg b.jpg' forgot the output: it must not turn b.jpg into something no viewer opens.
+    pictures = set(Image.registered_extensions()) - {EXTENSION}
+    for job in jobs:
+        if Path(job.target).suffix.lower() in pictures:
+            raise click.UsageError(
+                f"the output '{job.target}' is named like a picture: end it with {EXTENSION}"
+            )

@@ -1,0 +1,83 @@
+"""``calotype experiment``: what was tried in 2022, to be tried again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from calotype.cli.common import limits_of, max_pixels_option, model_option, talk_options
+from calotype.cli.console import Console
+from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
+from calotype.compare import read_pixels
+from calotype.compare.folder import check_folder
+from calotype.experiments import ALSO, Settings, run, table, write_results
+from calotype.experiments.results import SHEET, rows
+
+__all__ = ["experiment"]
+
+
+@click.group(short_help="Repeat the experiments of 2022.")
+def experiment() -> None:
+    """Repeat the experiments from which Calotype came."""
+
+
+@experiment.command("palette", short_help="The recipe of 2022, stage by stage.")
+@click.argument("photo", metavar="IN", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--out", metavar="FOLDER", required=True, type=click.Path(path_type=Path), help="The folder."
+)
+@model_option("encoder", "Encodes and decodes the latents.", default=Settings.model)
+@click.option(
+    "--also",
+    metavar="NAME",
+    multiple=True,
+    type=click.Choice([*ALSO, "all"]),
+    help=f"Another way to make the latents small, of {', '.join(ALSO)}; can be repeated; or all.",
+)
+@click.option(
+    "--lpips",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The ONNX graph of LPIPS, to measure that too.",
+)
+@diffusion_options(decoding=False)
+@max_pixels_option
+@click.option("-f", "--force", is_flag=True, help="Overwrite an earlier experiment.")
+@talk_options
+@click.pass_obj
+def _palette(
+    console: Console,
+    /,
+    photo: Path,
+    out: Path,
+    model: str,
+    also: tuple[str, ...],
+    lpips: Path | None,
+    max_pixels: int,
+    force: bool,
+    accept_licence: bool,
+    offline: bool,
+    **diffusion: Any,
+) -> int:
+    """The recipe of 2022, stage by stage: latents in 8 bits, 256 colours, dithered or not, zlib.
+
+    \b
+      calotype experiment palette photo.jpg --out folder/
+      calotype experiment palette photo.jpg --out folder/ -m sd-1.4 --also all
+
+    Each stage is decoded, with a U-Net also un-dithered (strength 0.04 of 66 steps), and compared with IN and
+    with JPEG and WebP of at least as many bytes. FOLDER gets a PNG of each, a contact sheet, the figures as
+    CSV and JSON, and the recipe as a .calo file.
+    """
+    check_folder(out, force=force, mark=SHEET)
+    options = diffusion_of(diffusion)
+    ensure_fetched(console, model, options, accept_licence=accept_licence, offline=offline)
+    settings = Settings(model, ALSO if "all" in also else also, lpips, options)
+    found = run(read_pixels(photo, limits_of(max_pixels)), settings)
+    write_results(found, out, force=force)
+    for row in rows(found):
+        console.record(row)
+    console.note(f"{table(found)}\nopen {out / SHEET}")
+    return 0

@@ -1,0 +1,192 @@
+"""Files and pipes, read within limits and written all or nothing.
+
+Errors say what is wrong but not with which file: :mod:`calotype.cli.batch` puts the name in front.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from calotype.errors import LimitError, OutputError, SourceError
+from calotype.limits import Limits
+
+__all__ = [
+    "STDIO",
+    "abandon_stdout",
+    "check_target",
+    "is_folder",
+    "open_picture",
+    "read_calotype",
+    "write_target",
+]
+
+STDIO = "-"
+"""Standard input or standard output."""
+
+_BLOCK = 1 << 20
+
+
+def open_picture(path: str, limits: Limits) -> BinaryIO:
+    """Opens a picture; a pipe, where no reader of pictures can go back, is read to its end first.
+
+    Raises :class:`SourceError`, or :class:`LimitError` if a pipe gives more than a picture within the
+    limits can need: 16 bits of red, green, blue and alpha per pixel, and its metadata.
+    """
+    return _open(path, 8 * limits.max_pixels + limits.max_metadata_bytes)
+
+
+def read_calotype(path: str, limits: Limits) -> bytes:
+    """Reads a whole .calo file.
+
+    Raises :class:`SourceError`, or :class:`LimitError` if it is longer than any within the limits: a
+    byte per pixel is eight times what the finest quantiser can produce.
+    """
+    most = limits.max_pixels + limits.max_chunk_bytes
+    with _open(path, most) as file:
+        try:
+            return _read(file, most).getvalue()
+        except OSError as error:
+            raise _unreadable(error) from error
+
+
+def is_folder(path: str) -> bool:
+    """Whether ``path`` is a folder; what cannot be looked at is none, and opening it will say why."""
+    try:
+        return Path(path).is_dir()
+    except OSError:
+        return False
+
+
+def check_target(path: str, *, force: bool) -> None:
+    """Raises :class:`OutputError` if :func:`write_target` is sure to fail."""
+    with _output_errors():
+        if path == STDIO:
+            if sys.stdout is None:
+                raise OutputError("is closed")
+            if sys.stdout.isatty() and not force:
+                raise OutputError("is a terminal, which cannot show binary data (--force writes it anyway)")
+            return
+        target = Path(path)
+        if target.is_dir():
+            raise OutputError("is a folder")
+        if target.exists() and not force and not _is_special(target):
+            raise FileExistsError
+        if not target.parent.is_dir():
+            raise OutputError(f"cannot be written: there is no folder '{target.parent}'")
+
+
+def write_target(path: str, data: bytes, *, force: bool) -> None:
+    """Writes ``data`` to a file, a device or standard output.
+
+    A file appears under its name when it is complete or not at all, and without ``force`` never in
+    place of another. Raises :class:`OutputError`.
+    """
+    with _output_errors():
+        if path == STDIO:
+            _write_stdout(data)
+        elif _is_special(Path(path)):
+            with Path(path).open("wb") as device:
+                device.write(data)
+        else:
+            _write_file(Path(os.path.realpath(path)), data, force=force)  # through links, not over them
+
+
+def abandon_stdout() -> None:
+    """Lets go of what standard output still buffers, or the interpreter would complain of it at exit."""
+    if sys.stdout is not None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _open(path: str, most: int) -> BinaryIO:
+    try:
+        if path == STDIO:
+            if sys.stdin is None:
+                raise SourceError("is closed")
+            return _read(sys.stdin.buffer, most)
+        if Path(path).is_file():
+            return Path(path).open("rb")
+        with Path(path).open("rb") as pipe:
+            return _read(pipe, most)
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def _read(file: BinaryIO, most: int) -> BytesIO:
+    # In blocks: one read of unknown length would allocate for the longest.
+    content = BytesIO()
+    while block := file.read(_BLOCK):
+        content.write(block)
+        if content.tell() > most:
+            raise LimitError(f"is longer than the {most} bytes allowed (raise --max-pixels to lift this)")
+    content.seek(0)
+    return content
+
+
+@contextmanager
+def _output_errors() -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError as error:
+        raise OutputError("exists already (use --force to overwrite it)") from error
+    except BrokenPipeError as error:
+        raise OutputError("was closed before everything was written") from error
+    except OSError as error:
+        raise OutputError(f"cannot be written ({_reason(error)})") from error
+
+
+def _write_stdout(data: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError:
+        abandon_stdout()
+        raise
+
+
+def _write_file(target: Path, data: bytes, *, force: bool) -> None:
+    temporary = target.with_name(f".calotype-{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+        if force:
+            if target.exists():
+                shutil.copymode(target, temporary)
+            temporary.replace(target)
+        else:
+            _link(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _link(temporary: Path, target: Path) -> None:
+    """Gives a complete file its name, unless that is taken: a link, unlike a rename, never overwrites."""
+    try:
+        target.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links on this file system: claim the name, then take it
+        target.touch(exist_ok=False)
+        temporary.replace(target)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether ``path`` is a device, a pipe or a socket, which is written to and never replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _unreadable(error: OSError) -> SourceError:
+    return SourceError(f"cannot be read ({_reason(error)})")
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()

@@ -1,0 +1,57 @@
+"""``calotype info``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+import calotype
+from calotype.cli.common import json_option, limits_of, max_pixels_option
+from calotype.cli.console import Console
+from calotype.cli.files import STDIO, read_calotype
+
+__all__ = ["info"]
+
+
+@click.command(short_help="Show what .calo files hold, without decoding them.")
+@click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=click.Path(allow_dash=True))
+@max_pixels_option
+@json_option
+@click.pass_obj
+def info(console: Console, paths: Sequence[str], max_pixels: int) -> int:
+    """Show what .calo files hold, without decoding them.
+
+    Reads the header and the list of chunks only, so it loads no model; '-' is standard input.
+    """
+    limits = limits_of(max_pixels)
+    code = 0
+    for path in paths:
+        name = "standard input" if path == STDIO else path
+        try:
+            found = calotype.read_info(read_calotype(path, limits), limits=limits)
+        except calotype.CalotypeError as error:
+            failed = console.failure(error, name)
+            console.record({"file": path, "ok": False, "error": str(error), "exit_code": failed})
+            code = max(code, failed)
+            continue
+        if console.json:
+            console.record({"file": path, "ok": True, **found.as_dict()})
+        else:
+            click.echo(_text(name, found))
+    return code
+
+
+def _text(name: str, found: calotype.Info) -> str:
+    rows = [
+        ("picture", f"{found.width}x{found.height} {found.mode}"),
+        ("file", f"{found.file_size:,} bytes, {found.bpp:.3f} bpp"),
+        ("latents", f"{found.payload_size:,} bytes, level {found.level} (step {found.step:.3f})"),
+        ("coding", f"{found.coding}, space {found.space}, table {found.table}"),
+        ("encoder", found.encoder),
+    ]
+    for chunk in found.chunks:
+        remarks = ", critical" * chunk.critical + ", damaged" * (not chunk.intact)
+        rows.append(("chunk", f"{chunk.name}, {chunk.size:,} bytes{remarks}"))
+    lines = [f"{name}: Calotype, format version {found.format_version}"]
+    return "\n".join(lines + [f"  {label:<9}{value}" for label, value in rows])

@@ -1,0 +1,136 @@
+"""``calotype serve``."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from calotype.cli.choices import read_size
+from calotype.cli.common import model_option
+from calotype.cli.console import Console
+from calotype.errors import CalotypeError, ModelError
+from calotype.web import LOOPBACK, Settings
+
+__all__ = ["serve"]
+
+_CONNECTIONS = 256
+_DEFAULTS = Settings()
+
+
+@click.command(short_help="Serve a page to try Calotype on, and an HTTP interface.")
+@click.option(
+    "--host", metavar="NAME", default="127.0.0.1", show_default=True, help="The address to listen on."
+)
+@click.option(
+    "--port",
+    metavar="N",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="The port; 0 is any free one.",
+)
+@model_option("encoder", "The encoder; 'calotype models' lists them.", default=_DEFAULTS.model)
+@click.option("--decoder", metavar="NAME", help="The decoder.  [default: that of the file's latent space]")
+@click.option(
+    "--max-upload",
+    metavar="BYTES",
+    callback=read_size,
+    default=str(_DEFAULTS.max_upload),
+    show_default="32MiB",
+    help="Refuse larger uploads.",
+)
+@click.option(
+    "--max-pixels",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=_DEFAULTS.max_pixels,
+    show_default=True,
+    help="Refuse pictures of more pixels.",
+)
+@click.option(
+    "-j",
+    "--jobs",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=_DEFAULTS.jobs,
+    show_default=True,
+    help="Work on so many pictures at once.",
+)
+@click.option(
+    "--queue",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=_DEFAULTS.queue,
+    show_default=True,
+    help="Let so many more wait; the next are told that the server is busy.",
+)
+@click.option(
+    "--per-client",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=_DEFAULTS.per_client,
+    show_default=True,
+    help="Of these, so many from one address.",
+)
+@click.option(
+    "--timeout",
+    "work_time",
+    metavar="SECONDS",
+    type=click.FloatRange(0, min_open=True),
+    default=_DEFAULTS.work_time,
+    show_default=True,
+    help="Give up a picture that takes longer.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log every request.")
+@click.pass_obj
+def serve(console: Console, /, host: str, port: int, verbose: bool, **bounds: Any) -> int:
+    """Serve a page to try Calotype on, and an HTTP interface (described at /docs).
+
+    \b
+      calotype serve
+      curl --data-binary @photo.jpg 'http://127.0.0.1:8000/encode?target_size=5000' > photo.calo
+
+    Nothing that is sent is kept. There are no passwords: whoever reaches the address may use the server,
+    so it listens to this machine alone unless --host says otherwise.
+    """
+    try:
+        import uvicorn
+
+        from calotype.web.app import create_app
+        from calotype.web.studio import Studio
+    except ImportError as error:
+        raise ModelError("calotype serve needs more packages: pip install 'calotype[web]'") from error
+
+    local = f"[{host}]" in LOOPBACK or host in LOOPBACK
+    settings = Settings(**bounds, hosts=LOOPBACK if local else None)
+    with _listening(host, port) as listener:
+        studio = Studio(settings)
+        studio.warm_up()  # a model that is missing is told now, not to the first visitor
+        config = uvicorn.Config(
+            create_app(settings, studio),
+            log_level="info" if verbose else "warning",
+            limit_concurrency=_CONNECTIONS,
+            timeout_graceful_shutdown=5,
+            server_header=False,
+        )
+        shown = f"[{host}]" if ":" in host else host
+        console.note(f"calotype: http://{shown}:{listener.getsockname()[1]} (Ctrl-C ends it)")
+        if not local:
+            console.note("calotype: warning: everybody who reaches this address can use it, unencrypted")
+        with suppress(KeyboardInterrupt):  # the usual way to end it
+            uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        reason = str(error.strerror).partition(" (")[0].lower()  # Python adds the address in brackets
+        raise CalotypeError(
+            f"cannot listen on {host}, port {port} ({reason}): choose another --port"
+        ) from error

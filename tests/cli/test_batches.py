@@ -1,0 +1,130 @@
+"""Several inputs at once."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_samples import Run, picture
+
+from calotype.cli.batch import Made
+from calotype.cli.batch import run as run_batch
+from calotype.cli.console import Console
+from calotype.cli.plan import Job
+from calotype.errors import CalotypeError, FormatError, LimitError
+
+ENCODE = ("encode", "-m", "tiny", "-e", "1")
+
+
+def test_one_failure_does_not_stop_the_others(run: Run, tmp_path: Path) -> None:
+    for name in "abc":
+        picture(width=16 + ord(name) % 8).save(tmp_path / f"{name}.png")
+    (tmp_path / "b.png").write_text("not a picture")
+    done = run(*ENCODE, "-j", "2", "--json", "a.png", "b.png", "no.png", "c.png", "-o", "out")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert [(r["input"], r["ok"]) for r in records] == [
+        ("a.png", True),
+        ("b.png", False),
+        ("no.png", False),
+        ("c.png", True),
+    ]
+    assert records[2] == {
+        "input": "no.png",
+        "output": "out/no.calo",
+        "ok": False,
+        "error": "cannot be read (no such file or directory)",
+        "exit_code": 1,
+    }
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.calo", "c.calo"]
+    assert b"\r" not in done.stderr, "a progress bar although nobody watches"
+
+    (tmp_path / "out" / "x.calo").write_text("not a Calotype file")
+    done = run(
+        "decode", "-m", "tiny", "--format", "webp", "out/a.calo", "out/x.calo", "out/c.calo", "no", "back/"
+    )
+    assert done.returncode == 3, "the highest of 3 and 1"
+    assert sorted(path.name for path in (tmp_path / "back").iterdir()) == ["a.webp", "c.webp"]
+
+
+def test_jobs_do_not_change_the_files(run: Run, tmp_path: Path) -> None:
+    names = [f"{i}.png" for i in range(4)]
+    for i, name in enumerate(names):
+        picture(height=16 + 8 * i).save(tmp_path / name)
+    for jobs in ("1", "3"):
+        assert run(*ENCODE, "-j", jobs, *names, f"out{jobs}/").returncode == 0
+    for name in names:
+        calo = Path(name).with_suffix(".calo")
+        assert (tmp_path / "out1" / calo).read_bytes() == (tmp_path / "out3" / calo).read_bytes()
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> list[Job]:
+    return [Job(f"in{i}", str(tmp_path / f"out{i}")) for i in range(9)]
+
+
+@pytest.fixture
+def console() -> Iterator[Console]:
+    made = Console()
+    made.quiet = True
+    yield made
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_highest_code_wins(jobs: list[Job], console: Console, threads: int) -> None:
+    errors: dict[str, Exception] = {
+        "in2": LimitError("large"),
+        "in5": FormatError("bad"),
+        "in6": RuntimeError(),
+    }
+
+    def make(job: Job) -> Made:
+        if job.source in errors:
+            raise errors[job.source]
+        return Made(job.source.encode(), "", {})
+
+    assert run_batch(jobs, make, console, force=False, threads=threads) == 4
+    written = {job.source for job in jobs if Path(job.target).exists()}
+    assert written == {job.source for job in jobs} - set(errors)
+    assert Path(jobs[8].target).read_bytes() == b"in8"
+
+
+def test_several_at_once_are_really_several(jobs: list[Job], console: Console) -> None:
+    meeting = threading.Barrier(3, timeout=20)
+
+    def make(job: Job) -> Made:
+        meeting.wait()
+        return Made(b"", "", {})
+
+    assert run_batch(jobs, make, console, force=False, threads=3) == 0
+
+
+def test_an_existing_output_costs_no_work(jobs: list[Job], console: Console) -> None:
+    Path(jobs[0].target).write_text("mine")
+
+    def make(job: Job) -> Made:
+        raise AssertionError("worked in vain")
+
+    assert run_batch(jobs[:1], make, console, force=False, threads=1) == 1
+    assert Path(jobs[0].target).read_text() == "mine"
+
+
+def test_errors_name_the_file_they_are_about(
+    jobs: list[Job], console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def make(job: Job) -> Made:
+        if job.source == "in0":
+            raise CalotypeError("in0 is odd")
+        if job.source == "in1":
+            raise MemoryError
+        raise ZeroDivisionError("oops")
+
+    assert run_batch(jobs[:3], make, console, force=False, threads=1) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "calotype: error: in0 is odd",
+        "calotype: error: in1: there is not enough memory",
+        "calotype: error: in2: internal error, please report it: ZeroDivisionError: oops (-vv shows where)",
+    ]

@@ -1,0 +1,94 @@
+"""info, models, completion, and what holds for the whole command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli_samples import Run
+
+import calotype
+from calotype.models import list_models
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_info_in_words_and_as_json(run: Run, calo: str, tmp_path: Path) -> None:
+    info = calotype.read_info(tmp_path / calo)
+    text = run("info", calo).stdout.decode()
+    assert text.startswith("photo.calo: Calotype, format version 1\n")
+    for part in (
+        "48x40 RGB",
+        f"{info.file_size} bytes",
+        f"level {info.level} ",
+        "lattice, space sd1",
+        "tiny",
+    ):
+        assert part in text
+    record = json.loads(run("info", calo, "--json").stdout)
+    assert record.pop("ok") is True
+    assert record.pop("file") == "photo.calo"
+    assert record == json.loads(json.dumps(info.as_dict()))
+
+
+def test_info_of_many_goes_on_after_a_failure(run: Run, calo: str, photo: str) -> None:
+    done = run("info", "no", photo, calo, "--json")
+    assert [json.loads(line)["ok"] for line in done.stdout.splitlines()] == [False, False, True]
+    assert done.returncode == 3
+    assert [line.split(b": ")[2] for line in done.stderr.splitlines()] == [b"no", b"photo.png"]
+    assert run("info", "--max-pixels", "1919", calo).returncode == 4
+
+
+def test_info_loads_nothing_heavy(calo: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; from calotype.cli import main;"
+        "assert main(['info', 'photo.calo']) == 0; print(sorted({'torch', 'onnxruntime'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=True)
+    assert done.stdout.endswith(b"[]\n")
+
+
+def test_models(run: Run) -> None:
+    text = run("models").stdout.decode()
+    records = [json.loads(line) for line in run("models", "--json").stdout.splitlines()]
+    assert [record["name"] for record in records] == [model.name for model in list_models()]
+    assert {"id", "space", "roles", "sha256", "size_bytes", "available", "description"} <= set(records[0])
+    for record in records:
+        assert record["name"] in text and record["description"] in text
+
+
+def test_version_and_help(run: Run) -> None:
+    for option in ("-V", "--version"):
+        assert run(option).stdout.decode() == f"calotype {calotype.__version__}\n"
+    done = run()
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"Exit codes:" in done.stderr
+    done = run("nothing")
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"calotype: error: No such command 'nothing'")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(run: Run, shell: str) -> None:
+    done = run("completion", shell)
+    assert done.returncode == 0
+    assert f"_CALOTYPE_COMPLETE={shell}_complete".encode() in done.stdout
+
+
+def test_models_are_completed(run: Run) -> None:
+    environment = os.environ | {
+        "_CALOTYPE_COMPLETE": "bash_complete",
+        "COMP_WORDS": "calotype encode -m ti",
+        "COMP_CWORD": "3",
+    }
+    assert run(env=environment).stdout == b"plain,tiny\n"
+
+
+def test_the_reference_is_up_to_date() -> None:
+    script = ROOT / "scripts" / "cli_reference.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
