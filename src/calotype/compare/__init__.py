@@ -1,0 +1,40 @@
+"""Codecs side by side at equal bytes: figures, pictures and pages.
+
+::
+
+    photo ── contest ──┬── codecs ──── files within a size, and what they decode to
+                       └── metrics ─── PSNR, MS-SSIM, SSIMULACRA2, LPIPS
+                  │
+                 rows ──┬── report ── tables, plot, page       one page of a few pictures
+                        └── bench ─── summary, bd_rate, plot   a data set, resumable
+
+    photo ── stages ── stages_page      how it works, from pixels to bytes and back
+    photo ── widget                     the same pictures in a notebook
+
+Only Pillow and numpy are needed; ``pip install 'calotype[compare]'`` adds SSIMULACRA2, JPEG XL and
+Bjøntegaard's measure. Where one is missing, the page says so.
+"""
+
+from __future__ import annotations
+
+from calotype.compare.contest import Contest, Entry, Rules, read_pixels
+from calotype.compare.notebook import Widget, widget
+from calotype.compare.report import write_report
+from calotype.compare.rows import Row
+from calotype.compare.stages import Stages, bit_map, stages
+from calotype.compare.stages_page import write_stages
+
+__all__ = [
+    "Contest",
+    "Entry",
+    "Row",
+    "Rules",
+    "Stages",
+    "Widget",
+    "bit_map",
+    "read_pixels",
+    "stages",
+    "widget",
+    "write_report",
+    "write_stages",
+]

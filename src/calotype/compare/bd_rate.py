@@ -1,0 +1,53 @@
+"""Bjøntegaard's measure: how many more or fewer bytes one codec takes than another at equal quality."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+
+from calotype.compare.canvas import Point
+from calotype.errors import ModelError
+
+__all__ = ["METHOD", "bd_rate"]
+
+METHOD = "PCHIP"
+"""How curves are interpolated: piecewise cubic and monotonous, without overshoot."""
+
+
+def bd_rate(
+    curve: Sequence[Point], anchor: Sequence[Point], *, lower_is_better: bool = False
+) -> float | None:
+    """Mean difference in rate of ``curve`` against ``anchor``, in per cent: -50 is half the bytes.
+
+    Both are points (rate, metric). None if there is no range of quality that both reach, each with two
+    points or more. Raises :class:`ModelError` without the package ``bjontegaard``.
+    """
+    try:
+        compute = import_module("bjontegaard").bd_rate
+    except ImportError as error:
+        raise ModelError("BD-rates need a package: pip install 'calotype[compare]'") from error
+    ours, theirs = (_rising(points, -1 if lower_is_better else 1) for points in (curve, anchor))
+    if min(len(ours), len(theirs)) < 2:
+        return None
+    if max(ours[0][1], theirs[0][1]) >= min(ours[-1][1], theirs[-1][1]):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of little overlap: the tables show the range itself
+        value = compute(
+            *zip(*theirs, strict=True),
+            *zip(*ours, strict=True),
+            method=METHOD.lower(),
+            require_matching_points=False,
+            min_overlap=0,
+        )
+    return float(value)
+
+
+def _rising(points: Sequence[Point], sign: int) -> list[Point]:
+    """By rate, without those that are no better than a cheaper one; quality up."""
+    kept: list[Point] = []
+    for rate, value in sorted(points):
+        if not kept or (rate > kept[-1][0] and sign * value > kept[-1][1]):
+            kept.append((rate, sign * value))
+    return kept

@@ -1,0 +1,205 @@
+"""A data set at a time: every picture by every codec, in parallel, and resumed where it was left.
+
+What is measured is written at once, one line for each picture, codec and size. A later run with the same
+settings measures only what is missing, or whose picture has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import calotype
+from calotype.compare.contest import Contest, Rules, read_pixels
+from calotype.compare.plot import plots_png
+from calotype.compare.rows import Row, read_csv, to_csv
+from calotype.compare.summary import summary
+from calotype.errors import ModelError, OutputError, SourceError
+from calotype.limits import Limits
+
+__all__ = ["BENCH_SIZES", "SUFFIXES", "Settings", "picture_files", "run_bench"]
+
+BENCH_SIZES = (40_000, 20_000, 10_000, 5000, 2500, 1250)
+"""Bytes at 512x512; the large ones give the other codecs a quality that Calotype reaches with fewer."""
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm"})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``sizes``: bytes at 512x512, in proportion to the area otherwise; ``crop``: side of a centre square."""
+
+    rules: Rules
+    sizes: tuple[int, ...] = BENCH_SIZES
+    crop: int | None = None
+    max_pixels: int = Limits.max_pixels
+
+    def fingerprint(self) -> dict[str, str | int | None]:
+        """What makes figures comparable, besides the picture, the codec and the size."""
+        graph = self.rules.lpips
+        return {
+            "calotype": calotype.__version__,
+            "crop": self.crop,
+            "lpips": None if graph is None else hashlib.sha256(graph.read_bytes()).hexdigest(),
+        }
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures of ``folder``, by name. Raises :class:`SourceError` when there are none."""
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    if not files:
+        raise SourceError(f"{folder} is no folder with pictures")
+    return files
+
+
+def run_bench(
+    folder: Path,
+    out: Path,
+    settings: Settings,
+    *,
+    jobs: int = 1,
+    force: bool = False,
+    started: Callable[[int], Callable[[], None]] = lambda total: lambda: None,
+    remark: Callable[[str], None] = lambda text: None,
+) -> list[Row]:
+    """Measures the pictures of ``folder`` and writes ``figures.csv``, ``summary.md`` and ``curves.png``.
+
+    ``jobs`` processes, one thread each if there are several. ``started`` is told how many measurements are
+    left and gives what is called after each; ``remark`` is told of codecs and metrics that cannot run.
+    ``force`` discards figures made with other settings. Raises :class:`SourceError`, :class:`ModelError`,
+    :class:`OutputError`.
+    """
+    files = picture_files(folder)
+    contest = Contest(settings.rules)
+    for name, why in contest.missing.items():
+        remark(f"{name} is left out: {why}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        ledger = _Ledger(out, settings, force=force)
+        digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
+        rows = ledger.open(digests)
+        have = {(row.picture, row.codec, row.budget) for row in rows}
+        tasks = [
+            (file, codec)
+            for file in files
+            for codec in contest.codecs
+            if any((file.name, codec, size) not in have for size in settings.sizes)
+        ]
+        step = started(len(tasks))
+        for found in _measured(tasks, settings, jobs, remark):
+            rows += [row for row in found if (row.picture, row.codec, row.budget) not in have]
+            ledger.add(found)
+            step()
+        order = {name: number for number, name in enumerate(contest.codecs)}
+        mine = [row for row in rows if row.codec in order and row.budget in settings.sizes]
+        mine.sort(key=lambda row: (row.picture, order[row.codec], -row.budget))
+        if not mine:
+            raise ModelError("nothing could be measured: no codec that was asked for can run here")
+        ledger.close(rows)
+        view = f"{settings.crop}×{settings.crop} centre crops" if settings.crop else "full size"
+        title = f"{folder.resolve().name}: {len(files)} pictures, {view}"
+        (out / "summary.md").write_text(f"## {title}\n\n{summary(mine)}", "utf-8")
+        (out / "curves.png").write_bytes(plots_png(mine, title.replace("×", "x")))
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written ({(error.strerror or str(error)).lower()})") from error
+    return mine
+
+
+class _Ledger:
+    """``figures.csv``, which grows line by line, and ``run.json``, which says under what settings."""
+
+    def __init__(self, out: Path, settings: Settings, *, force: bool) -> None:
+        self._figures, self._run = out / "figures.csv", out / "run.json"
+        self._wanted = settings.fingerprint()
+        known = json.loads(self._run.read_text("utf-8")) if self._run.exists() else None
+        if known is not None and known["settings"] != self._wanted:
+            if not force:
+                raise OutputError(
+                    f"{out} has figures of other settings {known['settings']} (--force starts anew)"
+                )
+            known = None
+        self._digests: dict[str, str] = {} if known is None else known["pictures"]
+
+    def open(self, digests: dict[str, str]) -> list[Row]:
+        """The rows of pictures that are still the same; the file is left with these."""
+        earlier = read_csv(self._figures) if self._digests and self._figures.exists() else []
+        changed = {name for name, digest in digests.items() if self._digests.get(name) != digest}
+        rows = [row for row in earlier if row.picture not in changed]
+        self.close(rows)
+        record: dict[str, Any] = {"settings": self._wanted, "pictures": self._digests | digests}
+        self._run.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+        return rows
+
+    def add(self, rows: Sequence[Row]) -> None:
+        with self._figures.open("a", encoding="utf-8") as file:
+            file.write(to_csv(rows, header=False))
+
+    def close(self, rows: Sequence[Row]) -> None:
+        """The whole file again, in order."""
+        ordered = sorted(rows, key=lambda row: (row.picture, row.codec, -row.budget))
+        fresh = self._figures.with_suffix(".tmp")
+        fresh.write_text(to_csv(ordered), "utf-8")
+        fresh.replace(self._figures)
+
+
+def _measured(
+    tasks: Sequence[tuple[Path, str]], settings: Settings, jobs: int, remark: Callable[[str], None]
+) -> Iterator[list[Row]]:
+    """The rows of each task as it is done; a codec whose model is missing is remarked on once."""
+    told = set()
+    context = multiprocessing.get_context("spawn")  # the networks' threads do not survive a fork
+    pool = ProcessPoolExecutor(jobs, context, initializer=_quiet_interrupts)
+    threads = 1 if jobs > 1 else None
+    try:
+        for future in as_completed([pool.submit(_measure, *task, settings, threads) for task in tasks]):
+            try:
+                yield future.result()
+            except ModelError as error:
+                if str(error) not in told:
+                    told.add(str(error))
+                    remark(str(error))
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():  # or they would work on, for nobody
+            process.terminate()
+        raise
+    pool.shutdown()
+
+
+def _quiet_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the traceback is the main process's to give, or not
+
+
+def _measure(file: Path, codec: str, settings: Settings, threads: int | None) -> list[Row]:
+    rgb = _pixels(file, settings.crop, settings.max_pixels)
+    area = rgb.shape[0] * rgb.shape[1]
+    sizes = [max(size * area // 512**2, 1) for size in settings.sizes]
+    contest = _contest(settings.rules, threads)
+    return [entry.row for entry in contest.run(codec, file.name, rgb, sizes, settings.sizes)]
+
+
+@cache  # one in every process
+def _contest(rules: Rules, threads: int | None) -> Contest:
+    return Contest(Rules(**(asdict(rules) | {"threads": threads})))
+
+
+def _pixels(file: Path, crop: int | None, max_pixels: int) -> NDArray[np.uint8]:
+    rgb = read_pixels(file, Limits(max_pixels=max_pixels))
+    if crop is None:
+        return rgb
+    height, width = rgb.shape[:2]
+    if min(height, width) < crop:
+        raise SourceError(f"{file.name}: {width}x{height} pixels are too few for a crop of {crop}x{crop}")
+    top, left = (height - crop) // 2, (width - crop) // 2
+    return np.ascontiguousarray(rgb[top : top + crop, left : left + crop])

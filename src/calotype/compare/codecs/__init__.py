@@ -1,0 +1,63 @@
+"""The codecs that are compared, by name. One more is one small file and its line in ``CODECS``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from calotype.compare.codecs.avif import avif
+from calotype.compare.codecs.base import Codec, Coded, decoded, largest_within
+from calotype.compare.codecs.calotype import CalotypeCodec
+from calotype.compare.codecs.jpeg import jpeg
+from calotype.compare.codecs.jxl import jpeg_xl
+from calotype.compare.codecs.palette import PaletteCodec
+from calotype.compare.codecs.pillow import PillowCodec
+from calotype.compare.codecs.webp import webp
+from calotype.errors import CalotypeError
+
+__all__ = [
+    "CODECS",
+    "OURS",
+    "CalotypeCodec",
+    "Codec",
+    "Coded",
+    "PaletteCodec",
+    "PillowCodec",
+    "avif",
+    "codec_makers",
+    "decoded",
+    "jpeg",
+    "jpeg_xl",
+    "largest_within",
+    "webp",
+]
+
+CODECS: dict[str, Callable[[int | None, str], Codec]] = {
+    "jpeg": lambda threads, model: jpeg(),
+    "webp": lambda threads, model: webp(),
+    "avif": lambda threads, model: avif(),
+    "jxl": lambda threads, model: jpeg_xl(),
+    "palette": PaletteCodec,
+}
+"""How to make each: for so many threads (None: as many as it likes) and, if it codes latents, a model."""
+
+OURS = "calotype-"
+"""What the names of Calotype's own columns begin with; the model follows."""
+
+
+def codec_makers(
+    models: Sequence[str], codecs: Sequence[str], threads: int | None = None
+) -> dict[str, Callable[[], Codec]]:
+    """How to make Calotype with each of ``models``, then each of ``codecs``, by the name of its column.
+
+    Making one raises :class:`ModelError` if it cannot run here. Raises :class:`CalotypeError` for a codec
+    that there is not.
+    """
+    makers: dict[str, Callable[[], Codec]] = {
+        OURS + model: partial(CalotypeCodec, threads, model) for model in models
+    }
+    for name in codecs:
+        if name not in CODECS:
+            raise CalotypeError(f"unknown codec {name!r}: there are {', '.join(CODECS)}")
+        makers[name] = partial(CODECS[name], threads, models[0] if models else "pocket")
+    return makers

@@ -1,0 +1,75 @@
+"""What a codec must offer to be compared: the best file within a budget of bytes, and its picture."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+__all__ = ["Codec", "Coded", "decoded", "largest_within"]
+
+
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """A compressed picture: the whole file, what it decodes to (uint8[H, W, 3]), is it within its budget."""
+
+    data: bytes
+    rgb: NDArray[np.uint8]
+    fits: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return len(self.data)
+
+
+class Codec(Protocol):
+    """A codec under comparison; making one raises :class:`ModelError` if what it needs is missing."""
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        ...
+
+    @property
+    def suffix(self) -> str:
+        """The extension of its files, with the dot."""
+        ...
+
+    def compress(self, rgb: NDArray[np.uint8], budgets: Sequence[int]) -> list[Coded]:
+        """``rgb``, uint8[H, W, 3] in sRGB, within each of ``budgets`` (bytes of the whole file).
+
+        Where even the smallest file is larger than the budget, that one is returned with ``fits`` False.
+        """
+        ...
+
+
+def largest_within(
+    encode: Callable[[int], bytes], budget: int, lowest: int, highest: int
+) -> tuple[bytes, bool]:
+    """The file of the largest quality from ``lowest`` to ``highest`` that takes at most ``budget`` bytes.
+
+    Binary search; sizes need not be monotonous for the result to fit. When no quality tried fits, returns
+    the file of the lowest one, and False.
+    """
+    best = None
+    low, high = lowest, highest
+    while low <= high:
+        middle = (low + high) // 2
+        data = encode(middle)
+        if len(data) <= budget:
+            best, low = data, middle + 1
+        else:
+            high = middle - 1
+    return (encode(lowest), False) if best is None else (best, True)
+
+
+def decoded(data: bytes) -> NDArray[np.uint8]:
+    """The pixels uint8[H, W, 3] of a picture file that Pillow reads."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))

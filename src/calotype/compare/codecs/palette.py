@@ -1,0 +1,32 @@
+"""The recipe of September 2022, on the latents of one of this package's models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+import calotype
+from calotype.compare.codecs.base import Coded
+from calotype.container import EXTENSION
+from calotype.models import encoder_id
+
+__all__ = ["PaletteCodec"]
+
+
+class PaletteCodec:
+    """256 colours of four-channel latents, dithered, and zlib: one size only, whatever the budget."""
+
+    title = "2022 recipe"
+    suffix = EXTENSION
+
+    def __init__(self, threads: int | None = None, model: str = "pocket") -> None:
+        encoder_id(model)
+        self._codec, self._model = calotype.Codec(threads=threads), model
+
+    def compress(self, rgb: NDArray[np.uint8], budgets: Sequence[int]) -> list[Coded]:
+        """See :meth:`Codec.compress`."""
+        data = self._codec.encode(rgb, recipe="palette", model=self._model)
+        picture = np.asarray(self._codec.decode(data, model=self._model).convert("RGB"))
+        return [Coded(data, picture, len(data) <= budget) for budget in budgets]

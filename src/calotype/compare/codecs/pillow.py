@@ -1,0 +1,64 @@
+"""The formats that Pillow writes. Without a target size there, each gets the largest quality that fits."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from calotype.compare.codecs.base import Coded, decoded, largest_within
+from calotype.errors import ModelError
+
+__all__ = ["PillowCodec"]
+
+
+@dataclass(frozen=True)
+class PillowCodec:
+    """A format with a quality from ``lowest`` to 100, written with ``settings``.
+
+    ``fineness`` is into how many parts a point of quality divides: 1 where the encoder takes integers only.
+    ``plugin`` names the module that adds the format to Pillow, if it is not one of Pillow's own.
+    Raises :class:`ModelError` if Pillow cannot write the format here.
+    """
+
+    title: str
+    suffix: str
+    format: str
+    media_type: str
+    settings: Mapping[str, Any]
+    lowest: int = 0
+    plugin: str | None = None
+    fineness: int = 1
+
+    def __post_init__(self) -> None:
+        try:
+            if self.plugin is not None:
+                import_module(self.plugin)
+        except ImportError as error:
+            raise ModelError(f"{self.title} needs more packages: pip install 'calotype[compare]'") from error
+        Image.init()
+        if self.format not in Image.SAVE:
+            raise ModelError(f"this build of Pillow does not write {self.title}")
+
+    def encode(self, rgb: NDArray[np.uint8], quality: float) -> bytes:
+        """The whole file of uint8[H, W, 3] at ``quality``."""
+        file = io.BytesIO()
+        Image.fromarray(rgb).save(file, self.format, quality=quality, **self.settings)
+        return file.getvalue()
+
+    def within(self, rgb: NDArray[np.uint8], budgets: Sequence[int]) -> list[tuple[bytes, bool]]:
+        """For each budget the largest file that fits, or the smallest there is and False."""
+        fine = self.fineness
+        encode = cache(lambda at: self.encode(rgb, at if fine == 1 else at / fine))
+        return [largest_within(encode, budget, self.lowest * fine, 100 * fine) for budget in budgets]
+
+    def compress(self, rgb: NDArray[np.uint8], budgets: Sequence[int]) -> list[Coded]:
+        """See :meth:`Codec.compress`."""
+        return [Coded(data, decoded(data), fits) for data, fits in self.within(rgb, budgets)]

@@ -1,0 +1,12 @@
+"""Lossy WebP at its slowest method."""
+
+from __future__ import annotations
+
+from calotype.compare.codecs.pillow import PillowCodec
+
+__all__ = ["webp"]
+
+
+def webp() -> PillowCodec:
+    """WebP (libwebp), method 6; small files need its fractions of a quality."""
+    return PillowCodec("WebP", ".webp", "WEBP", "image/webp", {"method": 6}, fineness=10)

@@ -1,0 +1,123 @@
+"""Codecs against one another: every codec on a picture at every size, and what the metrics say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from calotype.codec import ImageLike
+from calotype.compare.codecs import Codec, Coded, codec_makers
+from calotype.compare.metrics import Metric, UnmeasurableError, ready
+from calotype.compare.rows import Row
+from calotype.errors import ModelError
+from calotype.imaging import load_picture
+from calotype.limits import Limits
+
+__all__ = ["DEFAULT_CODECS", "DEFAULT_SIZES", "Contest", "Entry", "Rules", "read_pixels"]
+
+DEFAULT_SIZES = (5000, 2500, 1250)
+"""Bytes of the whole file."""
+
+DEFAULT_CODECS = ("jpeg", "webp", "avif", "jxl")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Who takes part: Calotype with each of ``models``, ``codecs``; ``lpips`` is the graph of that metric.
+
+    ``threads`` for the networks; None uses every core.
+    """
+
+    models: tuple[str, ...] = ("pocket",)
+    codecs: tuple[str, ...] = DEFAULT_CODECS
+    lpips: Path | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """What one codec made of a picture, and its figures."""
+
+    title: str
+    suffix: str
+    coded: Coded
+    row: Row
+
+
+class Contest:
+    """Makes codecs and metrics once and uses them for every picture.
+
+    ``metrics``: those that can run here; ``missing``: why the other metrics and codecs cannot, by name.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        """Raises :class:`ModelError` if no codec can run, or for a graph of LPIPS that cannot be used."""
+        self.metrics, self.missing = ready(rules.lpips, rules.threads)
+        self.codecs: dict[str, Codec] = {}
+        for name, make in codec_makers(rules.models, rules.codecs, rules.threads).items():
+            try:
+                self.codecs[name] = make()
+            except ModelError as error:
+                self.missing[name] = str(error)
+        if not self.codecs:
+            raise ModelError(
+                "; ".join(self.missing[name] for name in codec_makers(rules.models, rules.codecs))
+            )
+
+    def enter(
+        self, picture: str, rgb: NDArray[np.uint8], sizes: Sequence[int], labels: Sequence[int] | None = None
+    ) -> Iterator[Entry]:
+        """Every codec on ``rgb``, uint8[H, W, 3] in sRGB, within each of ``sizes`` (bytes), codec by codec.
+
+        A codec whose model turns out to be missing goes to ``missing``. ``labels`` are what the rows name
+        as their budgets, if not the sizes.
+        """
+        for name in tuple(self.codecs):
+            try:
+                yield from self.run(name, picture, rgb, sizes, labels)
+            except ModelError as error:
+                self.missing[name] = str(error)
+                del self.codecs[name]
+
+    def run(
+        self,
+        name: str,
+        picture: str,
+        rgb: NDArray[np.uint8],
+        sizes: Sequence[int],
+        labels: Sequence[int] | None = None,
+    ) -> list[Entry]:
+        """One codec of the contest; see :meth:`enter`. Raises :class:`ModelError`."""
+        codec, entries = self.codecs[name], []
+        found = codec.compress(rgb, sizes)
+        for label, coded in zip(labels or sizes, found, strict=True):
+            figures = {key: _measured(metric, rgb, coded.rgb) for key, metric in self.metrics.items()}
+            height, width = rgb.shape[:2]
+            row = Row(picture, name, label, coded.size, coded.fits, width, height, figures)
+            entries.append(Entry(codec.title, codec.suffix, coded, row))
+        return entries
+
+
+def _measured(metric: Metric, reference: NDArray[np.uint8], picture: NDArray[np.uint8]) -> float | None:
+    try:
+        return metric(reference, picture)
+    except UnmeasurableError:
+        return None
+
+
+def read_pixels(image: ImageLike, limits: Limits | None = None) -> NDArray[np.uint8]:
+    """What all codecs are given: uint8[H, W, 3] in sRGB, upright, over white where it is transparent.
+
+    Raises :class:`SourceError`, :class:`LimitError`.
+    """
+    picture = load_picture(image, limits=limits or Limits(), strict=False)
+    if picture.alpha is None:
+        return picture.rgb
+    sheet = Image.new("RGB", picture.rgb.shape[1::-1], "white")
+    sheet.paste(Image.fromarray(picture.rgb), mask=Image.fromarray(picture.alpha))
+    return np.asarray(sheet)

@@ -1,0 +1,91 @@
+"""A folder of results that appears under its name when it is complete, or not at all."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from calotype.errors import OutputError
+
+__all__ = ["INDEX", "Pictures", "check_folder", "fresh_folder", "png"]
+
+INDEX = "index.html"
+
+
+def check_folder(target: Path, *, force: bool, mark: str = INDEX) -> None:
+    """Raises :class:`OutputError` if :func:`fresh_folder` is sure to refuse ``target``."""
+    if target.exists() and not target.is_dir():
+        raise OutputError(f"{target} exists already and is no folder")
+    if target.is_dir() and any(target.iterdir()):
+        if not (target / mark).is_file():
+            raise OutputError(f"{target} holds other files: name a folder that is empty or not there yet")
+        if not force:
+            raise OutputError(f"{target} exists already (use --force to overwrite it)")
+
+
+@contextmanager
+def fresh_folder(target: Path, *, force: bool, mark: str = INDEX) -> Iterator[Path]:
+    """Yields a folder to write to, which becomes ``target`` at the end of the block.
+
+    One that is there already is replaced only if it is empty or, with ``force``, if it holds the file
+    ``mark``, by which results of this kind are known. Raises :class:`OutputError`.
+    """
+    check_folder(target, force=force, mark=mark)
+    target = target.resolve()
+    work = target.with_name(f".calotype-{secrets.token_hex(8)}.tmp")
+    try:
+        work.mkdir(parents=True)
+        yield work
+        check_folder(target, force=force, mark=mark)
+        if target.exists():
+            old = target.rename(work.with_suffix(".old"))
+            work.rename(target)
+            shutil.rmtree(old)
+        else:
+            work.rename(target)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written ({(error.strerror or str(error)).lower()})") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+class Pictures:
+    """Puts pictures beside a page, or with ``embed`` into it; what it returns is the address for the page.
+
+    Without a folder nothing is written.
+    """
+
+    def __init__(self, folder: Path | None, *, embed: bool) -> None:
+        self._folder, self._embed = folder, embed or folder is None
+
+    def add(self, name: str, rgb: NDArray[np.uint8]) -> str:
+        """``name``: a path below the folder, without suffix."""
+        data = png(rgb)
+        if self._embed:
+            return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+        self.write(f"{name}.png", data)
+        return f"{name}.png"
+
+    def write(self, name: str, data: bytes) -> None:
+        """A file below the folder, if there is one."""
+        if self._folder is None:
+            return
+        path = self._folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def png(rgb: NDArray[np.uint8]) -> bytes:
+    """uint8[H, W, 3] as a PNG file."""
+    file = BytesIO()
+    Image.fromarray(rgb).save(file, "PNG", compress_level=6)
+    return file.getvalue()

@@ -1,0 +1,55 @@
+"""The metrics, by name. One more is one small file and its line in ``METRICS``.
+
+PSNR and MS-SSIM measure fidelity, SSIMULACRA2 and LPIPS what an observer would notice; a generative codec
+is to be judged by both kinds together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from calotype.compare.metrics.base import Metric, Pixels, UnmeasurableError
+from calotype.compare.metrics.lpips import Lpips
+from calotype.compare.metrics.ms_ssim import MsSsim
+from calotype.compare.metrics.psnr import Psnr
+from calotype.compare.metrics.ssimulacra2 import Ssimulacra2
+from calotype.errors import ModelError
+
+__all__ = [
+    "METRICS",
+    "Lpips",
+    "Metric",
+    "MsSsim",
+    "Pixels",
+    "Psnr",
+    "Ssimulacra2",
+    "UnmeasurableError",
+    "ready",
+]
+
+METRICS: dict[str, type[Psnr | MsSsim | Ssimulacra2 | Lpips]] = {
+    "psnr": Psnr,
+    "ms_ssim": MsSsim,
+    "ssimulacra2": Ssimulacra2,
+    "lpips": Lpips,
+}
+"""In the order of every table; titles, units and directions are attributes of the classes."""
+
+
+def ready(lpips: Path | None = None, threads: int | None = None) -> tuple[dict[str, Metric], dict[str, str]]:
+    """(the metrics that can run here, why the others cannot), by name.
+
+    ``lpips`` is the graph of that metric. Raises :class:`ModelError` if one is given and cannot be used.
+    """
+    makers: dict[str, Callable[[], Metric]] = dict(METRICS) | {"lpips": lambda: Lpips(lpips, threads)}
+    found: dict[str, Metric] = {}
+    missing: dict[str, str] = {}
+    for name, make in makers.items():
+        try:
+            found[name] = make()
+        except ModelError as error:
+            if name == "lpips" and lpips is not None:
+                raise
+            missing[name] = str(error)
+    return found, missing

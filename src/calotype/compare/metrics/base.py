@@ -1,0 +1,33 @@
+"""What a metric must offer."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Metric", "Pixels", "UnmeasurableError"]
+
+Pixels = NDArray[np.uint8]
+"""uint8[H, W, 3] in sRGB."""
+
+
+class UnmeasurableError(ValueError):
+    """This metric has no value for pictures like these; the message says why."""
+
+
+class Metric(Protocol):
+    """How near a picture is to its original; making one raises :class:`ModelError` if it cannot run here."""
+
+    title: str
+    unit: str
+    digits: int
+    """Decimals that mean something."""
+    lower_is_better: bool
+    about: str
+    """One sentence for readers of a report."""
+
+    def __call__(self, reference: Pixels, picture: Pixels) -> float:
+        """Of two uint8[H, W, 3]. Raises :class:`UnmeasurableError`."""
+        ...

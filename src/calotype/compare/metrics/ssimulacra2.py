@@ -1,0 +1,41 @@
+"""SSIMULACRA2, by the package of that name."""
+
+from __future__ import annotations
+
+import io
+from importlib import import_module
+
+from PIL import Image
+
+from calotype.compare.metrics.base import Pixels, UnmeasurableError
+from calotype.errors import ModelError
+
+__all__ = ["Ssimulacra2"]
+
+_SMALLEST = 8
+
+
+class Ssimulacra2:
+    """100 for equal pictures, about 90 visually lossless, 50 medium, below 0 very poor."""
+
+    title, unit, digits, lower_is_better = "SSIMULACRA2", "", 1, False
+    about = "What an observer would notice, 100 at best; trained on far better pictures than these."
+
+    def __init__(self) -> None:
+        try:
+            self._compute = import_module("ssimulacra2").compute_ssimulacra2
+        except ImportError as error:
+            raise ModelError("needs a package: pip install 'calotype[compare]'") from error
+
+    def __call__(self, reference: Pixels, picture: Pixels) -> float:
+        if min(reference.shape[:2]) < _SMALLEST:
+            raise UnmeasurableError(f"needs {_SMALLEST} pixels on each side")
+        return float(self._compute(_png(reference), _png(picture)))
+
+
+def _png(rgb: Pixels) -> io.BytesIO:
+    """A picture file in memory: the package reads files only."""
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "PNG", compress_level=0)
+    file.seek(0)
+    return file

@@ -1,0 +1,49 @@
+"""The pages: templates, style and scripts, put together to one file that needs no network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+__all__ = ["build", "fill", "safe_json", "text_of"]
+
+
+def text_of(name: str) -> str:
+    """A file of this folder."""
+    return (files(__name__) / name).read_text("utf-8")
+
+
+def fill(name: str, /, **parts: str) -> str:
+    """A template of this folder with its ``$names`` replaced; the parts are HTML already."""
+    return Template(text_of(name)).substitute(parts)
+
+
+def safe_json(value: Any) -> str:
+    """JSON that may stand within a script element."""
+    return json.dumps(value).replace("<", "\\u003c")
+
+
+def build(title: str, subtitle: str, main: str, footer: str, *, data: Any, scripts: tuple[str, ...]) -> str:
+    """A whole page. ``title`` is text, the other strings are HTML; ``data`` is what the scripts read.
+
+    Its policy allows the scripts in it and pictures beside it, and nothing from any network.
+    """
+    script = "\n".join(map(text_of, scripts))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = "default-src 'none'; img-src 'self' file: data:; style-src 'unsafe-inline'"
+    return fill(
+        "report.html",
+        title=escape(title),
+        subtitle=subtitle,
+        main=main,
+        footer=footer,
+        policy=f"{policy}; script-src 'sha256-{digest}'",
+        style=text_of("style.css"),
+        script=script,
+        data=safe_json(data),
+    )

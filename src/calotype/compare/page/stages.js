@@ -1,0 +1,8 @@
+"use strict";
+
+{
+  const heat = document.getElementById("heat");
+  heat.addEventListener("input", () => {
+    document.querySelector(".overlay").style.setProperty("--heat", heat.value / 100);
+  });
+}

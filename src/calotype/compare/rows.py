@@ -1,0 +1,114 @@
+"""Figures: one row for each picture, codec and size, and the same as CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from calotype.compare.metrics import METRICS
+from calotype.errors import SourceError
+
+__all__ = ["COLUMNS", "Row", "read_csv", "to_csv", "to_json"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture by one codec.
+
+    ``budget``: the bytes asked for; ``size``: bytes of the whole file; ``fits``: whether that is within
+    the budget, otherwise it is the smallest file that the codec can make. ``figures``: by the name of the
+    metric; None where there is no value.
+    """
+
+    picture: str
+    codec: str
+    budget: int
+    size: int
+    fits: bool
+    width: int
+    height: int
+    figures: dict[str, float | None]
+
+    @property
+    def bpp(self) -> float:
+        """Bits per pixel of the whole file."""
+        return 8 * self.size / (self.width * self.height)
+
+    @property
+    def ratio(self) -> float:
+        """How many times smaller than 8-bit RGB without compression."""
+        return 3 * self.width * self.height / self.size
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, rounded to what they are good for; None for a figure that is missing or infinite."""
+        plain = {
+            "picture": self.picture,
+            "codec": self.codec,
+            "budget": self.budget,
+            "bytes": self.size,
+            "fits": int(self.fits),
+            "width": self.width,
+            "height": self.height,
+            "bpp": round(self.bpp, 5),
+            "ratio": round(self.ratio, 2),
+        }
+        return plain | {name: _rounded(self.figures.get(name)) for name in METRICS}
+
+
+COLUMNS = ("picture", "codec", "budget", "bytes", "fits", "width", "height", "bpp", "ratio", *METRICS)
+"""Of the CSV; ``fits`` is 0 or 1."""
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(value, 5)
+
+
+def to_csv(rows: Iterable[Row], *, header: bool = True) -> str:
+    """One line for each row; a figure that is missing is empty."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(row.as_dict() for row in rows)
+    return file.getvalue()
+
+
+def to_json(rows: Iterable[Row], **remarks: Any) -> str:
+    """``{"rows": [...]}`` and what else is to be told."""
+    return json.dumps(remarks | {"rows": [row.as_dict() for row in rows]}, indent=1) + "\n"
+
+
+def read_csv(path: Path) -> list[Row]:
+    """The rows that :func:`to_csv` wrote; a last line that was cut short is left out.
+
+    Raises :class:`SourceError` for a file of another kind.
+    """
+    text = path.read_text("utf-8")
+    reader = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
+    if reader.fieldnames is None:
+        return []
+    if tuple(reader.fieldnames) != COLUMNS:
+        raise SourceError(f"{path} is no table of figures: its columns are not {', '.join(COLUMNS)}")
+    try:
+        return [_row(line) for line in reader]
+    except (TypeError, ValueError) as error:
+        raise SourceError(f"{path} is damaged at line {reader.line_num}: {error}") from error
+
+
+def _row(line: dict[str, str]) -> Row:
+    return Row(
+        picture=line["picture"],
+        codec=line["codec"],
+        budget=int(line["budget"]),
+        size=int(line["bytes"]),
+        fits=line["fits"] == "1",
+        width=int(line["width"]),
+        height=int(line["height"]),
+        figures={name: float(line[name]) if line[name] else None for name in METRICS},
+    )

@@ -1,0 +1,102 @@
+"""How it works, on one picture: every stage from pixels to bytes and back, with what each of them takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+import calotype
+from calotype.codec import ImageLike, decode_latents
+from calotype.compare.contest import read_pixels
+from calotype.container import Coding, parse
+from calotype.entropy import Prediction, StreamDecoder, walk
+from calotype.entropy.tables import FrequencyTables
+from calotype.errors import UnsupportedError
+from calotype.latents import LEVEL_OFFSETS, STEPS
+from calotype.limits import Limits
+from calotype.models import load_encoder, load_table
+from calotype.tiling import encode_tiled
+
+__all__ = ["Stages", "bit_map", "stages"]
+
+
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """``original`` and ``developed`` uint8[H, W, 3]; ``latents`` float32[4, h, w], scaled; ``integers``
+    int16[4, h, w]; ``bits`` float32[h, w], what each position costs; ``data`` the whole file."""
+
+    original: NDArray[np.uint8]
+    latents: NDArray[np.float32]
+    integers: NDArray[np.int16]
+    bits: NDArray[np.float32]
+    data: bytes
+    developed: NDArray[np.uint8]
+
+    @property
+    def order0_bytes(self) -> int:
+        """What the integers would take without the context model: each channel's own ideal entropy."""
+        bits = 0.0
+        for plane in self.integers:
+            counts = np.unique(plane, return_counts=True)[1]
+            bits -= float((counts * np.log2(counts / plane.size)).sum())
+        return round(bits / 8)
+
+
+def stages(
+    image: ImageLike, *, target_size: int = 5000, model: str = "pocket", limits: Limits | None = None
+) -> Stages:
+    """Encodes ``image`` to at most ``target_size`` bytes, develops it, and keeps what was in between.
+
+    Raises :class:`SourceError`, :class:`LimitError`, :class:`TargetSizeError`, :class:`ModelError`.
+    """
+    rgb = read_pixels(image, limits)
+    height, width = rgb.shape[:2]
+    padded = np.pad(rgb, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
+    codec = calotype.Codec()
+    data = codec.encode(rgb, target_size=target_size, model=model)
+    integers, bits = _metered(data)
+    return Stages(
+        original=rgb,
+        latents=encode_tiled(load_encoder(model), padded),
+        integers=integers,
+        bits=bits,
+        data=data,
+        developed=np.asarray(codec.decode(data, model=model).convert("RGB")),
+    )
+
+
+def bit_map(data: bytes) -> NDArray[np.float32]:
+    """Bits that each latent position of a .calo file takes, its four channels together: float32[h, w].
+
+    Their sum is the ideal length of the payload. Raises :class:`FormatError`, and
+    :class:`UnsupportedError` for a file that has no context model.
+    """
+    return _metered(data)[1]
+
+
+def _metered(data: bytes) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+    parsed = parse(data, limits=Limits())
+    if parsed.header.coding != Coding.LATTICE:
+        raise UnsupportedError("only the lattice coding spends its bits position by position")
+    _, levels = decode_latents(parsed)
+    table = load_table(parsed.header.table)
+    meter = _Meter(StreamDecoder(table.tables, parsed.payload), table.tables, levels.shape)
+    integers = walk(table, levels, STEPS, LEVEL_OFFSETS, meter)
+    return integers, meter.bits
+
+
+class _Meter:
+    """A visitor that lets another read and adds up what it pays."""
+
+    def __init__(self, visit: StreamDecoder, tables: FrequencyTables, shape: tuple[int, ...]) -> None:
+        self._visit, self._tables = visit, tables
+        self.bits = np.zeros(shape, np.float32)
+
+    def __call__(self, prediction: Prediction) -> NDArray[np.int64]:
+        chosen, slots = self._visit(prediction), prediction.slots
+        cost = self._tables.cost((chosen >> slots.fine) - slots.centre, slots)
+        site = self.bits[prediction.rows, prediction.columns]
+        site += cost.reshape(site.shape)
+        return chosen

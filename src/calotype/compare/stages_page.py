@@ -1,0 +1,118 @@
+"""The page that tells how it works, stage by stage."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+import calotype
+from calotype.compare.folder import INDEX, Pictures, fresh_folder
+from calotype.compare.latent_view import heat_picture, latent_picture, plane_picture
+from calotype.compare.metrics import Psnr
+from calotype.compare.page import build, fill
+from calotype.compare.stages import Stages, stages
+from calotype.limits import Limits
+
+__all__ = ["write_stages"]
+
+_DUMPED, _PER_LINE = 192, 16
+
+
+def write_stages(
+    photo: Path,
+    out: Path,
+    *,
+    target_size: int = 5000,
+    model: str = "pocket",
+    limits: Limits | None = None,
+    embed: bool = False,
+    force: bool = False,
+) -> Stages:
+    """Writes ``out/index.html`` with what becomes of ``photo``, and its pictures beside or in the page.
+
+    Raises what :func:`stages` raises, and :class:`OutputError`.
+    """
+    found = stages(photo, target_size=target_size, model=model, limits=limits)
+    with fresh_folder(out, force=force) as folder:
+        pictures = Pictures(folder, embed=embed)
+        pictures.write(f"{photo.stem}.calo", found.data)
+        (folder / INDEX).write_text(_page(photo.stem, model, found, pictures), "utf-8")
+    return found
+
+
+def _page(name: str, model: str, found: Stages, pictures: Pictures) -> str:
+    info = calotype.read_info(found.data)
+    height, width = found.original.shape[:2]
+    rows, columns = found.bits.shape
+    raw, floats = found.original.nbytes, found.latents.nbytes
+    highest = float(np.quantile(found.bits, 0.995)) or 1.0
+    heat = heat_picture(found.bits, highest)
+    scale = heat_picture(np.linspace(0, highest, 128, dtype=np.float32)[None], highest)
+    main = fill(
+        "stages_main.html",
+        name=escape(name),
+        model=escape(model),
+        width=f"{width:,}",
+        height=f"{height:,}",
+        shape=f"{columns} × {rows}",
+        original=pictures.add("original", found.original),
+        ghost=pictures.add("latents", latent_picture(found.latents)),
+        planes=_planes(found, pictures),
+        heat=pictures.add("bits", heat),
+        scale=pictures.add("scale", scale),
+        developed=pictures.add("developed", found.developed),
+        raw=_size(raw, raw),
+        floats=_size(floats, raw),
+        plain=_size(found.order0_bytes, raw),
+        payload=_size(info.payload_size, raw),
+        file=_size(len(found.data), raw),
+        saved=f"{100 * (1 - info.payload_size / found.order0_bytes):.0f} %",
+        step=f"{info.step:.3f}",
+        lowest_integer=str(int(found.integers.min())),
+        highest_integer=str(int(found.integers.max())),
+        zeros=f"{100 * float((found.integers == 0).mean()):.0f} %",
+        highest=f"{highest:.0f}",
+        mean_bits=f"{float(found.bits.mean()):.1f}",
+        header=str(len(found.data) - info.payload_size),
+        dump=_dump(found.data, len(found.data) - info.payload_size),
+        file_name=escape(f"{name}.calo"),
+        psnr=f"{Psnr()(found.original, found.developed):.2f} dB",
+        ratio=f"{raw / len(found.data):.0f} : 1",
+        bpp=f"{info.bpp:.3f}",
+    )
+    return build(
+        f"How it works: {name}",
+        f"{raw:,} bytes of pixels become a file of {len(found.data):,} bytes, and pixels again.",
+        main,
+        f"<p>Made by <code>calotype stages</code>, Calotype {calotype.__version__}.</p>",
+        data=None,
+        scripts=("common.js", "stages.js"),
+    )
+
+
+def _planes(found: Stages, pictures: Pictures) -> str:
+    parts = []
+    for channel, plane in enumerate(found.integers):
+        address = pictures.add(f"integers-{channel}", plane_picture(plane))
+        parts.append(
+            f'<img class="coarse" src="{escape(address)}" alt="The integers of channel {channel + 1}">'
+        )
+    return "".join(parts)
+
+
+def _dump(data: bytes, header: int) -> str:
+    """The first bytes in hexadecimal, sixteen in a line, those of the header set off."""
+    pairs = [f"<b>{byte:02x}</b>" if at < header else f"{byte:02x}" for at, byte in enumerate(data[:_DUMPED])]
+    lines = [" ".join(pairs[at : at + _PER_LINE]) for at in range(0, len(pairs), _PER_LINE)]
+    return "\n".join(lines) + ("\n…" if len(data) > _DUMPED else "")
+
+
+def _size(size: int, raw: int) -> str:
+    """A size in bytes, in words and as a bar against the original."""
+    share = 100 * size / raw
+    return (
+        f'<p class="size">{size:,} <small>bytes, {share:.3g} %</small></p>'
+        f'<div class="meter" aria-hidden="true"><i style="width: {share:.3f}%"></i></div>'
+    )

@@ -1,0 +1,104 @@
+"""Figures as HTML tables: sortable, the best of each size bold, what is missing explained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from statistics import fmean
+
+from calotype.compare.codecs import OURS
+from calotype.compare.metrics import METRICS
+from calotype.compare.rows import Row
+
+__all__ = ["figure", "figures_table", "means"]
+
+_HEADS = ("codec", "asked for", "bytes", "ratio", "bpp")
+
+
+def figure(metric: str, value: float | None) -> str:
+    """A figure with its unit, for people; a dash if there is none."""
+    if value is None:
+        return "–"
+    if math.isinf(value):
+        return "∞"
+    kind = METRICS[metric]
+    return f"{value:.{kind.digits}f} {kind.unit}".rstrip()
+
+
+def figures_table(
+    caption: str, rows: Sequence[Row], titles: Mapping[str, str], missing: Mapping[str, str]
+) -> str:
+    """One line for each row; ``missing`` says by name why a metric has no figures here."""
+    rows = sorted(rows, key=lambda row: -row.budget)
+    best = {
+        (budget, metric): _best(metric, [row for row in rows if row.budget == budget and row.fits])
+        for budget in {row.budget for row in rows}
+        for metric in METRICS
+    }
+    heads = [_head(name) for name in _HEADS]
+    heads += [_head(METRICS[metric].title, _why(metric, rows, missing)) for metric in METRICS]
+    lines = []
+    for row in rows:
+        cells = [
+            f'<th scope="row" data-value="{escape(titles[row.codec])}">{escape(titles[row.codec])}</th>',
+            _cell(row.budget, f"{row.budget:,}"),
+            _cell(row.size, f"{row.size:,}", "" if row.fits else "its smallest"),
+            _cell(row.ratio, f"{row.ratio:.0f} : 1"),
+            _cell(row.bpp, f"{row.bpp:.3f}"),
+        ]
+        for metric in METRICS:
+            value = row.figures.get(metric)
+            shown = figure(metric, value)
+            if value is not None and value == best[row.budget, metric]:
+                shown = f'<span class="best">{shown}</span>'
+            cells.append(_cell(value, shown))
+        ours = ' class="ours"' if row.codec.startswith(OURS) else ""
+        lines.append(f"<tr{ours}>{''.join(cells)}</tr>")
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f'<table class="sortable"><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def means(rows: Sequence[Row]) -> list[Row]:
+    """One row for each codec and budget, with means over the pictures; it fits if all of them do."""
+    found = []
+    for codec, budget in dict.fromkeys((row.codec, row.budget) for row in rows):
+        chosen = [row for row in rows if (row.codec, row.budget) == (codec, budget)]
+        figures: dict[str, float | None] = {}
+        for metric in METRICS:
+            values = [value for row in chosen if (value := row.figures.get(metric)) is not None]
+            figures[metric] = fmean(values) if len(values) == len(chosen) else None
+        size, width, height = (
+            round(fmean(values))
+            for values in zip(*((r.size, r.width, r.height) for r in chosen), strict=True)
+        )
+        fits = all(row.fits for row in chosen)
+        found.append(Row("mean", codec, budget, size, fits, width, height, figures))
+    return found
+
+
+def _best(metric: str, rows: Sequence[Row]) -> float | None:
+    values = [value for row in rows if (value := row.figures.get(metric)) is not None]
+    if not values:
+        return None
+    return min(values) if METRICS[metric].lower_is_better else max(values)
+
+
+def _why(metric: str, rows: Sequence[Row], missing: Mapping[str, str]) -> str:
+    if metric in missing:
+        return missing[metric]
+    empty = all(row.figures.get(metric) is None for row in rows)
+    return "the picture is too small for it" if empty else ""
+
+
+def _head(text: str, why: str = "") -> str:
+    remark = f'<span class="why">{escape(why)}</span>' if why else ""
+    return f'<th scope="col"><button type="button">{escape(text)}</button>{remark}</th>'
+
+
+def _cell(value: float | None, shown: str, badge: str = "") -> str:
+    remark = f'<span class="badge">{badge}</span>' if badge else ""
+    return f'<td data-value="{"" if value is None else value}">{remark}{shown}</td>'

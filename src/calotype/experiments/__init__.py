@@ -1,0 +1,17 @@
+"""The experiments of 2022, to be repeated: what happens to a picture when its latents are made small.
+
+::
+
+    photo ─ encoder ─ latents ─ variants ─┬─ decoder ─ picture ─ figures ─┬─ table, CSV, JSON
+                                          └─ bytes                        └─ contact sheet
+
+Source: M. Bühlmann, "Stable Diffusion Based Image Compression", 2022.
+"""
+
+from __future__ import annotations
+
+from calotype.experiments.palette import Experiment, Settings, run
+from calotype.experiments.results import table, write_results
+from calotype.experiments.variants import ALSO, Variant, variants
+
+__all__ = ["ALSO", "Experiment", "Settings", "Variant", "run", "table", "variants", "write_results"]

@@ -1,0 +1,118 @@
+"""The 2022 recipe stage by stage, on any model of the latent space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+import calotype
+from calotype.compare.codecs.base import decoded
+from calotype.compare.metrics import UnmeasurableError, ready
+from calotype.experiments.variants import raised, variants
+from calotype.latents import level_of_deviation, log_step_map
+from calotype.models import Decoder, encoder_id, load_decoder, load_encoder
+from calotype.models.stable_diffusion import source_named
+from calotype.options import DiffusionOptions
+from calotype.tiling import decode_tiled, encode_tiled
+
+__all__ = ["Experiment", "Result", "Settings", "run"]
+
+Pixels = NDArray[np.uint8]
+
+_UNDITHER, _UNDITHER_STEPS = 16, 2  # strength 0.04 of 66 steps: the last two, from timestep 16 of 1,000
+
+_SPACE = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``model`` encodes and decodes; ``also`` names more experiments; ``lpips`` is that metric's graph."""
+
+    model: str = "pocket"
+    also: tuple[str, ...] = ()
+    lpips: Path | None = None
+    diffusion: DiffusionOptions = field(default_factory=DiffusionOptions)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One stage: bytes that it takes, its picture uint8[H, W, 3], its figures by the metrics' names."""
+
+    name: str
+    title: str
+    size: int
+    rgb: Pixels
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """Everything that was found; ``missing`` says by name why a metric has no figures."""
+
+    model: str
+    original: Pixels
+    results: tuple[Result, ...]
+    missing: Mapping[str, str]
+    file: bytes
+    """The recipe as a .calo file."""
+
+
+def run(rgb: Pixels, settings: Settings, progress: Callable[[], None] = lambda: None) -> Experiment:
+    """Every stage for the picture ``rgb`` uint8[H, W, 3]; ``progress`` is called after each.
+
+    Raises :class:`ModelError`.
+    """
+    encoder_id(settings.model)
+    metrics, missing = ready(settings.lpips)
+    missing = dict(missing)
+    height, width = rgb.shape[:2]
+    padded = np.pad(rgb, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
+    plain = replace(settings.diffusion, denoise="off")
+    latents = encode_tiled(load_encoder(settings.model, diffusion=plain), padded)
+    ways = [("", "", load_decoder(settings.model, _SPACE, diffusion=plain))]
+    if _has_unet(settings.model):
+        undithering = replace(settings.diffusion, denoise=_UNDITHER, steps=_UNDITHER_STEPS)
+        ways.append(("-denoised", ", denoised", load_decoder(settings.model, _SPACE, diffusion=undithering)))
+    results = []
+
+    def add(name: str, title: str, size: int, picture: Pixels) -> None:
+        figures = {}
+        for metric, measure in metrics.items():
+            try:
+                figures[metric] = measure(rgb, picture)
+            except UnmeasurableError as error:
+                missing[metric] = str(error)
+        results.append(Result(name, title, size, picture, figures))
+        progress()
+
+    recipe = 0
+    for variant in variants(latents, settings.also):
+        for suffix, remark, decoder in ways:
+            picture = _developed(decoder, latents, variant.latents)[:height, :width]
+            add(variant.name + suffix, variant.title + remark, variant.size, picture)
+        if variant.name == "zlib-dithered":
+            recipe = variant.size
+    for format_name in ("JPEG", "WEBP"):
+        data = raised(Image.fromarray(rgb), format_name, recipe)
+        title = f"the picture as {'JPEG' if format_name == 'JPEG' else 'WebP'}"
+        add(f"picture-{format_name.lower()}", title, len(data), decoded(data))
+    file = calotype.encode(rgb, recipe="palette", model=settings.model, diffusion=plain)
+    return Experiment(settings.model, rgb, tuple(results), missing, file)
+
+
+def _has_unet(model: str) -> bool:
+    source = source_named(model)
+    return source is not None and any(part.name == "unet" for part in source.parts)
+
+
+def _developed(decoder: Decoder, latents: NDArray[np.float32], coded: NDArray[np.float32]) -> Pixels:
+    """The picture of ``coded``, with the decoder told how much noise the coding has added to ``latents``."""
+    error = coded - latents
+    level = level_of_deviation(float(error.std()))
+    levels = np.full(latents.shape[1:], level, np.int64)
+    return decode_tiled(decoder, coded, log_step_map(levels), error.std((1, 2)).astype(np.float64))

@@ -1,0 +1,110 @@
+"""What an experiment found: a table in text, CSV and JSON, a PNG of each stage, all of them on one sheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from calotype.compare.folder import fresh_folder, png
+from calotype.compare.metrics import METRICS
+from calotype.experiments.palette import Experiment, Result
+
+__all__ = ["SHEET", "contact_sheet", "rows", "table", "write_results"]
+
+SHEET = "sheet.png"
+
+_COLUMNS, _GAP, _CAPTION, _LARGEST = 4, 12, 40, 512
+
+
+def rows(found: Experiment) -> list[dict[str, Any]]:
+    """One record for each stage: name, title, bytes, bits per pixel and a figure or None for each metric."""
+    height, width = found.original.shape[:2]
+    return [
+        {
+            "stage": result.name,
+            "title": result.title,
+            "bytes": result.size,
+            "bpp": round(8 * result.size / (height * width), 4),
+            **{metric: _finite(result.figures.get(metric)) for metric in METRICS},
+        }
+        for result in found.results
+    ]
+
+
+def table(found: Experiment) -> str:
+    """The figures for people; below, why a metric has none."""
+    lines = [["stage", "bytes", *(kind.title for kind in METRICS.values())]]
+    for result in found.results:
+        lines.append([result.title, f"{result.size:,}", *(_figure(result, metric) for metric in METRICS)])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    text = []
+    for title, *cells in lines:
+        aligned = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        text.append("  ".join([title.ljust(widths[0]), *aligned]))
+    text += [f"{METRICS[metric].title}: {why}" for metric, why in found.missing.items()]
+    return "\n".join(text)
+
+
+def write_results(found: Experiment, folder: Path, *, force: bool = False) -> None:
+    """Fills ``folder``: ``figures.csv``, ``figures.json``, ``sheet.png``, ``recipe.calo``, each stage as PNG.
+
+    All or nothing; a folder of an earlier experiment is replaced with ``force`` only. Raises
+    :class:`OutputError`.
+    """
+    records = rows(found)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    with fresh_folder(folder, force=force, mark=SHEET) as work:
+        (work / "figures.csv").write_text(text.getvalue(), "utf-8")
+        content = {"model": found.model, "stages": records, "missing": dict(found.missing)}
+        (work / "figures.json").write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+        (work / "recipe.calo").write_bytes(found.file)
+        (work / "original.png").write_bytes(png(found.original))
+        for result in found.results:
+            (work / f"{result.name}.png").write_bytes(png(result.rgb))
+        (work / SHEET).write_bytes(png(contact_sheet(found)))
+
+
+def contact_sheet(found: Experiment) -> NDArray[np.uint8]:
+    """The original and every stage, labelled, four in a row: uint8[H, W, 3]."""
+    height, width = found.original.shape[:2]
+    shrink = min(1.0, _LARGEST / max(height, width))
+    across, down = max(round(width * shrink), 160), round(height * shrink)
+    entries = [("original", found.original)] + [(_label(result), result.rgb) for result in found.results]
+    lines = -(-len(entries) // _COLUMNS)
+    size = _COLUMNS * (across + _GAP) + _GAP, lines * (down + _CAPTION + _GAP) + _GAP
+    sheet = Image.new("RGB", size, "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    for index, (label, rgb) in enumerate(entries):
+        row, column = divmod(index, _COLUMNS)
+        left, top = _GAP + column * (across + _GAP), _GAP + row * (down + _CAPTION + _GAP)
+        draw.multiline_text((left, top), label, "black", font, spacing=3)
+        picture = Image.fromarray(rgb)
+        if shrink < 1:
+            picture = picture.resize((round(width * shrink), down), Image.Resampling.LANCZOS)
+        sheet.paste(picture, (left, top + _CAPTION))
+    return np.asarray(sheet)
+
+
+def _label(result: Result) -> str:
+    figures = [f"{METRICS[m].title} {_figure(result, m)}" for m in ("psnr", "lpips") if m in result.figures]
+    return "\n".join([result.title, ", ".join([f"{result.size:,} bytes", *figures])])
+
+
+def _figure(result: Result, metric: str) -> str:
+    value = result.figures.get(metric)
+    return "-" if value is None else f"{value:.{METRICS[metric].digits}f}"
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or math.isinf(value) else round(value, 6)

@@ -1,0 +1,141 @@
+"""Ways to make latents small: the 2022 recipe, stage by stage, and what was tried beside it."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from calotype.errors import ModelError
+from calotype.latents import palette
+
+__all__ = ["ALSO", "Variant", "raised", "recipe", "variants"]
+
+Pixels = NDArray[np.uint8]
+
+ALSO = ("bits", "jpeg", "webp", "webp-lossless", "imagequant")
+"""What can be tried beside the recipe."""
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """Latents float32[4, h, w] as they come back, and the bytes they take; ``name`` is fit for a file."""
+
+    name: str
+    title: str
+    size: int
+    latents: NDArray[np.float32]
+
+
+def variants(latents: NDArray[np.float32], also: Collection[str] = ()) -> Iterator[Variant]:
+    """The stages of the recipe and what ``also`` names (see ``ALSO``), for latents float32[4, h, w].
+
+    Lossy formats get the lowest quality whose file is at least as large as the recipe's, as its author gave
+    to those he compared with. Raises :class:`ModelError` if libimagequant is asked for and missing.
+    """
+    pixels = palette.to_bytes(latents)
+    stages = list(recipe(latents, pixels))
+    yield from stages
+    least = stages[-1].size
+    if "bits" in also:
+        yield from (_cut(pixels, bits) for bits in range(7, 1, -1))
+    if "jpeg" in also:
+        yield _picture(pixels, "jpeg", "latents as JPEG", lambda image: raised(image, "JPEG", least))
+    if "webp" in also:
+        yield _picture(pixels, "webp", "latents as WebP", lambda image: raised(image, "WEBP", least))
+    if "webp-lossless" in also:
+        yield _picture(
+            pixels,
+            "webp-lossless",
+            "latents as lossless WebP",
+            lambda image: _saved(image, "WEBP", lossless=True, quality=100, method=6),
+        )
+    if "imagequant" in also:
+        yield _by_imagequant(pixels)
+
+
+def recipe(latents: NDArray[np.float32], pixels: Pixels) -> Iterator[Variant]:
+    """The stages of the recipe; ``pixels`` uint8[h, w, 4] are the latents in 8 bits."""
+    colours = palette.palette_of(pixels)
+    yield Variant("vae", "VAE round trip, 32-bit latents", latents.nbytes, latents)
+    yield Variant("bits-8", "8-bit latents", pixels.nbytes, _values(pixels))
+    for name, title, choose in (
+        ("plain", "256 colours, no dithering", palette.nearest),
+        ("dithered", "256 colours, dithered", palette.dither),
+    ):
+        indices = choose(pixels, colours)
+        back = _values(colours[indices])
+        yield Variant(f"palette-{name}", title, colours.nbytes + indices.nbytes, back)
+        yield Variant(f"zlib-{name}", f"{title}, zlib", len(palette.pack(colours, indices)), back)
+
+
+def raised(image: Image.Image, format_name: str, least: int) -> bytes:
+    """``image`` in a lossy format of Pillow, at the lowest quality that takes at least ``least`` bytes.
+
+    The file of the highest quality if none does.
+    """
+
+    @cache
+    def encode(quality: int) -> bytes:
+        return _saved(image, format_name, quality=quality, **_BEST[format_name])
+
+    qualities = range(1, 101)
+    first = bisect_left(qualities, True, key=lambda quality: len(encode(quality)) >= least)
+    return encode(qualities[min(first, len(qualities) - 1)])
+
+
+_BEST: dict[str, dict[str, Any]] = {"JPEG": {"optimize": True}, "WEBP": {"method": 6}}
+
+
+def _cut(pixels: Pixels, bits: int) -> Variant:
+    """The upper bits alone, decoded to the middle of what they leave open; packed without gaps, and zlib."""
+    lost = 8 - bits
+    kept = (pixels >> lost).astype(np.uint8)
+    packed = np.packbits(np.unpackbits(kept[..., None], axis=-1)[..., lost:])
+    middle = ((kept << lost) + (1 << lost >> 1)).astype(np.uint8)
+    size = len(zlib.compress(packed.tobytes(), 9))
+    return Variant(f"bits-{bits}", f"{bits}-bit latents, zlib", size, _values(middle))
+
+
+def _picture(pixels: Pixels, name: str, title: str, encode: Callable[[Image.Image], bytes]) -> Variant:
+    """The four channels as one grey picture, two by two, in the format that ``encode`` writes."""
+    planes = pixels.transpose(2, 0, 1)
+    data = encode(Image.fromarray(np.block([[planes[0], planes[1]], [planes[2], planes[3]]])))
+    with Image.open(io.BytesIO(data)) as image:
+        grey = np.asarray(image.convert("L"))
+    height, width = pixels.shape[:2]
+    back = grey.reshape(2, height, 2, width).transpose(1, 3, 0, 2).reshape(height, width, 4)
+    return Variant(f"latents-{name}", title, len(data), _values(back))
+
+
+def _by_imagequant(pixels: Pixels) -> Variant:
+    """The library of the original, which takes the fourth channel for opacity."""
+    try:
+        import imagequant
+    except ImportError as error:
+        raise ModelError("libimagequant is missing: pip install imagequant") from error
+    height, width = pixels.shape[:2]
+    raw, flat = imagequant.quantize_raw_rgba_bytes(pixels.tobytes(), width, height)
+    indices = np.frombuffer(raw, np.uint8).reshape(height, width)
+    found = np.array(flat, np.uint8).reshape(-1, 4)
+    colours = np.pad(found, ((0, palette.COLOURS - len(found)), (0, 0)), mode="edge")
+    size = len(palette.pack(colours, indices))
+    return Variant("imagequant", "256 colours by libimagequant, zlib", size, _values(colours[indices]))
+
+
+def _saved(image: Image.Image, format_name: str, **settings: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format_name, **settings)
+    return file.getvalue()
+
+
+def _values(pixels: Pixels) -> NDArray[np.float32]:
+    return palette.from_bytes(pixels.transpose(2, 0, 1))

@@ -1,0 +1,118 @@
+"""The application: operations, page, and the one form in which anything is refused."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+import calotype
+from calotype.errors import (
+    CalotypeError,
+    FormatError,
+    LimitError,
+    ModelError,
+    SourceError,
+    TargetSizeError,
+)
+from calotype.web.api import Server, router
+from calotype.web.desk import Desk
+from calotype.web.guard import Guard
+from calotype.web.settings import Settings
+from calotype.web.studio import MediaError, Studio, remarks_collected
+
+__all__ = ["create_app"]
+
+_STATIC = Path(__file__).parent / "static"
+_STATUS: dict[type[CalotypeError], int] = {
+    MediaError: 415,
+    LimitError: 413,
+    SourceError: 422,
+    TargetSizeError: 422,
+    FormatError: 422,
+    ModelError: 503,
+}
+
+
+def create_app(settings: Settings | None = None, studio: Studio | None = None) -> FastAPI:
+    """The ASGI application, which any server can run; ``studio`` may bring models that are loaded already."""
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        desk = Desk(settings)
+        app.state.server = Server(settings, studio or Studio(settings), desk)
+        with remarks_collected():
+            yield
+        desk.close()
+
+    app = FastAPI(
+        title="Calotype",
+        version=calotype.__version__,
+        description="Photographs as a few kilobytes. The body of every POST request is the file itself.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.add_middleware(Guard, settings=settings)
+    app.add_exception_handler(CalotypeError, _calotype_error)
+    app.add_exception_handler(RequestValidationError, _bad_parameter)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _nobody_listens)
+    app.add_exception_handler(MemoryError, _no_memory)
+    app.add_exception_handler(Exception, _fault)
+    app.include_router(router)
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.add_api_route("/", _page("index.html"), include_in_schema=False)
+    app.add_api_route("/docs", _page("docs.html"), include_in_schema=False)
+    return app
+
+
+def _page(name: str) -> Callable[[], Awaitable[FileResponse]]:
+    async def page() -> FileResponse:
+        return FileResponse(_STATIC / name, headers={"Cache-Control": "no-cache"})
+
+    return page
+
+
+def _refused(status: int, sentence: str, **more: object) -> JSONResponse:
+    return JSONResponse({"error": sentence.replace("\n", " "), **more}, status)
+
+
+async def _calotype_error(_: Request, error: Exception) -> JSONResponse:
+    status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
+    if isinstance(error, TargetSizeError):
+        return _refused(status, str(error), smallest=error.smallest)
+    return _refused(status, str(error))
+
+
+async def _bad_parameter(_: Request, error: Exception) -> JSONResponse:
+    first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": ("?",), "msg": ""}
+    return _refused(422, f"{first['loc'][-1]}: {first['msg']}")
+
+
+async def _http_error(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        raise error
+    answer = _refused(error.status_code, error.detail)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _nobody_listens(_: Request, error: Exception) -> JSONResponse:
+    return _refused(408, "the upload broke off")
+
+
+async def _no_memory(_: Request, error: Exception) -> JSONResponse:
+    return _refused(503, "there is not enough memory for this picture now")
+
+
+async def _fault(_: Request, error: Exception) -> JSONResponse:
+    return _refused(500, "an internal error, which the server's log describes")

@@ -1,0 +1,116 @@
+"""The shapes of requests and answers, as the OpenAPI description tells them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from calotype.container import MEDIA_TYPE
+from calotype.limits import MAX_SIDE
+from calotype.options import DEFAULT_EFFORT
+
+__all__ = [
+    "CALO_BODY",
+    "PICTURE_BODY",
+    "DecodeQuery",
+    "EncodeQuery",
+    "PrepareQuery",
+    "Problem",
+    "RivalQuery",
+    "ServerInfo",
+    "answers",
+]
+
+
+class _Query(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class EncodeQuery(_Query):
+    """At most one of ``target_size``, ``quality`` and ``bpp``."""
+
+    target_size: int | None = Field(
+        None, ge=1, le=1 << 40, description="Bytes that the file may take at most"
+    )
+    quality: float | None = Field(None, ge=0, le=100, description="0 to 100, higher is better")
+    bpp: float | None = Field(None, gt=0, le=1000, description="The size in bits per pixel instead")
+    effort: int = Field(DEFAULT_EFFORT, ge=1, le=9, description="1 is fastest, 9 makes the smallest files")
+    strict: bool = Field(False, description="Refuse what is otherwise done with a remark")
+
+
+class DecodeQuery(_Query):
+    strict: bool = Field(False, description="Refuse files with damaged parts that a picture needs not")
+
+
+class PrepareQuery(_Query):
+    side: int = Field(MAX_SIDE, ge=1, le=MAX_SIDE, description="The longer side in pixels, at most")
+
+
+class RivalQuery(_Query):
+    max_size: int = Field(ge=1, le=1 << 40, description="Bytes that the file should take at most")
+
+
+class Problem(BaseModel):
+    """Why there is no result, in one sentence."""
+
+    error: str
+    smallest: int | None = Field(None, description="The smallest file there is, where the target was smaller")
+
+
+class ServerInfo(BaseModel):
+    """What the server is, and what it allows."""
+
+    name: str
+    version: str
+    media_type: str
+    extension: str
+    model: str
+    decoder: str | None
+    rivals: list[str]
+    max_upload: int = Field(description="Bytes")
+    max_pixels: int
+    max_side: int = Field(description="Pixels")
+    per_client: int = Field(description="Requests at once from one address")
+    work_time: float = Field(description="Seconds")
+
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_REFUSALS = {
+    403: "The request comes from a page of another site, or names another host",
+    408: "The upload took too long",
+    413: "Too many bytes, or too many pixels",
+    415: "The upload is not of the kind asked for",
+    422: "The upload is damaged, or a parameter cannot be met",
+    429: "Too many requests at once from this address",
+    500: "A fault of the server",
+    503: "The server is busy, or the work took too long",
+}
+
+
+def _body(media_type: str, description: str) -> dict[str, Any]:
+    """An upload, for ``openapi_extra``: the file itself is the body; its media type does not matter."""
+    content = {media_type: _BINARY}
+    return {"requestBody": {"required": True, "description": description, "content": content}}
+
+
+def answers(*media_types: str) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of an operation: one of ``media_types`` (none: as modelled), or a refusal."""
+    documented: dict[int | str, dict[str, Any]] = {
+        code: {"model": Problem, "description": sentence} for code, sentence in _REFUSALS.items()
+    }
+    if media_types:
+        remark = {
+            "schema": {"type": "string"},
+            "description": "What has to be said about the result, if anything",
+        }
+        documented[200] = {
+            "content": dict.fromkeys(media_types, _BINARY),
+            "headers": {"X-Calotype-Remark": remark},
+            "description": "The file",
+        }
+    return documented
+
+
+CALO_BODY = _body(MEDIA_TYPE, "The .calo file")
+PICTURE_BODY = _body("application/octet-stream", "The picture, in any format that Pillow reads")

@@ -1,0 +1,134 @@
+"""A data set at a time: resumed, in parallel, summed up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from calotype.compare import Rules, bench
+from calotype.compare.bench import Settings, run_bench
+from calotype.compare.rows import read_csv
+from calotype.errors import OutputError, SourceError
+
+JPEG = Settings(Rules((), ("jpeg",), threads=1), sizes=(20_000, 10_000))
+
+
+@pytest.fixture
+def folder(photo: NDArray[np.uint8], tmp_path: Path) -> Path:
+    (tmp_path / "set").mkdir()
+    for name, part in (("a.png", photo), ("b.png", photo[:180, :180])):
+        Image.fromarray(part).save(tmp_path / "set" / name)
+    (tmp_path / "set" / "notes.txt").write_text("not a picture")
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Runs in this process, and tells which (picture, codec) were measured."""
+    seen: list[tuple[str, str]] = []
+
+    def here(tasks, settings, jobs, remark):  # type: ignore[no-untyped-def]
+        for file, codec in tasks:
+            seen.append((file.name, codec))
+            yield bench._measure(file, codec, settings, 1)
+
+    monkeypatch.setattr(bench, "_measured", here)
+    return seen
+
+
+def test_results(folder: Path, tmp_path: Path, measured: list[tuple[str, str]]) -> None:
+    rows = run_bench(folder, tmp_path / "out", JPEG)
+    assert [(row.picture, row.budget) for row in rows] == [
+        ("a.png", 20_000),
+        ("a.png", 10_000),
+        ("b.png", 20_000),
+        ("b.png", 10_000),
+    ]
+    for row in rows:  # in proportion to the area
+        assert row.size <= row.budget * row.width * row.height / 512**2 or not row.fits
+    assert [row.as_dict() for row in read_csv(tmp_path / "out" / "figures.csv")] == [
+        r.as_dict() for r in rows
+    ]
+    text = (tmp_path / "out" / "summary.md").read_text("utf-8")
+    assert text.startswith("## set: 2 pictures, full size\n") and "### Worst cases" in text
+    assert (tmp_path / "out" / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_only_what_is_missing_is_measured(
+    folder: Path, tmp_path: Path, measured: list[tuple[str, str]], photo: NDArray[np.uint8]
+) -> None:
+    out = tmp_path / "out"
+    first = run_bench(folder, out, JPEG)
+    assert measured == [("a.png", "jpeg"), ("b.png", "jpeg")]
+    again = run_bench(folder, out, JPEG)
+    assert [row.as_dict() for row in again] == [row.as_dict() for row in first]
+    assert len(measured) == 2
+    more = Settings(Rules((), ("jpeg", "webp"), threads=1), sizes=JPEG.sizes)
+    assert len(run_bench(folder, out, more)) == 8
+    assert measured[2:] == [("a.png", "webp"), ("b.png", "webp")]
+    Image.fromarray(photo[::-1]).save(folder / "b.png")
+    run_bench(folder, out, more)
+    assert measured[4:] == [("b.png", "jpeg"), ("b.png", "webp")]
+    assert len(read_csv(out / "figures.csv")) == 8
+
+
+def test_an_interrupted_run_goes_on(
+    folder: Path, tmp_path: Path, measured: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, measure = tmp_path / "out", bench._measure
+
+    def interrupted(file, *rest):  # type: ignore[no-untyped-def]
+        if file.name == "b.png":
+            raise KeyboardInterrupt
+        return measure(file, *rest)
+
+    monkeypatch.setattr(bench, "_measure", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_bench(folder, out, JPEG)
+    assert {row.picture for row in read_csv(out / "figures.csv")} == {"a.png"}
+    monkeypatch.setattr(bench, "_measure", measure)
+    measured.clear()
+    assert len(run_bench(folder, out, JPEG)) == 4
+    assert measured == [("b.png", "jpeg")]
+
+
+def test_figures_of_other_settings_are_not_mixed(
+    folder: Path, tmp_path: Path, measured: list[tuple[str, str]]
+) -> None:
+    out = tmp_path / "out"
+    run_bench(folder, out, JPEG)
+    cropped = Settings(JPEG.rules, JPEG.sizes, crop=178)
+    with pytest.raises(OutputError, match=r"other settings .*--force"):
+        run_bench(folder, out, cropped)
+    rows = run_bench(folder, out, cropped, force=True)
+    assert {(row.width, row.height) for row in rows} == {(178, 178)}
+    assert json.loads((out / "run.json").read_text())["settings"]["crop"] == 178
+
+
+def test_processes_give_the_same_figures(folder: Path, tmp_path: Path) -> None:
+    steps: list[int] = []
+
+    def started(total: int):  # type: ignore[no-untyped-def]
+        assert total == 2
+        return lambda: steps.append(1)
+
+    rows = run_bench(folder, tmp_path / "two", JPEG, jobs=2, started=started)
+    assert len(steps) == 2
+    assert rows == [
+        row for name in ("a.png", "b.png") for row in bench._measure(folder / name, "jpeg", JPEG, 1)
+    ]
+
+
+def test_what_cannot_be_measured_is_said(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match="no folder with pictures"):
+        run_bench(tmp_path / "empty", tmp_path / "out", JPEG)
+    said: list[str] = []
+    with pytest.raises(SourceError, match="too few for a crop of 999x999"):
+        run_bench(folder, tmp_path / "out", Settings(JPEG.rules, crop=999), remark=said.append)
+    assert any("lpips is left out" in line for line in said)

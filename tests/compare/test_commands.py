@@ -1,0 +1,84 @@
+"""``calotype compare``, ``stages`` and ``bench`` as users call them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from calotype.cli import main
+
+TINY = ["--models", "tiny", "--codecs", "jpeg"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def said(capfd: pytest.CaptureFixture[str]) -> str:
+    out, err = capfd.readouterr()
+    assert out == ""
+    return err
+
+
+def test_compare(photos: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
+    names = [str(photo) for photo in photos]
+    assert main(["compare", *names, "--sizes", "2kB, 1KiB", *TINY, "--out", "report", "--json"]) == 0
+    out, err = capfd.readouterr()
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert {(row["codec"], row["budget"]) for row in rows} == {
+        (codec, size) for codec in ("calotype-tiny", "jpeg") for size in (2000, 1024)
+    }
+    assert err == "8 files compared: open report/index.html\n"
+    assert Path("report/index.html").is_file()
+
+
+def test_compare_refuses_what_it_cannot_do(photos: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
+    photo = str(photos[0])
+    for arguments, code, sentence in (
+        (["--sizes", "many"], 2, "'many' is not a size"),
+        (["--sizes", ","], 2, "there is no size in it"),
+        (["--codecs", "bpg"], 2, "'bpg' is none of jpeg, webp, avif, jxl, palette"),
+        (["--models", "nobody"], 5, "unknown model 'nobody'"),
+        (["--models", "", "--codecs", ""], 2, "nothing to compare"),
+        (["--lpips", "absent.onnx"], 2, "does not exist"),
+        (["--lpips", photo, *TINY], 5, "cannot load the LPIPS graph"),
+    ):
+        assert main(["compare", photo, "--out", "report", *arguments]) == code
+        assert sentence in said(capfd)
+    assert main(["compare", "absent.png", *TINY, "--out", "report"]) == 1
+    assert "absent.png" in said(capfd)
+    assert main(["compare", photo, *TINY, "--max-pixels", "100", "--out", "report"]) == 4
+    assert not Path("report").exists()
+
+
+def test_stages(photos: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
+    call = ["stages", str(photos[1]), "--model", "tiny", "--target-size", "1kB", "--out", "page"]
+    assert main([*call, "--json"]) == 0
+    record = json.loads(capfd.readouterr().out)
+    assert record["ok"] and record["bytes"] <= 1000
+    assert Path("page/tall.calo").stat().st_size == record["bytes"]
+    assert main(call) == 1
+    assert "exists already" in said(capfd)
+    assert main([*call, "--force", "--quiet"]) == 0
+    assert said(capfd) == ""
+    assert main(["stages", str(photos[1]), "--model", "tiny", "--target-size", "30", "--out", "other"]) == 1
+    assert "the smallest file for this picture" in said(capfd)
+
+
+def test_bench(photos: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
+    call = ["bench", str(photos[0].parent), "--sizes", "20kB,10kB", *TINY, "-j", "2", "--out", "results"]
+    assert main(call) == 0
+    text = said(capfd)
+    assert text.splitlines()[-1] == "8 figures: see results/summary.md"
+    assert "lpips is left out: needs a graph of the metric: --lpips FILE" in text
+    assert {path.name for path in Path("results").iterdir()} == {
+        "figures.csv",
+        "summary.md",
+        "curves.png",
+        "run.json",
+    }
+    assert main([*call, "--crop", "176"]) == 1
+    assert "--force starts anew" in said(capfd)

@@ -1,0 +1,137 @@
+"""Rows, curves, tables and BD-rates."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from calotype.compare.bd_rate import bd_rate
+from calotype.compare.plot import curves, plots_png, plots_svg, style_of
+from calotype.compare.rows import COLUMNS, Row, read_csv, to_csv, to_json
+from calotype.compare.summary import summary
+from calotype.compare.tables import figure, figures_table, means
+from calotype.errors import SourceError
+
+ROW = Row("a", "calotype-pocket", 5000, 4990, True, 512, 512, {"psnr": 24.5, "ms_ssim": None, "lpips": 0.1})
+ROWS = [
+    ROW,
+    replace(ROW, picture="b", size=5000, figures={"psnr": 22.5, "lpips": 0.2}),
+    replace(ROW, codec="avif", size=4000, figures={"psnr": 26.5, "lpips": 0.3}),
+    replace(ROW, codec="avif", picture="b", size=6000, fits=False, figures={"psnr": 20.0, "lpips": 0.1}),
+    replace(ROW, budget=2500, size=2490, figures={"psnr": 20.5, "lpips": 0.3}),
+    replace(ROW, budget=2500, picture="b", size=2500, figures={"psnr": 20.5, "lpips": 0.3}),
+]
+TITLES = {"calotype-pocket": "Calotype pocket", "avif": "AVIF"}
+
+
+def test_bpp_and_ratio_count_the_whole_file() -> None:
+    assert ROW.bpp == pytest.approx(8 * 4990 / 512**2)
+    assert ROW.ratio == pytest.approx(3 * 512**2 / 4990)
+
+
+def test_csv_round_trip(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(to_csv(ROWS))
+    assert (tmp_path / "rows.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
+    assert [row.as_dict() for row in read_csv(tmp_path / "rows.csv")] == [row.as_dict() for row in ROWS]
+
+
+def test_a_line_cut_short_is_left_out_and_other_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(to_csv(ROWS)[:-9])
+    assert len(read_csv(path)) == len(ROWS) - 1
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(SourceError, match="no table of figures"):
+        read_csv(path)
+    path.write_text(to_csv(ROWS).replace("4990", "many"))
+    with pytest.raises(SourceError, match="damaged at line 2"):
+        read_csv(path)
+
+
+def test_json_has_no_infinity() -> None:
+    text = to_json([replace(ROW, figures={"psnr": math.inf})], missing={"lpips": "why"})
+    found = json.loads(text, parse_constant=pytest.fail)
+    assert found["missing"] == {"lpips": "why"}
+    assert found["rows"][0]["psnr"] is None and found["rows"][0]["bytes"] == 4990
+
+
+def test_curves_are_means_at_the_rates_that_were_reached() -> None:
+    ours, avif = curves(ROWS, "psnr")
+    assert [y for _, y in ours.points] == [23.5, 20.5]
+    assert avif.points == ((pytest.approx(8 * 5000 / 512**2), 23.25),)
+    assert curves(ROWS, "ms_ssim") == []
+
+
+def test_better_is_up_in_every_plot() -> None:
+    drawings = plots_svg(ROWS)
+    assert set(drawings) == {"psnr", "lpips"}
+    colour = style_of("calotype-pocket", list(TITLES))[0]
+    for drawing in drawings.values():
+        ElementTree.fromstring(drawing)
+        ((points,),) = [re.findall(r'points="([^"]+)" fill="none" stroke="' + colour, drawing)]
+        (x1, y1), (x2, y2) = [tuple(map(float, pair.split(","))) for pair in points.split()]
+        assert x1 > x2 and y1 < y2  # more bytes: to the right and, for both metrics, higher
+
+
+def test_png_of_the_curves_shows_every_codec(tmp_path: Path) -> None:
+    (tmp_path / "curves.png").write_bytes(plots_png(ROWS, "two pictures"))
+    with Image.open(tmp_path / "curves.png") as image:
+        pixels = np.asarray(image.convert("RGB"))
+    for codec in TITLES:
+        wanted = bytes.fromhex(style_of(codec, list(TITLES))[0][1:])
+        assert (pixels == list(wanted)).all(-1).sum() > 50
+
+
+def test_figures_for_people() -> None:
+    assert figure("psnr", 24.5) == "24.50 dB"
+    assert figure("lpips", None) == "–"
+    assert figure("psnr", math.inf) == "∞"
+
+
+def test_table_marks_the_best_within_the_size_and_says_why_columns_are_empty() -> None:
+    rows = [row for row in ROWS if row.picture == "b"]
+    html = figures_table("b <1>", rows, TITLES, {"ssimulacra2": "needs a package"})
+    assert "b &lt;1&gt;" in html and "needs a package" in html and "too small" in html
+    assert '<span class="best">0.2000</span>' in html  # AVIF has 0.1, but not within the size
+    assert html.count("its smallest") == 1
+
+
+def test_means() -> None:
+    ours, avif, _ = means(ROWS)
+    assert (ours.size, ours.fits, ours.figures["psnr"]) == (4995, True, 23.5)
+    assert (avif.size, avif.fits, avif.figures["lpips"]) == (5000, False, 0.2)
+
+
+def test_half_the_bytes_are_a_bd_rate_of_minus_50() -> None:
+    pytest.importorskip("bjontegaard")
+    anchor = [(0.1, 20.0), (0.2, 24.0), (0.4, 27.0), (0.8, 29.0)]
+    half = [(rate / 2, value) for rate, value in anchor]
+    assert bd_rate(half, anchor) == pytest.approx(-50)
+    assert bd_rate(anchor, half) == pytest.approx(100)
+    falling = [[(rate, -value) for rate, value in curve] for curve in (half, anchor)]
+    assert bd_rate(*falling, lower_is_better=True) == pytest.approx(-50)
+
+
+def test_no_bd_rate_without_a_quality_that_both_reach() -> None:
+    pytest.importorskip("bjontegaard")
+    low, high = [(0.1, 20.0), (0.2, 24.0)], [(0.1, 25.0), (0.2, 29.0)]
+    assert bd_rate(low, high) is None
+    assert bd_rate(low[:1], low) is None
+    assert bd_rate([(0.1, 20.0), (0.2, 19.0)], low) is None  # no better for more bytes
+
+
+def test_summary_holds_means_wins_worst_cases_and_the_method() -> None:
+    pytest.importorskip("bjontegaard")
+    lines = summary(ROWS).splitlines()
+    assert "| calotype-pocket | 4,995 | 0.1524 | 2 of 2 | 23.50 | 0.1500 | - |" in lines
+    assert "| avif | 5,000 | 0.1526 | 1 of 2 | 23.25 | 0.2000 | 1 of 2 |" in lines
+    assert "| 5,000 | avif | 20.00 (b) | 0.3000 (a) |" in lines
+    assert any("PCHIP" in line for line in lines)
+    assert "| calotype-pocket | avif | - | - |" in lines

@@ -1,0 +1,81 @@
+"""The metrics, against what is known of them."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from calotype.compare.metrics import METRICS, Lpips, MsSsim, Psnr, Ssimulacra2, UnmeasurableError, ready
+from calotype.errors import ModelError
+
+Pixels = NDArray[np.uint8]
+ASSETS = Path(os.environ.get("CALOTYPE_ASSETS", Path(__file__).resolve().parents[3] / "shared"))
+GRAPH = ASSETS / "models" / "lpips-squeeze" / "lpips_sq.onnx"
+
+
+def jpeg(rgb: Pixels, quality: int) -> Pixels:
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
+def ramp() -> tuple[Pixels, Pixels]:
+    """Two pictures of 192x256 that any implementation can make: smooth stripes, and with a pattern added."""
+    y, x, c = np.mgrid[:192, :256, :3]
+    clean = 128 + 60 * np.sin(x / (9 + c)) + 50 * np.cos(y / 13)
+    return clean.astype(np.uint8), (clean + 12 * ((x * y) % 3 - 1)).astype(np.uint8)
+
+
+def test_psnr_of_equal_pictures_is_infinite(photo: Pixels) -> None:
+    assert Psnr()(photo, photo) == math.inf
+
+
+def test_psnr_of_a_constant_difference() -> None:
+    a = np.full((4, 4, 3), 100, np.uint8)
+    assert Psnr()(a, a + np.uint8(5)) == pytest.approx(20 * math.log10(255 / 5))
+
+
+def test_ms_ssim_of_equal_pictures_is_one(photo: Pixels) -> None:
+    assert MsSsim()(photo, photo) == pytest.approx(1)
+
+
+def test_ms_ssim_agrees_with_pytorch_msssim() -> None:
+    assert MsSsim()(*ramp()) == pytest.approx(0.965039, abs=2e-6)
+
+
+def test_small_pictures_have_no_ms_ssim() -> None:
+    small = np.zeros((175, 300, 3), np.uint8)
+    with pytest.raises(UnmeasurableError, match="176 pixels"):
+        MsSsim()(small, small)
+
+
+def test_ssimulacra2(photo: Pixels) -> None:
+    pytest.importorskip("ssimulacra2")
+    assert Ssimulacra2()(photo, photo) == pytest.approx(100)
+    assert Ssimulacra2()(photo, jpeg(photo, 8)) < 40
+
+
+@pytest.mark.skipif(not GRAPH.exists(), reason="CALOTYPE_ASSETS has no graph of LPIPS")
+def test_lpips(photo: Pixels) -> None:
+    lpips = Lpips(GRAPH, threads=1)
+    assert lpips(photo, photo) == pytest.approx(0, abs=1e-6)
+    assert 0.1 < lpips(photo, jpeg(photo, 20)) < lpips(photo, jpeg(photo, 8)) < 0.7
+    with pytest.raises(UnmeasurableError):
+        lpips(photo[:16], photo[:16])
+
+
+def test_what_cannot_run_says_why(tmp_path: Path) -> None:
+    metrics, missing = ready()
+    assert {"psnr", "ms_ssim"} <= set(metrics)
+    assert "--lpips FILE" in missing["lpips"]
+    assert set(metrics) | set(missing) == set(METRICS)
+    (tmp_path / "graph.onnx").write_bytes(b"no graph")
+    with pytest.raises(ModelError, match=r"cannot load the LPIPS graph .*graph\.onnx"):
+        ready(tmp_path / "graph.onnx")

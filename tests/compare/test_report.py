@@ -1,0 +1,161 @@
+"""The report as files: what is in it, and that it needs nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import RULES, SIZES
+from numpy.typing import NDArray
+from PIL import Image
+
+import calotype
+from calotype.compare import Row, Rules, widget, write_report
+from calotype.compare.rows import read_csv
+from calotype.errors import ModelError, OutputError, SourceError
+
+Report = tuple[Path, list[Row]]
+
+
+class Addresses(HTMLParser):
+    """Every address that a page names."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")]
+
+
+def data_of(page: str) -> dict[str, list[dict[str, list[list[dict[str, str]]]]]]:
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    found: dict[str, list[dict[str, list[list[dict[str, str]]]]]] = json.loads(text)
+    return found
+
+
+def test_every_codec_stands_at_every_size(report: Report) -> None:
+    out, rows = report
+    assert len(rows) == 2 * 4 * len(SIZES)
+    for row in rows:
+        assert row.size <= row.budget if row.fits else row.size > row.budget
+    assert any(not row.fits for row in rows)
+    assert [row.as_dict() for row in read_csv(out / "figures.csv")] == [row.as_dict() for row in rows]
+    assert json.loads((out / "figures.json").read_text())["rows"] == [row.as_dict() for row in rows]
+
+
+def test_coded_files_have_the_bytes_that_the_report_tells(report: Report) -> None:
+    out, rows = report
+    sizes = {path.stem: path.stat().st_size for path in out.rglob("*") if path.suffix in (".jpg", ".webp")}
+    for row in rows:
+        if row.codec in ("jpeg", "webp"):
+            assert sizes[f"{row.codec}-{row.size}"] == row.size
+    for path in out.rglob("*.calo"):
+        assert calotype.read_info(path).file_size == int(path.stem.rsplit("-", 1)[1])
+
+
+def test_pictures_are_what_the_files_decode_to(report: Report) -> None:
+    out, _ = report
+    file = next(out.rglob("calotype-tiny-*.calo"))
+    with Image.open(file.with_suffix(".png")) as shown:
+        assert np.array_equal(np.asarray(shown), np.asarray(calotype.decode(file, model="tiny")))
+    with Image.open(file.with_name(f"{file.stem}-latents.png")) as ghost:
+        assert ghost.size == (208 // 8, 192 // 8)
+
+
+def test_the_page_names_only_files_beside_it(report: Report) -> None:
+    out, _ = report
+    page = (out / "index.html").read_text("utf-8")
+    addresses = set(Addresses(page).found)
+    for picture in data_of(page)["pictures"]:
+        addresses |= {column["src"] for size in picture["sizes"] for column in size if "src" in column}
+    assert len(addresses) > 10
+    for address in addresses:
+        assert (out / address).is_file(), address
+    assert not re.search(r"https?://", page)
+    assert "default-src 'none'" in page
+
+
+def test_names_are_escaped(report: Report) -> None:
+    out, _ = report
+    page = (out / "index.html").read_text("utf-8")
+    assert "<b> &" not in page and "a &lt;b&gt; &amp;" in page
+    original, *_ = data_of(page)["pictures"][0]["sizes"][0]
+    assert original["alt"] == "a <b> & 'c', the original"
+
+
+def test_what_is_missing_is_explained(report: Report) -> None:
+    page = (report[0] / "index.html").read_text("utf-8")
+    assert page.count("needs a graph of the metric: --lpips FILE") >= 2
+
+
+def test_embedded_the_page_is_one_file(photos: list[Path], tmp_path: Path) -> None:
+    rules = Rules(models=(), codecs=("jpeg",))
+    write_report(photos[:1], tmp_path / "one", sizes=[2000], rules=rules, embed=True)
+    page = (tmp_path / "one" / "index.html").read_text("utf-8")
+    sources = [column["src"] for column in data_of(page)["pictures"][0]["sizes"][0]]
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert not list(tmp_path.rglob("*.png"))
+
+
+def test_a_codec_whose_weights_are_not_here_is_explained(
+    photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(*_: object) -> None:
+        raise ModelError("the weights are not here")
+
+    monkeypatch.setattr("calotype.codec.load_encoder", absent)
+    rows = write_report(photos[:1], tmp_path / "report", sizes=[2000], rules=RULES)
+    assert {row.codec for row in rows} == {"jpeg", "webp"}
+    page = (tmp_path / "report" / "index.html").read_text("utf-8")
+    assert "The weights are not here." in page
+    (columns,) = data_of(page)["pictures"][0]["sizes"]
+    assert {"id": "calotype-tiny", "label": "calotype-tiny", "why": "the weights are not here"} in columns
+    with pytest.raises(ModelError, match="the weights are not here"):
+        write_report(photos[:1], tmp_path / "none", sizes=[2000], rules=Rules(("tiny",), ()))
+
+
+def test_nothing_is_overwritten_unasked_and_nothing_left_half_written(
+    photos: list[Path], tmp_path: Path
+) -> None:
+    rules = Rules(models=(), codecs=("jpeg",))
+    write_report(photos[:1], tmp_path / "report", sizes=[2000], rules=rules)
+    with pytest.raises(OutputError, match="exists already"):
+        write_report(photos[:1], tmp_path / "report", sizes=[2000], rules=rules)
+    write_report(photos, tmp_path / "report", sizes=[2000], rules=rules, force=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter").write_text("keep me")
+    with pytest.raises(OutputError, match="holds other files"):
+        write_report(photos[:1], tmp_path / "mine", sizes=[2000], rules=rules, force=True)
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(SourceError):
+        write_report([*photos, tmp_path / "broken.png"], tmp_path / "half", sizes=[2000], rules=rules)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.png", "mine", "report"]
+
+
+def test_transparent_pictures_are_compared_over_white(photo: NDArray[np.uint8], tmp_path: Path) -> None:
+    alpha = np.zeros(photo.shape[:2], np.uint8)
+    alpha[:, 100:] = 255
+    Image.fromarray(np.dstack([photo, alpha])).save(tmp_path / "cut.png")
+    write_report([tmp_path / "cut.png"], tmp_path / "out", sizes=[4000], rules=Rules((), ("jpeg",)))
+    with Image.open(tmp_path / "out" / "pictures" / "01-cut" / "original.png") as image:
+        shown = np.asarray(image)
+    assert (shown[:, :100] == 255).all() and np.array_equal(shown[:, 100:], photo[:, 100:])
+
+
+def test_the_widget_is_the_page_in_a_frame(photo: NDArray[np.uint8]) -> None:
+    made = widget(photo, sizes=[2000], rules=Rules((), ("jpeg",)), name='"quoted"', height=700)
+    html = made._repr_html_()
+    assert html.startswith("<iframe") and 'sandbox="allow-scripts"' in html and "height: 700px" in html
+    frame = HTMLParser()
+    found: list[str] = []
+    frame.handle_starttag = lambda tag, attrs: found.append(dict(attrs)["srcdoc"] or "")  # type: ignore[method-assign]
+    frame.feed(html)
+    assert found == [made.page]
+    assert "figures.csv" not in made.page
+    assert made.rows[0].codec == "jpeg"

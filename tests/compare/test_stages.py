@@ -1,0 +1,77 @@
+"""The stage view: the same file, looked at from within."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import calotype
+from calotype.codec import decode_latents
+from calotype.compare import bit_map, stages
+from calotype.compare.latent_view import heat_picture, latent_picture, plane_picture
+from calotype.container import parse
+from calotype.errors import UnsupportedError
+from calotype.limits import Limits
+
+
+def test_bits_add_up_to_the_payload(photo: NDArray[np.uint8]) -> None:
+    data = calotype.encode(photo, model="tiny", target_size=1500)
+    bits = bit_map(data)
+    assert bits.shape == (24, 26) and bits.dtype == np.float32
+    payload = calotype.read_info(data).payload_size
+    assert payload - 12 <= bits.sum() / 8 <= payload + 2
+    assert bits.min() > 0
+
+
+def test_bits_go_where_the_picture_is_busy() -> None:
+    rng = np.random.default_rng(3)
+    half = np.full((128, 128, 3), 90, np.uint8)
+    half[:, 64:] = rng.integers(0, 256, (16, 8, 3)).repeat(8, 0).repeat(8, 1)
+    bits = bit_map(calotype.encode(half, model="tiny", quality=60, effort=1))
+    assert bits[:, 8:].mean() > 1.5 * bits[:, :8].mean()
+
+
+def test_the_palette_has_no_bit_map(photo: NDArray[np.uint8]) -> None:
+    with pytest.raises(UnsupportedError, match="lattice"):
+        bit_map(calotype.encode(photo, model="tiny", recipe="palette"))
+
+
+def test_stages_belong_to_one_file(photo: NDArray[np.uint8]) -> None:
+    found = stages(photo, target_size=1500, model="tiny")
+    assert len(found.data) <= 1500
+    assert np.array_equal(found.developed, np.asarray(calotype.decode(found.data, model="tiny")))
+    dequantised, _ = decode_latents(parse(found.data, limits=Limits()))
+    assert found.latents.shape == found.integers.shape == dequantised.shape
+    assert np.corrcoef(found.latents.ravel(), dequantised.ravel())[0, 1] > 0.9
+    assert ((found.integers == 0) == (dequantised == 0)).all()
+    assert found.order0_bytes > 0.5 * len(found.data)
+
+
+def test_order_0_is_the_entropy_of_each_channel() -> None:
+    found = stages(np.full((8, 64, 3), 7, np.uint8), target_size=500, model="tiny")
+    integers = np.zeros((4, 1, 8), np.int16)
+    integers[0, 0, :4] = 1  # one bit for each of eight positions
+    assert replace(found, integers=integers).order0_bytes == 1
+
+
+def test_pictures_of_latents_and_bits() -> None:
+    assert latent_picture(np.zeros((4, 2, 3), np.float32)).tolist() == [[[121, 114, 102]] * 3] * 2
+    grey = plane_picture(np.array([[-2, 0, 1]], np.int16))
+    assert grey[0, :, 0].tolist() == [0, 128, 191]
+    heat = heat_picture(np.array([[0, 5, 10, 99]], np.float32), 10).astype(int).sum(-1)[0]
+    assert heat[0] < heat[1] < heat[2] == heat[3]
+
+
+def test_the_page_holds_its_pictures_and_file(stages_page: Path) -> None:
+    page = (stages_page / "index.html").read_text("utf-8")
+    for name in ("original", "latents", "integers-0", "integers-3", "bits", "developed"):
+        assert f"{name}.png" in page and (stages_page / f"{name}.png").is_file()
+    (file,) = stages_page.glob("*.calo")
+    data = file.read_bytes()
+    assert f"{len(data):,} <small>" in page
+    assert " ".join(f"<b>{byte:02x}</b>" for byte in data[:16]) in page
+    assert "$" not in page.replace("${", "")

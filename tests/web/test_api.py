@@ -1,0 +1,188 @@
+"""The HTTP interface, request by request."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+from web_samples import ADDRESS, client_of, picture
+
+import calotype
+from calotype.container import MAGIC, MEDIA_TYPE
+from calotype.web.guard import POLICY
+from calotype.web.studio import RIVALS, Studio
+
+
+def test_encode_makes_a_file_of_the_size_asked_for(client: TestClient, png: bytes) -> None:
+    answer = client.post("/encode?target_size=400&effort=1", content=png)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == MEDIA_TYPE
+    assert len(answer.content) <= 400
+    info = calotype.read_info(answer.content)
+    assert (info.width, info.height, info.encoder) == (64, 48, "tiny")
+
+
+def test_encode_takes_quality_and_bits_per_pixel(client: TestClient, png: bytes) -> None:
+    low, high = (client.post(f"/encode?quality={q}&effort=1", content=png).content for q in (20, 80))
+    assert len(low) < len(high)
+    assert len(client.post("/encode?bpp=1&effort=1", content=png).content) <= 64 * 48 / 8
+
+
+def test_metadata_does_not_travel(client: TestClient) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "where I live"
+    data = client.post("/encode?effort=1", content=picture(format="JPEG", exif=exif)).content
+    assert calotype.read_info(data).chunks == ()
+
+
+def test_decode_gives_what_the_library_gives(client: TestClient, calo: bytes) -> None:
+    answer = client.post("/decode", content=calo)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    shown = np.asarray(Image.open(io.BytesIO(answer.content)))
+    assert np.array_equal(shown, calotype.decode(calo, model="tiny", as_array=True))
+
+
+def test_info_of_a_file_and_of_the_server(client: TestClient, calo: bytes) -> None:
+    found = client.post("/info", content=calo).json()
+    assert (found["width"], found["height"], found["file_size"]) == (64, 48, len(calo))
+    server = client.get("/info").json()
+    assert server["version"] == calotype.__version__
+    assert server["media_type"] == MEDIA_TYPE
+    assert (server["max_upload"], server["rivals"]) == (100_000, ["jpeg", "webp", "avif"])
+
+
+def test_prepare_turns_and_shrinks(client: TestClient) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    answer = client.post("/prepare?side=32", content=picture(64, 48, "JPEG", exif=exif))
+    assert Image.open(io.BytesIO(answer.content)).size == (24, 32)
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_rivals_keep_to_the_budget_or_give_their_smallest(client: TestClient, png: bytes, name: str) -> None:
+    roomy, tight = (client.post(f"/rivals/{name}?max_size={size}", content=png) for size in (900, 1))
+    assert roomy.status_code == tight.status_code == 200
+    assert roomy.headers["content-type"] == RIVALS[name].media_type == f"image/{name}"
+    assert 1 < len(tight.content) <= len(roomy.content) <= 900
+    assert Image.open(io.BytesIO(roomy.content)).size == (64, 48)
+
+
+def test_rivals_see_transparent_parts_over_white(client: TestClient) -> None:
+    file = io.BytesIO()
+    Image.new("RGBA", (16, 16), (0, 0, 0, 0)).save(file, "PNG")
+    answer = client.post("/rivals/jpeg?max_size=5000", content=file.getvalue())
+    assert np.asarray(Image.open(io.BytesIO(answer.content))).min() > 250
+
+
+def test_what_was_left_out_is_remarked() -> None:
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    with client_of() as client:  # of this test alone: pytest has its own hook for warnings
+        answer = client.post("/encode?effort=1", content=file.getvalue())
+        refused = client.post("/encode?effort=1&strict=true", content=file.getvalue())
+    assert "several frames" in answer.headers["x-calotype-remark"]
+    assert refused.status_code == 422
+    assert "several frames" in refused.json()["error"]
+
+
+def test_too_small_a_target_tells_the_smallest(client: TestClient, png: bytes) -> None:
+    answer = client.post("/encode?target_size=5&effort=1", content=png)
+    assert answer.status_code == 422
+    smallest = answer.json()["smallest"]
+    again = client.post(f"/encode?target_size={smallest}&effort=1", content=png)
+    assert (again.status_code, len(again.content)) == (200, smallest)
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "status", "said"),
+    [
+        ("/encode", bytes(100_001), 413, "100,000 bytes"),
+        ("/encode", picture(400, 300), 413, "400x300 pixels"),
+        ("/encode", b"no picture at all", 415, "not an image"),
+        ("/encode", picture()[:90], 422, "cannot be read"),
+        ("/encode", b"", 422, "empty"),
+        ("/encode?quality=50&bpp=1", picture(), 422, "exclude each other"),
+        ("/encode?quality=101", picture(), 422, "quality"),
+        ("/encode?model=pocket", picture(), 422, "model"),
+        ("/encode?bpp=1e-300", picture(), 422, "too small"),
+        ("/decode", b"no file of ours", 415, "not a .calo file"),
+        ("/decode", MAGIC, 422, "end"),
+        ("/info", picture(), 415, "not a .calo file"),
+        ("/rivals/bmp?max_size=9", picture(), 422, "name"),
+        ("/rivals/jpeg", picture(), 422, "max_size"),
+        ("/nowhere", b"", 404, "Not Found"),
+    ],
+)
+def test_refusals_are_one_clear_sentence(
+    client: TestClient, path: str, content: bytes, status: int, said: str
+) -> None:
+    answer = client.post(path, content=content)
+    assert answer.status_code == status, answer.text
+    assert said in answer.json()["error"]
+    assert "\n" not in answer.json()["error"]
+    assert ".py" not in answer.text
+
+
+def test_every_damaged_file_is_refused_or_shown(client: TestClient, calo: bytes) -> None:
+    for position in range(0, len(calo), 16):
+        damaged = bytearray(calo)
+        damaged[position] ^= 0x55
+        answer = client.post("/decode", content=bytes(damaged))
+        assert answer.status_code in (413, 415, 422, 503), answer.text
+
+
+def test_a_body_without_a_declared_length_is_bounded_too(client: TestClient) -> None:
+    answer = client.post("/encode", content=(bytes(50_000) for _ in range(3)))
+    assert answer.status_code == 413
+
+
+def test_forms_are_told_how_to_send(client: TestClient, png: bytes) -> None:
+    answer = client.post("/encode", files={"file": png})
+    assert answer.status_code == 415
+    assert "--data-binary" in answer.json()["error"]
+
+
+def test_a_fault_shows_nothing_of_the_inside(monkeypatch: pytest.MonkeyPatch, png: bytes) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("/secret/path.py is broken")
+
+    monkeypatch.setattr(Studio, "encode", broken)
+    with client_of() as client:
+        answer = client.post("/encode", content=png)
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/info", "/openapi.json", "/static/app.js", "/nowhere"])
+def test_every_answer_has_the_strict_policy(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.headers["content-security-policy"] == POLICY
+    assert "unsafe" not in POLICY
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_pages_hold_nothing_inline_and_nothing_foreign(client: TestClient, path: str) -> None:
+    page = client.get(path).text
+    assert "style=" not in page
+    assert "<style" not in page
+    assert " on" not in page.replace(" one", "")
+    assert "//" not in page
+    assert page.count("<script") == page.count("<script src=")
+
+
+def test_other_sites_may_not_use_the_server(client: TestClient, png: bytes) -> None:
+    foreign = client.post("/encode", content=png, headers={"Origin": "https://example.org"})
+    renamed = client.get("/info", headers={"Host": "example.org"})
+    own = client.get("/info", headers={"Origin": ADDRESS})
+    assert (foreign.status_code, renamed.status_code, own.status_code) == (403, 403, 200)
+
+
+def test_on_the_network_any_name_will_do() -> None:
+    with client_of(hosts=None) as client:
+        assert client.get("/info", headers={"Host": "studio.example:8000"}).status_code == 200
