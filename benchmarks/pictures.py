@@ -1,0 +1,33 @@
+"""The pictures that are measured, and where they are found."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+__all__ = ["ASSETS", "RESULTS", "ROOT", "SAMPLE", "load_rgb", "mirror_to"]
+
+ROOT = Path(__file__).resolve().parents[1]
+ASSETS = Path(os.environ.get("CALOTYPE_ASSETS", ROOT.parent / "shared"))
+SAMPLE = ROOT / "samples" / "astronaut.png"
+RESULTS = Path(__file__).parent / "results"
+
+
+def load_rgb(path: Path) -> NDArray[np.uint8]:
+    """The pixels of `path`, upright, as uint8[H, W, 3]."""
+    with Image.open(path) as image:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def mirror_to(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """A picture of any size, uint8[height, width, 3], of `rgb` and its mirror images side by side.
+
+    Unlike an enlargement it keeps the detail of a photograph in every part.
+    """
+    below, right = max(0, height - rgb.shape[0]), max(0, width - rgb.shape[1])
+    padded = np.pad(rgb, ((0, below), (0, right), (0, 0)), mode="symmetric")
+    return np.ascontiguousarray(padded[:height, :width])

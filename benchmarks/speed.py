@@ -1,0 +1,106 @@
+"""Seconds and memory of pocket against TAESD: ``python -m benchmarks.speed``.
+
+Every measurement runs in a fresh process with the same number of threads. Pocket's times are end to end
+(pixels to file, file to pixels, entropy coding included); TAESD's are its networks alone (pixels to
+latents, latents to pixels), torch float32. "entropy" is the part of pocket's decoding that turns the file
+into latents; the rest of "decode" is its pixel decoder. Pictures over 4 megapixels go through TAESD in tiles
+of 1024x1024, without overlap: uncut, a single one of its feature maps takes 4.3 GB at 4096x4096.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.pictures import ROOT
+
+__all__ = ["Measurement", "main", "measure", "table"]
+
+SIZES = ("512x512", "1920x1080", "4096x4096")
+MODELS = ("pocket", "taesd")
+OPERATIONS = {"encode": MODELS, "decode": MODELS, "entropy": ("pocket",)}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """``seconds`` is the fastest of the repeats with the model loaded, ``first`` includes loading it;
+    ``peak`` is the process's largest resident memory in MB (1,000,000 bytes)."""
+
+    model: str
+    operation: str
+    size: str
+    seconds: float
+    first: float
+    peak: float
+
+
+def measure(model: str, operation: str, size: str, file: Path, *, threads: int, repeats: int) -> Measurement:
+    """One measurement in a fresh process. ``encode`` leaves in `file` what the others read."""
+    arguments = [model, operation, size, str(file), str(threads), str(repeats)]
+    limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    command = [sys.executable, "-m", "benchmarks.speed_worker", *arguments]
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | limits
+    )
+    return Measurement(model, operation, size, **json.loads(done.stdout))
+
+
+def table(found: Sequence[Measurement]) -> str:
+    """A Markdown table: each size and operation, pocket and TAESD, and pocket's share of TAESD's figures."""
+    lines = [
+        "| size | operation | model | seconds | first call | peak MB | time / TAESD | memory / TAESD |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    yardstick = {(m.size, m.operation): m for m in found if m.model == "taesd"}
+    for m in found:
+        base = yardstick.get((m.size, m.operation))
+        ratios = "- | -" if base is None else f"{m.seconds / base.seconds:.2f} | {m.peak / base.peak:.2f}"
+        figures = f"{m.seconds:.2f} | {m.first:.2f} | {m.peak:,.0f} | {ratios}"
+        lines.append(f"| {m.size} | {m.operation} | {m.model} | {figures} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    options = _parser().parse_args(arguments)
+    models = list(options.models)
+    if "taesd" in models and importlib.util.find_spec("torch") is None:
+        print("taesd: skipped (No module named 'torch')", file=sys.stderr)
+        models.remove("taesd")
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for size in options.sizes:
+            for operation in OPERATIONS:
+                for model in [m for m in OPERATIONS[operation] if m in models]:
+                    file = Path(folder) / f"{model}-{size}"
+                    one = measure(
+                        model, operation, size, file, threads=options.threads, repeats=options.repeats
+                    )
+                    found.append(one)
+                    print(f"{size} {operation} {model}: {one.seconds:.2f} s", file=sys.stderr)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    text = f"## Speed, {options.threads} threads\n\n{table(found)}"
+    options.out.write_text(text)
+    print(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="WxH")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), metavar="N")
+    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="after the first call")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "speed.md")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""One measurement of ``benchmarks.speed``, in a process of its own; prints it as JSON.
+
+Arguments: model, operation, size (WIDTHxHEIGHT), file, threads, repeats after the first call.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.pictures import SAMPLE, load_rgb, mirror_to
+
+__all__ = ["main"]
+
+_WHOLE = 2048 * 2048  # pixels; TAESD takes larger pictures in tiles
+
+
+def main(model: str, operation: str, size: str, file: str, threads: str, repeats: str) -> None:
+    """Times the operation and prints ``{"seconds", "first", "peak"}``."""
+    width, height = (int(side) for side in size.split("x"))
+    run = _OPERATIONS[model, operation](width, height, Path(file), int(threads))
+    times = []
+    for _ in range(1 + int(repeats)):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    print(json.dumps({"seconds": min(times[1:] or times), "first": times[0], "peak": peak / 1e6}))
+
+
+# Each of these returns what is timed; imports come before the clock starts, loading of weights after.
+
+
+def _pocket_encode(width: int, height: int, file: Path, threads: int) -> Callable[[], object]:
+    import calotype
+
+    codec, rgb = calotype.Codec(threads=threads), mirror_to(load_rgb(SAMPLE), width, height)
+    return lambda: file.write_bytes(codec.encode(rgb))
+
+
+def _pocket_decode(width: int, height: int, file: Path, threads: int) -> Callable[[], object]:
+    import calotype
+
+    codec, data = calotype.Codec(threads=threads), file.read_bytes()
+    return lambda: codec.decode(data)
+
+
+def _pocket_entropy(width: int, height: int, file: Path, threads: int) -> Callable[[], object]:
+    from calotype import Limits
+    from calotype.codec import decode_latents
+    from calotype.container import parse
+
+    data = file.read_bytes()
+    return lambda: decode_latents(parse(data, limits=Limits()))
+
+
+def _taesd_encode(width: int, height: int, file: Path, threads: int) -> Callable[[], object]:
+    from benchmarks.taesd import TILE, Taesd
+
+    taesd, rgb = Taesd(threads), mirror_to(load_rgb(SAMPLE), width, height)
+    tile = TILE if width * height > _WHOLE else None
+
+    def run() -> None:
+        with file.open("wb") as out:
+            np.save(out, taesd.encode(rgb, tile))
+
+    return run
+
+
+def _taesd_decode(width: int, height: int, file: Path, threads: int) -> Callable[[], object]:
+    from benchmarks.taesd import TILE, Taesd
+
+    taesd, latents = Taesd(threads), np.load(file)
+    tile = TILE if width * height > _WHOLE else None
+    return lambda: taesd.decode(latents, tile)
+
+
+_OPERATIONS: dict[tuple[str, str], Callable[[int, int, Path, int], Callable[[], object]]] = {
+    ("pocket", "encode"): _pocket_encode,
+    ("pocket", "decode"): _pocket_decode,
+    ("pocket", "entropy"): _pocket_entropy,
+    ("taesd", "encode"): _taesd_encode,
+    ("taesd", "decode"): _taesd_decode,
+}
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

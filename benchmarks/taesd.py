@@ -1,0 +1,78 @@
+"""TAESD in torch: a yardstick for speed.
+
+Needs torch and the weights under ``CALOTYPE_ASSETS``; the modules are those that training uses.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.pictures import ASSETS, ROOT
+
+__all__ = ["TILE", "Taesd"]
+
+TILE = 1024  # pixels; larger pictures are cut, without overlap, to bound the memory
+
+
+class Taesd:
+    """Encoder and decoder, float32 on the CPU; each is loaded when first used.
+
+    Raises ``ImportError`` without torch or safetensors, ``FileNotFoundError`` without the weights.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        import safetensors  # noqa: F401  (fails here, not after minutes of work)
+        import torch
+
+        if not (weights := ASSETS / "models" / "taesd").is_dir():
+            raise FileNotFoundError(f"TAESD needs {weights}: set CALOTYPE_ASSETS")
+        if threads is not None:
+            torch.set_num_threads(threads)
+        if (training := str(ROOT / "training")) not in sys.path:
+            sys.path.append(training)
+        self._modules: dict[str, Any] = {}
+
+    def encode(self, rgb: NDArray[np.uint8], tile: int | None = None) -> NDArray[np.float32]:
+        """uint8[H, W, 3] to latents float32[4, ceil(H/8), ceil(W/8)], scaled by 0.18215.
+
+        Edges are repeated up to a multiple of 8. `tile` (pixels, a multiple of 8) cuts the picture.
+        """
+        padded = np.pad(rgb, ((0, -rgb.shape[0] % 8), (0, -rgb.shape[1] % 8), (0, 0)), mode="edge")
+        height, width = padded.shape[0] // 8, padded.shape[1] // 8
+        step = (tile or 8 * max(height, width)) // 8
+        latents = np.empty((4, height, width), np.float32)
+        for top in range(0, height, step):
+            for left in range(0, width, step):
+                part = padded[8 * top : 8 * (top + step), 8 * left : 8 * (left + step)]
+                unit = part.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+                latents[:, top : top + step, left : left + step] = self._run("encoder", unit)
+        return latents
+
+    def decode(self, latents: NDArray[np.float32], tile: int | None = None) -> NDArray[np.uint8]:
+        """Latents float32[4, h, w] to uint8[8h, 8w, 3]; `tile` (pixels, a multiple of 8) cuts them."""
+        height, width = latents.shape[1:]
+        step = (tile or 8 * max(height, width)) // 8
+        rgb = np.empty((8 * height, 8 * width, 3), np.uint8)
+        for top in range(0, height, step):
+            for left in range(0, width, step):
+                part = self._run("decoder", latents[:, top : top + step, left : left + step])
+                pixels = (part.clip(0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)
+                rgb[8 * top : 8 * (top + step), 8 * left : 8 * (left + step)] = pixels
+        return rgb
+
+    def _run(self, part: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        import torch
+
+        if part not in self._modules:
+            import assets
+
+            self._modules[part] = getattr(assets, f"taesd_{part}")()
+        with torch.inference_mode():
+            y: NDArray[np.float32] = self._modules[part](torch.from_numpy(np.ascontiguousarray(x))[None])[
+                0
+            ].numpy()
+        return y

@@ -1,0 +1,45 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import speed_worker
+from benchmarks.pictures import SAMPLE, load_rgb, mirror_to
+from benchmarks.speed import Measurement, table
+
+
+def test_worker_runs_once_more_than_it_repeats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[tuple[object, ...]] = []
+
+    def prepare(*given: object) -> object:
+        return lambda: calls.append(given)
+
+    monkeypatch.setitem(speed_worker._OPERATIONS, ("pocket", "encode"), prepare)
+    speed_worker.main("pocket", "encode", "640x480", str(tmp_path / "file"), "2", "3")
+    assert calls == 4 * [(640, 480, tmp_path / "file", 2)]
+    found = json.loads(capsys.readouterr().out)
+    assert 0 <= found["seconds"] < 1 and 0 <= found["first"] < 1
+    assert 20 < found["peak"] < 5000
+
+
+def test_table_gives_ratios_of_the_same_size_and_operation() -> None:
+    lines = table(
+        [
+            Measurement("pocket", "decode", "512x512", 0.5, 0.6, 300),
+            Measurement("taesd", "decode", "512x512", 2.0, 2.1, 600),
+            Measurement("pocket", "decode", "4096x4096", 30, 31, 1200),
+        ]
+    ).splitlines()
+    assert lines[2] == "| 512x512 | decode | pocket | 0.50 | 0.60 | 300 | 0.25 | 0.50 |"
+    assert lines[4] == "| 4096x4096 | decode | pocket | 30.00 | 31.00 | 1,200 | - | - |"
+
+
+def test_mirror_to_any_size() -> None:
+    photo = load_rgb(SAMPLE)[:192, :192]
+    assert np.array_equal(mirror_to(photo, 100, 50), photo[:50, :100])
+    wide = mirror_to(photo, 700, 200)
+    assert wide.shape == (200, 700, 3)
+    assert np.array_equal(wide[:192, 192:384], photo[:, ::-1])
