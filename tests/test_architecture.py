@@ -1,0 +1,141 @@
+"""The rules that every module of the package keeps."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "calotype"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+MAX_LINES = 300
+
+# What each part of the package may import, besides itself: the parts in earlier layers.
+LAYERS = (
+    {"errors"},
+    {"limits"},
+    {"options"},
+    {"container"},
+    {"entropy"},
+    {"latents"},
+    {"imaging"},
+    {"models"},
+    {"tiling"},
+    {"info"},
+    {"coding"},
+    {"optimise"},
+    {"codec"},
+    {"__init__"},
+    {"compare"},
+    {"web"},
+    {"experiments"},
+    {"cli", "pillow_plugin"},
+    {"__main__"},
+)
+RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
+NARROWER = {"imaging": {"errors", "limits"}}
+FOREIGN = {  # parts that must run on few packages, or on none
+    "errors": set(),
+    "limits": set(),
+    "options": set(),
+    "container": set(),
+    "entropy": {"numpy"},
+    "imaging": {"numpy", "PIL"},
+}
+# The package's __init__ offers what lies above it too, imported when it is called.
+LAZY = {("__init__", "pillow_plugin")}
+
+
+def name_of(module: Path) -> str:
+    """Its dotted name, such as calotype.container.file."""
+    parts = module.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def part_of(name: str) -> str:
+    """The part of the package that a dotted name belongs to; "__init__" for the package itself."""
+    return name.split(".")[1] if "." in name else "__init__"
+
+
+def imports(module: Path) -> Iterator[str]:
+    """Dotted names of all that a module imports, within functions too."""
+    package = name_of(module).split(".")[: None if module.stem == "__init__" else -1]
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join(base + ([node.module] if node.module else []))
+            if source == "calotype":
+                names = {alias.name for alias in node.names}
+                yield from (f"calotype.{name}" if name in RANK else source for name in names)
+            else:
+                yield source
+
+
+def public_definitions(tree: ast.Module) -> set[str]:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return {node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")}
+
+
+def declared_all(tree: ast.Module) -> list[str] | None:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return list(ast.literal_eval(node.value))
+    return None
+
+
+modules = pytest.mark.parametrize("module", MODULES, ids=name_of)
+
+
+def test_the_package_is_found() -> None:
+    assert {"calotype.errors", "calotype.container.file"} <= {name_of(module) for module in MODULES}
+
+
+@modules
+def test_imports_go_one_way(module: Path) -> None:
+    part = part_of(name_of(module))
+    assert part in RANK, f"give {part} a place in LAYERS"
+    for name in imports(module):
+        if name.split(".")[0] != "calotype":
+            continue
+        target = part_of(name)
+        if target == part or (part, target) in LAZY:
+            continue
+        assert RANK[target] < RANK[part], f"{name_of(module)} imports {name}, which lies above it"
+        assert target in NARROWER.get(part, {target}), f"{name_of(module)} must not know {name}"
+
+
+@modules
+def test_low_layers_need_few_packages(module: Path) -> None:
+    part = part_of(name_of(module))
+    allowed = {"calotype", *sys.stdlib_module_names, *FOREIGN.get(part, set())}
+    if part in FOREIGN:
+        assert {name.split(".")[0] for name in imports(module)} <= allowed
+
+
+@modules
+def test_modules_are_short(module: Path) -> None:
+    assert len(module.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.stem != "__main__"], ids=name_of)
+def test_all_lists_what_is_public(module: Path) -> None:
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    names = declared_all(tree)
+    assert names is not None, "no __all__"
+    assert len(set(names)) == len(names)
+    assert public_definitions(tree) <= set(names)
+    imported = importlib.import_module(name_of(module))
+    assert [name for name in names if not hasattr(imported, name)] == []
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = "import sys, calotype; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "onnxruntime"} & set(done.stdout.split())

@@ -1,0 +1,102 @@
+"""The documentation is true: its examples run, its command lines parse, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from calotype import errors
+from calotype.cli import cli
+from calotype.latents import level_of_quality, step_of
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/*.md")])
+GUIDE = (ROOT / "docs" / "guide.md").read_text("utf-8")
+
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^()\s]+)\)")
+
+
+def blocks(language: str) -> list[object]:
+    """The code blocks of one language in README and guide, each named by its page and line."""
+    found: list[object] = []
+    for page in (ROOT / "README.md", ROOT / "docs" / "guide.md"):
+        text = page.read_text("utf-8")
+        for match in _BLOCK.finditer(text):
+            if match[1] == language:
+                line = text.count("\n", 0, match.start()) + 1
+                found.append(pytest.param(match[2], id=f"{page.name}:{line}"))
+    return found
+
+
+def commands(script: str) -> list[list[str]]:
+    """The arguments of every ``calotype`` in a shell script, without redirections."""
+    found = []
+    for line in script.splitlines():
+        words = shlex.shlex(line, posix=True, punctuation_chars=True)
+        words.whitespace_split = True
+        command: list[str] = []
+        for word in [*words, "|"]:
+            if word in ("|", "<", ">", "&&", ";"):
+                if command[:1] == ["calotype"]:
+                    found.append(command[1:])
+                command = []
+            else:
+                command.append(word)
+    return found
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Image.open(ROOT / "samples" / "coffee.png") as sample:
+        sample.convert("RGB").resize((300, 200)).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "example", "exec"), {"__name__": "example"})
+
+
+@pytest.mark.parametrize("script", blocks("sh"))
+def test_command_lines_parse(script: str) -> None:
+    found = commands(script)
+    assert found
+    for name, *arguments in found:
+        cli.commands[name].make_context(name, arguments)  # raises click.UsageError
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in _LINK.findall(page.read_text("utf-8")):
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_guide_lists_quality_levels_and_steps() -> None:
+    rows = re.findall(r"^\| \**(\d+)\**[^|]* \| (\d+) \| ([\d.]+) \|$", GUIDE, re.MULTILINE)
+    assert [int(quality) for quality, _, _ in rows] == list(range(0, 101, 10))
+    for quality, level, step in rows:
+        assert int(level) == level_of_quality(int(quality))
+        assert step == f"{step_of(int(level)):.3f}"
+
+
+def test_guide_draws_the_tree_of_errors() -> None:
+    drawn = next(match[2] for match in _BLOCK.finditer(GUIDE) if match[2].startswith("CalotypeError"))
+    tree = re.findall(r"^ +(CalotypeError|[├│└].*)$", errors.__doc__ or "", re.MULTILINE)
+    assert drawn.splitlines() == tree
+
+
+def test_guide_lists_the_exit_codes_that_help_lists() -> None:
+    listed = re.findall(r"^\| (\d+) \| \w", GUIDE.partition("## Exit codes")[2], re.MULTILINE)
+    assert listed == re.findall(r"^ *(\d+)  \w", cli.epilog or "", re.MULTILINE)
