@@ -18,7 +18,7 @@ lint: $(VENV)/installed-lint   ## style and types
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-bench: $(VENV)/installed-compare   ## quality and speed, on $$CALOTYPE_ASSETS/data/kodak: see benchmarks/results/
+bench: $(VENV)/installed-bench   ## quality and speed, on $$CALOTYPE_ASSETS/data/kodak: see benchmarks/results/
 	$(RUN) -m benchmarks.quality
 	$(RUN) -m benchmarks.speed
 

@@ -79,13 +79,13 @@ def rivals(report: Path) -> list[Entry]:
     return entries
 
 
-def side_by_side(entries: list[Entry]) -> Image.Image:
+def side_by_side(entries: list[Entry], text_size: int = 24) -> Image.Image:
     """The pictures of one size on a white sheet, three in a row, each with its label above."""
     height, width = entries[0].rgb.shape[:2]
     rows = -(-len(entries) // _COLUMNS)
     cell = (width + _MARGIN, height + _CAPTION + _MARGIN)
     sheet = Image.new("RGB", (_COLUMNS * cell[0] + _MARGIN, rows * cell[1]), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=24)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(text_size)
     for number, entry in enumerate(entries):
         left, top = _MARGIN + number % _COLUMNS * cell[0], number // _COLUMNS * cell[1]
         draw.text((left, top + _CAPTION - 6), entry.label, "black", font, anchor="ls")

@@ -13,7 +13,7 @@ from PIL import Image
 from calotype.compare import Rules, bench
 from calotype.compare.bench import Settings, run_bench
 from calotype.compare.rows import read_csv
-from calotype.errors import OutputError, SourceError
+from calotype.errors import CalotypeError, ModelError, OutputError, SourceError
 
 JPEG = Settings(Rules((), ("jpeg",), threads=1), sizes=(20_000, 10_000))
 
@@ -32,10 +32,13 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Runs in this process, and tells which (picture, codec) were measured."""
     seen: list[tuple[str, str]] = []
 
-    def here(tasks, settings, jobs, remark):  # type: ignore[no-untyped-def]
+    def here(tasks, settings, jobs):  # type: ignore[no-untyped-def]
         for file, codec in tasks:
             seen.append((file.name, codec))
-            yield bench._measure(file, codec, settings, 1)
+            try:
+                yield file, bench._measure(file, codec, settings, 1)
+            except CalotypeError as error:
+                yield file, error
 
     monkeypatch.setattr(bench, "_measured", here)
     return seen
@@ -122,6 +125,52 @@ def test_processes_give_the_same_figures(folder: Path, tmp_path: Path) -> None:
     assert rows == [
         row for name in ("a.png", "b.png") for row in bench._measure(folder / name, "jpeg", JPEG, 1)
     ]
+
+
+def test_broken_pictures_are_told_of_once_and_do_not_stop_the_others(
+    folder: Path, tmp_path: Path, measured: list[tuple[str, str]]
+) -> None:
+    (folder / "aa.png").write_bytes((folder / "a.png").read_bytes()[:200])
+    (folder / "c.png").mkdir()
+    failed: list[tuple[str, str]] = []
+    two = Settings(Rules((), ("jpeg", "webp"), threads=1), sizes=JPEG.sizes)
+
+    def tell(file: Path, error: CalotypeError) -> None:
+        failed.append((file.name, str(error)))
+
+    rows = run_bench(folder, tmp_path / "out", two, failed=tell)
+    assert {row.picture for row in rows} == {"a.png", "b.png"}
+    assert [name for name, _ in failed] == ["aa.png", "c.png"]
+    assert "## set: 2 pictures, full size\n" in (tmp_path / "out" / "summary.md").read_text("utf-8")
+
+    measured.clear()
+    (folder / "c.png").rmdir()
+    (folder / "aa.png").write_bytes((folder / "a.png").read_bytes())  # mended: it is measured now
+    assert len(run_bench(folder, tmp_path / "out", two, failed=tell)) == 12
+    assert measured == [("aa.png", "jpeg"), ("aa.png", "webp")]
+
+    for file in folder.iterdir():
+        file.write_bytes(b"no picture")
+    with pytest.raises(SourceError, match=r"nothing of .*set could be measured"):
+        run_bench(folder, tmp_path / "none", two, failed=tell)
+    with pytest.raises(SourceError, match=r"a\.png"):
+        run_bench(folder, tmp_path / "raised", two)
+
+
+def test_a_codec_without_its_model_is_remarked_on_once(
+    folder: Path, tmp_path: Path, measured: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(*_: object) -> None:
+        raise ModelError("the weights are not here")
+
+    monkeypatch.setattr("calotype.codec.load_encoder", absent)
+    said: list[str] = []
+    tiny = Settings(Rules(("tiny",), ("jpeg",), threads=1), sizes=JPEG.sizes)
+    rows = run_bench(folder, tmp_path / "out", tiny, remark=said.append)
+    assert {row.codec for row in rows} == {"jpeg"}
+    assert said.count("the weights are not here") == 1
+    with pytest.raises(ModelError, match="could be measured"):
+        run_bench(folder, tmp_path / "none", Settings(Rules(("tiny",), (), threads=1)))
 
 
 def test_what_cannot_be_measured_is_said(folder: Path, tmp_path: Path) -> None:

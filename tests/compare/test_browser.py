@@ -235,7 +235,10 @@ def test_the_theme_follows_the_system_until_told(show: Show, report: tuple[Path,
     dark = page.execute_script(paper)
     page.find_element(By.ID, "theme").click()
     assert page.execute_script(paper) != dark
-    assert page.find_element(By.ID, "theme").get_attribute("aria-pressed") == "false"
+    assert page.find_element(By.ID, "theme").text == "Dark"
+    page.refresh()
+    assert page.execute_script(paper) != dark
+    page.execute_script("localStorage.clear()")
 
 
 @pytest.mark.parametrize("width", [360, 390, 768])

@@ -54,6 +54,25 @@ def test_compare_refuses_what_it_cannot_do(photos: list[Path], capfd: pytest.Cap
     assert not Path("report").exists()
 
 
+def test_a_broken_picture_does_not_stop_the_others(
+    photos: list[Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("set").mkdir()
+    Path("set/b.png").write_bytes(photos[0].read_bytes())
+    Path("set/a.png").write_bytes(photos[0].read_bytes()[:300])
+    codecs = ["--models", "", "--codecs", "jpeg"]
+    assert main(["compare", "set/a.png", "set/b.png", *codecs, "--out", "report"]) == 1
+    text = said(capfd)
+    assert "calotype: error: set/a.png cannot be read" in text
+    assert text.endswith("3 files compared: open report/index.html\n")
+    assert main(["bench", "set", *codecs, "--sizes", "5kB", "--out", "results", "--json"]) == 1
+    out, err = capfd.readouterr()
+    failure, row = map(json.loads, out.splitlines())
+    assert (failure["input"], failure["ok"], failure["exit_code"]) == ("set/a.png", False, 1)
+    assert (row["picture"], row["codec"]) == ("b.png", "jpeg")
+    assert "calotype: error: set/a.png cannot be read" in err and "1 figures: see results/summary.md" in err
+
+
 def test_stages(photos: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
     call = ["stages", str(photos[1]), "--model", "tiny", "--target-size", "1kB", "--out", "page"]
     assert main([*call, "--json"]) == 0

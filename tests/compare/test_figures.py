@@ -91,6 +91,7 @@ def test_png_of_the_curves_shows_every_codec(tmp_path: Path) -> None:
 
 def test_figures_for_people() -> None:
     assert figure("psnr", 24.5) == "24.50 dB"
+    assert figure("ssimulacra2", -28.66) == "\N{MINUS SIGN}28.7"
     assert figure("lpips", None) == "–"
     assert figure("psnr", math.inf) == "∞"
 
@@ -125,6 +126,19 @@ def test_no_bd_rate_without_a_quality_that_both_reach() -> None:
     assert bd_rate(low, high) is None
     assert bd_rate(low[:1], low) is None
     assert bd_rate([(0.1, 20.0), (0.2, 19.0)], low) is None  # no better for more bytes
+
+
+def test_several_models_stand_side_by_side() -> None:
+    rows = [*ROWS, *(replace(row, codec="calotype-taesd") for row in ROWS[:2])]
+    rows[-1] = replace(rows[-1], figures={"psnr": 22.0, "lpips": 0.3})
+    lines = summary(rows).splitlines()
+    assert "calotype-pocket has the better LPIPS" in lines[2]
+    assert "| calotype-taesd | 4,995 | 0.1524 | 2 of 2 | 23.25 | 0.2000 | 1 of 2 |" in lines
+    assert "| calotype-taesd | avif | - | - |" in lines
+    codecs = ["calotype-pocket", "calotype-taesd", "avif"]
+    assert len({style_of(codec, codecs) for codec in codecs}) == 3
+    table = figures_table("a", rows, TITLES | {"calotype-taesd": "Calotype taesd"}, {})
+    assert table.count('<tr class="ours">') == 6
 
 
 def test_summary_holds_means_wins_worst_cases_and_the_method() -> None:

@@ -50,6 +50,25 @@ def test_ms_ssim_agrees_with_pytorch_msssim() -> None:
     assert MsSsim()(*ramp()) == pytest.approx(0.965039, abs=2e-6)
 
 
+@pytest.mark.parametrize("sides", [(192, 208), (191, 177)])
+def test_ms_ssim_is_made_of_the_ssim_of_torchmetrics(photo: Pixels, sides: tuple[int, int]) -> None:
+    torch = pytest.importorskip("torch")
+    library = pytest.importorskip("torchmetrics.functional.image")
+    pair = [rgb[: sides[0], : sides[1]] for rgb in (photo, jpeg(photo, 5))]
+    channels = [torch.from_numpy(rgb.transpose(2, 0, 1)[:, None].astype(np.float64)) for rgb in pair]
+    product = torch.ones(3)
+    for scale, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+        if scale:
+            channels = [torch.nn.functional.avg_pool2d(plane, 2) for plane in channels]
+        kind = "return_full_image" if scale == 4 else "return_contrast_sensitivity"
+        found = library.structural_similarity_index_measure(
+            *channels, data_range=255.0, reduction="none", **{kind: True}
+        )[1]
+        within = found[..., 5:-5, 5:-5].mean((1, 2, 3)) if scale == 4 else found  # without its padding
+        product = product * within**weight
+    assert MsSsim()(*pair) == pytest.approx(float(product.mean()), abs=1e-9)
+
+
 def test_small_pictures_have_no_ms_ssim() -> None:
     small = np.zeros((175, 300, 3), np.uint8)
     with pytest.raises(UnmeasurableError, match="176 pixels"):

@@ -16,7 +16,7 @@ from PIL import Image
 import calotype
 from calotype.compare import Row, Rules, widget, write_report
 from calotype.compare.rows import read_csv
-from calotype.errors import ModelError, OutputError, SourceError
+from calotype.errors import CalotypeError, ModelError, OutputError, SourceError
 
 Report = tuple[Path, list[Row]]
 
@@ -136,6 +136,28 @@ def test_nothing_is_overwritten_unasked_and_nothing_left_half_written(
     with pytest.raises(SourceError):
         write_report([*photos, tmp_path / "broken.png"], tmp_path / "half", sizes=[2000], rules=rules)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.png", "mine", "report"]
+
+
+def test_broken_photos_are_told_of_and_left_out(photos: list[Path], tmp_path: Path) -> None:
+    rules, failed = Rules(models=(), codecs=("jpeg",)), []
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(photos[0].read_bytes()[:300])
+
+    def tell(photo: Path, error: CalotypeError) -> None:
+        failed.append(photo)
+
+    rows = write_report(
+        [broken, photos[0], tmp_path / "absent.png", photos[1]],
+        tmp_path / "report",
+        sizes=[2000],
+        rules=rules,
+        failed=tell,
+    )
+    assert [row.picture for row in rows] == [photo.stem for photo in photos]
+    assert failed == [broken, tmp_path / "absent.png"]
+    with pytest.raises(SourceError, match="no picture left"):
+        write_report([broken, broken], tmp_path / "none", sizes=[2000], rules=rules, failed=tell)
+    assert not (tmp_path / "none").exists()
 
 
 def test_transparent_pictures_are_compared_over_white(photo: NDArray[np.uint8], tmp_path: Path) -> None:

@@ -158,7 +158,9 @@ def test_a_fault_shows_nothing_of_the_inside(monkeypatch: pytest.MonkeyPatch, pn
     assert "Traceback" not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/info", "/openapi.json", "/static/app.js", "/nowhere"])
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/info", "/openapi.json", "/static/app.js", "/static/base.css", "/nowhere"]
+)
 def test_every_answer_has_the_strict_policy(client: TestClient, path: str) -> None:
     answer = client.get(path)
     assert answer.headers["content-security-policy"] == POLICY

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 
 from calotype.cli.choices import rules_of, rules_options, sizes_option
 from calotype.cli.common import jobs_option, max_pixels_option, talk_options
-from calotype.cli.console import Console
+from calotype.cli.console import Console, Failures
+from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
 from calotype.compare.bench import Settings, run_bench
 
 __all__ = ["bench"]
@@ -28,6 +30,7 @@ __all__ = ["bench"]
 @click.option(
     "--crop", metavar="SIDE", type=click.IntRange(min=1), help="Measure centre squares of this side."
 )
+@diffusion_options(decoding=True)
 @jobs_option
 @max_pixels_option
 @click.option("-f", "--force", is_flag=True, help="Discard figures of an earlier run with other settings.")
@@ -35,6 +38,7 @@ __all__ = ["bench"]
 @click.pass_obj
 def bench(
     console: Console,
+    /,
     folder: Path,
     out: Path,
     sizes: tuple[int, ...],
@@ -45,6 +49,9 @@ def bench(
     jobs: int,
     max_pixels: int,
     force: bool,
+    accept_licence: bool,
+    offline: bool,
+    **diffusion: Any,
 ) -> int:
     """Measure codecs on a folder of pictures.
 
@@ -53,17 +60,29 @@ def bench(
 
     Writes figures.csv (a line for each picture, codec and size), summary.md (means, worst cases and
     BD-rates as tables) and curves.png. Interrupted, it goes on where it was when it is run again; with
-    more codecs or sizes it measures what is new.
+    more codecs or sizes it measures what is new. A picture that cannot be read does not stop the others.
     """
-    rules = rules_of(models, codecs, lpips)
+    rules = rules_of(models, codecs, lpips, diffusion_of(diffusion))
+    for model in models:
+        ensure_fetched(console, model, rules.diffusion, accept_licence=accept_licence, offline=offline)
     settings = Settings(rules, tuple(sorted(set(sizes), reverse=True)), crop, max_pixels)
+    failures = Failures(console)
     with ExitStack() as stack:
 
         def started(total: int) -> Callable[[], None]:
             return stack.enter_context(console.progress(total))
 
-        rows = run_bench(folder, out, settings, jobs=jobs, force=force, started=started, remark=console.note)
+        rows = run_bench(
+            folder,
+            out,
+            settings,
+            jobs=jobs,
+            force=force,
+            started=started,
+            remark=console.note,
+            failed=failures.add,
+        )
     for row in rows:
         console.record(row.as_dict())
     console.note(f"{len(rows)} figures: see {out / 'summary.md'}")
-    return 0
+    return failures.code

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from calotype.cli.choices import read_size, rules_of, rules_options, sizes_option
 from calotype.cli.common import limits_of, max_pixels_option, model_option, talk_options
-from calotype.cli.console import Console
+from calotype.cli.console import Console, Failures
+from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
 from calotype.compare import write_report, write_stages
 from calotype.compare.folder import INDEX, check_folder
 from calotype.options import EncodeOptions
@@ -24,12 +26,14 @@ __all__ = ["compare", "stages"]
 @sizes_option("5kB,2.5kB,1.25kB", "Sizes of the whole file, each codec at its best within them.")
 @rules_options
 @click.option("--embed", is_flag=True, help="Put the pictures into the page, to send it as one file.")
+@diffusion_options(decoding=True)
 @max_pixels_option
 @click.option("-f", "--force", is_flag=True, help="Overwrite an earlier report.")
 @talk_options
 @click.pass_obj
 def compare(
     console: Console,
+    /,
     photos: tuple[Path, ...],
     out: Path,
     sizes: tuple[int, ...],
@@ -39,6 +43,9 @@ def compare(
     embed: bool,
     max_pixels: int,
     force: bool,
+    accept_licence: bool,
+    offline: bool,
+    **diffusion: Any,
 ) -> int:
     """Compare codecs on pictures at equal bytes and write an HTML report.
 
@@ -48,10 +55,14 @@ def compare(
 
     Every codec makes the best file of at most each size, or its smallest one, marked so. The report opens
     from disk: divider, side by side, difference, latents, tables, curves, and the same figures as
-    figures.csv and figures.json. Every coded file lies beside it.
+    figures.csv and figures.json. Every coded file lies beside it. One of several pictures that cannot be
+    read does not stop the others.
     """
-    rules = rules_of(models, codecs, lpips)
+    rules = rules_of(models, codecs, lpips, diffusion_of(diffusion))
+    for model in models:
+        ensure_fetched(console, model, rules.diffusion, accept_licence=accept_licence, offline=offline)
     check_folder(out, force=force)
+    failures = Failures(console)
     with console.progress(len(photos)) as step:
         rows = write_report(
             photos,
@@ -62,11 +73,12 @@ def compare(
             embed=embed,
             force=force,
             progress=step,
+            failed=failures.add if len(photos) > 1 else None,
         )
     for row in rows:
         console.record(row.as_dict())
     console.note(f"{len(rows)} files compared: open {out / INDEX}")
-    return 0
+    return failures.code
 
 
 @click.command(short_help="Show how it works on a picture, stage by stage: an HTML page.")
@@ -83,12 +95,23 @@ def compare(
     help="The whole file takes at most this.",
 )
 @model_option("encoder", "Encodes and develops the picture.", default=EncodeOptions.model)
+@diffusion_options(decoding=True)
 @max_pixels_option
 @click.option("-f", "--force", is_flag=True, help="Overwrite an earlier page.")
 @talk_options
 @click.pass_obj
 def stages(
-    console: Console, photo: Path, out: Path, target_size: int, model: str, max_pixels: int, force: bool
+    console: Console,
+    /,
+    photo: Path,
+    out: Path,
+    target_size: int,
+    model: str,
+    max_pixels: int,
+    force: bool,
+    accept_licence: bool,
+    offline: bool,
+    **diffusion: Any,
 ) -> int:
     """Show on one picture how Calotype works, from pixels to bytes and back.
 
@@ -96,8 +119,16 @@ def stages(
     them takes, and the picture developed from them, with the size at each stage.
     """
     check_folder(out, force=force)
+    options = diffusion_of(diffusion)
+    ensure_fetched(console, model, options, accept_licence=accept_licence, offline=offline)
     found = write_stages(
-        photo, out, target_size=target_size, model=model, limits=limits_of(max_pixels), force=force
+        photo,
+        out,
+        target_size=target_size,
+        model=model,
+        diffusion=options,
+        limits=limits_of(max_pixels),
+        force=force,
     )
     console.record({"input": str(photo), "ok": True, "bytes": len(found.data)})
     console.note(f"{len(found.data):,} bytes: open {out / INDEX}")

@@ -12,7 +12,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from calotype.compare.contest import Contest, Rules, read_pixels
 from calotype.compare.plot import plots_png
 from calotype.compare.rows import Row, read_csv, to_csv
 from calotype.compare.summary import summary
-from calotype.errors import ModelError, OutputError, SourceError
+from calotype.errors import CalotypeError, ModelError, OutputError, SourceError
 from calotype.limits import Limits
+from calotype.options import DiffusionOptions
 
 __all__ = ["BENCH_SIZES", "SUFFIXES", "Settings", "picture_files", "run_bench"]
 
@@ -45,14 +46,15 @@ class Settings:
     crop: int | None = None
     max_pixels: int = Limits.max_pixels
 
-    def fingerprint(self) -> dict[str, str | int | None]:
+    def fingerprint(self) -> dict[str, Any]:
         """What makes figures comparable, besides the picture, the codec and the size."""
-        graph = self.rules.lpips
-        return {
+        graph, diffusion = self.rules.lpips, self.rules.diffusion
+        usual: dict[str, Any] = {
             "calotype": calotype.__version__,
             "crop": self.crop,
             "lpips": None if graph is None else hashlib.sha256(graph.read_bytes()).hexdigest(),
         }
+        return usual if diffusion == DiffusionOptions() else usual | {"diffusion": asdict(diffusion)}
 
 
 def picture_files(folder: Path) -> list[Path]:
@@ -72,11 +74,13 @@ def run_bench(
     force: bool = False,
     started: Callable[[int], Callable[[], None]] = lambda total: lambda: None,
     remark: Callable[[str], None] = lambda text: None,
+    failed: Callable[[Path, CalotypeError], None] | None = None,
 ) -> list[Row]:
     """Measures the pictures of ``folder`` and writes ``figures.csv``, ``summary.md`` and ``curves.png``.
 
     ``jobs`` processes, one thread each if there are several. ``started`` is told how many measurements are
-    left and gives what is called after each; ``remark`` is told of codecs and metrics that cannot run.
+    left and gives what is called after each; ``remark`` is told of codecs and metrics that cannot run,
+    ``failed`` of pictures that cannot be measured, which are left out (if None, the error is raised).
     ``force`` discards figures made with other settings. Raises :class:`SourceError`, :class:`ModelError`,
     :class:`OutputError`.
     """
@@ -87,7 +91,7 @@ def run_bench(
     try:
         out.mkdir(parents=True, exist_ok=True)
         ledger = _Ledger(out, settings, force=force)
-        digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
+        digests = {file.name: _digest(file) for file in files}
         rows = ledger.open(digests)
         have = {(row.picture, row.codec, row.budget) for row in rows}
         tasks = [
@@ -97,18 +101,29 @@ def run_bench(
             if any((file.name, codec, size) not in have for size in settings.sizes)
         ]
         step = started(len(tasks))
-        for found in _measured(tasks, settings, jobs, remark):
-            rows += [row for row in found if (row.picture, row.codec, row.budget) not in have]
-            ledger.add(found)
+        broken: dict[Path | str, CalotypeError] = {}
+        for file, found in _measured(tasks, settings, jobs):
+            if isinstance(found, list):
+                rows += [row for row in found if (row.picture, row.codec, row.budget) not in have]
+                ledger.add(found)
+            elif isinstance(found, ModelError):  # of the codec, whatever the picture
+                if broken.setdefault(str(found), found) is found:
+                    remark(str(found))
+            elif failed is None:
+                raise found
+            elif broken.setdefault(file, found) is found:
+                failed(file, found)
             step()
         order = {name: number for number, name in enumerate(contest.codecs)}
         mine = [row for row in rows if row.codec in order and row.budget in settings.sizes]
         mine.sort(key=lambda row: (row.picture, order[row.codec], -row.budget))
         if not mine:
-            raise ModelError("nothing could be measured: no codec that was asked for can run here")
+            kind = SourceError if any(isinstance(key, Path) for key in broken) else ModelError
+            raise kind(f"nothing of {folder} could be measured")
         ledger.close(rows)
         view = f"{settings.crop}×{settings.crop} centre crops" if settings.crop else "full size"
-        title = f"{folder.resolve().name}: {len(files)} pictures, {view}"
+        count = len({row.picture for row in mine})
+        title = f"{folder.resolve().name}: {count} pictures, {view}"
         (out / "summary.md").write_text(f"## {title}\n\n{summary(mine)}", "utf-8")
         (out / "curves.png").write_bytes(plots_png(mine, title.replace("×", "x")))
     except OSError as error:
@@ -153,22 +168,28 @@ class _Ledger:
         fresh.replace(self._figures)
 
 
+def _digest(file: Path) -> str:
+    """By which a changed picture is known; empty for one that cannot be read, as measuring it will tell."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    except OSError:
+        return ""
+
+
 def _measured(
-    tasks: Sequence[tuple[Path, str]], settings: Settings, jobs: int, remark: Callable[[str], None]
-) -> Iterator[list[Row]]:
-    """The rows of each task as it is done; a codec whose model is missing is remarked on once."""
-    told = set()
+    tasks: Sequence[tuple[Path, str]], settings: Settings, jobs: int
+) -> Iterator[tuple[Path, list[Row] | CalotypeError]]:
+    """The picture of each task as it is done, with its rows or with what went wrong."""
     context = multiprocessing.get_context("spawn")  # the networks' threads do not survive a fork
     pool = ProcessPoolExecutor(jobs, context, initializer=_quiet_interrupts)
     threads = 1 if jobs > 1 else None
     try:
-        for future in as_completed([pool.submit(_measure, *task, settings, threads) for task in tasks]):
+        running = {pool.submit(_measure, *task, settings, threads): task[0] for task in tasks}
+        for future in as_completed(running):
             try:
-                yield future.result()
-            except ModelError as error:
-                if str(error) not in told:
-                    told.add(str(error))
-                    remark(str(error))
+                yield running[future], future.result()
+            except CalotypeError as error:
+                yield running[future], error
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():  # or they would work on, for nobody
@@ -191,7 +212,7 @@ def _measure(file: Path, codec: str, settings: Settings, threads: int | None) ->
 
 @cache  # one in every process
 def _contest(rules: Rules, threads: int | None) -> Contest:
-    return Contest(Rules(**(asdict(rules) | {"threads": threads})))
+    return Contest(replace(rules, threads=threads))
 
 
 def _pixels(file: Path, crop: int | None, max_pixels: int) -> NDArray[np.uint8]:

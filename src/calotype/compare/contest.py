@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from calotype.compare.rows import Row
 from calotype.errors import ModelError
 from calotype.imaging import load_picture
 from calotype.limits import Limits
+from calotype.options import DiffusionOptions
 
 __all__ = ["DEFAULT_CODECS", "DEFAULT_SIZES", "Contest", "Entry", "Rules", "read_pixels"]
 
@@ -30,13 +31,14 @@ DEFAULT_CODECS = ("jpeg", "webp", "avif", "jxl")
 class Rules:
     """Who takes part: Calotype with each of ``models``, ``codecs``; ``lpips`` is the graph of that metric.
 
-    ``threads`` for the networks; None uses every core.
+    ``threads`` for the networks; None uses every core. ``diffusion`` says how Stable Diffusion's models run.
     """
 
     models: tuple[str, ...] = ("pocket",)
     codecs: tuple[str, ...] = DEFAULT_CODECS
     lpips: Path | None = None
     threads: int | None = None
+    diffusion: DiffusionOptions = field(default_factory=DiffusionOptions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +61,14 @@ class Contest:
         """Raises :class:`ModelError` if no codec can run, or for a graph of LPIPS that cannot be used."""
         self.metrics, self.missing = ready(rules.lpips, rules.threads)
         self.codecs: dict[str, Codec] = {}
-        for name, make in codec_makers(rules.models, rules.codecs, rules.threads).items():
+        makers = codec_makers(rules.models, rules.codecs, rules.threads, rules.diffusion)
+        for name, make in makers.items():
             try:
                 self.codecs[name] = make()
             except ModelError as error:
                 self.missing[name] = str(error)
         if not self.codecs:
-            raise ModelError(
-                "; ".join(self.missing[name] for name in codec_makers(rules.models, rules.codecs))
-            )
+            raise ModelError("; ".join(self.missing[name] for name in makers))
 
     def enter(
         self, picture: str, rgb: NDArray[np.uint8], sizes: Sequence[int], labels: Sequence[int] | None = None

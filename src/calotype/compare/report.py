@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,13 @@ from calotype.compare.plot import legend_svg, plots_svg
 from calotype.compare.rows import Row, to_csv, to_json
 from calotype.compare.tables import figure, figures_table, means
 from calotype.container import EXTENSION, parse
-from calotype.errors import ModelError
+from calotype.errors import CalotypeError, LimitError, ModelError, SourceError
 from calotype.limits import Limits
 
 __all__ = ["render", "write_report"]
 
 _LINKS = 'The same as <a href="figures.csv">CSV</a> and <a href="figures.json">JSON</a>.'
+_UNBROKEN = str.maketrans(" -", "\N{NO-BREAK SPACE}\N{NON-BREAKING HYPHEN}")
 _VIEWS = {"divider": "Divider", "grid": "Side by side", "difference": "Difference"}
 
 
@@ -43,23 +44,42 @@ def write_report(
     embed: bool = False,
     force: bool = False,
     progress: Callable[[], None] = lambda: None,
+    failed: Callable[[Path, CalotypeError], None] | None = None,
 ) -> list[Row]:
     """Compares codecs on ``photos``, each within ``sizes`` (bytes of the whole file), and writes a folder.
 
     ``out/index.html`` shows the pictures beside it, or holds them with ``embed``; ``figures.csv`` and
     ``figures.json`` have its figures, and every coded file lies with its picture. ``progress`` is called
-    after each photo. Raises :class:`SourceError`, :class:`LimitError`, :class:`ModelError`,
+    after each photo, ``failed`` for one that cannot be read, which is left out (if None, or if all cannot,
+    an error is raised). Raises :class:`SourceError`, :class:`LimitError`, :class:`ModelError`,
     :class:`OutputError`; nothing is left half-written.
     """
     contest = Contest(rules or Rules())
     with fresh_folder(out, force=force) as folder:
-        named = ((photo.stem, read_pixels(photo, limits)) for photo in photos)
+        named = _readable(photos, limits, failed)
         pictures = Pictures(folder, embed=embed)
         page, rows = render(named, contest, sizes, pictures, links=_LINKS, progress=progress)
         (folder / "figures.csv").write_text(to_csv(rows), "utf-8")
         (folder / "figures.json").write_text(to_json(rows, missing=contest.missing), "utf-8")
         (folder / INDEX).write_text(page, "utf-8")
     return rows
+
+
+def _readable(
+    photos: Sequence[Path],
+    limits: Limits | None,
+    failed: Callable[[Path, CalotypeError], None] | None,
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """The name and pixels of every photo that can be read."""
+    for photo in photos:
+        try:
+            rgb = read_pixels(photo, limits)
+        except (SourceError, LimitError) as error:
+            if failed is None:
+                raise
+            failed(photo, error)
+        else:
+            yield photo.stem, rgb
 
 
 def render(
@@ -73,7 +93,7 @@ def render(
 ) -> tuple[str, list[Row]]:
     """(the page, its figures) of named photos, uint8[H, W, 3]; ``links`` is HTML that tells of other files.
 
-    Raises :class:`ModelError` if nothing could be made of a photo.
+    Raises :class:`ModelError` if nothing could be made of a photo, :class:`SourceError` if there is none.
     """
     sizes = sorted(set(sizes), reverse=True)
     subjects: list[_Subject] = []
@@ -86,6 +106,8 @@ def render(
         subjects.append(_Subject(name, rgb, place, pictures, sizes, entries))
         titles |= {entry.row.codec: entry.title for entry in entries}
         progress()
+    if not subjects:
+        raise SourceError("there is no picture left to compare")
     return _page(subjects, titles, contest.missing, sizes, links), [
         row for subject in subjects for row in subject.rows
     ]
@@ -154,7 +176,7 @@ class _Subject:
         return {
             "id": row.codec,
             "label": entry.title,
-            "note": " · ".join(parts),
+            "note": " · ".join(part.translate(_UNBROKEN) for part in parts),
             "src": address,
             "alt": f"{self.name}, as {entry.title} gives it back from {row.size:,} bytes",
             "width": self.width,
@@ -216,7 +238,7 @@ def _page(
         main,
         _footer(),
         data=data,
-        scripts=("common.js", "viewer.js", "report.js"),
+        scripts=("viewer.js", "report.js"),
     )
 
 

@@ -17,6 +17,7 @@ from calotype.errors import UnsupportedError
 from calotype.latents import LEVEL_OFFSETS, STEPS
 from calotype.limits import Limits
 from calotype.models import load_encoder, load_table
+from calotype.options import DiffusionOptions
 from calotype.tiling import encode_tiled
 
 __all__ = ["Stages", "bit_map", "stages"]
@@ -45,25 +46,31 @@ class Stages:
 
 
 def stages(
-    image: ImageLike, *, target_size: int = 5000, model: str = "pocket", limits: Limits | None = None
+    image: ImageLike,
+    *,
+    target_size: int = 5000,
+    model: str = "pocket",
+    diffusion: DiffusionOptions | None = None,
+    limits: Limits | None = None,
 ) -> Stages:
     """Encodes ``image`` to at most ``target_size`` bytes, develops it, and keeps what was in between.
 
-    Raises :class:`SourceError`, :class:`LimitError`, :class:`TargetSizeError`, :class:`ModelError`.
+    ``diffusion`` says how ``model`` runs if it is one of Stable Diffusion's. Raises :class:`SourceError`,
+    :class:`LimitError`, :class:`TargetSizeError`, :class:`ModelError`.
     """
     rgb = read_pixels(image, limits)
     height, width = rgb.shape[:2]
     padded = np.pad(rgb, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
-    codec = calotype.Codec()
-    data = codec.encode(rgb, target_size=target_size, model=model)
+    codec, diffusion = calotype.Codec(), diffusion or DiffusionOptions()
+    data = codec.encode(rgb, target_size=target_size, model=model, diffusion=diffusion)
     integers, bits = _metered(data)
     return Stages(
         original=rgb,
-        latents=encode_tiled(load_encoder(model), padded),
+        latents=encode_tiled(load_encoder(model, diffusion=diffusion), padded),
         integers=integers,
         bits=bits,
         data=data,
-        developed=np.asarray(codec.decode(data, model=model).convert("RGB")),
+        developed=np.asarray(codec.decode(data, model=model, diffusion=diffusion).convert("RGB")),
     )
 
 

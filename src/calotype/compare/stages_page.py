@@ -14,6 +14,7 @@ from calotype.compare.metrics import Psnr
 from calotype.compare.page import build, fill
 from calotype.compare.stages import Stages, stages
 from calotype.limits import Limits
+from calotype.options import DiffusionOptions
 
 __all__ = ["write_stages"]
 
@@ -26,6 +27,7 @@ def write_stages(
     *,
     target_size: int = 5000,
     model: str = "pocket",
+    diffusion: DiffusionOptions | None = None,
     limits: Limits | None = None,
     embed: bool = False,
     force: bool = False,
@@ -34,7 +36,7 @@ def write_stages(
 
     Raises what :func:`stages` raises, and :class:`OutputError`.
     """
-    found = stages(photo, target_size=target_size, model=model, limits=limits)
+    found = stages(photo, target_size=target_size, model=model, diffusion=diffusion, limits=limits)
     with fresh_folder(out, force=force) as folder:
         pictures = Pictures(folder, embed=embed)
         pictures.write(f"{photo.stem}.calo", found.data)
@@ -70,7 +72,7 @@ def _page(name: str, model: str, found: Stages, pictures: Pictures) -> str:
         file=_size(len(found.data), raw),
         saved=f"{100 * (1 - info.payload_size / found.order0_bytes):.0f} %",
         step=f"{info.step:.3f}",
-        lowest_integer=str(int(found.integers.min())),
+        lowest_integer=str(int(found.integers.min())).replace("-", "\N{MINUS SIGN}"),
         highest_integer=str(int(found.integers.max())),
         zeros=f"{100 * float((found.integers == 0).mean()):.0f} %",
         highest=f"{highest:.0f}",
@@ -88,7 +90,7 @@ def _page(name: str, model: str, found: Stages, pictures: Pictures) -> str:
         main,
         f"<p>Made by <code>calotype stages</code>, Calotype {calotype.__version__}.</p>",
         data=None,
-        scripts=("common.js", "stages.js"),
+        scripts=("stages.js",),
     )
 
 

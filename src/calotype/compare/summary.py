@@ -30,10 +30,12 @@ def summary(rows: Sequence[Row]) -> str:
 
 def _means(rows: Sequence[Row], metrics: Sequence[str]) -> str:
     heads = ["codec", "bytes", "bpp", "within", *map(_title, metrics)]
-    ours = {row.picture: row for row in rows if row.codec.startswith(OURS)}
+    models = list(dict.fromkeys(row.codec for row in rows if row.codec.startswith(OURS)))
+    ours = {row.picture: row for row in rows if row.codec in models[:1]}
     duel = "lpips" if "lpips" in metrics else metrics[0]
     if ours:
-        heads.append(f"Calotype has the better {METRICS[duel].title}")
+        name = "Calotype" if len(models) == 1 else models[0]
+        heads.append(f"{name} has the better {METRICS[duel].title}")
     lines = []
     for mean in means(rows):
         chosen = [row for row in rows if row.codec == mean.codec]
@@ -46,7 +48,7 @@ def _means(rows: Sequence[Row], metrics: Sequence[str]) -> str:
         ]
         cells += [_figure(name, mean.figures[name]) for name in metrics]
         if ours:
-            cells.append("-" if mean.codec.startswith(OURS) else _wins(ours, chosen, duel))
+            cells.append("-" if mean.codec == models[0] else _wins(ours, chosen, duel))
         lines.append(cells)
     return _table(heads, lines)
 

@@ -23,7 +23,7 @@ def figure(metric: str, value: float | None) -> str:
     if math.isinf(value):
         return "∞"
     kind = METRICS[metric]
-    return f"{value:.{kind.digits}f} {kind.unit}".rstrip()
+    return f"{value:.{kind.digits}f} {kind.unit}".rstrip().replace("-", "\N{MINUS SIGN}")
 
 
 def figures_table(

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import calotype
+from calotype.compare import page as shared
 from calotype.errors import (
     CalotypeError,
     FormatError,
@@ -69,15 +70,17 @@ def create_app(settings: Settings | None = None, studio: Studio | None = None) -
     app.add_exception_handler(MemoryError, _no_memory)
     app.add_exception_handler(Exception, _fault)
     app.include_router(router)
+    pages = {"/": _STATIC / "index.html", "/docs": _STATIC / "docs.html"}
+    pages |= {f"/static/{name}": Path(shared.__file__).with_name(name) for name in shared.SHARED}
+    for address, file in pages.items():
+        app.add_api_route(address, _page(file), include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-    app.add_api_route("/", _page("index.html"), include_in_schema=False)
-    app.add_api_route("/docs", _page("docs.html"), include_in_schema=False)
     return app
 
 
-def _page(name: str) -> Callable[[], Awaitable[FileResponse]]:
+def _page(file: Path) -> Callable[[], Awaitable[FileResponse]]:
     async def page() -> FileResponse:
-        return FileResponse(_STATIC / name, headers={"Cache-Control": "no-cache"})
+        return FileResponse(file, headers={"Cache-Control": "no-cache"})
 
     return page
 

@@ -14,6 +14,7 @@ from calotype.compare.codecs.palette import PaletteCodec
 from calotype.compare.codecs.pillow import PillowCodec
 from calotype.compare.codecs.webp import webp
 from calotype.errors import CalotypeError
+from calotype.options import DiffusionOptions
 
 __all__ = [
     "CODECS",
@@ -32,32 +33,37 @@ __all__ = [
     "webp",
 ]
 
-CODECS: dict[str, Callable[[int | None, str], Codec]] = {
-    "jpeg": lambda threads, model: jpeg(),
-    "webp": lambda threads, model: webp(),
-    "avif": lambda threads, model: avif(),
-    "jxl": lambda threads, model: jpeg_xl(),
+CODECS: dict[str, Callable[[int | None, str, DiffusionOptions], Codec]] = {
+    "jpeg": lambda threads, model, diffusion: jpeg(),
+    "webp": lambda threads, model, diffusion: webp(),
+    "avif": lambda threads, model, diffusion: avif(),
+    "jxl": lambda threads, model, diffusion: jpeg_xl(),
     "palette": PaletteCodec,
 }
-"""How to make each: for so many threads (None: as many as it likes) and, if it codes latents, a model."""
+"""How to make each: for so many threads (None: as many as it likes) and, if it codes latents, a model and
+how that runs if it is one of Stable Diffusion's."""
 
 OURS = "calotype-"
 """What the names of Calotype's own columns begin with; the model follows."""
 
 
 def codec_makers(
-    models: Sequence[str], codecs: Sequence[str], threads: int | None = None
+    models: Sequence[str],
+    codecs: Sequence[str],
+    threads: int | None = None,
+    diffusion: DiffusionOptions | None = None,
 ) -> dict[str, Callable[[], Codec]]:
     """How to make Calotype with each of ``models``, then each of ``codecs``, by the name of its column.
 
     Making one raises :class:`ModelError` if it cannot run here. Raises :class:`CalotypeError` for a codec
     that there is not.
     """
+    diffusion = diffusion or DiffusionOptions()
     makers: dict[str, Callable[[], Codec]] = {
-        OURS + model: partial(CalotypeCodec, threads, model) for model in models
+        OURS + model: partial(CalotypeCodec, threads, model, diffusion) for model in models
     }
     for name in codecs:
         if name not in CODECS:
             raise CalotypeError(f"unknown codec {name!r}: there are {', '.join(CODECS)}")
-        makers[name] = partial(CODECS[name], threads, models[0] if models else "pocket")
+        makers[name] = partial(CODECS[name], threads, models[0] if models else "pocket", diffusion)
     return makers

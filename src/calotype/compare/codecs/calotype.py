@@ -12,6 +12,7 @@ from calotype.compare.codecs.base import Coded
 from calotype.container import EXTENSION
 from calotype.errors import TargetSizeError
 from calotype.models import encoder_id
+from calotype.options import DecodeOptions, DiffusionOptions, EncodeOptions
 
 __all__ = ["CalotypeCodec"]
 
@@ -21,10 +22,14 @@ class CalotypeCodec:
 
     suffix = EXTENSION
 
-    def __init__(self, threads: int | None = None, model: str = "pocket") -> None:
+    def __init__(
+        self, threads: int | None = None, model: str = "pocket", diffusion: DiffusionOptions | None = None
+    ) -> None:
         encoder_id(model)
         self.title = f"Calotype {model}"
-        self._codec, self._model = calotype.Codec(threads=threads), model
+        self._codec, diffusion = calotype.Codec(threads=threads), diffusion or DiffusionOptions()
+        self._encoding = EncodeOptions(model=model, diffusion=diffusion)
+        self._decoding = DecodeOptions(model=model, diffusion=diffusion)
 
     def compress(self, rgb: NDArray[np.uint8], budgets: Sequence[int]) -> list[Coded]:
         """See :meth:`Codec.compress`."""
@@ -32,8 +37,8 @@ class CalotypeCodec:
 
     def _within(self, rgb: NDArray[np.uint8], budget: int) -> Coded:
         try:
-            data, fits = self._codec.encode(rgb, target_size=budget, model=self._model), True
+            data, fits = self._codec.encode(rgb, self._encoding, target_size=budget), True
         except TargetSizeError as error:
-            data, fits = self._codec.encode(rgb, target_size=error.smallest, model=self._model), False
-        picture = self._codec.decode(data, model=self._model)
+            data, fits = self._codec.encode(rgb, self._encoding, target_size=error.smallest), False
+        picture = self._codec.decode(data, self._decoding)
         return Coded(data, np.asarray(picture.convert("RGB")), fits)

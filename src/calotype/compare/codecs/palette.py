@@ -11,6 +11,7 @@ import calotype
 from calotype.compare.codecs.base import Coded
 from calotype.container import EXTENSION
 from calotype.models import encoder_id
+from calotype.options import DecodeOptions, DiffusionOptions, EncodeOptions
 
 __all__ = ["PaletteCodec"]
 
@@ -21,12 +22,16 @@ class PaletteCodec:
     title = "2022 recipe"
     suffix = EXTENSION
 
-    def __init__(self, threads: int | None = None, model: str = "pocket") -> None:
+    def __init__(
+        self, threads: int | None = None, model: str = "pocket", diffusion: DiffusionOptions | None = None
+    ) -> None:
         encoder_id(model)
-        self._codec, self._model = calotype.Codec(threads=threads), model
+        self._codec, diffusion = calotype.Codec(threads=threads), diffusion or DiffusionOptions()
+        self._encoding = EncodeOptions(model=model, recipe="palette", diffusion=diffusion)
+        self._decoding = DecodeOptions(model=model, diffusion=diffusion)
 
     def compress(self, rgb: NDArray[np.uint8], budgets: Sequence[int]) -> list[Coded]:
         """See :meth:`Codec.compress`."""
-        data = self._codec.encode(rgb, recipe="palette", model=self._model)
-        picture = np.asarray(self._codec.decode(data, model=self._model).convert("RGB"))
+        data = self._codec.encode(rgb, self._encoding)
+        picture = np.asarray(self._codec.decode(data, self._decoding).convert("RGB"))
         return [Coded(data, picture, len(data) <= budget) for budget in budgets]

@@ -1,8 +1,9 @@
-"""Multi-scale structural similarity, in numpy: the libraries that have it need a deep-learning framework.
+"""Multi-scale structural similarity, in numpy: the libraries that get it right need torch.
 
 Source: Wang, Simoncelli and Bovik, "Multi-scale structural similarity for image quality assessment", 2003:
 11-tap Gaussian window (sigma 1.5, no padding), five scales, K = 0.01 and 0.03. Like pytorch-msssim, with
-which it agrees to six decimals, it treats R, G and B alike and takes a negative contrast term as 0.
+which it agrees to six decimals where no scale has an odd side, it treats R, G and B alike and takes a
+negative contrast term as 0.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The pages: templates, style and scripts, put together to one file that needs no network."""
+"""The pages: templates, style and scripts, put together to one file that needs no network.
+
+``SHARED`` files belong to the page of ``calotype serve`` as well.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-__all__ = ["build", "fill", "safe_json", "text_of"]
+__all__ = ["SHARED", "build", "fill", "safe_json", "text_of"]
+
+SHARED = ("base.css", "theme.js")
 
 
 def text_of(name: str) -> str:
@@ -29,11 +34,11 @@ def safe_json(value: Any) -> str:
 
 
 def build(title: str, subtitle: str, main: str, footer: str, *, data: Any, scripts: tuple[str, ...]) -> str:
-    """A whole page. ``title`` is text, the other strings are HTML; ``data`` is what the scripts read.
+    """A whole page. ``title`` is text, the other strings are HTML; ``data`` is what the ``scripts`` read.
 
     Its policy allows the scripts in it and pictures beside it, and nothing from any network.
     """
-    script = "\n".join(map(text_of, scripts))
+    script = "\n".join(map(text_of, ("theme.js", *scripts)))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = "default-src 'none'; img-src 'self' file: data:; style-src 'unsafe-inline'"
     return fill(
@@ -43,7 +48,7 @@ def build(title: str, subtitle: str, main: str, footer: str, *, data: Any, scrip
         main=main,
         footer=footer,
         policy=f"{policy}; script-src 'sha256-{digest}'",
-        style=text_of("style.css"),
+        style=text_of("base.css") + text_of("style.css"),
         script=script,
         data=safe_json(data),
     )

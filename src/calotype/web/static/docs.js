@@ -45,9 +45,20 @@ function section(path, method, operation) {
   const parameters = (operation.parameters ?? []).map(({ name, schema, description }) =>
     [name, description ?? schema.description ?? "", kind(schema)]);
   if (parameters.length) made.append(table(`Parameters of ${method} ${path}`, parameters));
-  const answers = Object.entries(operation.responses).map(([status, { description, content }]) =>
-    [status, status === "200" ? Object.keys(content ?? {}).join(", ") : description]);
-  made.append(table(`Answers of ${method} ${path}`, answers));
+  const line = make("p", "Gives ");
+  const kinds = Object.keys(operation.responses["200"].content ?? {});
+  line.append(...kinds.flatMap((type, number) => [number ? ", " : "", make("code", type)]), ".");
+  made.append(line);
+  return made;
+}
+
+/** What any of the operations may answer instead. */
+function refusals(paths) {
+  const responses = Object.values(paths).flatMap((operations) => Object.values(operations)).map((one) => one.responses);
+  const rows = new Map(responses.flatMap((one) => Object.entries(one)).map(([status, { description }]) => [status, description]));
+  rows.delete("200");
+  const made = make("section");
+  made.append(make("h2", "Refusals"), make("p", "JSON with one sentence in error."), table("Refusals", [...rows].sort()));
   return made;
 }
 
@@ -62,7 +73,7 @@ const place = document.getElementById("operations");
 try {
   const { paths } = await ask("openapi.json");
   place.replaceChildren(...Object.entries(paths).flatMap(([path, operations]) =>
-    Object.entries(operations).map(([method, operation]) => section(path, method, operation))));
+    Object.entries(operations).map(([method, operation]) => section(path, method, operation))), refusals(paths));
 } catch (error) {
   place.replaceChildren(make("p", error.message, "error"));
 }
