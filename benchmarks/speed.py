@@ -3,7 +3,8 @@
 Every measurement runs in a fresh process with the same number of threads. Pocket's times are end to end
 (pixels to file, file to pixels, entropy coding included); TAESD's are its networks alone (pixels to
 latents, latents to pixels), torch float32. "entropy" is the part of pocket's decoding that turns the file
-into latents; the rest of "decode" is its pixel decoder. Pictures over 4 megapixels go through TAESD in tiles
+into latents; the rest of "decode" is its pixel decoder. "pocket-openvino" and "-bf16" are pocket by the
+other backends, if OpenVINO is installed. Pictures over 4 megapixels go through TAESD in tiles
 of 1024x1024, without overlap: uncut, a single one of its feature maps takes 4.3 GB at 4096x4096.
 """
 
@@ -25,7 +26,12 @@ from benchmarks.pictures import ROOT
 __all__ = ["Measurement", "main", "measure", "table"]
 
 SIZES = ("512x512", "1920x1080", "4096x4096")
-MODELS = ("pocket", "taesd")
+MODELS = ("pocket", "pocket-openvino", "pocket-openvino-bf16", "taesd")
+_NEEDS = {
+    "pocket-openvino": ["openvino"],
+    "pocket-openvino-bf16": ["openvino"],
+    "taesd": ["torch", "safetensors"],
+}
 OPERATIONS = {"encode": MODELS, "decode": MODELS, "entropy": ("pocket",)}
 
 
@@ -54,7 +60,7 @@ def measure(model: str, operation: str, size: str, file: Path, *, threads: int, 
 
 
 def table(found: Sequence[Measurement]) -> str:
-    """A Markdown table: each size and operation, pocket and TAESD, and pocket's share of TAESD's figures."""
+    """A Markdown table: each size and operation, every model, and its share of TAESD's figures."""
     lines = [
         "| size | operation | model | seconds | first call | peak MB | time / TAESD | memory / TAESD |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
@@ -71,10 +77,12 @@ def table(found: Sequence[Measurement]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     options = _parser().parse_args(arguments)
-    models = list(options.models)
-    if "taesd" in models and importlib.util.find_spec("torch") is None:
-        print("taesd: skipped (No module named 'torch')", file=sys.stderr)
-        models.remove("taesd")
+    models = []
+    for model in options.models:
+        if missing := [name for name in _NEEDS.get(model, ()) if importlib.util.find_spec(name) is None]:
+            print(f"{model}: skipped (No module named {missing[0]!r})", file=sys.stderr)
+        else:
+            models.append(model)
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for size in options.sizes:

@@ -10,11 +10,13 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.pictures import SAMPLE, load_rgb, mirror_to
+from calotype.options import DEFAULT_BACKEND
 
 __all__ = ["main"]
 
@@ -37,17 +39,22 @@ def main(model: str, operation: str, size: str, file: str, threads: str, repeats
 # Each of these returns what is timed; imports come before the clock starts, loading of weights after.
 
 
-def _pocket_encode(width: int, height: int, file: Path, threads: int) -> Callable[[], object]:
+def _pocket_encode(
+    width: int, height: int, file: Path, threads: int, backend: str = DEFAULT_BACKEND
+) -> Callable[[], object]:
     import calotype
 
-    codec, rgb = calotype.Codec(threads=threads), mirror_to(load_rgb(SAMPLE), width, height)
+    codec = calotype.Codec(threads=threads, backend=backend)
+    rgb = mirror_to(load_rgb(SAMPLE), width, height)
     return lambda: file.write_bytes(codec.encode(rgb))
 
 
-def _pocket_decode(width: int, height: int, file: Path, threads: int) -> Callable[[], object]:
+def _pocket_decode(
+    width: int, height: int, file: Path, threads: int, backend: str = DEFAULT_BACKEND
+) -> Callable[[], object]:
     import calotype
 
-    codec, data = calotype.Codec(threads=threads), file.read_bytes()
+    codec, data = calotype.Codec(threads=threads, backend=backend), file.read_bytes()
     return lambda: codec.decode(data)
 
 
@@ -85,6 +92,10 @@ _OPERATIONS: dict[tuple[str, str], Callable[[int, int, Path, int], Callable[[], 
     ("pocket", "encode"): _pocket_encode,
     ("pocket", "decode"): _pocket_decode,
     ("pocket", "entropy"): _pocket_entropy,
+    ("pocket-openvino", "encode"): partial(_pocket_encode, backend="openvino"),
+    ("pocket-openvino", "decode"): partial(_pocket_decode, backend="openvino"),
+    ("pocket-openvino-bf16", "encode"): partial(_pocket_encode, backend="openvino-bf16"),
+    ("pocket-openvino-bf16", "decode"): partial(_pocket_decode, backend="openvino-bf16"),
     ("taesd", "encode"): _taesd_encode,
     ("taesd", "decode"): _taesd_decode,
 }

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import speed_worker
+from benchmarks import speed, speed_worker
 from benchmarks.pictures import SAMPLE, load_rgb, mirror_to
 from benchmarks.speed import Measurement, table
 
@@ -35,6 +35,23 @@ def test_table_gives_ratios_of_the_same_size_and_operation() -> None:
     ).splitlines()
     assert lines[2] == "| 512x512 | decode | pocket | 0.50 | 0.60 | 300 | 0.25 | 0.50 |"
     assert lines[4] == "| 4096x4096 | decode | pocket | 30.00 | 31.00 | 1,200 | - | - |"
+
+
+def test_models_without_their_packages_are_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(speed.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(
+        speed,
+        "measure",
+        lambda model, operation, size, *_, **__: Measurement(model, operation, size, 1, 2, 3),
+    )
+    speed.main(["--sizes", "512x512", "--out", str(tmp_path / "speed.md")])
+    assert "pocket-openvino-bf16: skipped (No module named 'openvino')" in capsys.readouterr().err
+    rows = (tmp_path / "speed.md").read_text().splitlines()[4:]
+    assert [row.split(" | ")[1:3] for row in rows] == [
+        [op, "pocket"] for op in ("encode", "decode", "entropy")
+    ]
 
 
 def test_mirror_to_any_size() -> None:

@@ -1,20 +1,36 @@
-"""Embedded networks, run by ONNX Runtime on the CPU."""
+"""Embedded networks: ONNX graphs, run on the CPU by ONNX Runtime or another backend."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calotype.errors import ModelError
+from calotype.models.openvino_session import OpenvinoSession
 from calotype.models.protocol import TorchDecoder
+from calotype.options import DEFAULT_BACKEND
 
 __all__ = ["OnnxDecoder", "OnnxEncoder"]
 
 
-class _Session:
-    """One graph; ``threads`` None lets the runtime use every core."""
+class _Session(Protocol):
+    """One graph."""
+
+    def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The graph's output for inputs without their first axis, of length 1; from any thread."""
+        ...
+
+
+def _open(graph: bytes, threads: int | None, backend: str) -> _Session:
+    if backend == DEFAULT_BACKEND:
+        return _OnnxSession(graph, threads)
+    return OpenvinoSession(graph, threads, "bf16" if backend.endswith("bf16") else "f32")
+
+
+class _OnnxSession:
+    """ONNX Runtime; ``threads`` None lets it use every core."""
 
     def __init__(self, graph: bytes, threads: int | None) -> None:
         try:
@@ -44,9 +60,11 @@ class _Session:
 class OnnxEncoder:
     """A graph ``pixels`` float32[1, 3, H, W] to float32[1, 4, H/8, W/8]; see :class:`Encoder`."""
 
-    def __init__(self, graph: bytes, margin: int, threads: int | None = None) -> None:
+    def __init__(
+        self, graph: bytes, margin: int, threads: int | None = None, backend: str = DEFAULT_BACKEND
+    ) -> None:
         self.margin = margin
-        self._session = _Session(graph, threads)
+        self._session = _open(graph, threads, backend)
 
     def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         return self._session.run(pixels=pixels)
@@ -55,10 +73,12 @@ class OnnxEncoder:
 class OnnxDecoder:
     """A graph ``latents``, ``log_step`` to float32[1, 3, 8h, 8w]; see :class:`Decoder`."""
 
-    def __init__(self, graph: bytes, margin: int, threads: int | None = None) -> None:
+    def __init__(
+        self, graph: bytes, margin: int, threads: int | None = None, backend: str = DEFAULT_BACKEND
+    ) -> None:
         self.margin = margin
         self._graph = graph
-        self._session = _Session(graph, threads)
+        self._session = _open(graph, threads, backend)
 
     def differentiable(self) -> TorchDecoder:
         """See :class:`calotype.models.Differentiable`."""

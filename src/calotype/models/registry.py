@@ -18,7 +18,7 @@ from calotype.models.onnx_model import OnnxDecoder, OnnxEncoder
 from calotype.models.protocol import Decoder, Encoder
 from calotype.models.stable_diffusion import CATALOGUE, Source, open_decoder, open_encoder, source_named
 from calotype.models.stable_diffusion.store import is_here, read_record
-from calotype.options import DiffusionOptions
+from calotype.options import DEFAULT_BACKEND, DiffusionOptions
 
 __all__ = [
     "DEFAULT_TABLE",
@@ -172,18 +172,30 @@ def space_named(number: int) -> LatentSpace:
     return SPACES[number]
 
 
-def load_encoder(name: str, threads: int | None = None, diffusion: DiffusionOptions | None = None) -> Encoder:
-    """Loads a model's encoder; ``threads`` None means every core. Raises :class:`ModelError`."""
+def load_encoder(
+    name: str,
+    threads: int | None = None,
+    diffusion: DiffusionOptions | None = None,
+    backend: str = DEFAULT_BACKEND,
+) -> Encoder:
+    """Loads a model's encoder; ``threads`` None means every core, ``backend`` is for the embedded models.
+
+    Raises :class:`ModelError`.
+    """
     if source := source_named(name):
         return open_encoder(source, diffusion or DiffusionOptions(), threads)
     network = _named(name).encoder
-    return OnnxEncoder(_read(network.file), network.margin, threads)
+    return OnnxEncoder(_read(network.file), network.margin, threads, backend)
 
 
 def load_decoder(
-    name: str | None, space: int, threads: int | None = None, diffusion: DiffusionOptions | None = None
+    name: str | None,
+    space: int,
+    threads: int | None = None,
+    diffusion: DiffusionOptions | None = None,
+    backend: str = DEFAULT_BACKEND,
 ) -> Decoder:
-    """Loads a decoder of ``space``, by default the embedded one. Raises :class:`ModelError`."""
+    """Loads a decoder of ``space``, by default the embedded one; otherwise as :func:`load_encoder`."""
     source = source_named(name) if name else None
     model = source or _named(name or _DEFAULT_DECODER[space])
     if model.space != space:
@@ -191,7 +203,7 @@ def load_decoder(
         raise ModelError(f"model {model.name!r} decodes {SPACES[model.space].name}, not the file's {wanted}")
     if isinstance(model, Source):
         return open_decoder(model, diffusion or DiffusionOptions(), threads)
-    return OnnxDecoder(_read(model.decoder.file), model.decoder.margin, threads)
+    return OnnxDecoder(_read(model.decoder.file), model.decoder.margin, threads, backend)
 
 
 @cache

@@ -1,0 +1,176 @@
+"""What is measured on one picture: each measurement gives named figures, to be averaged over the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.scene import FileRate, Model, Rate, Scene
+from calotype.coding import STRENGTH
+from calotype.entropy import decode_integers
+from calotype.latents import LEVEL_OFFSETS, STEPS, Drafter, dequantise, log_step_map
+from calotype.tiling import decode_tiled
+
+__all__ = [
+    "ENTROPY_LEVELS",
+    "MEASURES",
+    "PERIOD",
+    "RDO_LEVELS",
+    "channel_sums",
+    "grid_profiles",
+    "order0_bytes",
+]
+
+ENTROPY_LEVELS = {"0.35": 56, "0.5": 64, "0.7": 72, "1.0": 80, "1.4": 88}
+"""Level by nominal step; the steps are really 0.354, 0.5, 0.707, 1 and 1.414."""
+
+RDO_LEVELS = (48, 56, 64, 72, 80, 88)
+"""From about 6 kB to 2 kB at 512x512."""
+
+PERIOD = 16
+_STRONGEST = 8  # of a difference, in 1/255: a grid is faint, and what is stronger belongs to the picture
+
+
+# Name, encoder, rate, decoder.
+_FILES: tuple[tuple[str, Model, FileRate, Model], ...] = (
+    ("calotype-5000", "pocket", 5000, "pocket"),
+    ("calotype-2500", "pocket", 2500, "pocket"),
+    ("taesd-decoder-5000", "pocket", 5000, "taesd"),
+    ("recipe-taesd", "taesd", "2022", "taesd"),
+    ("recipe-pocket", "pocket", "2022", "pocket"),
+)
+_ROUND_TRIPS: tuple[tuple[str, Model, Rate, Model], ...] = (
+    ("taesd-taesd-finest", "taesd", "finest", "taesd"),
+    ("taesd-pocket-finest", "taesd", "finest", "pocket"),
+    ("taesd-taesd-exact", "taesd", "exact", "taesd"),
+    ("taesd-pocket-exact", "taesd", "exact", "pocket"),
+    ("pocket-pocket-exact", "pocket", "exact", "pocket"),
+)
+_INTO_TAESD: tuple[tuple[Model, Rate], ...] = (
+    ("pocket", "exact"),
+    ("taesd", "exact"),
+    ("pocket", 5000),
+    ("taesd", 5000),
+)
+
+
+def opinion(scene: Scene) -> dict[str, float]:
+    """All metrics for pocket's files, for TAESD on the same integers, for the recipe of 2022."""
+    found: dict[str, float] = {}
+    for name, encoder, rate, decoder in _FILES:
+        found[f"{name}.bytes"] = len(scene.file(encoder, rate))
+        found |= scene.figures(name, scene.picture(encoder, rate, decoder), *scene.kit.metrics)
+    return found
+
+
+def ceiling(scene: Scene) -> dict[str, float]:
+    """LPIPS and PSNR of what the networks do to latents that are hardly quantised, or not at all."""
+    found: dict[str, float] = {}
+    for name, *way in _ROUND_TRIPS:
+        found |= scene.figures(name, scene.picture(*way), "lpips", "psnr")
+    return found
+
+
+def entropy(scene: Scene) -> dict[str, float]:
+    """Bytes of TAESD's latents, rounded plainly: as rANS payload and by ideal order-0 entropy."""
+    found = {}
+    drafter = Drafter(scene.latents("taesd"), scene.kit.context, 0.0)
+    for step, level in ENTROPY_LEVELS.items():
+        draft = drafter.draft(level, 0.0)
+        payload = draft.payload()
+        levels = np.full(draft.integers.shape[1:], level, np.int64)
+        back = decode_integers(scene.kit.context, payload, levels, STEPS, LEVEL_OFFSETS)
+        if not np.array_equal(back, draft.integers):
+            raise ValueError(f"the payload at step {step} does not decode to what was coded")
+        found[f"rans-{step}.bytes"] = len(payload)
+        found[f"order0-{step}.bytes"] = order0_bytes(draft.integers)
+    return found
+
+
+def rdo(scene: Scene) -> dict[str, float]:
+    """Bytes and LPIPS along the levels, rounded plainly and as the default effort does."""
+    found = {}
+    drafter = Drafter(scene.latents("pocket"), scene.kit.context, STRENGTH)
+    for level in RDO_LEVELS:
+        for name, strength in (("plain", 0.0), ("rdo", None)):
+            draft = drafter.draft(level, strength)
+            levels = np.full(draft.integers.shape[1:], level, np.int64)
+            latents = dequantise(draft.integers, levels)
+            picture = decode_tiled(scene.kit.decoder, latents, log_step_map(levels), np.zeros(4))
+            found[f"{name}-{level}.bytes"] = len(draft.payload())
+            found |= scene.figures(f"{name}-{level}", picture, "lpips")
+    return found
+
+
+def space(scene: Scene) -> dict[str, float]:
+    """LPIPS of TAESD's decoder on pocket's latents and on its own, and the moments of each channel."""
+    found: dict[str, float] = {}
+    for encoder, rate in _INTO_TAESD:
+        picture = scene.picture(encoder, rate, "taesd")
+        found |= scene.figures(f"{encoder}-into-taesd-{rate}", picture, "lpips")
+    return found | channel_sums("pocket", scene) | channel_sums("taesd", scene)
+
+
+def eye(scene: Scene) -> dict[str, float]:
+    """Colour error of each channel in 1/255, decoded minus original, and the grids, at 5,000 bytes."""
+    picture = scene.picture("pocket", 5000, "pocket")
+    error = picture.astype(np.float64) - scene.rgb
+    found = {f"colour.{name}": float(error[..., channel].mean()) for channel, name in enumerate("rgb")}
+    for name, rgb in (("decoded", picture), ("original", scene.rgb)):
+        for kind, profile in grid_profiles(rgb).items():
+            found |= {f"{kind}-{name}.{at}": value for at, value in enumerate(profile.tolist())}
+    return found
+
+
+MEASURES: Mapping[str, Callable[[Scene], dict[str, float]]] = {
+    "opinion": opinion,
+    "ceiling": ceiling,
+    "entropy": entropy,
+    "rdo": rdo,
+    "space": space,
+    "eye": eye,
+}
+
+
+def order0_bytes(integers: NDArray[np.int16]) -> float:
+    """The ideal static order-0 entropy of each channel of int16[C, h, w], in bytes, tables not counted."""
+    bits = 0.0
+    for channel in integers:
+        count = np.unique(channel, return_counts=True)[1]
+        bits -= float((count * np.log2(count / channel.size)).sum())
+    return bits / 8
+
+
+def channel_sums(encoder: Model, scene: Scene) -> dict[str, float]:
+    """Mean and mean square of each latent channel."""
+    latents = scene.latents(encoder).astype(np.float64)
+    found = {}
+    for channel, plane in enumerate(latents):
+        found[f"{encoder}-mean.{channel}"] = float(plane.mean())
+        found[f"{encoder}-square.{channel}"] = float((plane**2).mean())
+    return found
+
+
+def grid_profiles(rgb: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+    """Where a grid would show: two figures by position modulo 16, float64[16] each in 1/255.
+
+    "pattern" is how much brighter a pixel is than its two neighbours, on average, "gradient" the mean
+    absolute difference of a pixel and the next; rows and columns of uint8[H, W, 3] together. A grid whose
+    period divides 16, in phase with the latents, makes positions differ; in photographs all are alike.
+    """
+    pattern, gradient = np.zeros(PERIOD), np.zeros(PERIOD)
+    for axis in (0, 1):
+        lines = np.moveaxis(rgb.astype(np.float64), axis, 0)
+        steps = np.diff(lines, axis=0)
+        peaks = (steps[:-1] - steps[1:]) / 2  # the first is that of the second line
+        gradient += _folded(np.abs(steps).clip(max=_STRONGEST)) / 2
+        pattern += np.roll(_folded(peaks.clip(-_STRONGEST, _STRONGEST)), 1) / 2
+    return {"pattern": pattern, "gradient": gradient}
+
+
+def _folded(lines: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means of float64[n, ...] by the first index modulo 16."""
+    whole = len(lines) // PERIOD * PERIOD
+    return lines[:whole].reshape(-1, PERIOD, lines[0].size).mean((0, 2))

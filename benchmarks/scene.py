@@ -1,0 +1,136 @@
+"""One picture, coded in every way that the measurements ask for, each of them once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from functools import cached_property
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.features import FeatureDistance
+from benchmarks.pictures import ASSETS
+from benchmarks.taesd import Taesd
+from calotype.coding import decode_latents, encode_latents
+from calotype.compare.metrics import Lpips, Psnr, Ssimulacra2
+from calotype.container import Coding, Header, parse
+from calotype.entropy import ContextModel
+from calotype.latents import FINEST, SD1, channel_steps, dequantise, log_step_map, noise_deviations
+from calotype.limits import Limits
+from calotype.models import (
+    DEFAULT_TABLE,
+    Decoder,
+    Encoder,
+    encoder_id,
+    load_decoder,
+    load_encoder,
+    load_table,
+)
+from calotype.options import EncodeOptions
+from calotype.tiling import decode_tiled, encode_tiled
+
+__all__ = ["LPIPS_GRAPH", "FileRate", "Kit", "Model", "Rate", "Scene"]
+
+LPIPS_GRAPH = ASSETS / "models" / "lpips-squeeze" / "lpips_sq.onnx"
+
+Model = Literal["pocket", "taesd"]
+FileRate = int | Literal["2022"]
+"""Bytes of the whole file at most, or the recipe of 2022."""
+Rate = FileRate | Literal["exact", "finest"]
+"""Or without a file: latents as the encoder gave them, or rounded at the finest level."""
+
+_Made = TypeVar("_Made")
+
+
+class Kit:
+    """What measures and what is measured, on one thread; each is loaded when first used."""
+
+    @cached_property
+    def taesd(self) -> Taesd:
+        return Taesd(threads=1)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        return load_encoder("pocket", threads=1)
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        return load_decoder("pocket", SD1.id, threads=1)
+
+    @cached_property
+    def context(self) -> ContextModel:
+        return load_table(DEFAULT_TABLE)
+
+    @cached_property
+    def metrics(self) -> dict[str, Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]]:
+        return {
+            "psnr": Psnr(),
+            "lpips": Lpips(LPIPS_GRAPH, threads=1),
+            "ssimulacra2": Ssimulacra2(),
+            "features": FeatureDistance(),
+        }
+
+
+class Scene:
+    """``rgb`` uint8[H, W, 3], sides multiples of 32, and what becomes of it."""
+
+    def __init__(self, rgb: NDArray[np.uint8], kit: Kit) -> None:
+        self.rgb, self.kit = rgb, kit
+        self._made: dict[Hashable, Any] = {}
+
+    def _once(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
+        if key not in self._made:
+            self._made[key] = make()
+        made: _Made = self._made[key]
+        return made
+
+    def latents(self, encoder: Model) -> NDArray[np.float32]:
+        """float32[4, H/8, W/8], scaled."""
+
+        def make() -> NDArray[np.float32]:
+            if encoder == "taesd":
+                return self.kit.taesd.encode(self.rgb)
+            return encode_tiled(self.kit.encoder, self.rgb)
+
+        return self._once(("latents", encoder), make)
+
+    def file(self, encoder: Model, rate: FileRate) -> bytes:
+        """A whole file of the latents, at the default effort or by the recipe of 2022."""
+        lattice = rate != "2022"
+        header = Header(
+            coding=Coding.LATTICE if lattice else Coding.PALETTE,
+            space=SD1.id,
+            table=DEFAULT_TABLE if lattice else 0,
+            encoder=encoder_id("pocket"),  # a number in the file, which changes nothing here
+            width=self.rgb.shape[1],
+            height=self.rgb.shape[0],
+            level=0,
+        )
+        options = EncodeOptions(target_size=None if rate == "2022" else rate)
+        return self._once(
+            ("file", encoder, rate), lambda: encode_latents(self.latents(encoder), header, options)
+        )
+
+    def picture(self, encoder: Model, rate: Rate, decoder: Model) -> NDArray[np.uint8]:
+        """uint8[H, W, 3]: encoded by one, coded at ``rate``, decoded by the other."""
+        return self._once(("picture", encoder, rate, decoder), lambda: self._picture(encoder, rate, decoder))
+
+    def _picture(self, encoder: Model, rate: Rate, decoder: Model) -> NDArray[np.uint8]:
+        latents = self.latents(encoder)
+        levels = np.full(latents.shape[1:], FINEST, np.int64)
+        noise = np.zeros(4)
+        if rate == "finest":
+            integers = np.round(latents / channel_steps(levels)).astype(np.int16)
+            latents = dequantise(integers, levels)
+        elif rate != "exact":
+            parsed = parse(self.file(encoder, rate), limits=Limits())
+            latents, levels = decode_latents(parsed)
+            noise = noise_deviations(parsed.header.noise, parsed.header.level)
+        if decoder == "taesd":
+            return self.kit.taesd.decode(latents)
+        return decode_tiled(self.kit.decoder, latents, log_step_map(levels), noise)
+
+    def figures(self, name: str, picture: NDArray[np.uint8], *metrics: str) -> dict[str, float]:
+        """``{"name.metric": value}`` of ``picture`` against the original."""
+        return {f"{name}.{metric}": self.kit.metrics[metric](self.rgb, picture) for metric in metrics}
