@@ -43,7 +43,7 @@ def main(part: str, dtype: str, side: str, tile: str, weights: str, out: str) ->
         latents = normal(0, (4, side // 8, side // 8))
         log_step = np.full((1, side // 8, side // 8), np.log2(STEP), np.float32)
         if part == "denoise":
-            return decoder.denoised(latents, log_step, noise)
+            return decoder.denoised(latents[None], log_step[None], noise[None])[0]
         return decoder.decode(latents, log_step, np.zeros(4))  # no noise to take away: no U-Net
 
     start = time.perf_counter()

@@ -28,6 +28,7 @@ LAYERS = (
     {"tiling"},
     {"info"},
     {"coding"},
+    {"contents"},
     {"optimise"},
     {"codec"},
     {"__init__"},

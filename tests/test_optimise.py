@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import builtins
+import os
+import re
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 import calotype
 from calotype import optimise
@@ -202,3 +207,30 @@ def test_a_broken_lpips_graph_is_an_error(
         optimise.refine(plain, latents, rgb, decoder, EncodeOptions(lpips=str(tmp_path / "broken.onnx")))
     with pytest.raises(SourceError, match="missing"):
         optimise.refine(plain, latents, rgb, decoder, EncodeOptions(lpips=str(tmp_path / "missing.onnx")))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+def test_the_command_shows_its_progress_and_keeps_to_its_time(rgb: NDArray[np.uint8], tmp_path: Path) -> None:
+    import pty
+
+    Image.fromarray(rgb.repeat(4, 0).repeat(4, 1)).save(tmp_path / "a.png")
+    options = ["-m", "tiny", "--decoder", "tiny", "-e", "9", "--target-size", "700", "--time-limit", "0.3"]
+    terminal, standard_error = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "calotype", "encode", *options, "a.png", "a.calo"],
+        cwd=tmp_path,
+        stderr=standard_error,
+    ) as process:
+        os.close(standard_error)
+        said = b""
+        try:
+            while block := os.read(terminal, 4096):
+                said += block
+        except OSError:  # how Linux says that the other end is closed
+            pass
+    os.close(terminal)
+    assert process.returncode == 0, said
+    assert b"[--" in said
+    assert int(re.findall(rb"(\d+)/60", said)[-1]) < 60  # the limit is for a few rounds
+    assert b"bytes" in said.splitlines()[-1]
+    assert (tmp_path / "a.calo").stat().st_size <= 700

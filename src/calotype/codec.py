@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import replace
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar, overload
 
@@ -20,14 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from calotype import imaging
 from calotype.coding import decode_latents, encode_latents, target_of
-from calotype.container import Chunk, ChunkType, Coding, Header, parse
-from calotype.container.chunks import read_chunks, write_chunk
-from calotype.errors import CalotypeWarning, SourceError
-from calotype.imaging import Metadata, Picture, load_picture
+from calotype.container import Chunk, Coding, Header
+from calotype.contents import Opened, chunks_of, padded
+from calotype.errors import SourceError
+from calotype.imaging import Picture, load_picture
 from calotype.info import Info, describe
-from calotype.latents import log_step_map, noise_deviations
 from calotype.limits import Limits
 from calotype.models import (
     DEFAULT_TABLE,
@@ -38,8 +36,8 @@ from calotype.models import (
     load_encoder,
 )
 from calotype.optimise import refine
-from calotype.options import DecodeOptions, DiffusionOptions, EncodeOptions
-from calotype.tiling import decode_tiled, encode_tiled
+from calotype.options import BACKENDS, DEFAULT_BACKEND, DecodeOptions, DiffusionOptions, EncodeOptions
+from calotype.tiling import decode_all, encode_all
 
 __all__ = [
     "Codec",
@@ -56,15 +54,21 @@ ImageLike = Image.Image | NDArray[Any] | str | os.PathLike[str] | BinaryIO
 DataLike = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 
 _Options = TypeVar("_Options", EncodeOptions, DecodeOptions)
-_METADATA = ((ChunkType.ICC, "icc"), (ChunkType.EXIF, "exif"), (ChunkType.XMP, "xmp"))
+_Item = TypeVar("_Item")
 
 
 class Codec:
     """Encodes and decodes; loads each model once, at first use. Safe to use from several threads."""
 
-    def __init__(self, threads: int | None = None) -> None:
-        """``threads`` for the networks; None uses every core."""
-        self._threads = threads
+    def __init__(self, threads: int | None = None, backend: str = DEFAULT_BACKEND) -> None:
+        """``threads`` for the networks; None uses every core.
+
+        ``backend`` runs the embedded ones: "onnxruntime", or with ``calotype[openvino]`` "openvino" or
+        "openvino-bf16", which is the fastest and the least exact. Raises ``ValueError`` for another.
+        """
+        if backend not in BACKENDS:
+            raise ValueError(f"backend (={backend!r}) must be one of {', '.join(BACKENDS)}")
+        self._threads, self._backend = threads, backend
         self._lock = threading.Lock()
         self._loaded: dict[tuple[Hashable, ...], Any] = {}
 
@@ -76,13 +80,15 @@ class Codec:
 
     def _encoder(self, name: str, diffusion: DiffusionOptions) -> Encoder:
         encoder: Encoder = self._once(
-            ("encoder", name, diffusion), lambda: load_encoder(name, self._threads, diffusion)
+            ("encoder", name, diffusion),
+            lambda: load_encoder(name, self._threads, diffusion, self._backend),
         )
         return encoder
 
     def _decoder(self, name: str | None, space: int, diffusion: DiffusionOptions) -> Decoder:
         decoder: Decoder = self._once(
-            ("decoder", name, space, diffusion), lambda: load_decoder(name, space, self._threads, diffusion)
+            ("decoder", name, space, diffusion),
+            lambda: load_decoder(name, space, self._threads, diffusion, self._backend),
         )
         return decoder
 
@@ -101,12 +107,39 @@ class Codec:
         times. Raises :class:`SourceError`, :class:`LimitError`,
         :class:`TargetSizeError`, :class:`ModelError`.
         """
+        return next(self.encode_many([image], options, progress=progress, **fields))
+
+    def encode_many(
+        self,
+        images: Iterable[ImageLike],
+        options: EncodeOptions | None = None,
+        *,
+        batch: int = 8,
+        progress: Callable[[], None] = lambda: None,
+        **fields: Any,
+    ) -> Iterator[bytes]:
+        """As :meth:`encode` for each of ``images``, in their order; the first error ends it.
+
+        ``batch`` of them are read at a time, and those of one size go through a Stable Diffusion model
+        together, which uses a GPU better and takes more memory. Other models take one after the other.
+        """
         options = _merged(options or EncodeOptions(), fields)
         encoder = self._encoder(options.model, options.diffusion)
-        picture = load_picture(image, limits=options.limits, strict=options.strict)
-        chunks = _chunks(picture, options)
-        pixels = _padded(picture.rgb)
-        latents = encode_tiled(encoder, pixels)
+        for some in _batches(images, batch):
+            pictures = [load_picture(one, limits=options.limits, strict=options.strict) for one in some]
+            chunks = [chunks_of(picture, options) for picture in pictures]
+            found = encode_all(encoder, [padded(picture.rgb) for picture in pictures])
+            for one in zip(pictures, chunks, found, strict=True):
+                yield self._file(*one, options, progress)
+
+    def _file(
+        self,
+        picture: Picture,
+        chunks: tuple[Chunk, ...],
+        latents: NDArray[np.float32],
+        options: EncodeOptions,
+        progress: Callable[[], None],
+    ) -> bytes:
         height, width = picture.rgb.shape[:2]
         header = Header(
             coding=Coding[options.recipe.upper()],
@@ -123,7 +156,8 @@ class Codec:
         if options.effort < 9 or options.recipe == "palette":
             return data
         decoder = self._decoder(options.decoder, header.space, options.diffusion)
-        return refine(data, latents, pixels, decoder, options, target_of(options, header), progress)
+        target = target_of(options, header)
+        return refine(data, latents, padded(picture.rgb), decoder, options, target, progress)
 
     @overload
     def decode(
@@ -149,44 +183,38 @@ class Codec:
         Raises :class:`FormatError`, :class:`LimitError`, :class:`ModelError`.
         """
         options = _merged(options or DecodeOptions(), fields)
-        parsed = parse(_bytes(data), limits=options.limits, strict=options.strict)
-        for name in parsed.damaged:
-            warnings.warn(f"a damaged part of the file was left out: {name}", CalotypeWarning, stacklevel=2)
-        latents, levels = decode_latents(parsed)
-        header = parsed.header
-        alpha = None
-        if header.alpha:
-            packed = parsed.chunk(ChunkType.ALPHA) or b""
-            alpha = imaging.unpack_alpha(packed, header.width, header.height)
-        decoder = self._decoder(options.model, header.space, options.diffusion)
-        noise = noise_deviations(header.noise, header.level)
-        rgb = decode_tiled(decoder, latents, log_step_map(levels), noise)
-        rgb = rgb[: header.height, : header.width]
-        keep = options.keep_metadata and not as_array  # an array cannot carry a profile: it is sRGB
-        kept = {field: parsed.chunk(type_) for type_, field in _METADATA} if keep else {}
-        image = imaging.to_image(rgb, alpha, header.grey, Metadata(**kept))
+        if as_array:  # which cannot carry a profile: it is sRGB
+            options = replace(options, keep_metadata=False)
+        image = next(self.decode_many([data], options))
         return np.asarray(image) if as_array else image
 
+    def decode_many(
+        self,
+        files: Iterable[DataLike],
+        options: DecodeOptions | None = None,
+        *,
+        batch: int = 8,
+        **fields: Any,
+    ) -> Iterator[Image.Image]:
+        """As :meth:`decode` for each of ``files``, in their order; for ``batch`` see :meth:`encode_many`."""
+        options = _merged(options or DecodeOptions(), fields)
+        for some in _batches(files, batch):
+            opened = [Opened.of(_bytes(data), options) for data in some]
+            for space, neighbours in groupby(opened, key=lambda one: one.header.space):
+                group = list(neighbours)
+                decoder = self._decoder(options.model, space, options.diffusion)
+                found = decode_all(decoder, [one.coded for one in group])
+                for one, rgb in zip(group, found, strict=True):
+                    yield one.image(rgb)
 
-def _chunks(picture: Picture, options: EncodeOptions) -> tuple[Chunk, ...]:
-    chunks = []
-    if picture.alpha is not None:
-        chunks.append(Chunk(ChunkType.ALPHA, imaging.pack_alpha(picture.alpha)))
-    if options.keep_metadata:
-        for type_, field in _METADATA:
-            value = getattr(picture.metadata, field)
-            if value:
-                chunks.append(Chunk(type_, value))
-    # Read back at once: what a reader under the same limits would refuse is not written.
-    return read_chunks(b"".join(map(write_chunk, chunks)), 0, options.limits, strict=True)[0]
 
-
-def _padded(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Repeats the last row and column up to multiples of 8."""
-    height, width = rgb.shape[:2]
-    if height % 8 == 0 and width % 8 == 0:
-        return rgb
-    return np.pad(rgb, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
+def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    """``items``, so many at a time. Raises ``ValueError``."""
+    if size < 1:
+        raise ValueError(f"batch (={size}) must be positive")
+    left = iter(items)
+    while some := list(islice(left, size)):
+        yield some
 
 
 def _merged(options: _Options, fields: dict[str, Any]) -> _Options:

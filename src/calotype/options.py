@@ -7,12 +7,25 @@ from typing import Literal
 
 from calotype.limits import Limits
 
-__all__ = ["DEFAULT_EFFORT", "DEFAULT_QUALITY", "DecodeOptions", "DiffusionOptions", "EncodeOptions"]
+__all__ = [
+    "BACKENDS",
+    "DEFAULT_BACKEND",
+    "DEFAULT_EFFORT",
+    "DEFAULT_QUALITY",
+    "DecodeOptions",
+    "DiffusionOptions",
+    "EncodeOptions",
+]
 
 DEFAULT_QUALITY = 50.0
 """About 0.15 bits per pixel, 5 kB at 512x512."""
 
 DEFAULT_EFFORT = 6
+
+BACKENDS = ("onnxruntime", "openvino", "openvino-bf16")
+"""What can run the embedded networks; the last computes in bfloat16 where the processor does."""
+
+DEFAULT_BACKEND = BACKENDS[0]
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _DTYPES = ("auto", "float32", "bfloat16", "float16")

@@ -7,20 +7,30 @@ without a margin get the whole, and see to their memory themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.models import Decoder, Encoder
+from calotype.models import BatchDecoder, BatchEncoder, Decoder, Encoder
 
-__all__ = ["TILE", "decode_tiled", "encode_tiled"]
+__all__ = ["TILE", "Coded", "decode_all", "decode_tiled", "encode_all", "encode_tiled"]
 
 TILE = 128
 """Side of a tile's kept part, in latent positions (1,024 pixels)."""
 
 Window = tuple[slice, slice]
-Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """What a decoder is told of a picture: see :class:`calotype.models.Decoder`."""
+
+    latents: NDArray[np.float32]
+    log_step: NDArray[np.float32]
+    noise: NDArray[np.float64]
 
 
 def _tiles(height: int, width: int, margin: int | None) -> Iterator[tuple[Window, Window, Window]]:
@@ -51,7 +61,7 @@ def encode_tiled(encoder: Encoder, rgb: NDArray[np.uint8], factor: int = 8) -> N
     height, width = rgb.shape[0] // factor, rgb.shape[1] // factor
     latents = np.empty((4, height, width), np.float32)
     for read, kept, inner in _tiles(height, width, encoder.margin):
-        pixels = rgb[_times(read, factor)].transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+        pixels = _unit(rgb[_times(read, factor)])
         latents[:, kept[0], kept[1]] = encoder.encode(pixels)[:, inner[0], inner[1]]
     return latents
 
@@ -70,6 +80,51 @@ def decode_tiled(
         window = (slice(None), *read)
         pixels = decoder.decode(latents[window], log_step[window], noise)
         inner = _times(inner, factor)
-        part = pixels[:, inner[0], inner[1]].transpose(1, 2, 0)
-        rgb[_times(kept, factor)] = np.clip(part * 255 + 0.5, 0, 255).astype(np.uint8)
+        rgb[_times(kept, factor)] = _bytes(pixels[:, inner[0], inner[1]])
+    return rgb
+
+
+def encode_all(encoder: Encoder, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+    """:func:`encode_tiled` of each; those of one size together, if the encoder takes batches."""
+    if not isinstance(encoder, BatchEncoder):
+        return [encode_tiled(encoder, rgb) for rgb in pictures]
+    latents: dict[int, NDArray[np.float32]] = {}
+    for group in _of_one_shape(pictures):
+        pixels = np.stack([_unit(pictures[number]) for number in group])
+        latents |= zip(group, encoder.encode_batch(pixels), strict=True)
+    return [latents[number] for number in range(len(pictures))]
+
+
+def decode_all(decoder: Decoder, coded: Sequence[Coded]) -> list[NDArray[np.uint8]]:
+    """:func:`decode_tiled` of each; those of one size together, if the decoder takes batches."""
+    if not isinstance(decoder, BatchDecoder):
+        return [decode_tiled(decoder, one.latents, one.log_step, one.noise) for one in coded]
+    pictures: dict[int, NDArray[np.uint8]] = {}
+    for group in _of_one_shape([one.latents for one in coded]):
+        some = [coded[number] for number in group]
+        pixels = decoder.decode_batch(
+            np.stack([one.latents for one in some]),
+            np.stack([one.log_step for one in some]),
+            np.stack([one.noise for one in some]),
+        )
+        pictures |= zip(group, map(_bytes, pixels), strict=True)
+    return [pictures[number] for number in range(len(coded))]
+
+
+def _of_one_shape(arrays: Sequence[NDArray[Any]]) -> list[list[int]]:
+    """The numbers of ``arrays``, those of one shape in one list."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for number, array in enumerate(arrays):
+        groups.setdefault(array.shape, []).append(number)
+    return list(groups.values())
+
+
+def _unit(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """uint8[H, W, 3] to float32[3, H, W] in [0, 1]."""
+    return rgb.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+
+
+def _bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """float32[3, H, W], nominally in [0, 1], to uint8[H, W, 3]."""
+    rgb: NDArray[np.uint8] = np.clip(pixels.transpose(1, 2, 0) * 255 + 0.5, 0, 255).astype(np.uint8)
     return rgb

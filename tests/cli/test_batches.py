@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -61,6 +61,10 @@ def test_jobs_do_not_change_the_files(run: Run, tmp_path: Path) -> None:
         assert (tmp_path / "out1" / calo).read_bytes() == (tmp_path / "out3" / calo).read_bytes()
 
 
+def each(make: Callable[[Job], Made]) -> Callable[[Sequence[Job]], Iterator[Made]]:
+    return lambda group: map(make, group)
+
+
 @pytest.fixture
 def jobs(tmp_path: Path) -> list[Job]:
     return [Job(f"in{i}", str(tmp_path / f"out{i}")) for i in range(9)]
@@ -86,10 +90,37 @@ def test_the_highest_code_wins(jobs: list[Job], console: Console, threads: int) 
             raise errors[job.source]
         return Made(job.source.encode(), "", {})
 
-    assert run_batch(jobs, make, console, force=False, threads=threads) == 4
+    assert run_batch(jobs, each(make), console, force=False, threads=threads) == 4
     written = {job.source for job in jobs if Path(job.target).exists()}
     assert written == {job.source for job in jobs} - set(errors)
     assert Path(jobs[8].target).read_bytes() == b"in8"
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_batch_in_which_one_fails_is_made_one_by_one(
+    jobs: list[Job], console: Console, threads: int
+) -> None:
+    groups = []
+
+    def make(group: Sequence[Job]) -> Iterator[Made]:
+        groups.append([job.source for job in group])
+        for job in group:
+            if job.source == "in5":
+                raise FormatError("bad")
+            yield Made(job.source.encode(), "", {})
+
+    assert run_batch(jobs, make, console, force=False, threads=threads, batch=4) == 3
+    written = {job.source: Path(job.target).read_bytes() for job in jobs if Path(job.target).exists()}
+    assert written == {job.source: job.source.encode() for job in jobs if job.source != "in5"}
+    assert sorted(groups) == [
+        ["in0", "in1", "in2", "in3"],
+        ["in4"],
+        ["in4", "in5", "in6", "in7"],
+        ["in5"],
+        ["in6"],
+        ["in7"],
+        ["in8"],
+    ]
 
 
 def test_several_at_once_are_really_several(jobs: list[Job], console: Console) -> None:
@@ -99,7 +130,7 @@ def test_several_at_once_are_really_several(jobs: list[Job], console: Console) -
         meeting.wait()
         return Made(b"", "", {})
 
-    assert run_batch(jobs, make, console, force=False, threads=3) == 0
+    assert run_batch(jobs, each(make), console, force=False, threads=3) == 0
 
 
 def test_an_existing_output_costs_no_work(jobs: list[Job], console: Console) -> None:
@@ -108,7 +139,7 @@ def test_an_existing_output_costs_no_work(jobs: list[Job], console: Console) -> 
     def make(job: Job) -> Made:
         raise AssertionError("worked in vain")
 
-    assert run_batch(jobs[:1], make, console, force=False, threads=1) == 1
+    assert run_batch(jobs[:1], each(make), console, force=False, threads=1) == 1
     assert Path(jobs[0].target).read_text() == "mine"
 
 
@@ -122,7 +153,7 @@ def test_errors_name_the_file_they_are_about(
             raise MemoryError
         raise ZeroDivisionError("oops")
 
-    assert run_batch(jobs[:3], make, console, force=False, threads=1) == 1
+    assert run_batch(jobs[:3], each(make), console, force=False, threads=1) == 1
     assert capsys.readouterr().err.splitlines() == [
         "calotype: error: in0 is odd",
         "calotype: error: in1: there is not enough memory",

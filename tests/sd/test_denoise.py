@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +13,15 @@ from numpy.typing import NDArray
 from sd_weights import SCHEDULER, TEXT, text_tensors
 
 from calotype.errors import ModelError
-from calotype.models.stable_diffusion import denoise as module
 from calotype.models.stable_diffusion.catalogue import source_named
-from calotype.models.stable_diffusion.denoise import Schedule, denoise, strength, timestep_for
+from calotype.models.stable_diffusion.denoise import (
+    Denoising,
+    Schedule,
+    denoise_all,
+    denoising,
+    strength,
+    timestep_for,
+)
 from calotype.models.stable_diffusion.model import _schedule
 from calotype.models.stable_diffusion.noise import normal, words
 from calotype.models.stable_diffusion.store import Location
@@ -83,7 +91,17 @@ def test_strength_is_the_share_of_the_variance() -> None:
     assert (strength(np.zeros(4), EQUAL) == 1).all()
 
 
-def perfect(schedule: Schedule, clean: Array) -> module.Predictor:
+def denoise(predict: Callable[[Array, int], Array], *task: Any) -> Array:
+    """One picture alone."""
+
+    def predict_all(x: Array, times: Sequence[int]) -> Array:
+        return np.stack([predict(z, t) for z, t in zip(x, times, strict=True)])
+
+    (found,) = denoise_all(predict_all, [denoising(*task)])
+    return found
+
+
+def perfect(schedule: Schedule, clean: Array) -> Callable[[Array, int], Array]:
     """A U-Net that knows the clean latents."""
 
     def predict(x: Array, t: int) -> Array:
@@ -104,6 +122,25 @@ def test_a_perfect_network_finds_the_clean_latents(schedule: Schedule, steps: in
     assert found.dtype == np.float32
     part = denoise(perfect(schedule, clean), noisy, 0.25 * share, schedule, 107, options)
     np.testing.assert_allclose(part, noisy + 0.25 * (clean - noisy), atol=1e-4)
+
+
+def test_pictures_that_go_together_are_denoised_as_alone(schedule: Schedule) -> None:
+    sizes = []
+
+    def predict(x: Array, times: Sequence[int]) -> Array:
+        sizes.append(len(x))
+        return np.stack([np.tanh(z) * t / 100 for z, t in zip(x, times, strict=True)]).astype(np.float32)
+
+    latents, starts, options = normal(3, (3, 4, 5, 6)), (200, 1, 30), DiffusionOptions(steps=3)
+
+    def tasks(*numbers: int) -> list[Denoising]:
+        share = np.full((4, 5, 6), 0.5)
+        return [denoising(latents[n], share, schedule, starts[n], options) for n in numbers]
+
+    found = denoise_all(predict, tasks(0, 1, 2))
+    assert sizes == [3, 3, 2]  # from timestep 1 there are two steps only
+    for number, alone in enumerate(found):
+        np.testing.assert_array_equal(denoise_all(predict, tasks(number))[0], alone)
 
 
 def test_a_seed_adds_only_the_noise_that_is_missing(schedule: Schedule) -> None:

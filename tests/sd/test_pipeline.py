@@ -17,12 +17,13 @@ from safetensors.torch import load_file
 from sd_weights import SCHEDULER, TEXT, write_vae
 
 import calotype
+from calotype import experiments, optimise
 from calotype.codec import decode_latents
 from calotype.container import parse
 from calotype.errors import ModelError
 from calotype.latents import noise_deviations
 from calotype.limits import Limits
-from calotype.models import load_decoder, load_encoder
+from calotype.models import Differentiable, load_decoder, load_encoder
 from calotype.models.stable_diffusion.networks import Network
 from calotype.models.stable_diffusion.text import encode_empty_prompt
 from calotype.options import DiffusionOptions
@@ -197,7 +198,7 @@ def test_a_picture_too_large_for_the_memory_comes_in_smaller_tiles(
     call = Network.__call__
 
     def short_of_memory(network: Network, function: Any, x: Array) -> Array:
-        if x.shape[2] > 40:
+        if x.shape[-1] > 40:
             raise torch.OutOfMemoryError("out of memory")
         return call(network, function, x)
 
@@ -238,3 +239,44 @@ def test_a_device_that_is_not_here(data: bytes, options: DiffusionOptions) -> No
 def test_options_out_of_range(field: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(field))):
         DiffusionOptions(**field)
+
+
+def test_the_decoder_can_be_differentiated(
+    photo: NDArray[np.uint8], options: DiffusionOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = replace(options, denoise="off")
+    decoder = load_decoder("sd-1.5", 1, None, plain)
+    assert isinstance(decoder, Differentiable)
+    network = decoder.differentiable()
+    latents = np.random.default_rng(4).standard_normal((4, 8, 6)).astype(np.float32)
+    log_step = np.zeros((1, 8, 6), np.float32)
+    z = torch.from_numpy(latents)[None].requires_grad_()
+    picture = network(z, torch.from_numpy(log_step)[None])
+    np.testing.assert_allclose(picture.detach()[0], decoder.decode(latents, log_step, np.zeros(4)), atol=1e-5)
+    (slope,) = torch.autograd.grad(picture.square().sum(), z)
+    step = 1e-3 * slope / slope.norm()
+    change = network(z + step, None).square().sum() - network(z - step, None).square().sum()
+    assert float(change.detach()) == pytest.approx(2e-3 * float(slope.norm()), rel=0.05)
+    monkeypatch.setattr(optimise, "ROUNDS", 3)
+    calls: list[None] = []
+    data = calotype.Codec().encode(
+        photo,
+        model="sd-1.5",
+        decoder="sd-1.5",
+        target_size=120,
+        effort=9,
+        diffusion=plain,
+        progress=lambda: calls.append(None),
+    )
+    assert len(data) <= 120 and len(calls) == 3
+
+
+def test_the_experiment_takes_the_dithering_away_again(
+    photo: NDArray[np.uint8], options: DiffusionOptions
+) -> None:
+    found = experiments.run(photo, experiments.Settings("sd-1.5", diffusion=options))
+    by_name = {result.name: result for result in found.results}
+    for name in ("vae", "bits-8", "zlib-plain", "zlib-dithered"):
+        plain, denoised = by_name[name], by_name[f"{name}-denoised"]
+        assert denoised.title == f"{plain.title}, denoised" and denoised.size == plain.size
+        assert (denoised.rgb != plain.rgb).any()

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub.constants as constants
 import numpy as np
@@ -24,6 +25,7 @@ import calotype
 from calotype.cli import diffusion, main
 from calotype.models.stable_diffusion import source_named
 from calotype.models.stable_diffusion.catalogue import CATALOGUE, vae_named
+from calotype.models.stable_diffusion.networks import Network
 from calotype.models.stable_diffusion.selftest import sample_picture, self_test
 from calotype.options import DiffusionOptions
 
@@ -98,6 +100,50 @@ def test_fetch_list_path_verify_and_use(
     assert len(re.findall(r"[0-9a-f]{64}", done.stderr.split("its sha256 is")[1])) == 2
     assert run("decode", *options, "a.calo", "again.png").returncode == 5
     assert not (tmp_path / "again.png").exists()
+
+
+def test_compare_with_what_was_fetched_and_with_own_weights(
+    vae_hub: FakeHub, run: Run, pipeline: Path, photo: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    Image.fromarray(photo).save(tmp_path / "in.png")
+    rest = ("in.png", "--codecs", "", "--sizes", "1kB", "--dtype", "float32", "--json")
+    assert run("models", "fetch", "sd-vae-ft-mse").returncode == 0
+    done = run("compare", "--models", "tiny,sd-vae-ft-mse", *rest, "--out", "a")
+    assert done.returncode == 0, done.stderr
+    codecs = [json.loads(line)["codec"] for line in done.stdout.splitlines()]
+    assert codecs == ["calotype-tiny", "calotype-sd-vae-ft-mse"]
+    own = ("--weights", str(pipeline))
+    done = run("compare", "--models", "sd-1.5,tiny", *own, *rest, "--out", "b")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[0])["codec"] == "calotype-sd-1.5"
+    done = run("stages", "in.png", "-m", "sd-1.5", *own, "--dtype", "float32", "--out", "c")
+    assert done.returncode == 0, done.stderr
+    done = run("compare", "--models", "sd-1.5,taesd", *own, *rest, "--out", "d")
+    assert done.returncode == 2
+    assert "--weights cannot be those of sd-1.5 and taesd: fetch them instead" in done.stderr
+
+
+def test_a_folder_in_batches(
+    run: Run, pipeline: Path, photo: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        Image.fromarray(photo[:, ord(name) - 97 :][:, :96]).save(tmp_path / f"{name}.png")
+    seen = []
+    call = Network.__call__
+
+    def counted(network: Network, function: Any, x: Any) -> Any:
+        seen.append(len(x))
+        return call(network, function, x)
+
+    monkeypatch.setattr(Network, "__call__", counted)
+    options = ("-m", "sd-1.5", "--weights", str(pipeline), "--dtype", "float32", "--batch", "2")
+    done = run("encode", "-e", "1", *options, "a.png", "b.png", "c.png", "out/")
+    assert done.returncode == 0, done.stderr
+    assert seen == [2, 1]
+    (tmp_path / "out" / "b.calo").write_text("spoilt")
+    done = run("decode", *options, "out/a.calo", "out/b.calo", "out/c.calo", "-o", "back")
+    assert done.returncode == 3
+    assert sorted(path.name for path in (tmp_path / "back").iterdir()) == ["a.png", "c.png"]
 
 
 @pytest.mark.parametrize(

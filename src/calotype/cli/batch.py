@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,27 +28,48 @@ class Made:
     record: dict[str, Any]
 
 
+Outcome = Made | Exception
+
+
 def run(
-    jobs: Sequence[Job], make: Callable[[Job], Made], console: Console, *, force: bool, threads: int
+    jobs: Sequence[Job],
+    make: Callable[[Sequence[Job]], Iterable[Made]],
+    console: Console,
+    *,
+    force: bool,
+    threads: int,
+    batch: int = 1,
 ) -> int:
     """Make and write what each of ``jobs`` asks for; returns the exit code, the highest of the failures'.
 
-    ``make`` runs on up to ``threads`` threads. Results are written and reported here, in the order of
-    the jobs, so that an interrupt can leave nothing half-done behind.
+    ``make`` runs on up to ``threads`` threads, for up to ``batch`` jobs at a time; where it fails for several
+    it is called for each of them alone, to see whose fault it was. Results are written and reported here, in
+    the order of the jobs, so that an interrupt can leave nothing half-done behind.
     """
     if console.json and any(job.target == STDIO for job in jobs):
         raise click.UsageError("--json and the output '-' both want standard output: write to a file")
 
-    def attempt(job: Job) -> Made | Exception:
-        try:
-            with console.about(job.source_name):
+    def made(group: Sequence[Job]) -> list[Made]:
+        with console.about(" or ".join(job.source_name for job in group)):
+            for job in group:
                 check_target(job.target, force=force)
-                return make(job)
+            return list(make(group))
+
+    def alone(job: Job) -> Outcome:
+        try:
+            return made([job])[0]
         except Exception as error:
             return error
 
+    def attempt(group: Sequence[Job]) -> Sequence[Outcome]:
+        if len(group) > 1:
+            with suppress(Exception):
+                return made(group)
+        return [alone(job) for job in group]
+
     code = 0
-    with console.progress(len(jobs)) as step, closing(_in_order(attempt, jobs, threads)) as outcomes:
+    groups = [jobs[start : start + batch] for start in range(0, len(jobs), batch)]
+    with console.progress(len(jobs)) as step, closing(_in_order(attempt, groups, threads)) as outcomes:
         for job, outcome in outcomes:
             if isinstance(outcome, Made):
                 try:
@@ -73,22 +94,22 @@ def _report(job: Job, outcome: Made | Exception, console: Console) -> int:
 
 
 def _in_order(
-    attempt: Callable[[Job], Made | Exception], jobs: Sequence[Job], threads: int
-) -> Generator[tuple[Job, Made | Exception], None, None]:
+    attempt: Callable[[Sequence[Job]], Sequence[Outcome]], groups: Sequence[Sequence[Job]], threads: int
+) -> Generator[tuple[Job, Outcome], None, None]:
     """Yields each job with its outcome, in order; at most a few finished ones wait in memory."""
-    if threads == 1 or len(jobs) == 1:
-        for job in jobs:
-            yield job, attempt(job)
+    if threads == 1 or len(groups) == 1:
+        for group in groups:
+            yield from zip(group, attempt(group), strict=True)
         return
     pool = ThreadPoolExecutor(threads)
-    waiting: deque[tuple[Job, Future[Made | Exception]]] = deque()
+    waiting: deque[tuple[Sequence[Job], Future[Sequence[Outcome]]]] = deque()
     try:
-        for job in jobs:
-            waiting.append((job, pool.submit(attempt, job)))
+        for group in groups:
+            waiting.append((group, pool.submit(attempt, group)))
             if len(waiting) > 2 * threads:
                 done, future = waiting.popleft()
-                yield done, future.result()
+                yield from zip(done, future.result(), strict=True)
         for done, future in waiting:
-            yield done, future.result()
+            yield from zip(done, future.result(), strict=True)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

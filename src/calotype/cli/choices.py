@@ -12,6 +12,8 @@ from calotype.cli.sizes import parse_size
 from calotype.compare import Rules
 from calotype.compare.codecs import CODECS
 from calotype.models import encoder_id
+from calotype.models.stable_diffusion import source_named
+from calotype.options import DiffusionOptions
 
 __all__ = ["read_size", "rules_of", "rules_options", "sizes_option"]
 
@@ -57,16 +59,22 @@ def rules_options(command: Command) -> Command:
     return command
 
 
-def rules_of(models: tuple[str, ...], codecs: tuple[str, ...], lpips: Path | None) -> Rules:
+def rules_of(
+    models: tuple[str, ...], codecs: tuple[str, ...], lpips: Path | None, diffusion: DiffusionOptions
+) -> Rules:
     """The values of :func:`rules_options`.
 
-    Raises ``click.UsageError`` if nobody takes part, and :class:`ModelError` for a model that there is not.
+    Raises ``click.UsageError`` if nobody takes part or ``--weights`` would be those of two models, and
+    :class:`ModelError` for a model that there is not.
     """
     if not models and not codecs:
         raise click.UsageError("there is nothing to compare: name --models or --codecs")
     for model in models:
         encoder_id(model)
-    return Rules(models, codecs, lpips)
+    fetched = [model for model in models if source_named(model)]
+    if diffusion.weights is not None and len(fetched) > 1:
+        raise click.UsageError(f"--weights cannot be those of {' and '.join(fetched)}: fetch them instead")
+    return Rules(models, codecs, lpips, diffusion=diffusion)
 
 
 def _names_option(

@@ -11,8 +11,11 @@ import click
 from calotype.cli.console import Console
 from calotype.limits import Limits
 from calotype.models import list_models
+from calotype.options import BACKENDS, DEFAULT_BACKEND
 
 __all__ = [
+    "backend_option",
+    "batch_option",
     "batch_options",
     "file_arguments",
     "jobs_option",
@@ -59,6 +62,25 @@ jobs_option = click.option(
     default=1,
     show_default=True,
     help="Work on so many pictures at once.",
+)
+
+
+backend_option = click.option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    default=DEFAULT_BACKEND,
+    show_default=True,
+    help="What runs the embedded networks. The others need 'calotype[openvino]'; bf16 is the fastest.",
+)
+
+
+batch_option = click.option(
+    "--batch",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Stable Diffusion: so many pictures of one size go through the networks together.",
 )
 
 
@@ -136,6 +158,7 @@ def batch_options(command: Command) -> Command:
     for decorate in (
         talk_options,
         jobs_option,
+        batch_option,
         max_pixels_option,
         click.option("-f", "--force", is_flag=True, help="Overwrite existing files."),
     ):

@@ -9,13 +9,14 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
 
 from calotype.errors import CalotypeError, CalotypeWarning
 
-__all__ = ["Console", "describe"]
+__all__ = ["Console", "Failures", "describe"]
 
 _CLEAR_LINE = "\r\x1b[K"
 
@@ -107,6 +108,21 @@ class Console:
         # The bar repaints its own line at the next step. A closed standard error is nobody's concern.
         with self._lock, suppress(OSError):
             click.echo(_CLEAR_LINE + text if self._bar_shown else text, err=True)
+
+
+class Failures:
+    """Reports inputs that fail while the others go on; ``code`` is the highest exit code of theirs."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.code = 0
+
+    def add(self, path: Path, error: Exception) -> None:
+        """``path`` is left out because of ``error``."""
+        code = self._console.failure(error, str(path))
+        record = {"input": str(path), "ok": False, "error": describe(error)[0], "exit_code": code}
+        self._console.record(record)
+        self.code = max(self.code, code)
 
 
 def describe(error: Exception) -> tuple[str, int]:

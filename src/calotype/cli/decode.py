@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -10,7 +10,7 @@ import click
 
 import calotype
 from calotype.cli.batch import Made, run
-from calotype.cli.common import batch_options, file_arguments, limits_of, model_option
+from calotype.cli.common import backend_option, batch_options, file_arguments, limits_of, model_option
 from calotype.cli.console import Console
 from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
 from calotype.cli.files import STDIO, read_calotype
@@ -47,6 +47,7 @@ _DEFAULT_FORMAT = "png"
     help="Attach the EXIF, XMP and colour profile that the file holds, or not.",
 )
 @click.option("--strict", is_flag=True, help="Refuse files with damage that would not change the picture.")
+@backend_option
 @diffusion_options(decoding=True)
 @batch_options
 @click.pass_obj
@@ -55,6 +56,7 @@ def decode(
     /,
     paths: Sequence[str],
     out_dir: str | None,
+    backend: str,
     format_name: str | None,
     model: str | None,
     keep_metadata: bool,
@@ -62,6 +64,7 @@ def decode(
     max_pixels: int,
     force: bool,
     jobs: int,
+    batch: int,
     accept_licence: bool,
     offline: bool,
     **diffusion: Any,
@@ -88,34 +91,39 @@ def decode(
     if model is not None:
         encoder_id(model)  # an unknown model fails once, not with every file
         ensure_fetched(console, model, settings.diffusion, accept_licence=accept_licence, offline=offline)
-    codec = calotype.Codec()
+    codec = calotype.Codec(backend=backend)
 
-    def make(job: Job) -> Made:
+    def make(group: Sequence[Job]) -> Iterator[Made]:
         started = perf_counter()
-        data = read_calotype(job.source, settings.limits)
-        info = calotype.read_info(data, limits=settings.limits)
-        if info.mode.endswith("A") and not formats[job].alpha:
-            raise OutputError(
-                f"cannot hold the picture's transparency as {formats[job].pillow}: write PNG, WebP or TIFF"
-            )
-        packed = pack_picture(codec.decode(data, settings), formats[job])
-        seconds = perf_counter() - started
-        summary = f"{info.width}x{info.height}, {len(data):,} bytes, {seconds:.2f} s"
-        if console.verbosity:
-            summary += f", {info.mode}, written as {formats[job].pillow} of {len(packed):,} bytes"
-        record = {
-            "bytes": len(packed),
-            "input_bytes": len(data),
-            "width": info.width,
-            "height": info.height,
-            "mode": info.mode,
-            "bpp": info.bpp,
-            "format": formats[job].pillow,
-            "seconds": seconds,
-        }
-        return Made(packed, summary, record)
+        files = [read_calotype(job.source, settings.limits) for job in group]
+        infos = [calotype.read_info(data, limits=settings.limits) for data in files]
+        for job, info in zip(group, infos, strict=True):
+            if info.mode.endswith("A") and not formats[job].alpha:
+                name = formats[job].pillow
+                raise OutputError(
+                    f"cannot hold the picture's transparency as {name}: write PNG, WebP or TIFF"
+                )
+        pictures = codec.decode_many(files, settings, batch=len(group))
+        for job, data, info, picture in zip(group, files, infos, pictures, strict=True):
+            packed = pack_picture(picture, formats[job])
+            seconds = perf_counter() - started
+            summary = f"{info.width}x{info.height}, {len(data):,} bytes, {seconds:.2f} s"
+            if console.verbosity:
+                summary += f", {info.mode}, written as {formats[job].pillow} of {len(packed):,} bytes"
+            record = {
+                "bytes": len(packed),
+                "input_bytes": len(data),
+                "width": info.width,
+                "height": info.height,
+                "mode": info.mode,
+                "bpp": info.bpp,
+                "format": formats[job].pillow,
+                "seconds": seconds,
+            }
+            yield Made(packed, summary, record)
+            started = perf_counter()
 
-    return run(todo, make, console, force=force, threads=jobs)
+    return run(todo, make, console, force=force, threads=jobs, batch=batch)
 
 
 def _format_of(job: Job, name: str | None) -> PictureFormat:

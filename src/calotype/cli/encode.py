@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,7 +14,7 @@ from PIL import Image
 import calotype
 from calotype.cli.batch import Made, run
 from calotype.cli.choices import read_size
-from calotype.cli.common import batch_options, file_arguments, limits_of, model_option
+from calotype.cli.common import backend_option, batch_options, file_arguments, limits_of, model_option
 from calotype.cli.console import Console
 from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
 from calotype.cli.files import open_picture
@@ -82,6 +83,7 @@ __all__ = ["encode"]
     type=click.Path(exists=True, dir_okay=False),
     help="Effort 9: the ONNX graph of LPIPS, to optimise for looks too.",
 )
+@backend_option
 @diffusion_options(decoding=False)
 @batch_options
 @click.pass_obj
@@ -90,9 +92,11 @@ def encode(
     /,
     paths: Sequence[str],
     out_dir: str | None,
+    backend: str,
     max_pixels: int,
     force: bool,
     jobs: int,
+    batch: int,
     accept_licence: bool,
     offline: bool,
     **options: Any,
@@ -120,16 +124,18 @@ def encode(
         if model is not None:
             encoder_id(model)  # an unknown model fails once, not with every picture
     ensure_fetched(console, settings.model, diffusion, accept_licence=accept_licence, offline=offline)
-    codec = calotype.Codec()
+    codec = calotype.Codec(backend=backend)
 
-    def make(job: Job) -> Made:
+    def make(group: Sequence[Job]) -> Iterator[Made]:
         started = perf_counter()
         rounds = ROUNDS if settings.effort == 9 and len(todo) == 1 else 0  # else the bar counts pictures
-        with open_picture(job.source, settings.limits) as picture, console.progress(rounds) as step:
-            data = codec.encode(picture, settings, progress=step)
-        return _made(data, perf_counter() - started, settings, console)
+        with ExitStack() as open_files, console.progress(rounds) as step:
+            pictures = [open_files.enter_context(open_picture(job.source, settings.limits)) for job in group]
+            for data in codec.encode_many(pictures, settings, batch=len(group), progress=step):
+                yield _made(data, perf_counter() - started, settings, console)
+                started = perf_counter()
 
-    return run(todo, make, console, force=force, threads=jobs)
+    return run(todo, make, console, force=force, threads=jobs, batch=batch)
 
 
 def _made(data: bytes, seconds: float, settings: EncodeOptions, console: Console) -> Made:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from calotype.models.protocol import Decoder, Differentiable, Encoder, TorchDecoder
+from calotype.models.protocol import (
+    BatchDecoder,
+    BatchEncoder,
+    Decoder,
+    Differentiable,
+    Encoder,
+    TorchDecoder,
+)
 from calotype.models.registry import (
     DEFAULT_TABLE,
     ModelInfo,
@@ -17,6 +24,8 @@ from calotype.models.registry import (
 
 __all__ = [
     "DEFAULT_TABLE",
+    "BatchDecoder",
+    "BatchEncoder",
     "Decoder",
     "Differentiable",
     "Encoder",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Decoder", "Differentiable", "Encoder", "TorchDecoder"]
+__all__ = ["BatchDecoder", "BatchEncoder", "Decoder", "Differentiable", "Encoder", "TorchDecoder"]
 
 
 class Encoder(Protocol):
@@ -46,6 +46,26 @@ class Decoder(Protocol):
         units; ``noise`` float64[4] the standard deviation of each channel's quantisation error over the whole
         picture.
         """
+        ...
+
+
+@runtime_checkable
+class BatchEncoder(Protocol):
+    """What an :class:`Encoder` offers besides if several pictures of one size can pass it together."""
+
+    def encode_batch(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32[n, 3, H, W] to float32[n, 4, H/8, W/8], each as :meth:`Encoder.encode` has it."""
+        ...
+
+
+@runtime_checkable
+class BatchDecoder(Protocol):
+    """The same of a :class:`Decoder`."""
+
+    def decode_batch(
+        self, latents: NDArray[np.float32], log_step: NDArray[np.float32], noise: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """float32[n, 4, h, w], float32[n, 1, h, w] and float64[n, 4] to float32[n, 3, 8h, 8w]."""
         ...
 
 

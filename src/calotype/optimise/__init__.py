@@ -45,7 +45,7 @@ def refine(
     """The lattice file ``data`` with latents that ``decoder`` makes a better picture of.
 
     ``latents`` float32[4, h, w] are those of the picture, ``rgb`` uint8[8h, 8w, 3] its pixels. Better means
-    squared error of pixels and gradients and, with a graph in ``options``, LPIPS. The result takes at most
+    squared error, contrast and structure and, with a graph in ``options``, LPIPS. The result takes at most
     ``target`` bytes, or as many as ``data``; ``progress`` is called up to ``ROUNDS`` times. Without torch, or
     with a decoder that it cannot differentiate, ``data`` itself comes back and a warning says why.
 

@@ -32,7 +32,7 @@ __all__ = ["Descent", "Found"]
 
 _PULL = 0.3  # how far, in steps, the start may be from the integers of the file it starts from
 _LEARNING_RATE, _MOMENTUM = 0.003, 0.9  # of a step, for the root mean square
-_PRICE, _PRICE_GAIN, _PRICE_DRIFT = 0.5, 30.0, 2.0
+_PRICE, _PRICE_GAIN, _PRICE_DRIFT = 0.3, 40.0, 6.0
 _TILE = 64  # latents on a side; bounds memory
 _SLACK = 1.003  # by so much the estimated bits may be over the budget for the payload to be tried
 

@@ -11,23 +11,39 @@ from calotype.models.onnx_torch import TorchGraph
 __all__ = ["measures"]
 
 _SMALLEST_LPIPS = 32  # pixels on a side
-_SCALES = 3  # of gradients: whole, half and quarter size
+_SCALES = 3  # of contrast and structure: whole, half and quarter size
+_WINDOW, _STRIDE = 8, 4
+_STABILITY = 0.03**2  # the c2 of SSIM, for values in [0, 1]
 _MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)  # of ImageNet, which LPIPS expects removed
 _DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 
 
 def measures(reference: Tensor, picture: Tensor, lpips: TorchGraph | None = None) -> Tensor:
-    """Squared error, that of the gradients at three scales and, with its graph, LPIPS: float32[4 or 5].
+    """Squared error, what is lost of contrast and structure at three scales and, with its graph, LPIPS.
 
-    Two float32[1, 3, H, W], nominally in [0, 1], H and W multiples of 8.
+    Two float32[1, 3, H, W], nominally in [0, 1], H and W multiples of 8, to float32[4 or 5], each 0 at best.
+    Contrast and structure are those of MS-SSIM (Wang, Simoncelli and Bovik 2003): measured against what is
+    there, they keep faint texture, which squared error alone would smooth away.
     """
     x, y = reference, picture
     found = [F.mse_loss(y, x)]
     for scale in range(_SCALES):
         if scale:
             x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
-        found.append(sum(F.mse_loss(y.diff(dim=axis), x.diff(dim=axis)) for axis in (2, 3)))
+        found.append(1 - _contrast_and_structure(x, y))
     if lpips is not None and min(x.shape[2:]) >= _SMALLEST_LPIPS >> (_SCALES - 1):
         ref, dist = ((p.clamp(0, 1) - _MEAN) / _DEVIATION for p in (reference, picture))
         found.append(lpips(ref=ref, dist=dist).sum())
     return torch.stack(found)
+
+
+def _contrast_and_structure(x: Tensor, y: Tensor) -> Tensor:
+    """The mean over all windows and channels, 1 at best."""
+
+    def mean(values: Tensor) -> Tensor:
+        return F.avg_pool2d(values, min(_WINDOW, *x.shape[2:]), _STRIDE)
+
+    mean_x, mean_y = mean(x), mean(y)
+    variances = mean(x * x) - mean_x**2 + mean(y * y) - mean_y**2
+    covariance = mean(x * y) - mean_x * mean_y
+    return ((2 * covariance + _STABILITY) / (variances + _STABILITY)).mean()

@@ -13,8 +13,9 @@ place grows with the square of its step: that is the strength at each pixel.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +23,14 @@ from numpy.typing import NDArray
 from calotype.models.stable_diffusion.noise import normal
 from calotype.options import DiffusionOptions
 
-__all__ = ["Predictor", "Schedule", "denoise", "strength", "timestep_for"]
+__all__ = ["Denoising", "Predictor", "Schedule", "denoise_all", "denoising", "strength", "timestep_for"]
 
 Array = NDArray[np.float32]
-Predictor = Callable[[Array, int], Array]
-"""(sqrt(a) z float32[4, h, w], t) to the predicted noise float32[4, h, w]."""
+Predictor = Callable[[Array, Sequence[int]], Array]
+"""(sqrt(a) z float32[n, 4, h, w], t of each) to the predicted noise float32[n, 4, h, w]."""
+
+Denoising = Generator[tuple[Array, int], Any, Array]
+"""One picture on its way: asks with (sqrt(a) z float32[4, h, w], t), is told the noise, returns latents."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +75,9 @@ def strength(noise: NDArray[np.float64], log_step: Array) -> NDArray[np.float64]
     return share
 
 
-def denoise(
-    predict: Predictor,
-    latents: Array,
-    share: NDArray[np.float64],
-    schedule: Schedule,
-    start: int,
-    options: DiffusionOptions,
-) -> Array:
+def denoising(
+    latents: Array, share: NDArray[np.float64], schedule: Schedule, start: int, options: DiffusionOptions
+) -> Denoising:
     """Clean latents float32[4, h, w] in ``options.steps`` deterministic steps (DDIM) from timestep ``start``.
 
     ``share`` is :func:`strength`. With a seed the network's input is brought up to the noise that ``start``
@@ -90,7 +89,25 @@ def denoise(
         missing = schedule.deviation(start) * np.sqrt(np.maximum(1 - share, 0))
         z = (z + missing * normal(options.seed, z.shape)).astype(np.float32)
     for t, after in zip(times, [*times[1:], None], strict=True):
-        error = predict((np.sqrt(schedule.alphas[t]) * z).astype(np.float32), t)
+        error = yield (np.sqrt(schedule.alphas[t]) * z).astype(np.float32), t
         down_to = 0.0 if after is None else schedule.deviation(after)
         z = z + np.float32(down_to - schedule.deviation(t)) * error
     return (latents + share * (z - latents)).astype(np.float32)
+
+
+def denoise_all(predict: Predictor, tasks: Sequence[Denoising]) -> list[Array]:
+    """What ``tasks`` return, each float32[4, h, w]; step by step all that still ask go through together."""
+    results: dict[int, Array] = {}
+    answers: dict[int, Array | None] = dict.fromkeys(range(len(tasks)))
+    while answers:
+        asked = {}
+        for number, answer in answers.items():
+            try:
+                asked[number] = tasks[number].send(answer)
+            except StopIteration as finished:
+                results[number] = finished.value
+        answers = {}
+        if asked:
+            errors = predict(np.stack([z for z, _ in asked.values()]), [t for _, t in asked.values()])
+            answers = dict(zip(asked, errors, strict=True))
+    return [results[number] for number in range(len(tasks))]

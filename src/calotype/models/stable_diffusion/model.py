@@ -11,6 +11,7 @@ TAESD takes the autoencoder's place without the factors.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,13 @@ from calotype.errors import ModelError
 from calotype.latents import SD1
 from calotype.models.protocol import TorchDecoder
 from calotype.models.stable_diffusion.catalogue import Part, Source, source_named, unknown, vae_named
-from calotype.models.stable_diffusion.denoise import Schedule, denoise, strength, timestep_for
+from calotype.models.stable_diffusion.denoise import (
+    Schedule,
+    denoise_all,
+    denoising,
+    strength,
+    timestep_for,
+)
 from calotype.models.stable_diffusion.networks import (
     Backend,
     Network,
@@ -48,7 +55,7 @@ _LOCAL_OVERLAP = 40, 20
 
 
 class _Autoencoder:
-    """The autoencoder that ``options`` name, and the tiles it works in."""
+    """The autoencoder that ``options`` name, and its tiles; the first axis of arrays counts pictures."""
 
     def __init__(self, source: Source, where: Location, options: DiffusionOptions, backend: Backend) -> None:
         self._part = next(part for part in source.parts if part.name in ("vae", "taesd"))
@@ -66,10 +73,16 @@ class _Autoencoder:
             found = vae.encode(2 * x - 1)
             return found.latents if self._tiny else found.latent_dist.mean * SD1.scaling
 
-        return self._tiler.encode(lambda window: self._network(run, window), pixels)
+        def some(part: slice) -> Array:
+            return self._tiler.encode(lambda window: self._network(run, window), pixels[part])
+
+        return self._tiler.together(some, len(pixels))
 
     def decode(self, latents: Array) -> Array:
-        return self._tiler.decode(lambda window: self._network(self._develop, window), latents)
+        def some(part: slice) -> Array:
+            return self._tiler.decode(lambda window: self._network(self._develop, window), latents[part])
+
+        return self._tiler.together(some, len(latents))
 
     def _develop(self, vae: Any, z: Any) -> Any:
         found = vae.decode(z if self._tiny else z / SD1.scaling).sample
@@ -106,18 +119,35 @@ class _Denoiser:
             return self._loaded
 
     def __call__(self, latents: Array, log_step: Array, noise: NDArray[np.float64]) -> Array:
-        start = timestep_for(self.schedule, noise, self._options)
-        if start is None:
-            return latents
+        starts = [timestep_for(self.schedule, deviations, self._options) for deviations in noise]
+        tasks = {
+            number: denoising(
+                latents[number],
+                strength(noise[number], log_step[number]),
+                self.schedule,
+                start,
+                self._options,
+            )
+            for number, start in enumerate(starts)
+            if start is not None
+        }
+        found = latents.copy()
+        if tasks:
+            found[list(tasks)] = denoise_all(self._predict, list(tasks.values()))
+        return found
+
+    def _predict(self, x: Array, times: Sequence[int]) -> Array:
         unet, prompt, tiler = self._load()
 
-        def predict(x: Array, t: int) -> Array:
-            def run(network: Any, part: Any) -> Any:
-                return network(part, t, encoder_hidden_states=prompt).sample
+        def some(part: slice) -> Array:
+            t = unet.times(times[part])
 
-            return tiler.denoise(lambda window: unet(run, window), x)
+            def run(network: Any, z: Any) -> Any:
+                return network(z, t, encoder_hidden_states=prompt.expand(len(z), -1, -1)).sample
 
-        return denoise(predict, latents, strength(noise, log_step), self.schedule, start, self._options)
+            return tiler.denoise(lambda window: unet(run, window), x[part])
+
+        return tiler.together(some, len(x))
 
 
 class DiffusionEncoder:
@@ -129,6 +159,11 @@ class DiffusionEncoder:
         self._autoencoder = autoencoder
 
     def encode(self, pixels: Array) -> Array:
+        latents: Array = self.encode_batch(pixels[None])[0]
+        return latents
+
+    def encode_batch(self, pixels: Array) -> Array:
+        """See :class:`calotype.models.BatchEncoder`."""
         return self._autoencoder.encode(pixels)
 
 
@@ -141,10 +176,15 @@ class DiffusionDecoder:
         self._autoencoder, self._denoiser = autoencoder, denoiser
 
     def decode(self, latents: Array, log_step: Array, noise: NDArray[np.float64]) -> Array:
+        pixels: Array = self.decode_batch(latents[None], log_step[None], noise[None])[0]
+        return pixels
+
+    def decode_batch(self, latents: Array, log_step: Array, noise: NDArray[np.float64]) -> Array:
+        """See :class:`calotype.models.BatchDecoder`."""
         return self._autoencoder.decode(self.denoised(latents, log_step, noise))
 
     def denoised(self, latents: Array, log_step: Array, noise: NDArray[np.float64]) -> Array:
-        """The latents float32[4, h, w] as the autoencoder gets them."""
+        """The latents float32[n, 4, h, w] as the autoencoder gets them."""
         return latents if self._denoiser is None else self._denoiser(latents, log_step, noise)
 
     def differentiable(self) -> TorchDecoder:

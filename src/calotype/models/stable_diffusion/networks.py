@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -46,15 +46,19 @@ class Network:
         """An array as a tensor of this network's device and dtype."""
         return torch_module().from_numpy(np.ascontiguousarray(array)).to(self._device, self._dtype)
 
+    def times(self, times: Sequence[int]) -> Any:
+        """Timesteps as a tensor int64[n] of this network's device."""
+        return torch_module().tensor(list(times), device=self._device)
+
     def __call__(self, function: Callable[[Any, Any], Any], x: Array) -> Array:
-        """``function(module, tensor[1, c, h, w])`` of ``x`` float32[c, h, w], as a float32 array again.
+        """``function(module, tensor)`` of ``x`` float32[n, c, h, w], as a float32 array again.
 
         Raises :class:`ModelError` if the dtype's range was too small.
         """
         torch = torch_module()
         with self._lock, torch.inference_mode():
-            tensor = self.tensor(x)[None].contiguous(memory_format=torch.channels_last)
-            result: Array = function(self.module, tensor)[0].float().cpu().numpy()
+            tensor = self.tensor(x).contiguous(memory_format=torch.channels_last)
+            result: Array = function(self.module, tensor).float().cpu().numpy()
         if not np.isfinite(result).all():
             raise ModelError(
                 f"{self.name} gave values that are no numbers in {self.backend[1]}: use --dtype float32"

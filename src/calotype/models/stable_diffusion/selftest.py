@@ -76,6 +76,6 @@ def self_test(source: Source, options: DiffusionOptions) -> Iterator[Check]:
     if source.root:
         return
     noisy = latents + np.float32(_NOISE) * normal(1, latents.shape)
-    clean = decoder.denoised(noisy, log_step, np.full(4, _NOISE))
+    (clean,) = decoder.denoised(noisy[None], log_step[None], np.full((1, 4), _NOISE))
     share = float(np.mean((clean - latents) ** 2) / np.mean((noisy - latents) ** 2))
     yield Check("noise left by the U-Net", f"{100 * share:.0f} %", "less than 70 %", share < 0.7)

@@ -25,6 +25,14 @@ from calotype.errors import CalotypeWarning
 
 __all__ = ["Tiler", "is_out_of_memory"]
 
+_SIGNS = (
+    "out of memory",  # CUDA, MPS
+    "can't allocate memory",  # the CPU
+    "bad_alloc",  # the CPU's libraries
+    "alloc_failed",  # cuBLAS, cuDNN
+    "invalid buffer size",  # MPS, for one tensor above what the system allows
+)
+
 Array = NDArray[np.float32]
 Network = Callable[[Array], Array]
 
@@ -33,7 +41,8 @@ Network = Callable[[Array], Array]
 class Tiler:
     """``tile``, ``overlap`` and ``guard`` in latent positions, overlap at least twice the guard.
 
-    Short of memory it halves its tile, down to twice the overlap, with a warning, and keeps it so.
+    Arrays may have a first axis more, for pictures that go through together. Short of memory it halves
+    their number, then its tile, down to twice the overlap, with a warning, and keeps it so.
     """
 
     tile: int
@@ -44,6 +53,27 @@ class Tiler:
 
     def __post_init__(self) -> None:
         self.tile = max(self.tile, 2 * self.overlap)
+        self._most: int | None = None
+
+    def together(self, run: Callable[[slice], Array], count: int) -> Array:
+        """``run`` of 0 to ``count`` at once, or in parts one after the other if memory is too short for that.
+
+        ``run`` gets the slice of the pictures that it is to take, and gives what becomes of them.
+        """
+        done: list[Array] = []
+        start = 0
+        while start < count:
+            part = slice(start, min(start + (self._most or count), count))
+            try:
+                done.append(run(part))
+                start = part.stop
+                continue
+            except Exception as error:
+                if not is_out_of_memory(error) or part.stop - start == 1:
+                    raise
+            self._most = (part.stop - start) // 2
+            self._short_of_memory(f"{self._most} at a time")
+        return done[0] if len(done) == 1 else np.concatenate(done)
 
     def encode(self, network: Network, pixels: Array, factor: int = 8) -> Array:
         """float32[c, H, W], H and W multiples of ``factor``, to float32[c', H/factor, W/factor]."""
@@ -71,30 +101,35 @@ class Tiler:
             try:
                 return self._pass(network, x, fine_in, fine_out)
             except Exception as error:
-                if not is_out_of_memory(error) or self.tile <= 2 * self.overlap:
+                if not is_out_of_memory(error) or (x.ndim == 4 and len(x) > 1):
                     raise
-            # Outside the handler: the error's traceback holds the very tensors that must go.
-            self._free()
-            side = max(x.shape[1:]) // fine_in
+                if self.tile <= 2 * self.overlap:
+                    raise MemoryError(
+                        f"{self.name} does not fit in memory: even in the smallest tiles"
+                    ) from error
+            side = max(x.shape[-2:]) // fine_in
             self.tile = max(min(self.tile, side) // 2, 2 * self.overlap)
-            warnings.warn(
-                f"{self.name} does not fit in memory: going on with tiles of {8 * self.tile} pixels",
-                CalotypeWarning,
-                stacklevel=2,
-            )
+            self._short_of_memory(f"tiles of {8 * self.tile} pixels")
+
+    def _short_of_memory(self, instead: str) -> None:
+        """Called outside of the handler: the error's traceback holds the very tensors that must go."""
+        self._free()
+        warnings.warn(
+            f"{self.name} does not fit in memory: going on with {instead}", CalotypeWarning, stacklevel=3
+        )
 
     def _pass(self, network: Network, x: Array, fine_in: int, fine_out: int) -> Array:
-        height, width = x.shape[1] // fine_in, x.shape[2] // fine_in
+        height, width = x.shape[-2] // fine_in, x.shape[-1] // fine_in
         out: Array | None = None
         for top, bottom, rows in self._axis(height, fine_out):
             for left, right, columns in self._axis(width, fine_out):
-                window = x[:, top * fine_in : bottom * fine_in, left * fine_in : right * fine_in]
+                window = x[..., top * fine_in : bottom * fine_in, left * fine_in : right * fine_in]
                 part = network(window)
-                if part.shape[1:] == (height * fine_out, width * fine_out):
+                if part.shape[-2:] == (height * fine_out, width * fine_out):
                     return part
                 if out is None:
-                    out = np.zeros((part.shape[0], height * fine_out, width * fine_out), np.float32)
-                target = out[:, top * fine_out : bottom * fine_out, left * fine_out : right * fine_out]
+                    out = np.zeros((*part.shape[:-2], height * fine_out, width * fine_out), np.float32)
+                target = out[..., top * fine_out : bottom * fine_out, left * fine_out : right * fine_out]
                 target += part * (rows[:, None] * columns)
         if out is None:
             raise ValueError(f"an array of shape {x.shape} has nothing to compute")
@@ -128,10 +163,10 @@ class Tiler:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; torch's on the CPU and on MPS tells by its text only."""
+    """Whether an error says that memory ran out; but for torch's own type only its text tells."""
     text = str(error).lower()
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text))
+        or (isinstance(error, RuntimeError) and any(sign in text for sign in _SIGNS))
     )

@@ -1,0 +1,118 @@
+"""What effort 9 gains: ``python -m benchmarks.optimise``.
+
+Centre crops of Kodak pictures at equal bytes, with the default effort and with effort 9, without and with the
+graph of LPIPS as part of the aim, for pocket and for TAESD as encoder and decoder. Every figure is kept in
+``effort-9.jsonl`` beside the table as soon as it is there; a later run measures what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import calotype
+from benchmarks.pictures import ASSETS, RESULTS, load_rgb
+from calotype.compare.metrics import METRICS, ready
+
+__all__ = ["AIMS", "MODELS", "PICTURES", "main", "measure", "table"]
+
+PICTURES = ("kodim01", "kodim03", "kodim05", "kodim13", "kodim15", "kodim23")
+MODELS = ("pocket", "taesd")
+AIMS = ("default", "effort 9", "effort 9, LPIPS")
+
+_GRAPH = ASSETS / "models" / "lpips-squeeze" / "lpips_sq.onnx"
+_BYTES = 5000  # at 512x512
+_SHOWN = ("psnr", "ms_ssim", "ssimulacra2", "lpips")
+
+Record = dict[str, Any]
+
+
+def measure(rgb: NDArray[np.uint8], model: str, aim: str, threads: int | None) -> Record:
+    """Bytes, seconds and figures of ``rgb`` uint8[H, W, 3] through ``model`` with one of ``AIMS``."""
+    diffusion = calotype.DiffusionOptions(
+        weights=str(ASSETS / "models" / "taesd"), device="cpu", dtype="float32"
+    )
+    budget = _BYTES * rgb.shape[0] * rgb.shape[1] // 512**2
+    options = calotype.EncodeOptions(model=model, target_size=budget, diffusion=diffusion)
+    fields: Record = {} if aim == AIMS[0] else {"effort": 9, "decoder": model, "time_limit": 86_400.0}
+    if aim == AIMS[2]:
+        fields["lpips"] = str(_GRAPH)
+    codec = calotype.Codec(threads=threads)
+    codec.decode(codec.encode(rgb[:64, :64], options), model=model, diffusion=diffusion)  # loads the model
+    start = time.perf_counter()
+    data = codec.encode(rgb, options, **fields)
+    seconds = time.perf_counter() - start
+    picture = codec.decode(data, model=model, diffusion=diffusion, as_array=True)
+    metrics, _ = ready(_GRAPH, threads)
+    figures = {name: round(metric(rgb, picture), 5) for name, metric in metrics.items()}
+    return {"bytes": len(data), "seconds": round(seconds, 1), **figures}
+
+
+def table(records: Sequence[Record]) -> str:
+    """Two Markdown tables: means over the pictures, then every figure."""
+    head = " | ".join(METRICS[name].title for name in _SHOWN)
+    rule = f"{' ---: |' * (len(_SHOWN) + 2)}\n"
+    keys = ("bytes", *_SHOWN, "seconds")
+
+    def line(found: Record) -> str:
+        shown = [f"{found[name]:.{METRICS[name].digits}f}" if name in found else "-" for name in _SHOWN]
+        return " | ".join([f"{found['bytes']:,.0f}", *shown, f"{found['seconds']:,.0f}"])
+
+    means = [f"| model | aim | pictures | bytes | {head} | seconds |\n| --- | --- | ---: |{rule}"]
+    for model in MODELS:
+        for aim in AIMS:
+            some = [one for one in records if (one["model"], one["aim"]) == (model, aim)]
+            if some:
+                mean = {key: float(np.mean([one[key] for one in some])) for key in keys if key in some[0]}
+                means.append(f"| {model} | {aim} | {len(some)} | {line(mean)} |\n")
+    each = [f"| picture | model | aim | bytes | {head} | seconds |\n| --- | --- | --- |{rule}"]
+    for one in sorted(records, key=lambda one: (one["picture"], one["model"], AIMS.index(one["aim"]))):
+        each.append(f"| {one['picture']} | {one['model']} | {one['aim']} | {line(one)} |\n")
+    return f"{''.join(means)}\n{''.join(each)}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.optimise", description=__doc__)
+    parser.add_argument("--pictures", nargs="+", default=PICTURES, metavar="NAME")
+    parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS)
+    parser.add_argument("--aims", nargs="+", default=AIMS, choices=AIMS)
+    parser.add_argument("--crop", type=int, default=512, metavar="SIDE")
+    parser.add_argument("--threads", type=int, metavar="N", help="default: every core")
+    parser.add_argument("--out", type=Path, default=RESULTS / "effort-9.md", metavar="FILE")
+    options = parser.parse_args(arguments)
+    kept = options.out.with_suffix(".jsonl")
+    lines = kept.read_text("utf-8").splitlines() if kept.exists() else []
+    records: list[Record] = [json.loads(line) for line in lines]
+    have = {(one["picture"], one["model"], one["aim"], one["crop"]) for one in records}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    for picture in options.pictures:
+        rgb = load_rgb(ASSETS / "data" / "kodak" / f"{picture}.png")
+        top, left = ((side - options.crop) // 2 for side in rgb.shape[:2])
+        crop = np.ascontiguousarray(rgb[top : top + options.crop, left : left + options.crop])
+        for model in options.models:
+            for aim in options.aims:
+                if (picture, model, aim, options.crop) in have:
+                    continue
+                found = measure(crop, model, aim, options.threads)
+                record = {"picture": picture, "model": model, "aim": aim, "crop": options.crop, **found}
+                print(record, file=sys.stderr, flush=True)
+                with kept.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(record) + "\n")
+                records.append(record)
+    mine = [one for one in records if one["crop"] == options.crop]
+    budget = _BYTES * options.crop**2 // 512**2
+    title = f"## Effort 9: Kodak centre crops of {options.crop}×{options.crop}, at most {budget:,} bytes"
+    options.out.write_text(f"{title}\n\n{table(mine)}", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""What a file holds besides its latents, and how a picture is put together again."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from calotype import imaging
+from calotype.coding import decode_latents
+from calotype.container import Chunk, ChunkType, Header, parse
+from calotype.container.chunks import read_chunks, write_chunk
+from calotype.errors import CalotypeWarning
+from calotype.imaging import Metadata, Picture
+from calotype.latents import log_step_map, noise_deviations
+from calotype.options import DecodeOptions, EncodeOptions
+from calotype.tiling import Coded
+
+__all__ = ["Opened", "chunks_of", "padded"]
+
+_METADATA = ((ChunkType.ICC, "icc"), (ChunkType.EXIF, "exif"), (ChunkType.XMP, "xmp"))
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A file before its latents are developed; ``alpha`` uint8[H, W] or None."""
+
+    header: Header
+    coded: Coded
+    alpha: NDArray[np.uint8] | None
+    metadata: Metadata
+
+    @classmethod
+    def of(cls, data: bytes, options: DecodeOptions) -> Opened:
+        """Reads a whole file, its latents too. Raises :class:`FormatError` and :class:`LimitError`."""
+        parsed = parse(data, limits=options.limits, strict=options.strict)
+        for name in parsed.damaged:
+            warnings.warn(f"a damaged part of the file was left out: {name}", CalotypeWarning, stacklevel=4)
+        header = parsed.header
+        latents, levels = decode_latents(parsed)
+        coded = Coded(latents, log_step_map(levels), noise_deviations(header.noise, header.level))
+        alpha = None
+        if header.alpha:
+            packed = parsed.chunk(ChunkType.ALPHA) or b""
+            alpha = imaging.unpack_alpha(packed, header.width, header.height)
+        keep = {field: parsed.chunk(type_) for type_, field in _METADATA} if options.keep_metadata else {}
+        return cls(header, coded, alpha, Metadata(**keep))
+
+    def image(self, rgb: NDArray[np.uint8]) -> Image.Image:
+        """The picture whose padded pixels are ``rgb``."""
+        header = self.header
+        return imaging.to_image(rgb[: header.height, : header.width], self.alpha, header.grey, self.metadata)
+
+
+def chunks_of(picture: Picture, options: EncodeOptions) -> tuple[Chunk, ...]:
+    """The ancillary chunks of a picture's file. Raises :class:`LimitError`."""
+    chunks = []
+    if picture.alpha is not None:
+        chunks.append(Chunk(ChunkType.ALPHA, imaging.pack_alpha(picture.alpha)))
+    if options.keep_metadata:
+        for type_, field in _METADATA:
+            value = getattr(picture.metadata, field)
+            if value:
+                chunks.append(Chunk(type_, value))
+    # Read back at once: what a reader under the same limits would refuse is not written.
+    return read_chunks(b"".join(map(write_chunk, chunks)), 0, options.limits, strict=True)[0]
+
+
+def padded(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Repeats the last row and column up to multiples of 8."""
+    height, width = rgb.shape[:2]
+    if height % 8 == 0 and width % 8 == 0:
+        return rgb
+    return np.pad(rgb, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
