@@ -42,16 +42,24 @@ def test_psnr_of_a_constant_difference() -> None:
     assert Psnr()(a, a + np.uint8(5)) == pytest.approx(20 * math.log10(255 / 5))
 
 
-def test_ms_ssim_of_equal_pictures_is_one(photo: Pixels) -> None:
-    assert MsSsim()(photo, photo) == pytest.approx(1)
+@pytest.fixture
+def ms_ssim() -> MsSsim:
+    pytest.importorskip("skimage", reason="scikit-image is not installed: pip install 'calotype[compare]'")
+    return MsSsim()
 
 
-def test_ms_ssim_agrees_with_pytorch_msssim() -> None:
-    assert MsSsim()(*ramp()) == pytest.approx(0.965039, abs=2e-6)
+def test_ms_ssim_of_equal_pictures_is_one(ms_ssim: MsSsim, photo: Pixels) -> None:
+    assert ms_ssim(photo, photo) == pytest.approx(1)
+
+
+def test_ms_ssim_agrees_with_pytorch_msssim(ms_ssim: MsSsim) -> None:
+    assert ms_ssim(*ramp()) == pytest.approx(0.965039, abs=2e-6)
 
 
 @pytest.mark.parametrize("sides", [(192, 208), (191, 177)])
-def test_ms_ssim_is_made_of_the_ssim_of_torchmetrics(photo: Pixels, sides: tuple[int, int]) -> None:
+def test_ms_ssim_is_made_of_the_ssim_of_torchmetrics(
+    ms_ssim: MsSsim, photo: Pixels, sides: tuple[int, int]
+) -> None:
     torch = pytest.importorskip("torch")
     library = pytest.importorskip("torchmetrics.functional.image")
     pair = [rgb[: sides[0], : sides[1]] for rgb in (photo, jpeg(photo, 5))]
@@ -66,13 +74,13 @@ def test_ms_ssim_is_made_of_the_ssim_of_torchmetrics(photo: Pixels, sides: tuple
         )[1]
         within = found[..., 5:-5, 5:-5].mean((1, 2, 3)) if scale == 4 else found  # without its padding
         product = product * within**weight
-    assert MsSsim()(*pair) == pytest.approx(float(product.mean()), abs=1e-9)
+    assert ms_ssim(*pair) == pytest.approx(float(product.mean()), abs=1e-9)
 
 
-def test_small_pictures_have_no_ms_ssim() -> None:
+def test_small_pictures_have_no_ms_ssim(ms_ssim: MsSsim) -> None:
     small = np.zeros((175, 300, 3), np.uint8)
     with pytest.raises(UnmeasurableError, match="176 pixels"):
-        MsSsim()(small, small)
+        ms_ssim(small, small)
 
 
 def test_ssimulacra2(photo: Pixels) -> None:
@@ -92,7 +100,7 @@ def test_lpips(photo: Pixels) -> None:
 
 def test_what_cannot_run_says_why(tmp_path: Path) -> None:
     metrics, missing = ready()
-    assert {"psnr", "ms_ssim"} <= set(metrics)
+    assert "psnr" in metrics
     assert "--lpips FILE" in missing["lpips"]
     assert set(metrics) | set(missing) == set(METRICS)
     (tmp_path / "graph.onnx").write_bytes(b"no graph")
