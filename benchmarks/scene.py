@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.features import FeatureDistance
+from benchmarks.networks import Taesd
 from benchmarks.pictures import ASSETS
-from benchmarks.taesd import Taesd
 from calotype.coding import decode_latents, encode_latents
 from calotype.compare.metrics import Lpips, Psnr, Ssimulacra2
 from calotype.container import Coding, Header, parse

@@ -4,8 +4,9 @@ Every measurement runs in a fresh process with the same number of threads. Pocke
 (pixels to file, file to pixels, entropy coding included); TAESD's are its networks alone (pixels to
 latents, latents to pixels), torch float32. "entropy" is the part of pocket's decoding that turns the file
 into latents; the rest of "decode" is its pixel decoder. "pocket-openvino" and "-bf16" are pocket by the
-other backends, if OpenVINO is installed. Pictures over 4 megapixels go through TAESD in tiles
-of 1024x1024, without overlap: uncut, a single one of its feature maps takes 4.3 GB at 4096x4096.
+other backends, if OpenVINO is installed; "pocket-networks" are its networks alone, by the same arithmetic as
+TAESD's. Pictures over 4 megapixels go through networks alone in tiles of 1024x1024, without overlap: uncut, a
+single one of TAESD's feature maps takes 4.3 GB at 4096x4096.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ from benchmarks.pictures import ROOT
 __all__ = ["Measurement", "main", "measure", "table"]
 
 SIZES = ("512x512", "1920x1080", "4096x4096")
-MODELS = ("pocket", "pocket-openvino", "pocket-openvino-bf16", "taesd")
+MODELS = ("pocket", "pocket-openvino", "pocket-openvino-bf16", "pocket-networks", "taesd")
 _NEEDS = {
     "pocket-openvino": ["openvino"],
     "pocket-openvino-bf16": ["openvino"],
+    "pocket-networks": ["torch", "safetensors"],
     "taesd": ["torch", "safetensors"],
 }
 OPERATIONS = {"encode": MODELS, "decode": MODELS, "entropy": ("pocket",)}

@@ -20,7 +20,7 @@ from calotype.options import DEFAULT_BACKEND
 
 __all__ = ["main"]
 
-_WHOLE = 2048 * 2048  # pixels; TAESD takes larger pictures in tiles
+_WHOLE = 2048 * 2048  # pixels; networks alone take larger pictures in tiles
 
 
 def main(model: str, operation: str, size: str, file: str, threads: str, repeats: str) -> None:
@@ -67,25 +67,29 @@ def _pocket_entropy(width: int, height: int, file: Path, threads: int) -> Callab
     return lambda: decode_latents(parse(data, limits=Limits()))
 
 
-def _taesd_encode(width: int, height: int, file: Path, threads: int) -> Callable[[], object]:
-    from benchmarks.taesd import TILE, Taesd
+def _networks_encode(
+    width: int, height: int, file: Path, threads: int, name: str = "Taesd"
+) -> Callable[[], object]:
+    from benchmarks import networks
 
-    taesd, rgb = Taesd(threads), mirror_to(load_rgb(SAMPLE), width, height)
-    tile = TILE if width * height > _WHOLE else None
+    model, rgb = getattr(networks, name)(threads), mirror_to(load_rgb(SAMPLE), width, height)
+    tile = networks.TILE if width * height > _WHOLE else None
 
     def run() -> None:
         with file.open("wb") as out:
-            np.save(out, taesd.encode(rgb, tile))
+            np.save(out, model.encode(rgb, tile))
 
     return run
 
 
-def _taesd_decode(width: int, height: int, file: Path, threads: int) -> Callable[[], object]:
-    from benchmarks.taesd import TILE, Taesd
+def _networks_decode(
+    width: int, height: int, file: Path, threads: int, name: str = "Taesd"
+) -> Callable[[], object]:
+    from benchmarks import networks
 
-    taesd, latents = Taesd(threads), np.load(file)
-    tile = TILE if width * height > _WHOLE else None
-    return lambda: taesd.decode(latents, tile)
+    model, latents = getattr(networks, name)(threads), np.load(file)
+    tile = networks.TILE if width * height > _WHOLE else None
+    return lambda: model.decode(latents, tile)
 
 
 _OPERATIONS: dict[tuple[str, str], Callable[[int, int, Path, int], Callable[[], object]]] = {
@@ -96,8 +100,10 @@ _OPERATIONS: dict[tuple[str, str], Callable[[int, int, Path, int], Callable[[], 
     ("pocket-openvino", "decode"): partial(_pocket_decode, backend="openvino"),
     ("pocket-openvino-bf16", "encode"): partial(_pocket_encode, backend="openvino-bf16"),
     ("pocket-openvino-bf16", "decode"): partial(_pocket_decode, backend="openvino-bf16"),
-    ("taesd", "encode"): _taesd_encode,
-    ("taesd", "decode"): _taesd_decode,
+    ("pocket-networks", "encode"): partial(_networks_encode, name="Pocket"),
+    ("pocket-networks", "decode"): partial(_networks_decode, name="Pocket"),
+    ("taesd", "encode"): _networks_encode,
+    ("taesd", "decode"): _networks_decode,
 }
 
 if __name__ == "__main__":

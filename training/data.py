@@ -26,17 +26,24 @@ class Crops:
         self._weights = np.array(area) / sum(area)
         self._rng = np.random.default_rng(seed)
 
-    def batch(self, count: int, size: int) -> tuple[Tensor, Tensor]:
-        """(pixels float32[N, 3, size, size] in [0, 1], latents float32[N, 4, size/8, size/8])."""
+    def batch(self, count: int, size: int, *, detailed: bool = False) -> tuple[Tensor, Tensor]:
+        """(pixels float32[N, 3, size, size] in [0, 1], latents float32[N, 4, size/8, size/8]).
+
+        ``detailed`` draws twice as many for every second crop and keeps the one with more detail.
+        """
+        if detailed:
+            pixels, latents = self.batch(count + count // 2, size)
+            activity = pixels.diff(dim=3).abs().mean((1, 2, 3)) + pixels.diff(dim=2).abs().mean((1, 2, 3))
+            keep = torch.arange(count)
+            for index in range(count // 2):
+                if activity[count + index] > activity[index]:
+                    keep[index] = count + index
+            return pixels[keep], latents[keep]
         fits = [
             e for e in self._rng.choice(self._train, count * 4, p=self._weights) if min(e["size"]) >= size
         ]  # type: ignore[arg-type]
         crops = [self._crop(entry, size) for entry in fits[:count]]
         return torch.stack([p for p, _ in crops]), torch.stack([z for _, z in crops])
-
-    def latents(self, count: int, size: int) -> Tensor:
-        """Latents alone, float32[N, 4, size/8, size/8]."""
-        return self.batch(count, size)[1]
 
     def validation(self, size: int, limit: int = 48) -> list[tuple[Tensor, Tensor]]:
         """Centre crops of the held-out photos, the same on every call."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from lattice import BIAS_UNIT, HEAD, WIDTHS, IntConv, Lattice, Shape
-from loop import RUNS
+from loop import weights_of
 
 from calotype.entropy.tables import PHASES, REACH, ROWS, SYMBOLS, TOTAL
 
@@ -63,11 +63,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     model = Lattice()
-    state = torch.load(RUNS / args.run / "last.pt", weights_only=True)
-    model.load_state_dict(state["average"])
+    model.load_state_dict(weights_of(args.run))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     export(model, args.out)
-    print(f"{args.out}: {args.out.stat().st_size} bytes, step {state['step']}")
+    print(f"{args.out}: {args.out.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

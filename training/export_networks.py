@@ -1,7 +1,8 @@
-"""Stage 4b: trained pocket networks to ONNX with fp16 weights.
+"""Trained pocket networks to ONNX with 8-bit weights.
 
-``python training/export_networks.py --part decoder --run decoder --out FOLDER/pocket-240-decoder.onnx``.
-The arithmetic stays fp32: each fp16 initialiser is followed by a Cast, folded when the graph is loaded.
+``python training/export_networks.py --part decoder --run joint --out FOLDER/pocket-241-decoder.onnx``.
+The arithmetic stays float32: a convolution's weights are int8 times a float32 scale per output channel,
+other initialisers float16; casts and products of constants are folded when the graph is loaded.
 """
 
 from __future__ import annotations
@@ -13,22 +14,31 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from loop import RUNS
+from loop import weights_of
 from nets import Decoder, Encoder
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 
-def halve_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Stores float32 initialisers as float16 behind Cast nodes."""
-    graph, casts = model.graph, []
-    for tensor in graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT:
-            name = tensor.name
-            half = numpy_helper.to_array(tensor).astype(np.float16)
-            tensor.CopyFrom(numpy_helper.from_array(half, name + "_f16"))
-            casts.append(helper.make_node("Cast", [name + "_f16"], [name], to=TensorProto.FLOAT))
-    for node in reversed(casts):
+def shrink_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Stores float32 convolution weights as int8 and a scale, other float32 initialisers as float16."""
+    graph, nodes = model.graph, []
+    for tensor in list(graph.initializer):
+        if tensor.data_type != TensorProto.FLOAT:
+            continue
+        name, values = tensor.name, numpy_helper.to_array(tensor)
+        graph.initializer.remove(tensor)
+        if values.ndim == 4:
+            scale = np.maximum(np.abs(values).max((1, 2, 3), keepdims=True), 1e-12) / 127
+            small = np.rint(values / scale).astype(np.int8)
+            graph.initializer.append(numpy_helper.from_array(scale, name + "_scale"))
+            nodes.append(helper.make_node("Cast", [name + "_small"], [name + "_wide"], to=TensorProto.FLOAT))
+            nodes.append(helper.make_node("Mul", [name + "_wide", name + "_scale"], [name]))
+        else:
+            small = values.astype(np.float16)
+            nodes.append(helper.make_node("Cast", [name + "_small"], [name], to=TensorProto.FLOAT))
+        graph.initializer.append(numpy_helper.from_array(small, name + "_small"))
+    for node in reversed(nodes):
         graph.node.insert(0, node)
     onnx.checker.check_model(model)
     return model
@@ -48,7 +58,7 @@ def export(net: nn.Module, inputs: dict[str, torch.Tensor], output: str, out: Pa
         opset_version=17,
         dynamo=False,
     )
-    model = halve_weights(onnx.load_from_string(buffer.getvalue()))
+    model = shrink_weights(onnx.load_from_string(buffer.getvalue()))
     model.producer_name, model.producer_version = "calotype", ""
     for node in model.graph.node:
         node.doc_string = ""
@@ -64,7 +74,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     net: nn.Module = Decoder() if args.part == "decoder" else Encoder()
-    net.load_state_dict(torch.load(RUNS / args.run / "last.pt", weights_only=True)["average"])
+    net.load_state_dict(weights_of(args.run, args.part))
     if args.part == "decoder":
         inputs = {"latents": torch.zeros(1, 4, 16, 24), "log_step": torch.zeros(1, 1, 16, 24)}
         export(net, inputs, "pixels", args.out)

@@ -149,6 +149,8 @@ class Lattice(nn.Module):
                     price = share * strength.view(-1, 1, 1)
                     better = (exact - other) ** 2 + price * other_cost < (exact - chosen) ** 2 + price * cost
                     chosen, cost = torch.where(better, other, chosen), torch.where(better, other_cost, cost)
+                if latents.requires_grad:  # the code length's slope, straight through the rounding
+                    cost = self._cost(_ste(latents[at], chosen * size), mean / 256, scale, size)
                 coded[at], bits[at] = chosen * size, cost
                 context[at] = torch.floor(chosen * size * 16 + 0.5).clamp(-127, 127)
         return coded, bits

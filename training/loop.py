@@ -5,30 +5,49 @@ from __future__ import annotations
 import copy
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+import torch.distributed as workers
 from torch import Tensor, nn
 
 RUNS = Path(__file__).resolve().parent / "runs"
+
+
+def weights_of(run: str, part: str = "") -> dict[str, Tensor]:
+    """The averaged weights of a run; ``part`` takes the encoder or decoder out of a joint one."""
+    state: dict[str, Tensor] = torch.load(RUNS / run / "last.pt", weights_only=True)["average"]
+    within = {k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(f"{part}.")}
+    return within or state
 
 
 class Stage:
     """One resumable run: ``runs/NAME/last.pt`` is the checkpoint, ``log.jsonl`` the loss curve.
 
     The learning rate is a cosine over the *time* budget, so that a stage takes the minutes it is given
-    on any machine; ``average`` holds an exponential moving average of the weights.
+    on any machine; ``average`` holds an exponential moving average of the weights. Started by ``torchrun``,
+    the processes share one run: they average their gradients, and the first one writes.
     """
 
     def __init__(
-        self, name: str, model: nn.Module, *, minutes: float, lr: float, start: Path | None = None
+        self,
+        name: str,
+        model: nn.Module,
+        *,
+        minutes: float,
+        lr: float,
+        start: str | None = None,
     ) -> None:
+        if "RANK" in os.environ:
+            workers.init_process_group("gloo")
+        self.rank = workers.get_rank() if workers.is_initialized() else 0
         self.folder = RUNS / name
         self.folder.mkdir(parents=True, exist_ok=True)
         if start is not None:  # the averaged weights of an earlier stage; layers it lacks start afresh
-            model.load_state_dict(torch.load(start, weights_only=True)["average"], strict=False)
+            model.load_state_dict(weights_of(start), strict=False)
         self.model, self.average = model, copy.deepcopy(model).requires_grad_(False)
         self.minutes, self.lr = minutes, lr
         self.optimiser = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=1e-4)
@@ -49,18 +68,23 @@ class Stage:
         torch.save(state, self.folder / "last.tmp")
         (self.folder / "last.tmp").replace(self.folder / "last.pt")
 
+    @property
+    def done(self) -> float:
+        """Share of the minutes that is spent, 0 to 1."""
+        return self.spent / (self.minutes * 60)
+
     def run(self, loss: Callable[[], Tensor], validate: Callable[[nn.Module], dict[str, float]]) -> None:
         """Calls ``loss`` and steps until the minutes are spent; saves and validates every few."""
         saved, checked, total, count = time.monotonic(), time.monotonic(), 0.0, 0
-        while self.spent < self.minutes * 60:
+        while self.done < 1:
             began = time.monotonic()
-            done = self.spent / (self.minutes * 60)
             warm = min(1.0, (self.step + 1) / 200)
             for group in self.optimiser.param_groups:
-                group["lr"] = self.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+                group["lr"] = self.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self.done)))
             value = loss()
             self.optimiser.zero_grad(set_to_none=True)
             value.backward()
+            self._share_gradients()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimiser.step()
             self.step += 1
@@ -70,14 +94,28 @@ class Stage:
                     mean.lerp_(now, 1 - decay)
             total, count = total + float(value.detach()), count + 1
             self.spent += time.monotonic() - began
-            if time.monotonic() - saved > 180:
+            if self.rank == 0 and time.monotonic() - saved > 180:
                 self.save()
                 saved = time.monotonic()
-            if time.monotonic() - checked > 420:
+            if self.rank == 0 and time.monotonic() - checked > 420:
                 self._log(total / count, validate)
                 checked, total, count = time.monotonic(), 0.0, 0
-        self.save()
-        self._log(total / max(count, 1), validate)
+        if self.rank == 0:
+            self.save()
+            self._log(total / max(count, 1), validate)
+
+    def _share_gradients(self) -> None:
+        """The mean over all processes, of the gradients and of the time spent, so that all stop at once."""
+        if not workers.is_initialized():
+            return
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        everything = torch.cat([g.flatten() for g in gradients] + [torch.tensor([self.spent])])
+        workers.all_reduce(everything)
+        everything /= workers.get_world_size()
+        parts = everything[:-1].split([g.numel() for g in gradients])
+        for gradient, mean in zip(gradients, parts, strict=True):
+            gradient.copy_(mean.view(gradient.shape))
+        self.spent = float(everything[-1])
 
     def _log(self, mean: float, validate: Callable[[nn.Module], dict[str, float]]) -> None:
         self.average.eval()

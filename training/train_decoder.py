@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import torch
 from assets import Lpips
 from data import Crops
 from lattice import Lattice
-from loop import RUNS, Stage
-from nets import Decoder, Encoder
+from loop import Stage, weights_of
+from nets import Decoder
 from quantise import log_step_map, random_levels, random_strengths, round_trip, steps_of
 from torch import Tensor, nn
 
@@ -28,8 +27,7 @@ def main() -> None:
     parser.add_argument("--lpips", type=float, default=0.6)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--encoder", help="an encoder run: half of the latents are then its own")
-    parser.add_argument("--start", type=Path, help="a checkpoint to start from")
+    parser.add_argument("--start", help="a run whose averaged weights to start from")
     parser.add_argument("--entropy", help="a context model run, for rate-distortion decisions")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -38,21 +36,12 @@ def main() -> None:
     lattice: Lattice | None = None
     if args.entropy:
         lattice = Lattice().requires_grad_(False)
-        lattice.load_state_dict(torch.load(RUNS / args.entropy / "last.pt", weights_only=True)["average"])
-    encoder: Encoder | None = None
-    if args.encoder:
-        encoder = Encoder().to(memory_format=torch.channels_last).requires_grad_(False)
-        encoder.load_state_dict(torch.load(RUNS / args.encoder / "last.pt", weights_only=True)["average"])
+        lattice.load_state_dict(weights_of(args.entropy))
     stage = Stage(args.name, model, minutes=args.minutes, lr=args.lr, start=args.start)
     crops, lpips = Crops(args.seed + stage.step), Lpips()
 
     def loss() -> Tensor:
         pixels, latents = crops.batch(args.batch, args.crop)
-        if encoder is not None:
-            half = len(pixels) // 2
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                own = encoder(pixels[:half].contiguous(memory_format=torch.channels_last)).float()
-            latents = torch.cat([own, latents[half:]])
         levels = random_levels(len(latents))
         if lattice is None:
             noisy, log_step = round_trip(latents, levels)

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import torch
 from data import Crops
 from lattice import Lattice
-from loop import Stage
+from loop import Stage, weights_of
+from nets import Encoder
 from quantise import CHANNEL_WEIGHTS, random_levels, random_strengths, steps_of
 from torch import Tensor, nn
 
@@ -34,26 +34,44 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=256)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=2)
-    parser.add_argument("--start", type=Path, help="a checkpoint to start from")
-    parser.add_argument("--rdo", action="store_true", help="quantise with rate-distortion decisions")
+    parser.add_argument("--start", help="a run whose averaged weights to start from")
+    parser.add_argument(
+        "--encoder", help="a run whose encoder makes half of the latents, which get rate-distortion decisions"
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     model = Lattice()
     stage = Stage(args.name, model, minutes=args.minutes, lr=args.lr, start=args.start)
     crops = Crops(args.seed + stage.step)
+    encoder: Encoder | None = None
+    if args.encoder:
+        encoder = Encoder().to(memory_format=torch.channels_last).requires_grad_(False)
+        encoder.load_state_dict(weights_of(args.encoder, "encoder"))
 
     def loss() -> Tensor:
-        latents = crops.latents(args.batch, args.crop)
+        pixels, latents = crops.batch(args.batch, args.crop)
         levels = random_levels(len(latents))
-        strength = random_strengths(levels) if args.rdo else None
+        strength: Tensor | None = None
+        if encoder is not None:
+            half = len(pixels) // 2
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                own = encoder(pixels[:half].contiguous(memory_format=torch.channels_last)).float()
+            latents = torch.cat([own, latents[half:]])
+            strength = random_strengths(levels)
+            strength[half:] = 0
         with torch.autocast("cpu", torch.bfloat16):
             bits = model.walk(latents, levels, strength)[1]
         # Code lengths at coarse levels are short: weigh them so that all levels matter alike.
         weight = (steps_of(levels) / 0.5) ** 0.5
         return (bits.mean((1, 2, 3)) * weight).mean()
 
-    pictures = torch.stack([z for _, z in crops.validation(512)])
+    held_out = crops.validation(512)
+    pictures = torch.stack([z for _, z in held_out])
+    made: Tensor | None = None
+    if encoder is not None:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            made = torch.cat([encoder(pixels[None]).float() for pixels, _ in held_out])
 
     def validate(net: nn.Module) -> dict[str, float]:
         row: dict[str, float] = {}
@@ -65,6 +83,9 @@ def main() -> None:
             plain = sum(order0(picture) for picture in integers)
             row[f"bytes@{step:.2f}"] = round(bits / 8 / len(pictures))
             row[f"saved@{step:.2f}"] = round(100 * (1 - bits / plain), 2)
+            if made is not None:
+                bits = float(net.walk(made, levels, torch.full((len(made),), 0.06))[1].sum())  # type: ignore[operator]
+                row[f"own@{step:.2f}"] = round(bits / 8 / len(made))
         return row
 
     stage.run(loss, validate)

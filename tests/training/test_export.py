@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 from export_entropy import export, frequencies
+from export_networks import export as export_network
 from lattice import Lattice, Shape
+from nets import Decoder
 from quantise import CHANNEL_OFFSETS, steps_of
 
 from calotype.entropy import load_model
 from calotype.latents import LEVEL_OFFSETS, Drafter, dequantise, step_of
+from calotype.models.onnx_model import OnnxDecoder
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +63,20 @@ def test_frequencies_follow_the_density() -> None:
 def test_training_and_codec_share_the_quantiser() -> None:
     assert CHANNEL_OFFSETS == LEVEL_OFFSETS
     assert float(steps_of(torch.tensor([57]))[0]) == pytest.approx(step_of(57))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_networks_ship_with_eight_bit_weights(tmp_path: Path) -> None:
+    torch.manual_seed(6)
+    network = Decoder((32, 16, 16), (1, 1, 1))
+    latents, log_step = torch.randn(1, 4, 12, 10), torch.full((1, 1, 12, 10), -1.0)
+    with torch.inference_mode():
+        wanted = network(latents, log_step)[0].numpy()
+    path = tmp_path / "decoder.onnx"
+    export_network(network, {"latents": latents, "log_step": log_step}, "pixels", path)
+    assert path.stat().st_size < 1.5 * sum(p.numel() for p in network.parameters())
+    decoder = OnnxDecoder(path.read_bytes(), margin=8)
+    shown = decoder.decode(latents[0].numpy(), log_step[0].numpy(), np.zeros(4))
+    assert 0 < np.abs(shown - wanted).max() < 0.02
+    assert not np.isclose(wanted.std(), 0, atol=0.02)

@@ -22,6 +22,7 @@ except ImportError as error:
 __all__ = ["OPERATORS", "TorchGraph", "TorchGraphDecoder"]
 
 Attributes = Mapping[str, Any]
+_Task = tuple[str, Attributes, list[str], str]  # operator, attributes, inputs, output
 
 
 def _convolve(a: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -98,18 +99,27 @@ class TorchGraph:
         if unknown:
             raise ModelError(f"cannot differentiate a graph with the operators {', '.join(sorted(unknown))}")
         self._weights = {tensor.name: _tensor(tensor) for tensor in graph.initializer}
-        self._nodes = [
-            (node.op_type, {a.name: _attribute(a) for a in node.attribute}, list(node.input), node.output[0])
-            for node in graph.node
-        ]
+        self._nodes = []
+        for node in graph.node:
+            attributes = {a.name: _attribute(a) for a in node.attribute}
+            task = (node.op_type, attributes, list(node.input), node.output[0])
+            if all(name in self._weights for name in node.input):  # a constant: once is enough
+                self._run(task, self._weights)
+            else:
+                self._nodes.append(task)
         self._output = graph.output[0].name
         self.inputs = {value.name for value in graph.input} - set(self._weights)
 
     def __call__(self, **inputs: Tensor) -> Tensor:
         values = self._weights | inputs
-        for operator, attributes, names, output in self._nodes:
-            values[output] = OPERATORS[operator](attributes, *(values[n] if n else None for n in names))
+        for task in self._nodes:
+            self._run(task, values)
         return values[self._output]
+
+    @staticmethod
+    def _run(task: _Task, values: dict[str, Tensor]) -> None:
+        operator, attributes, names, output = task
+        values[output] = OPERATORS[operator](attributes, *(values[n] if n else None for n in names))
 
 
 class TorchGraphDecoder:

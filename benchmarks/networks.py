@@ -1,11 +1,12 @@
-"""TAESD in torch: a yardstick for speed.
+"""Networks alone, in torch: TAESD, a yardstick for speed, and pocket's by the same arithmetic.
 
-Needs torch and the weights under ``CALOTYPE_ASSETS``; the modules are those that training uses.
+The modules are those that training uses; TAESD's weights are found under ``CALOTYPE_ASSETS``.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,28 +14,28 @@ from numpy.typing import NDArray
 
 from benchmarks.pictures import ASSETS, ROOT
 
-__all__ = ["TILE", "Taesd"]
+__all__ = ["TILE", "Pocket", "Taesd"]
 
 TILE = 1024  # pixels; larger pictures are cut, without overlap, to bound the memory
 
 
-class Taesd:
+class _Networks:
     """Encoder and decoder, float32 on the CPU; each is loaded when first used.
 
-    Raises ``ImportError`` without torch or safetensors, ``FileNotFoundError`` without the weights.
+    Raises ``ImportError`` without torch or what else it takes.
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        import safetensors  # noqa: F401  (fails here, not after minutes of work)
         import torch
 
-        if not (weights := ASSETS / "models" / "taesd").is_dir():
-            raise FileNotFoundError(f"TAESD needs {weights}: set CALOTYPE_ASSETS")
         if threads is not None:
             torch.set_num_threads(threads)
         if (training := str(ROOT / "training")) not in sys.path:
             sys.path.append(training)
-        self._modules: dict[str, Any] = {}
+        self._loaded: dict[str, Callable[[Any], Any]] = {}
+
+    def _load(self, part: str) -> Callable[[Any], Any]:
+        raise NotImplementedError
 
     def encode(self, rgb: NDArray[np.uint8], tile: int | None = None) -> NDArray[np.float32]:
         """uint8[H, W, 3] to latents float32[4, ceil(H/8), ceil(W/8)], scaled by 0.18215.
@@ -67,12 +68,40 @@ class Taesd:
     def _run(self, part: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
         import torch
 
-        if part not in self._modules:
-            import assets
-
-            self._modules[part] = getattr(assets, f"taesd_{part}")()
+        if part not in self._loaded:
+            self._loaded[part] = self._load(part)
         with torch.inference_mode():
-            y: NDArray[np.float32] = self._modules[part](torch.from_numpy(np.ascontiguousarray(x))[None])[
-                0
-            ].numpy()
+            found = self._loaded[part](torch.from_numpy(np.ascontiguousarray(x))[None])
+        y: NDArray[np.float32] = found[0].numpy()
         return y
+
+
+class Taesd(_Networks):
+    """Raises ``FileNotFoundError`` without the weights."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        super().__init__(threads)
+        import safetensors  # noqa: F401  (fails here, not after minutes of work)
+
+        if not (weights := ASSETS / "models" / "taesd").is_dir():
+            raise FileNotFoundError(f"TAESD needs {weights}: set CALOTYPE_ASSETS")
+
+    def _load(self, part: str) -> Callable[[Any], Any]:
+        import assets
+
+        network: Callable[[Any], Any] = getattr(assets, f"taesd_{part}")()
+        return network
+
+
+class Pocket(_Networks):
+    """The architecture of the embedded networks, with random weights; the decoder is told a step of 1/2."""
+
+    def _load(self, part: str) -> Callable[[Any], Any]:
+        import nets
+        import torch
+
+        if part == "encoder":
+            encoder: Callable[[Any], Any] = nets.Encoder().eval()
+            return encoder
+        decoder = nets.Decoder().eval()
+        return lambda latents: decoder(latents, -torch.ones_like(latents[:, :1]))
