@@ -99,12 +99,12 @@ def quality(models: dict[str, Any], photos: list[NDArray[np.uint8]], encoder: st
 
 def test_taesd_opens_what_pocket_made(models: dict[str, Any], photos: list[NDArray[np.uint8]]) -> None:
     own = quality(models, photos, "taesd", "taesd")
-    assert quality(models, photos, "pocket", "taesd") > own - 1.0
+    assert quality(models, photos, "pocket", "taesd") > own - 0.75
 
 
 def test_pocket_opens_what_taesd_made(models: dict[str, Any], photos: list[NDArray[np.uint8]]) -> None:
     own = quality(models, photos, "pocket", "pocket")
-    assert quality(models, photos, "taesd", "pocket") > own - 1.0
+    assert quality(models, photos, "taesd", "pocket") > own - 1.25
 
 
 def test_latents_have_the_statistics_of_the_space(
@@ -114,7 +114,7 @@ def test_latents_have_the_statistics_of_the_space(
         wanted = encode_tiled(models["encoder"]["taesd"], rgb)
         found = encode_tiled(models["encoder"]["pocket"], rgb)
         deviation = wanted.std((1, 2))
-        assert np.abs((found - wanted).mean((1, 2)) / deviation).max() < 0.2
+        assert np.abs((found - wanted).mean((1, 2)) / deviation).max() < 0.1
         assert np.abs(found.std((1, 2)) / deviation - 1).max() < 0.1
         correlation = [np.corrcoef(found[c].ravel(), wanted[c].ravel())[0, 1] for c in range(4)]
         assert min(correlation) > 0.75

@@ -54,7 +54,7 @@ class Joint:
         levels = random_levels(len(latents))
         total = self.args.match * distance(made, wanted[:own])
         with torch.autocast("cpu", torch.bfloat16):
-            if self.stage.done < self.args.rate_from:
+            if self.stage.step % self.args.rate_every:
                 coded, _ = round_trip(latents, levels)
             else:
                 coded, bits = self.lattice.walk(latents, levels, random_strengths(levels))
@@ -120,9 +120,7 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=192)
     parser.add_argument("--lpips", type=float, default=1.0)
     parser.add_argument("--match", type=float, default=0.3, help="weight of the distance to the teacher")
-    parser.add_argument(
-        "--rate-from", type=float, default=0.7, help="share of the minutes before the rate counts"
-    )
+    parser.add_argument("--rate-every", type=int, default=4, help="steps between those that count bits")
     parser.add_argument("--teacher-every", type=int, default=4, help="steps between the teacher's decoder")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=4)
