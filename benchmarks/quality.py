@@ -135,7 +135,9 @@ def _bench(view: str, ledger: Ledger, options: argparse.Namespace, passed_on: Se
     if not ledger.has(view, "all"):
         _drop_rows_of_weights(out / "figures.csv")
         ledger.add(view, "all", {"begun": 1})
-    always = ["bench", str(KODAK), "--lpips", str(LPIPS_GRAPH), "--codecs", _CODECS, "--out", str(out)]
+    sizes = ",".join(map(str, BUDGETS))
+    always = ["bench", str(KODAK), "--lpips", str(LPIPS_GRAPH), "--codecs", _CODECS, "--sizes", sizes]
+    always += ["--out", str(out)]
     return command([*always, *how, "--jobs", str(options.jobs), *passed_on])
 
 
