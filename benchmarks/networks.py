@@ -6,6 +6,7 @@ The modules are those that training uses; TAESD's weights are found under ``CALO
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ __all__ = ["TILE", "Pocket", "Taesd"]
 TILE = 1024  # pixels; larger pictures are cut, without overlap, to bound the memory
 
 
-class _Networks:
+class _Networks(ABC):
     """Encoder and decoder, float32 on the CPU; each is loaded when first used.
 
     Raises ``ImportError`` without torch or what else it takes.
@@ -34,8 +35,9 @@ class _Networks:
             sys.path.append(training)
         self._loaded: dict[str, Callable[[Any], Any]] = {}
 
+    @abstractmethod
     def _load(self, part: str) -> Callable[[Any], Any]:
-        raise NotImplementedError
+        """The network "encoder" or "decoder"."""
 
     def encode(self, rgb: NDArray[np.uint8], tile: int | None = None) -> NDArray[np.float32]:
         """uint8[H, W, 3] to latents float32[4, ceil(H/8), ceil(W/8)], scaled by 0.18215.

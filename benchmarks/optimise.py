@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import calotype
-from benchmarks.pictures import ASSETS, RESULTS, load_rgb
+from benchmarks.pictures import ASSETS, RESULTS, centre, load_rgb
 from calotype.compare.metrics import METRICS, ready
 
 __all__ = ["AIMS", "MODELS", "PICTURES", "main", "measure", "table"]
@@ -96,8 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     for picture in options.pictures:
         rgb = load_rgb(ASSETS / "data" / "kodak" / f"{picture}.png")
-        top, left = ((side - options.crop) // 2 for side in rgb.shape[:2])
-        crop = np.ascontiguousarray(rgb[top : top + options.crop, left : left + options.crop])
+        crop = centre(rgb, options.crop)
         for model in options.models:
             for aim in options.aims:
                 if (picture, model, aim, options.crop) in have:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-__all__ = ["ASSETS", "RESULTS", "ROOT", "SAMPLE", "load_rgb", "mirror_to"]
+__all__ = ["ASSETS", "RESULTS", "ROOT", "SAMPLE", "centre", "load_rgb", "mirror_to"]
 
 ROOT = Path(__file__).resolve().parents[1]
 ASSETS = Path(os.environ.get("CALOTYPE_ASSETS", ROOT.parent / "shared"))
@@ -21,6 +21,12 @@ def load_rgb(path: Path) -> NDArray[np.uint8]:
     """The pixels of `path`, upright, as uint8[H, W, 3]."""
     with Image.open(path) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def centre(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """The square of `side` pixels at the centre of uint8[H, W, 3]."""
+    top, left = (rgb.shape[0] - side) // 2, (rgb.shape[1] - side) // 2
+    return np.ascontiguousarray(rgb[top : top + side, left : left + side])
 
 
 def mirror_to(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

@@ -31,18 +31,15 @@ from importlib.resources import files
 from itertools import product
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 import calotype
 from benchmarks.measures import MEASURES
-from benchmarks.pictures import ASSETS, RESULTS, load_rgb
+from benchmarks.pictures import ASSETS, RESULTS, centre, load_rgb
 from benchmarks.scene import LPIPS_GRAPH, Kit, Scene
 from benchmarks.targets import BUDGETS, CODECS, Figures, details, markdown, targets
 from calotype.cli import main as command
 from calotype.compare.rows import Row, read_csv, to_csv
 
-__all__ = ["Ledger", "centre", "fingerprint", "main"]
+__all__ = ["Ledger", "fingerprint", "main"]
 
 KODAK = ASSETS / "data" / "kodak"
 SIDE = 512
@@ -77,13 +74,6 @@ def fingerprint() -> str:
     """Another one for other weights or entropy tables."""
     sums = (files("calotype.models") / "weights" / "sha256.json").read_bytes()
     return hashlib.sha256(sums).hexdigest()[:12]
-
-
-def centre(path: Path) -> NDArray[np.uint8]:
-    """The square of 512 pixels at the centre of a picture, uint8[512, 512, 3]."""
-    rgb = load_rgb(path)
-    top, left = (rgb.shape[0] - SIDE) // 2, (rgb.shape[1] - SIDE) // 2
-    return np.ascontiguousarray(rgb[top : top + SIDE, left : left + SIDE])
 
 
 class Ledger:
@@ -183,7 +173,7 @@ def _kit() -> Kit:
 
 
 def _measure(path: Path, items: Sequence[str]) -> dict[str, dict[str, float]]:
-    scene = Scene(centre(path), _kit())
+    scene = Scene(centre(load_rgb(path), SIDE), _kit())
     return {item: MEASURES[item](scene) for item in items}
 
 

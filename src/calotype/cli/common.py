@@ -17,6 +17,7 @@ __all__ = [
     "backend_option",
     "batch_option",
     "batch_options",
+    "count_option",
     "file_arguments",
     "jobs_option",
     "json_option",
@@ -44,25 +45,19 @@ json_option = click.option(
     help="Print one JSON object per line on standard output.",
 )
 
-max_pixels_option = click.option(
-    "--max-pixels",
-    metavar="N",
-    type=click.IntRange(min=1),
-    default=Limits.max_pixels,
-    show_default=True,
-    help="Refuse pictures of more pixels.",
-)
+
+def count_option(*names: str, default: int, help: str, least: int = 1) -> Callable[[Command], Command]:
+    """An option that takes a whole number from ``least`` up."""
+    return click.option(
+        *names, metavar="N", type=click.IntRange(min=least), default=default, show_default=True, help=help
+    )
 
 
-jobs_option = click.option(
-    "-j",
-    "--jobs",
-    metavar="N",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Work on so many pictures at once.",
+max_pixels_option = count_option(
+    "--max-pixels", default=Limits.max_pixels, help="Refuse pictures of more pixels."
 )
+
+jobs_option = count_option("-j", "--jobs", default=1, help="Work on so many pictures at once.")
 
 
 backend_option = click.option(
@@ -74,12 +69,9 @@ backend_option = click.option(
 )
 
 
-batch_option = click.option(
+batch_option = count_option(
     "--batch",
-    metavar="N",
-    type=click.IntRange(min=1),
     default=1,
-    show_default=True,
     help="Stable Diffusion: so many pictures of one size go through the networks together.",
 )
 

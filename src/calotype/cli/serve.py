@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from calotype.cli.choices import read_size
-from calotype.cli.common import model_option
+from calotype.cli.common import count_option, model_option
 from calotype.cli.console import Console
 from calotype.errors import CalotypeError, ModelError
 from calotype.web import LOOPBACK, Settings
@@ -42,39 +42,15 @@ _DEFAULTS = Settings()
     show_default="32MiB",
     help="Refuse larger uploads.",
 )
-@click.option(
-    "--max-pixels",
-    metavar="N",
-    type=click.IntRange(min=1),
-    default=_DEFAULTS.max_pixels,
-    show_default=True,
-    help="Refuse pictures of more pixels.",
-)
-@click.option(
-    "-j",
-    "--jobs",
-    metavar="N",
-    type=click.IntRange(min=1),
-    default=_DEFAULTS.jobs,
-    show_default=True,
-    help="Work on so many pictures at once.",
-)
-@click.option(
+@count_option("--max-pixels", default=_DEFAULTS.max_pixels, help="Refuse pictures of more pixels.")
+@count_option("-j", "--jobs", default=_DEFAULTS.jobs, help="Work on so many pictures at once.")
+@count_option(
     "--queue",
-    metavar="N",
-    type=click.IntRange(min=0),
     default=_DEFAULTS.queue,
-    show_default=True,
+    least=0,
     help="Let so many more wait; the next are told that the server is busy.",
 )
-@click.option(
-    "--per-client",
-    metavar="N",
-    type=click.IntRange(min=1),
-    default=_DEFAULTS.per_client,
-    show_default=True,
-    help="Of these, so many from one address.",
-)
+@count_option("--per-client", default=_DEFAULTS.per_client, help="Of these, so many from one address.")
 @click.option(
     "--timeout",
     "work_time",
