@@ -19,6 +19,7 @@ from harness_entropy import TARGETS as ENTROPY
 from harness_entropy import encoded_integers
 
 from calotype.container import MAGIC, Chunk, ChunkType, Header, fixed_header, serialise
+from calotype.models import DEFAULT_TABLE
 
 __all__ = ["TARGETS"]
 
@@ -97,8 +98,12 @@ def entropy() -> dict[str, bytes]:
 
 def decode() -> dict[str, bytes]:
     """The golden files, and some of them damaged: where the checksums do not help, see the harness."""
-    files = {path.parent.name: path.read_bytes() for path in sorted(GOLDEN.glob("*/picture.calo"))}
-    transparent, grey = files["rgba-40x24"], files["grey-17x9"]
+    folders = sorted(path.parent for path in GOLDEN.rglob("picture.calo"))
+    files = {
+        f"{folder.parent.name}-{folder.name}": (folder / "picture.calo").read_bytes() for folder in folders
+    }
+    newest = f"table-{DEFAULT_TABLE}"
+    transparent, grey = files[f"{newest}-rgba-40x24"], files[f"{newest}-grey-17x9"]
     return files | {
         "wrong-level": grey[:14] + bytes([grey[14] ^ 1]) + grey[15:],
         "wrong-noise": grey[:15] + b"\xff\xff" + grey[17:],

@@ -2,13 +2,14 @@
 
     python scripts/make_golden.py [--replace]
 
-Each folder holds ``picture.calo``, ``reference.png`` (what the tiny model shows of it) and ``test.json``:
-what ``calotype info`` says, the sha256 of the decoded integers (int16 little-endian, [4, h, w] in C order),
-how far the pixels may be from the reference (in 0 to 255), and the metadata.
+The folders are ``table-ID/CASE``, or ``no-table/CASE`` for codings that need no entropy tables. Each
+holds ``picture.calo``, ``reference.png`` (what the tiny model shows of it) and ``test.json``: what
+``calotype info`` says, the sha256 of the decoded integers (int16 little-endian, [4, h, w] in C order), how
+far the pixels may be from the reference (in 0 to 255), and the metadata.
 
-Without ``--replace`` only missing folders are written. Before the first tagged release the entropy tables
-still change, and the files with them; from then on files are only added: those whose tables have a
-permanent id, or which need none, are never replaced.
+New tables get new folders; those of older tables stay. Without ``--replace`` only missing folders are
+written. It replaces files whose tables have an experimental id, for tables may change until the first
+tagged release; files whose tables have a permanent id, or which need none, are never replaced.
 """
 
 from __future__ import annotations
@@ -54,6 +55,10 @@ class Case:
 
     why: str
     make: Callable[[], bytes]
+    table: int | None = DEFAULT_TABLE
+
+    def folder(self, name: str) -> Path:
+        return GOLDEN / ("no-table" if self.table is None else f"table-{self.table}") / name
 
 
 def _photo(rows: slice, columns: slice) -> NDArray[np.uint8]:
@@ -157,7 +162,7 @@ CASES = {
     "coarse-105x70": Case("the coarsest level of encoders", _coarse),
     "level-0": Case("the finest level there is", lambda: _at_level(0)),
     "level-127": Case("the coarsest level there is", lambda: _at_level(127)),
-    "palette-70x50": Case("the palette coding", _palette),
+    "palette-70x50": Case("the palette coding", _palette, table=None),
 }
 
 
@@ -216,7 +221,7 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     for name, case in CASES.items():
-        folder = GOLDEN / name
+        folder = case.folder(name)
         if _kept(folder, replace=bool(arguments)):
             continue
         folder.mkdir(parents=True, exist_ok=True)

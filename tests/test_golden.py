@@ -24,16 +24,17 @@ from calotype.errors import CalotypeError, CalotypeWarning, FormatError
 from calotype.imaging import unpack_alpha
 from calotype.latents import LEVEL_OFFSETS, STEPS
 from calotype.limits import Limits
-from calotype.models import load_table
+from calotype.models import DEFAULT_TABLE, load_table
 
 ROOT = Path(__file__).parents[1]
-GOLDEN = sorted(folder for folder in (ROOT / "tests" / "golden").iterdir() if folder.is_dir())
+GOLDEN = sorted(path.parent for path in (ROOT / "tests" / "golden").rglob("picture.calo"))
+NEWEST = ROOT / "tests" / "golden" / f"table-{DEFAULT_TABLE}"
 SINGLE_BITS = [1 << bit for bit in range(8)]
 ALL_CHANGES = list(range(1, 256))
 SMALL_PAYLOAD = 16  # bytes; of longer ones only one bit of each byte is changed, to save time
 LIMITS = Limits(max_pixels=1 << 20)
 
-each = pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.name)
+each = pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: f"{folder.parent.name}-{folder.name}")
 
 
 def read(folder: Path) -> tuple[bytes, dict[str, Any]]:
@@ -215,14 +216,14 @@ def test_single_bit_changes_are_noticed(folder: Path) -> None:
 
 
 def test_every_change_of_every_byte_of_the_smallest_is_noticed() -> None:
-    truth = Truth(read(ROOT / "tests" / "golden" / "one-pixel")[0])
+    truth = Truth(read(NEWEST / "one-pixel")[0])
     for position in range(len(truth.data)):
         for copy in changed(truth.data, position, ALL_CHANGES):
             assert truth.accepts(copy) is None
 
 
 def test_every_change_of_an_ancillary_chunk_is_noticed() -> None:
-    truth = Truth(read(ROOT / "tests" / "golden" / "grey-17x9")[0])
+    truth = Truth(read(NEWEST / "grey-17x9")[0])
     for position in range(truth.data.index(b"unknown") - 2, len(truth.data)):
         for copy in changed(truth.data, position, ALL_CHANGES):
             parsed = truth.accepts(copy)
@@ -230,7 +231,7 @@ def test_every_change_of_an_ancillary_chunk_is_noticed() -> None:
 
 
 def test_the_script_describes_what_is_there(make_golden: ModuleType) -> None:
-    assert set(make_golden.CASES) <= {folder.name for folder in GOLDEN}
+    assert {case.folder(name) for name, case in make_golden.CASES.items()} <= set(GOLDEN)
     for folder in GOLDEN:
         data, expected = read(folder)
         assert json.loads(json.dumps(make_golden.describe(data, expected["why"]))) == expected
@@ -244,7 +245,8 @@ def test_the_script_adds_and_does_not_replace(
 ) -> None:
     monkeypatch.setattr(make_golden, "GOLDEN", tmp_path)
     monkeypatch.setattr(make_golden, "CASES", {"one-pixel": make_golden.CASES["one-pixel"]})
-    reference, picture = tmp_path / "one-pixel" / "reference.png", tmp_path / "one-pixel" / "picture.calo"
+    folder = tmp_path / f"table-{DEFAULT_TABLE}" / "one-pixel"
+    reference, picture = folder / "reference.png", folder / "picture.calo"
     assert make_golden.main([]) == 0
     assert {path.name for path in reference.parent.iterdir()} == {
         "picture.calo",

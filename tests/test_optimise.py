@@ -22,7 +22,7 @@ from calotype.container import Header, parse
 from calotype.errors import CalotypeWarning, ModelError, SourceError
 from calotype.latents import Drafter, dequantise
 from calotype.limits import Limits
-from calotype.models import load_decoder, load_encoder, load_table
+from calotype.models import DEFAULT_TABLE, load_decoder, load_encoder, load_table
 from calotype.options import EncodeOptions
 
 torch = pytest.importorskip("torch", reason="effort 9 needs torch")
@@ -57,7 +57,7 @@ def latents(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def file_of(latents: NDArray[np.float32], **options: Any) -> bytes:
     height, width = (8 * side for side in latents.shape[1:])
-    header = Header(coding=0, space=1, table=240, encoder=250, width=width, height=height, level=0)
+    header = Header(coding=0, space=1, table=DEFAULT_TABLE, encoder=250, width=width, height=height, level=0)
     return encode_latents(latents, header, EncodeOptions(effort=6, **options))
 
 
@@ -77,7 +77,7 @@ def mosaic(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
 def test_the_surrogate_tells_the_size_of_the_payload(level: int) -> None:
     rng = np.random.default_rng(level)
     latents = np.cumsum(rng.normal(0, 0.3, (4, 21, 30)), 2).astype(np.float32)
-    model = load_table(240)
+    model = load_table(DEFAULT_TABLE)
     draft = Drafter(latents, model, 0.0).draft(level)
     values = dequantise(draft.integers, np.full(latents.shape[1:], level))
     bits = float(Rate(model, level)(torch.from_numpy(values)))
@@ -87,7 +87,7 @@ def test_the_surrogate_tells_the_size_of_the_payload(level: int) -> None:
 
 def test_the_gradient_of_the_rate_points_to_larger_files() -> None:
     rng = np.random.default_rng(1)
-    model, level = load_table(240), LEVEL
+    model, level = load_table(DEFAULT_TABLE), LEVEL
     latents = np.cumsum(rng.normal(0, 0.2, (4, 16, 24)), 2).astype(np.float32)
     v = torch.from_numpy(latents).requires_grad_()
     (slope,) = torch.autograd.grad(Rate(model, level)(v), v)
@@ -121,7 +121,7 @@ def test_a_finer_start_is_recovered_from_a_spoilt_one(
     rgb: NDArray[np.uint8], latents: NDArray[np.float32]
 ) -> None:
     """Latents away from what the decoder wants are pulled back, without more bytes."""
-    model = load_table(240)
+    model = load_table(DEFAULT_TABLE)
     spoilt = latents + np.random.default_rng(3).normal(0, 0.15, latents.shape).astype(np.float32)
     draft = Drafter(spoilt, model, 0.0).draft(LEVEL)
     start = Found(draft.integers, draft.payload())

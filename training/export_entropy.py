@@ -1,6 +1,6 @@
-"""Stage 4a: the trained context model to the integer file that ships.
+"""Stage 6: the trained context model to the integer file that ships.
 
-``python training/export_entropy.py --run entropy --out src/calotype/models/weights/lattice-240.npz``.
+``python training/export_entropy.py --run entropy-joint --out src/calotype/models/weights/lattice-241.npz``.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--lpips", type=float, default=0.6)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--start", help="a run whose averaged weights to start from")
+    parser.add_argument("--warm-start", help="a run whose averaged weights to start from")
     parser.add_argument("--entropy", help="a context model run, for rate-distortion decisions")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -37,7 +37,7 @@ def main() -> None:
     if args.entropy:
         lattice = Lattice().requires_grad_(False)
         lattice.load_state_dict(weights_of(args.entropy))
-    stage = Stage(args.name, model, minutes=args.minutes, lr=args.lr, start=args.start)
+    stage = Stage(args.name, model, minutes=args.minutes, lr=args.lr, start=args.warm_start)
     crops, lpips = Crops(args.seed + stage.step), Lpips()
 
     def loss() -> Tensor:

@@ -32,12 +32,12 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=192)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument("--start", help="a run whose averaged weights to start from")
+    parser.add_argument("--warm-start", help="a run whose averaged weights to start from")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     model = Encoder().to(memory_format=torch.channels_last)
-    stage = Stage(args.name, model, minutes=args.minutes, lr=args.lr, start=args.start)
+    stage = Stage(args.name, model, minutes=args.minutes, lr=args.lr, start=args.warm_start)
     crops = Crops(args.seed + stage.step)
 
     def loss() -> Tensor:

@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=256)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=2)
-    parser.add_argument("--start", help="a run whose averaged weights to start from")
+    parser.add_argument("--warm-start", help="a run whose averaged weights to start from")
     parser.add_argument(
         "--encoder", help="a run whose encoder makes half of the latents, which get rate-distortion decisions"
     )
@@ -42,7 +42,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     model = Lattice()
-    stage = Stage(args.name, model, minutes=args.minutes, lr=args.lr, start=args.start)
+    stage = Stage(args.name, model, minutes=args.minutes, lr=args.lr, start=args.warm_start)
     crops = Crops(args.seed + stage.step)
     encoder: Encoder | None = None
     if args.encoder:

@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=192)
     parser.add_argument("--lpips", type=float, default=1.0)
     parser.add_argument("--match", type=float, default=0.3, help="weight of the distance to the teacher")
-    parser.add_argument("--rate-every", type=int, default=4, help="steps between those that count bits")
+    parser.add_argument("--rate-every", type=int, default=2, help="steps between those that count bits")
     parser.add_argument("--teacher-every", type=int, default=4, help="steps between the teacher's decoder")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=4)

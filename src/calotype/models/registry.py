@@ -70,8 +70,8 @@ _MODELS = (
     ),
 )
 _DEFAULT_DECODER = {SD1.id: "pocket"}
-_TABLES = {240: "lattice-240.npz"}
-DEFAULT_TABLE = 240
+_TABLES = {240: "lattice-240.npz", 241: "lattice-241.npz"}
+DEFAULT_TABLE = 241
 
 
 @dataclass(frozen=True)
