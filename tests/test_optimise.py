@@ -85,13 +85,14 @@ def test_the_surrogate_tells_the_size_of_the_payload(level: int) -> None:
     assert bits / 8 == pytest.approx(len(draft.payload()), rel=0.02, abs=8)
 
 
-def test_the_gradient_of_the_rate_points_to_larger_files() -> None:
-    rng = np.random.default_rng(1)
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_the_gradient_of_the_rate_points_to_larger_files(seed: int) -> None:
+    rng = np.random.default_rng(seed)
     model, level = load_table(DEFAULT_TABLE), LEVEL
     latents = np.cumsum(rng.normal(0, 0.2, (4, 16, 24)), 2).astype(np.float32)
     v = torch.from_numpy(latents).requires_grad_()
     (slope,) = torch.autograd.grad(Rate(model, level)(v), v)
-    uphill = 0.1 * slope.sign().numpy()
+    uphill = 0.05 * slope.sign().numpy()  # short: further down the code length rises again
     sizes = [Drafter(latents + t * uphill, model, 0.0).draft(level).bits for t in (-1, 0, 1)]
     assert sizes == sorted(sizes)
 

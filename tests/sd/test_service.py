@@ -19,13 +19,13 @@ import calotype
 from calotype.models.stable_diffusion.networks import Network
 
 ANNOUNCED = """
-import sys
+import os, sys
 from calotype.cli import main
 from calotype.models.stable_diffusion.networks import Network
 
 def announced(call):
     def wrapper(*arguments):
-        print("computing", flush=True)
+        os.write(1, b"computing\\n")  # whole, even if two threads announce at once
         return call(*arguments)
     return wrapper
 
