@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from benchmarks.features import FeatureDistance
 from benchmarks.networks import Taesd
 from benchmarks.pictures import ASSETS
-from calotype.coding import decode_latents, encode_latents
+from calotype.coding import decode_latents
 from calotype.compare.metrics import Lpips, Psnr, Ssimulacra2
 from calotype.container import Coding, Header, parse
+from calotype.contents import coded_pixels
 from calotype.entropy import ContextModel
+from calotype.imaging import resized
 from calotype.latents import FINEST, SD1, channel_steps, dequantise, log_step_map, noise_deviations
 from calotype.limits import Limits
 from calotype.models import (
@@ -28,6 +30,7 @@ from calotype.models import (
     load_table,
 )
 from calotype.options import EncodeOptions
+from calotype.reduction import encode_reduced
 from calotype.tiling import decode_tiled, encode_tiled
 
 __all__ = ["LPIPS_GRAPH", "FileRate", "Kit", "Model", "Rate", "Scene"]
@@ -107,10 +110,20 @@ class Scene:
             height=self.rgb.shape[0],
             level=0,
         )
-        options = EncodeOptions(target_size=None if rate == "2022" else rate)
-        return self._once(
-            ("file", encoder, rate), lambda: encode_latents(self.latents(encoder), header, options)
+        options = EncodeOptions(
+            recipe="lattice" if lattice else "palette", target_size=rate if isinstance(rate, int) else None
         )
+
+        def make() -> bytes:
+            return encode_reduced(lambda at: self._latents_at(encoder, at), header, options).data
+
+        return self._once(("file", encoder, rate), make)
+
+    def _latents_at(self, encoder: Model, header: Header) -> NDArray[np.float32]:
+        if not header.reduced:
+            return self.latents(encoder)
+        rgb = coded_pixels(self.rgb, header)
+        return self.kit.taesd.encode(rgb) if encoder == "taesd" else encode_tiled(self.kit.encoder, rgb)
 
     def picture(self, encoder: Model, rate: Rate, decoder: Model) -> NDArray[np.uint8]:
         """uint8[H, W, 3]: encoded by one, coded at ``rate``, decoded by the other."""
@@ -120,6 +133,7 @@ class Scene:
         latents = self.latents(encoder)
         levels = np.full(latents.shape[1:], FINEST, np.int64)
         noise = np.zeros(4)
+        width, height = self.rgb.shape[1], self.rgb.shape[0]
         if rate == "finest":
             integers = np.round(latents / channel_steps(levels)).astype(np.int16)
             latents = dequantise(integers, levels)
@@ -127,9 +141,12 @@ class Scene:
             parsed = parse(self.file(encoder, rate), limits=Limits())
             latents, levels = decode_latents(parsed)
             noise = noise_deviations(parsed.header.noise, parsed.header.level)
+            width, height = parsed.header.coded_size
         if decoder == "taesd":
-            return self.kit.taesd.decode(latents)
-        return decode_tiled(self.kit.decoder, latents, log_step_map(levels), noise)
+            picture = self.kit.taesd.decode(latents)
+        else:
+            picture = decode_tiled(self.kit.decoder, latents, log_step_map(levels), noise)
+        return resized(picture[:height, :width], self.rgb.shape[1], self.rgb.shape[0])
 
     def figures(self, name: str, picture: NDArray[np.uint8], *metrics: str) -> dict[str, float]:
         """``{"name.metric": value}`` of ``picture`` against the original."""

@@ -143,7 +143,14 @@ def _palette() -> bytes:
 
 
 def _coarse() -> bytes:
-    return _encoded(_photo(slice(60, 130), slice(180, 285)), quality=0)
+    return _encoded(_photo(slice(60, 130), slice(180, 285)), quality=0, scale=1)
+
+
+def _reduced() -> bytes:
+    """Coded as 30x23, of which 32x24 are latents; its alpha plane is not reduced."""
+    alpha = np.minimum(np.arange(47) * 8, 255).astype(np.uint8) * np.ones((36, 1), np.uint8)
+    rgb = _photo(slice(0, 432, 12), slice(0, 470, 10))
+    return _encoded(Image.fromarray(np.dstack([rgb, alpha])), scale=0.625)
 
 
 def _at_level(level: int) -> bytes:
@@ -161,6 +168,7 @@ CASES = {
     "one-pixel": Case("the smallest picture", _one_pixel),
     "fine-64x64": Case("the finest level of encoders: escapes, raw low bits, a full lattice", _fine),
     "coarse-105x70": Case("the coarsest level of encoders", _coarse),
+    "reduced-47x36": Case("a picture coded smaller than it is shown, with alpha", _reduced),
     "level-0": Case("the finest level there is", lambda: _at_level(0)),
     "level-127": Case("the coarsest level there is", lambda: _at_level(127)),
     "palette-70x50": Case("the palette coding", _palette, needs_tables=False),
@@ -170,7 +178,7 @@ CASES = {
 def integers_of(parsed: Parsed, dtype: type[np.float32 | np.int64] | None = None) -> NDArray[np.int16]:
     """The decoded integers int16[4, h, w], by networks that run in ``dtype``."""
     header = parsed.header
-    height, width = -(-header.height // 8), -(-header.width // 8)
+    width, height = (-(-side // 8) for side in header.coded_size)
     if header.coding == Coding.PALETTE:
         return palette.unpack(parsed.payload, height, width)
     levels = np.full((height, width), header.level, np.int64)

@@ -29,7 +29,7 @@ LAYERS = (
     {"info"},
     {"coding"},
     {"contents"},
-    {"optimise"},
+    {"optimise", "reduction"},
     {"codec"},
     {"__init__"},
     {"compare"},

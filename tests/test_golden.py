@@ -100,6 +100,7 @@ def test_together_they_reach_every_part_of_the_coder() -> None:
         parsed = parse(read(folder)[0], limits=LIMITS)
         header = parsed.header
         seen.add(Coding(header.coding).name + header.alpha * " alpha" + header.grey * " grey")
+        seen.update({"reduced"} if header.reduced else ())
         if header.coding != Coding.LATTICE:
             continue
         model = load_table(header.table)
@@ -114,10 +115,11 @@ def test_together_they_reach_every_part_of_the_coder() -> None:
             seen.add(f"{prediction.rows} {prediction.columns}")
             return chosen
 
-        levels = np.full((-(-header.height // 8), -(-header.width // 8)), header.level, np.int64)
+        width, height = (-(-side // 8) for side in header.coded_size)
+        levels = np.full((height, width), header.level, np.int64)
         walk(model, levels, STEPS, LEVEL_OFFSETS, visit)
         stream.finish()
-    assert {"escape up", "escape down", "fine"} <= seen
+    assert {"escape up", "escape down", "fine", "reduced"} <= seen
     assert {"LATTICE", "LATTICE alpha", "LATTICE grey", "PALETTE"} <= seen
     assert sum(name.startswith("slice(") for name in seen) >= 10  # the sites of the lattice
 

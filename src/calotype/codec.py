@@ -2,8 +2,8 @@
 
 ::
 
-    image ─ imaging ─ pad to 8 ─ encoder ─ latents ─ coding ─ container
-    container ─ coding ─ latents (checked) ─ decoder(step) ─ crop ─ imaging ─ image
+    image ─ imaging ─ reduce, pad to 8 ─ encoder ─ latents ─ coding ─ container
+    container ─ coding ─ latents (checked) ─ decoder(step) ─ crop, enlarge ─ imaging ─ image
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from PIL import Image
 
 from calotype.coding import decode_latents, encode_latents, target_of
 from calotype.container import Chunk, Coding, Header
-from calotype.contents import Opened, chunks_of, padded
+from calotype.contents import Opened, chunks_of, coded_pixels
 from calotype.errors import SourceError
 from calotype.imaging import Picture, load_picture
 from calotype.info import Info, describe
@@ -37,6 +37,7 @@ from calotype.models import (
 )
 from calotype.optimise import refine
 from calotype.options import BACKENDS, DEFAULT_BACKEND, DecodeOptions, DiffusionOptions, EncodeOptions
+from calotype.reduction import encode_reduced, first_scale
 from calotype.tiling import decode_all, encode_all
 
 __all__ = [
@@ -128,36 +129,35 @@ class Codec:
         for some in _batches(images, batch):
             pictures = [load_picture(one, limits=options.limits, strict=options.strict) for one in some]
             chunks = [chunks_of(picture, options) for picture in pictures]
-            found = encode_all(encoder, [padded(picture.rgb) for picture in pictures])
-            for one in zip(pictures, chunks, found, strict=True):
-                yield self._file(*one, options, progress)
+            headers = [_header(picture, options) for picture in pictures]
+            seen = [coded_pixels(one.rgb, header) for one, header in zip(pictures, headers, strict=True)]
+            found = encode_all(encoder, seen)
+            for one in zip(pictures, headers, chunks, found, strict=True):
+                yield self._file(encoder, *one, options, progress)
 
     def _file(
         self,
+        encoder: Encoder,
         picture: Picture,
+        header: Header,
         chunks: tuple[Chunk, ...],
         latents: NDArray[np.float32],
         options: EncodeOptions,
         progress: Callable[[], None],
     ) -> bytes:
-        height, width = picture.rgb.shape[:2]
-        header = Header(
-            coding=Coding[options.recipe.upper()],
-            space=1,
-            table=DEFAULT_TABLE if options.recipe == "lattice" else 0,
-            encoder=encoder_id(options.model),
-            width=width,
-            height=height,
-            level=0,
-            grey=picture.grey,
-            alpha=picture.alpha is not None,
-        )
-        data = encode_latents(latents, header, options, chunks)
+        """The file of a picture whose latents at the header's scale are there."""
+
+        def latents_at(other: Header) -> NDArray[np.float32]:
+            if other.scale == header.scale:
+                return latents
+            return encode_all(encoder, [coded_pixels(picture.rgb, other)])[0]
+
+        made = encode_reduced(latents_at, header, options, chunks)
         if options.effort < 9 or options.recipe == "palette":
-            return data
+            return made.data
         decoder = self._decoder(options.decoder, header.space, options.diffusion)
-        target = target_of(options, header)
-        return refine(data, latents, padded(picture.rgb), decoder, options, target, progress)
+        target, rgb = target_of(options, header), coded_pixels(picture.rgb, made.header)
+        return refine(made.data, made.latents, rgb, decoder, options, target, progress)
 
     @overload
     def decode(
@@ -206,6 +206,23 @@ class Codec:
                 found = decode_all(decoder, [one.coded for one in group])
                 for one, rgb in zip(group, found, strict=True):
                     yield one.image(rgb)
+
+
+def _header(picture: Picture, options: EncodeOptions) -> Header:
+    """What a picture's file begins with; the level is found later."""
+    height, width = picture.rgb.shape[:2]
+    return Header(
+        coding=Coding[options.recipe.upper()],
+        space=1,
+        table=DEFAULT_TABLE if options.recipe == "lattice" else 0,
+        encoder=encoder_id(options.model),
+        width=width,
+        height=height,
+        scale=first_scale(options),
+        level=0,
+        grey=picture.grey,
+        alpha=picture.alpha is not None,
+    )
 
 
 def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:

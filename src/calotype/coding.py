@@ -93,7 +93,7 @@ def decode_latents(parsed: Parsed) -> tuple[NDArray[np.float32], NDArray[np.int6
     header = parsed.header
     space = space_named(header.space)
     encoder_name(header.encoder)
-    height, width = -(-header.height // space.factor), -(-header.width // space.factor)
+    width, height = (-(-side // space.factor) for side in header.coded_size)
     if header.coding == Coding.PALETTE:
         if header.table:
             raise UnsupportedError(

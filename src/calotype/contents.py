@@ -19,7 +19,7 @@ from calotype.latents import log_step_map, noise_deviations
 from calotype.options import DecodeOptions, EncodeOptions
 from calotype.tiling import Coded
 
-__all__ = ["Opened", "chunks_of", "padded"]
+__all__ = ["Opened", "chunks_of", "coded_pixels"]
 
 _METADATA = ((ChunkType.ICC, "icc"), (ChunkType.EXIF, "exif"), (ChunkType.XMP, "xmp"))
 
@@ -50,9 +50,11 @@ class Opened:
         return cls(header, coded, alpha, Metadata(**keep))
 
     def image(self, rgb: NDArray[np.uint8]) -> Image.Image:
-        """The picture whose padded pixels are ``rgb``."""
+        """The picture to show, of the decoder's pixels ``rgb`` uint8[8h, 8w, 3]."""
         header = self.header
-        return imaging.to_image(rgb[: header.height, : header.width], self.alpha, header.grey, self.metadata)
+        width, height = header.coded_size
+        shown = imaging.resized(rgb[:height, :width], header.width, header.height)
+        return imaging.to_image(shown, self.alpha, header.grey, self.metadata)
 
 
 def chunks_of(picture: Picture, options: EncodeOptions) -> tuple[Chunk, ...]:
@@ -69,9 +71,11 @@ def chunks_of(picture: Picture, options: EncodeOptions) -> tuple[Chunk, ...]:
     return read_chunks(b"".join(map(write_chunk, chunks)), 0, options.limits, strict=True)[0]
 
 
-def padded(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Repeats the last row and column up to multiples of 8."""
-    height, width = rgb.shape[:2]
-    if height % 8 == 0 and width % 8 == 0:
-        return rgb
-    return np.pad(rgb, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
+def coded_pixels(rgb: NDArray[np.uint8], header: Header) -> NDArray[np.uint8]:
+    """What the encoder is to see of a picture uint8[H, W, 3]: as large as it is coded, and padded.
+
+    The last row and column are repeated up to multiples of 8.
+    """
+    small = imaging.resized(rgb, *header.coded_size)
+    height, width = small.shape[:2]
+    return np.pad(small, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")

@@ -16,11 +16,15 @@ __all__ = ["Info", "describe"]
 
 @dataclass(frozen=True)
 class Info:
-    """``step`` in scaled-latent units; ``file_size`` and ``payload_size`` in bytes; ``mode`` as in Pillow."""
+    """``width`` and ``height`` of the picture to show, ``coded_width`` and ``coded_height`` of the one that
+    the latents are of, all in pixels; ``step`` in scaled-latent units; ``file_size`` and ``payload_size`` in
+    bytes; ``mode`` as in Pillow."""
 
     format_version: int
     width: int
     height: int
+    coded_width: int
+    coded_height: int
     mode: str
     coding: str
     space: str
@@ -59,6 +63,8 @@ def describe(data: bytes, limits: Limits) -> Info:
         format_version=header.version,
         width=header.width,
         height=header.height,
+        coded_width=header.coded_size[0],
+        coded_height=header.coded_size[1],
         mode=("L" if header.grey else "RGB") + ("A" if header.alpha else ""),
         coding=Coding(header.coding).name.lower(),
         space=space_named(header.space).name,

@@ -20,7 +20,7 @@ FORMAT = "CALOTYPE"
 """The name of the format in Pillow, as in ``image.format`` and ``image.save(file, format=...)``."""
 
 _HEADER_BYTES = 64  # more than any fixed header has
-_OPTIONS = ("quality", "target_size", "bpp", "effort", "model", "keep_metadata", "strict", "limits")
+_OPTIONS = ("quality", "target_size", "bpp", "scale", "effort", "model", "keep_metadata", "strict", "limits")
 _METADATA = {"icc_profile": "icc", "exif": "exif", "xmp": "xmp"}
 
 # How many pixels are too many is decided by Image.open and PIL.Image.MAX_IMAGE_PIXELS, as for any format.

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calotype.container import MAGIC, Header, checksum, fixed_header, serialise
+from calotype.container import FULL_SCALE, MAGIC, Header, checksum, fixed_header, serialise
 from calotype.container.header import read_header
 from calotype.container.varint import write_varint
 from calotype.errors import CalotypeError, FormatError, LimitError, TruncatedError, UnsupportedError
@@ -24,6 +24,7 @@ headers = st.builds(
     encoder=ids,
     width=sides,
     height=sides,
+    scale=st.one_of(st.just(FULL_SCALE), st.integers(1, FULL_SCALE)),
     level=st.integers(0, 127),
     noise=st.tuples(*[st.integers(0, 15)] * 4),
     grey=st.booleans(),
@@ -37,7 +38,7 @@ UNLIMITED = Limits(max_pixels=MAX_SIDE**2)
 @given(headers, st.binary(max_size=3))
 def test_round_trip(header: Header, after: bytes) -> None:
     data = fixed_header(header)
-    assert 17 <= len(data) <= 19
+    assert 17 <= len(data) - header.reduced <= 19
     assert read_header(data + after, UNLIMITED) == (header, len(data))
 
 
@@ -67,6 +68,8 @@ def test_size_at_512() -> None:
         {"encoder": 256},
         {"width": 0},
         {"height": MAX_SIDE + 1},
+        {"scale": 0},
+        {"scale": FULL_SCALE + 1},
         {"level": 128},
         {"noise": (0, 0, 16, 0)},
         {"noise": (0, 0, 0)},
@@ -88,7 +91,7 @@ def test_a_header_holds_whole_numbers() -> None:
     [
         (6, 7, UnsupportedError, "version 7"),
         (6, 0, UnsupportedError, "version 0"),
-        (7, 4, UnsupportedError, "flags 4"),
+        (7, 8, UnsupportedError, "flags 8"),
         (7, 0x80, UnsupportedError, "flags 128"),
         (8, 2, UnsupportedError, "coding 2"),
         (8, 255, UnsupportedError, "coding 255"),
@@ -99,6 +102,30 @@ def test_unknown_values_are_named(offset: int, value: int, error: type[Exception
     data = bytearray(fixed_header(HEADER))
     data[offset] = value
     with pytest.raises(error, match=words):
+        read_header(bytes(data), UNLIMITED)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "scale", "coded"),
+    [
+        (512, 512, FULL_SCALE, (512, 512)),
+        (512, 512, 192, (384, 384)),
+        (101, 70, 160, (64, 44)),
+        (1, MAX_SIDE, 1, (1, 64)),
+        (MAX_SIDE, MAX_SIDE, 255, (16_320, 16_320)),
+    ],
+)
+def test_the_coded_size_is_rounded_up(width: int, height: int, scale: int, coded: tuple[int, int]) -> None:
+    header = replace(HEADER, width=width, height=height, scale=scale)
+    assert header.coded_size == coded
+    assert read_header(fixed_header(header), UNLIMITED)[0].coded_size == coded
+
+
+def test_a_scale_of_nothing_is_refused() -> None:
+    data = bytearray(fixed_header(replace(HEADER, scale=200)))
+    assert data[16] == 200
+    data[16] = 0
+    with pytest.raises(UnsupportedError, match="scale 0"):
         read_header(bytes(data), UNLIMITED)
 
 

@@ -45,6 +45,13 @@ __all__ = ["encode"]
 )
 @click.option("--bpp", metavar="BITS", type=float, help="The same, in bits per pixel of the whole file.")
 @click.option(
+    "--scale",
+    metavar="0.125-1",
+    type=click.FloatRange(0.125, 1),
+    show_default="1, or less where few bytes are wanted and that looks better",
+    help="Code a picture with so much of its width and height, to be enlarged when it is decoded.",
+)
+@click.option(
     "-e",
     "--effort",
     metavar="1-9",
@@ -141,12 +148,16 @@ def encode(
 def _made(data: bytes, seconds: float, settings: EncodeOptions, console: Console) -> Made:
     info = calotype.read_info(data, limits=settings.limits)
     summary = f"{info.width}x{info.height}, {len(data):,} bytes, {info.bpp:.3f} bpp, {seconds:.2f} s"
+    if (info.coded_width, info.coded_height) != (info.width, info.height):
+        summary += f", coded as {info.coded_width}x{info.coded_height}"
     if console.verbosity:
         summary += f", {info.mode}, encoder {info.encoder}, level {info.level} (step {info.step:.3f})"
     record = {
         "bytes": len(data),
         "width": info.width,
         "height": info.height,
+        "coded_width": info.coded_width,
+        "coded_height": info.coded_height,
         "mode": info.mode,
         "bpp": info.bpp,
         "encoder": info.encoder,

@@ -131,14 +131,14 @@ class _Subject:
         self.original = pictures.add(f"{place}/original", rgb)
         self.rows: list[Row] = []
         self.columns: dict[int, list[dict[str, Any]]] = {size: [self._original()] for size in sizes}
-        self._addresses: dict[str, tuple[str, str | None]] = {}
+        self._addresses: dict[str, tuple[str, tuple[str, str] | None]] = {}
         ghosts: dict[int, list[dict[str, Any]]] = {size: [] for size in sizes}
         for entry in entries:
             self.rows.append(entry.row)
             picture, ghost = self._written(entry)
             self.columns[entry.row.budget].append(self._column(entry, picture))
             if ghost is not None:
-                ghosts[entry.row.budget].append(self._ghost(entry, ghost))
+                ghosts[entry.row.budget].append(self._ghost(entry, *ghost))
         for size in sizes:
             self.columns[size] += ghosts[size]
 
@@ -152,15 +152,17 @@ class _Subject:
             "width": self.width,
         }
 
-    def _written(self, entry: Entry) -> tuple[str, str | None]:
-        """(address of the picture, of the latents if there are any); equal files are written once."""
+    def _written(self, entry: Entry) -> tuple[str, tuple[str, str] | None]:
+        """(address of the picture, (that of the latents, their shape) if any); equal files are written once."""
         name = f"{self._place}/{entry.row.codec}-{entry.row.size}"
         if name not in self._addresses:
             ghost = None
             self._pictures.write(name + entry.suffix, entry.coded.data)
             if entry.suffix == EXTENSION:
                 latents, _ = decode_latents(parse(entry.coded.data, limits=Limits()))
-                ghost = self._pictures.add(f"{name}-latents", latent_picture(latents))
+                _, rows, columns = latents.shape
+                address = self._pictures.add(f"{name}-latents", latent_picture(latents))
+                ghost = address, f"{columns} × {rows}"
             self._addresses[name] = self._pictures.add(name, entry.coded.rgb), ghost
         return self._addresses[name]
 
@@ -182,8 +184,7 @@ class _Subject:
             "width": self.width,
         }
 
-    def _ghost(self, entry: Entry, address: str) -> dict[str, Any]:
-        shape = f"{-(-self.width // 8)} × {-(-self.height // 8)}"
+    def _ghost(self, entry: Entry, address: str, shape: str) -> dict[str, Any]:
         return {
             "id": f"{entry.row.codec}-latents",
             "label": f"Latents of {entry.title}",

@@ -11,6 +11,7 @@ import calotype
 from calotype.codec import ImageLike, decode_latents
 from calotype.compare.contest import read_pixels
 from calotype.container import Coding, parse
+from calotype.contents import coded_pixels
 from calotype.entropy import Prediction, StreamDecoder, walk
 from calotype.entropy.tables import FrequencyTables
 from calotype.errors import UnsupportedError
@@ -59,14 +60,13 @@ def stages(
     :class:`LimitError`, :class:`TargetSizeError`, :class:`ModelError`.
     """
     rgb = read_pixels(image, limits)
-    height, width = rgb.shape[:2]
-    padded = np.pad(rgb, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
     codec, diffusion = calotype.Codec(), diffusion or DiffusionOptions()
     data = codec.encode(rgb, target_size=target_size, model=model, diffusion=diffusion)
     integers, bits = _metered(data)
+    seen = coded_pixels(rgb, parse(data, limits=limits or Limits()).header)
     return Stages(
         original=rgb,
-        latents=encode_tiled(load_encoder(model, diffusion=diffusion), padded),
+        latents=encode_tiled(load_encoder(model, diffusion=diffusion), seen),
         integers=integers,
         bits=bits,
         data=data,

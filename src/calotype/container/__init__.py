@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from calotype.container.chunks import Chunk, ChunkInfo, ChunkType
 from calotype.container.file import EXTENSION, MEDIA_TYPE, Parsed, checksum, parse, serialise
-from calotype.container.header import FORMAT_VERSION, MAGIC, Coding, Header, fixed_header
+from calotype.container.header import FORMAT_VERSION, FULL_SCALE, MAGIC, Coding, Header, fixed_header
 
 __all__ = [
     "EXTENSION",
     "FORMAT_VERSION",
+    "FULL_SCALE",
     "MAGIC",
     "MEDIA_TYPE",
     "Chunk",

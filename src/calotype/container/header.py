@@ -13,12 +13,15 @@ from calotype.container.field import Field
 from calotype.errors import FormatError, LimitError, TruncatedError
 from calotype.limits import MAX_SIDE, Limits
 
-__all__ = ["FORMAT_VERSION", "MAGIC", "Coding", "Header", "fixed_header", "read_header"]
+__all__ = ["FORMAT_VERSION", "FULL_SCALE", "MAGIC", "Coding", "Header", "fixed_header", "read_header"]
 
 MAGIC = b"\xc1CAL\r\n"
 """The first six bytes. 0xC1 occurs in no UTF-8 text, and a transfer in text mode changes CR LF."""
 
 FORMAT_VERSION = 1
+
+FULL_SCALE = 256
+"""The scale of a picture that is coded as large as it is shown."""
 
 
 class Coding(IntEnum):
@@ -28,7 +31,7 @@ class Coding(IntEnum):
     PALETTE = 1
 
 
-_FLAGS = ("grey", "alpha")  # from bit 0 on; the other bits are reserved and zero
+_FLAGS = ("grey", "alpha", "reduced")  # from bit 0 on; the other bits are reserved and zero
 
 _FIELDS = (
     Field("version", low=FORMAT_VERSION, high=FORMAT_VERSION),
@@ -39,6 +42,7 @@ _FIELDS = (
     Field("encoder"),
     Field("width", size=0, low=1, high=MAX_SIDE, offset=1, error=LimitError),
     Field("height", size=0, low=1, high=MAX_SIDE, offset=1, error=LimitError),
+    Field("scale", low=1, high=FULL_SCALE - 1),  # only if the picture is reduced
     Field("level", high=127),
     Field("noise", size=2, high=0xFFFF),
 )
@@ -49,9 +53,10 @@ class Header:
     """What the fixed header says. Raises ``ValueError`` if a value is out of range.
 
     ``coding`` is a :class:`Coding`; ``space``, ``table`` and ``encoder`` are ids, 0 to 255; ``width`` and
-    ``height`` are in pixels, 1 to ``MAX_SIDE``; ``level`` (0 to 127) selects the quantiser's step;
-    ``noise`` holds one 4-bit code per latent channel. ``grey``: the picture has no colour. ``alpha``: an
-    ALPHA chunk must be there and intact.
+    ``height`` are those of the picture to show, in pixels, 1 to ``MAX_SIDE``; ``scale`` (1 to 256) is the
+    256th part of its sides that is coded; ``level`` (0 to 127) selects the quantiser's step; ``noise`` holds
+    one 4-bit code per latent channel. ``grey``: the picture has no colour. ``alpha``: an ALPHA chunk must be
+    there and intact.
     """
 
     version: int = FORMAT_VERSION
@@ -61,6 +66,7 @@ class Header:
     encoder: int
     width: int
     height: int
+    scale: int = FULL_SCALE
     level: int
     noise: tuple[int, int, int, int] = (0, 0, 0, 0)
     grey: bool = False
@@ -69,7 +75,19 @@ class Header:
     def __post_init__(self) -> None:
         if len(self.noise) != 4 or not all(0 <= code <= 15 for code in self.noise):
             raise ValueError(f"noise (={self.noise}) must be four codes between 0 and 15")
+        if not 1 <= self.scale <= FULL_SCALE:
+            raise ValueError(f"scale (={self.scale}) must be between 1 and {FULL_SCALE}")
         fixed_header(self)
+
+    @property
+    def reduced(self) -> bool:
+        """Whether the picture is coded smaller than it is shown."""
+        return self.scale < FULL_SCALE
+
+    @property
+    def coded_size(self) -> tuple[int, int]:
+        """(width, height) of the picture that the latents are of, in pixels."""
+        return -(-self.width * self.scale // FULL_SCALE), -(-self.height * self.scale // FULL_SCALE)
 
 
 def _number(header: Header, name: str) -> int:
@@ -82,8 +100,9 @@ def _number(header: Header, name: str) -> int:
 
 
 def fixed_header(header: Header) -> bytes:
-    """The magic and every field up to ``noise``: 17 to 19 bytes, and what the checksum covers first."""
-    return MAGIC + b"".join(field.write(_number(header, field.name)) for field in _FIELDS)
+    """The magic and every field up to ``noise``: 17 to 20 bytes, and what the checksum covers first."""
+    fields = [field for field in _FIELDS if field.name != "scale" or header.reduced]
+    return MAGIC + b"".join(field.write(_number(header, field.name)) for field in fields)
 
 
 def read_header(data: bytes, limits: Limits) -> tuple[Header, int]:
@@ -96,11 +115,13 @@ def read_header(data: bytes, limits: Limits) -> tuple[Header, int]:
     position = len(MAGIC)
     numbers: dict[str, int] = {}
     for field in _FIELDS:
+        if field.name == "scale" and not numbers["flags"] >> _FLAGS.index("reduced") & 1:
+            continue
         numbers[field.name], position = field.read(data, position)
     limits.check_size(numbers["width"], numbers["height"])
     flags, noise = numbers.pop("flags"), numbers.pop("noise")
     codes = (noise & 15, noise >> 4 & 15, noise >> 8 & 15, noise >> 12)
-    grey, alpha = (bool(flags >> bit & 1) for bit in range(len(_FLAGS)))
+    grey, alpha = (bool(flags >> bit & 1) for bit in (0, 1))
     return Header(**numbers, noise=codes, grey=grey, alpha=alpha), position
 
 

@@ -14,7 +14,16 @@ from __future__ import annotations
 
 from calotype.imaging.alpha import fill_hidden, pack_alpha, unpack_alpha
 from calotype.imaging.metadata import Metadata
-from calotype.imaging.output import to_image
+from calotype.imaging.output import resized, to_image
 from calotype.imaging.picture import Picture, load_picture
 
-__all__ = ["Metadata", "Picture", "fill_hidden", "load_picture", "pack_alpha", "to_image", "unpack_alpha"]
+__all__ = [
+    "Metadata",
+    "Picture",
+    "fill_hidden",
+    "load_picture",
+    "pack_alpha",
+    "resized",
+    "to_image",
+    "unpack_alpha",
+]

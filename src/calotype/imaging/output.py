@@ -1,4 +1,4 @@
-"""Decoded pixels to a Pillow image."""
+"""Decoded pixels to a Pillow image of the size to show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from calotype.errors import CalotypeWarning
 from calotype.imaging.colour import ProfileError, from_srgb
 from calotype.imaging.metadata import EXIF_PREFIX, Metadata
 
-__all__ = ["to_image"]
+__all__ = ["resized", "to_image"]
+
+
+def resized(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """uint8[h, w, 3] to uint8[height, width, 3], edges on edges, by Lanczos' kernel of three lobes."""
+    if rgb.shape[:2] == (height, width):
+        return rgb
+    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def to_image(

@@ -1,0 +1,90 @@
+"""How large a picture is coded: where few bytes are wanted, smaller than it is shown.
+
+From some level on, a coarser step does more harm than fewer latents do: a picture of three quarters of the
+width and height, coded finely and enlarged again, then looks better at as many bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calotype.coding import encode_latents
+from calotype.container import FULL_SCALE, Chunk, Header, parse
+from calotype.errors import TargetSizeError
+from calotype.latents import COARSEST
+from calotype.limits import Limits
+from calotype.options import EncodeOptions
+
+__all__ = ["SCALES", "Reduced", "encode_reduced", "first_scale"]
+
+SCALES = {256: 78, 224: 80, 192: 84, 160: 86, 128: 90, 96: 92, 64: 96, 48: 98, 32: COARSEST}
+"""The scales that the codec chooses from, and the coarsest level that is better than the next one's.
+
+Measured on held-out photographs (training/README.md): with LPIPS, at equal bytes.
+"""
+
+_SMALLEST_SIDE = 32  # pixels, of the coded picture
+_LEVELS_APART = 10.0  # by which the level falls from one scale to the next, at equal bytes
+_SLOPE = -0.024  # of the logarithm of the bytes in the level
+_ANY = Limits(max_pixels=1 << 28, max_chunk_bytes=1 << 32, max_metadata_bytes=1 << 32)
+
+
+@dataclass(frozen=True, eq=False)
+class Reduced:
+    """A file, its header, and the latents float32[4, h, w] that it codes."""
+
+    data: bytes
+    header: Header
+    latents: NDArray[np.float32]
+
+
+def first_scale(options: EncodeOptions) -> int:
+    """The scale that the options ask for, or the full one to begin with."""
+    return FULL_SCALE if options.scale is None else max(1, round(options.scale * FULL_SCALE))
+
+
+def encode_reduced(
+    latents_at: Callable[[Header], NDArray[np.float32]],
+    header: Header,
+    options: EncodeOptions,
+    chunks: tuple[Chunk, ...] = (),
+) -> Reduced:
+    """The file at the header's scale or, if the options leave it open and it looks better, at a smaller one.
+
+    ``latents_at`` encodes the picture at the scale of the header that it is given. Below the quality at which
+    pictures are reduced a file takes the bytes that it would have taken at full size.
+    Raises :class:`TargetSizeError`.
+    """
+    left = _choices(header, options)
+    found: Reduced | None = None
+    while True:
+        header = replace(header, scale=left[0])
+        try:
+            latents = latents_at(header)
+            data = encode_latents(latents, header, options, chunks)
+            header = parse(data, limits=_ANY).header
+            found, level = Reduced(data, header, latents), float(header.level)
+        except TargetSizeError as error:
+            if len(left) == 1 and found is None:
+                raise
+            level = COARSEST + math.log(error.target / error.smallest) / _SLOPE
+        if len(left) == 1 or level <= SCALES[left[0]]:
+            assert found is not None
+            return found
+        if options.target_size is None and options.bpp is None:
+            options = replace(options, quality=None, target_size=len(data))
+        steps = max(1, int((level - SCALES[left[0]]) / _LEVELS_APART))
+        left = left[min(steps, len(left) - 1) :]
+
+
+def _choices(header: Header, options: EncodeOptions) -> list[int]:
+    """The header's scale and, if the codec may choose, all that are smaller, as long as the picture is not tiny."""
+    if options.scale is not None or options.recipe == "palette":
+        return [header.scale]
+    smaller = [replace(header, scale=scale) for scale in SCALES if scale < header.scale]
+    return [header.scale] + [one.scale for one in smaller if min(one.coded_size) >= _SMALLEST_SIDE]
