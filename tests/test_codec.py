@@ -105,7 +105,7 @@ def test_higher_effort_is_no_worse(photo: Image.Image) -> None:
     exact = encode_tiled(load_encoder("tiny"), np.asarray(photo))
     errors = []
     for effort in (3, 6, 8):  # 9 depends on torch: tests/test_optimise.py
-        data = calotype.encode(photo, model="tiny", target_size=1500, effort=effort)
+        data = calotype.encode(photo, model="tiny", target_size=1500, scale=1, effort=effort)
         latents, levels = decode_latents(parse(data, limits=Limits()))
         errors.append(float((((latents - exact) / channel_steps(np.zeros_like(levels))) ** 2).sum()))
     assert errors[2] <= errors[1] * 1.0001 and errors[1] <= errors[0] * 1.01
