@@ -36,12 +36,12 @@ from calotype.limits import Limits
 from calotype.models import encoder_name, load_table, space_named
 from calotype.options import DEFAULT_QUALITY, EncodeOptions
 
-__all__ = ["decode_latents", "encode_latents", "target_of", "write_file"]
+__all__ = ["READ_BACK", "decode_latents", "encode_latents", "target_of", "write_file"]
 
 STRENGTH = 0.06
 """Nominal rate-distortion strength (see ``latents.rdo``), from effort 5 up."""
 
-_READ_BACK = Limits(max_pixels=1 << 28, max_chunk_bytes=1 << 32, max_metadata_bytes=1 << 32)
+READ_BACK = Limits(max_pixels=1 << 28, max_chunk_bytes=1 << 32, max_metadata_bytes=1 << 32)
 """For what was just written: the caller's own limits have had their say."""
 
 
@@ -78,7 +78,7 @@ def write_file(
     values, levels = _values(header, integers)
     header = replace(header, noise=noise_codes(latents, values, levels))
     data = serialise(header, payload, checksum(header, _covered(header, integers, payload)), chunks)
-    written, _ = decode_latents(parse(data, limits=_READ_BACK, strict=True))
+    written, _ = decode_latents(parse(data, limits=READ_BACK, strict=True))
     if not np.array_equal(written, values):
         raise CalotypeError("the encoder could not read back what it wrote; please report this picture")
     return data

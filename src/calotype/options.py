@@ -75,9 +75,9 @@ class EncodeOptions:
 
     At most one of ``quality`` (0 to 100, higher is better), ``target_size`` (bytes of the whole file,
     never exceeded) and ``bpp`` (bits per pixel, of the whole file) may be given; with none of them the
-    quality is ``DEFAULT_QUALITY``. ``scale`` (1/8 to 1) is how much of its width and height a picture is coded
-    with, to be enlarged when it is shown; ``None``: all, or less where few bytes are wanted and that looks
-    better. ``effort`` is 1 (fastest) to 9 (smallest files). ``model`` names the
+    quality is ``DEFAULT_QUALITY``. ``scale`` (1/8 to 1) is how much of its width and height a picture is
+    coded with, to be enlarged when it is shown; ``None``: all, or less where few bytes are wanted and that
+    looks better. ``effort`` is 1 (fastest) to 9 (smallest files). ``model`` names the
     encoder, ``diffusion`` says how it runs if it is one of Stable Diffusion's. ``keep_metadata`` keeps EXIF,
     XMP and the ICC profile, which are dropped by default. ``strict`` refuses what is otherwise done
     with a warning (animations: the first frame).

@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.coding import encode_latents
+from calotype.coding import READ_BACK, encode_latents
 from calotype.container import FULL_SCALE, Chunk, Header, parse
 from calotype.errors import TargetSizeError
 from calotype.latents import COARSEST
-from calotype.limits import Limits
 from calotype.options import EncodeOptions
 
 __all__ = ["SCALES", "Reduced", "encode_reduced", "first_scale"]
@@ -25,14 +24,13 @@ __all__ = ["SCALES", "Reduced", "encode_reduced", "first_scale"]
 SCALES = {256: 77, 224: 80, 192: 83, 160: 86, 128: 90, 96: 93, 64: 96, 48: 98, 32: COARSEST}
 """The scales to choose from, and the coarsest level at which each is still as good as the next one.
 
-Down to 128 they are measured on held-out photographs, at equal bytes: the coarsest level whose pictures are no
-better in LPIPS and worse in PSNR beyond it (training/README.md). Below it they continue the same line.
+Down to 128 they are measured on held-out photographs, at equal bytes: beyond it the next scale is as good or
+better in LPIPS and better in PSNR (training/README.md). The others continue the line.
 """
 
 _SMALLEST_SIDE = 32  # pixels, of the coded picture
 _LEVELS_APART = 10.0  # by which the level falls from one scale to the next, at equal bytes
 _SLOPE = -0.024  # of the logarithm of the bytes in the level
-_ANY = Limits(max_pixels=1 << 28, max_chunk_bytes=1 << 32, max_metadata_bytes=1 << 32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +66,7 @@ def encode_reduced(
         try:
             latents = latents_at(header)
             data = encode_latents(latents, header, options, chunks)
-            header = parse(data, limits=_ANY).header
+            header = parse(data, limits=READ_BACK).header
             found, level = Reduced(data, header, latents), float(header.level)
         except TargetSizeError as error:
             if len(left) == 1 and found is None:
@@ -84,7 +82,7 @@ def encode_reduced(
 
 
 def _choices(header: Header, options: EncodeOptions) -> list[int]:
-    """The header's scale and, if the codec may choose, all that are smaller, as long as the picture is not tiny."""
+    """The header's scale and, if the codec may choose, all smaller ones that leave enough of the picture."""
     if options.scale is not None or options.recipe == "palette":
         return [header.scale]
     smaller = [replace(header, scale=scale) for scale in SCALES if scale < header.scale]

@@ -32,6 +32,15 @@ def test_the_rate_options_are_heard(run: Run, photo: str, tmp_path: Path) -> Non
     assert sizes["--bpp"] <= 0.25 * 48 * 40 / 8
 
 
+def test_a_picture_coded_smaller_than_it_is_shown(run: Run, photo: str) -> None:
+    done = run(*TINY, "--scale", "0.5", "--json", photo, "half.calo")
+    record = json.loads(done.stdout)
+    assert (record["width"], record["coded_width"], record["coded_height"]) == (48, 24, 20)
+    assert b", coded as 24x20" in done.stderr
+    assert b"48x40 RGB, coded as 24x20\n" in run("info", "half.calo").stdout
+    assert b"coded as" not in run(*TINY, "--scale", "1", photo, "whole.calo").stderr
+
+
 def test_json_agrees_with_the_file(run: Run, photo: str, tmp_path: Path) -> None:
     done = run(*TINY, "--json", "--quiet", photo, "out.calo")
     record = json.loads(done.stdout)
@@ -40,6 +49,7 @@ def test_json_agrees_with_the_file(run: Run, photo: str, tmp_path: Path) -> None
     assert (record["input"], record["output"], record["ok"]) == ("photo.png", "out.calo", True)
     assert (record["bytes"], record["bpp"]) == (info.file_size, info.bpp)
     assert (record["width"], record["height"], record["mode"]) == (48, 40, "RGB")
+    assert (record["coded_width"], record["coded_height"]) == (info.coded_width, info.coded_height)
     assert (record["encoder"], record["level"], record["effort"]) == ("tiny", info.level, 1)
     assert 0 < record["seconds"] < 60
 

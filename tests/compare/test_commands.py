@@ -83,7 +83,7 @@ def test_stages(photos: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
     assert "exists already" in said(capfd)
     assert main([*call, "--force", "--quiet"]) == 0
     assert said(capfd) == ""
-    assert main(["stages", str(photos[1]), "--model", "tiny", "--target-size", "30", "--out", "other"]) == 1
+    assert main(["stages", str(photos[1]), "--model", "tiny", "--target-size", "20", "--out", "other"]) == 1
     assert "the smallest file for this picture" in said(capfd)
 
 

@@ -40,9 +40,11 @@ def test_the_palette_has_no_bit_map(photo: NDArray[np.uint8]) -> None:
         bit_map(calotype.encode(photo, model="tiny", recipe="palette"))
 
 
-def test_stages_belong_to_one_file(photo: NDArray[np.uint8]) -> None:
-    found = stages(photo, target_size=1500, model="tiny")
-    assert len(found.data) <= 1500
+@pytest.mark.parametrize(("target", "columns"), [(1500, 26), (200, 20)])
+def test_stages_belong_to_one_file(photo: NDArray[np.uint8], target: int, columns: int) -> None:
+    found = stages(photo, target_size=target, model="tiny")
+    assert len(found.data) <= target
+    assert found.bits.shape[1] == found.latents.shape[2] <= columns
     assert np.array_equal(found.developed, np.asarray(calotype.decode(found.data, model="tiny")))
     dequantised, _ = decode_latents(parse(found.data, limits=Limits()))
     assert found.latents.shape == found.integers.shape == dequantised.shape

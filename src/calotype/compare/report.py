@@ -153,7 +153,7 @@ class _Subject:
         }
 
     def _written(self, entry: Entry) -> tuple[str, tuple[str, str] | None]:
-        """(address of the picture, (that of the latents, their shape) if any); equal files are written once."""
+        """(address of the picture, (that of its latents, their shape)); equal files are written once."""
         name = f"{self._place}/{entry.row.codec}-{entry.row.size}"
         if name not in self._addresses:
             ghost = None

@@ -59,6 +59,7 @@ def _page(name: str, model: str, found: Stages, pictures: Pictures) -> str:
         width=f"{width:,}",
         height=f"{height:,}",
         shape=f"{columns} × {rows}",
+        reduced=_reduced(info),
         original=pictures.add("original", found.original),
         ghost=pictures.add("latents", latent_picture(found.latents)),
         planes=_planes(found, pictures),
@@ -109,6 +110,12 @@ def _dump(data: bytes, header: int) -> str:
     pairs = [f"<b>{byte:02x}</b>" if at < header else f"{byte:02x}" for at, byte in enumerate(data[:_DUMPED])]
     lines = [" ".join(pairs[at : at + _PER_LINE]) for at in range(0, len(pairs), _PER_LINE)]
     return "\n".join(lines) + ("\n…" if len(data) > _DUMPED else "")
+
+
+def _reduced(info: calotype.Info) -> str:
+    if (info.coded_width, info.coded_height) == (info.width, info.height):
+        return ""
+    return f" of the picture, reduced to {info.coded_width:,} × {info.coded_height:,} for so few bytes,"
 
 
 def _size(size: int, raw: int) -> str:

@@ -19,11 +19,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.coding import decode_latents, write_file
+from calotype.coding import READ_BACK, decode_latents, write_file
 from calotype.container import parse, serialise
 from calotype.errors import CalotypeWarning, ModelError, SourceError
 from calotype.latents import channel_steps
-from calotype.limits import Limits
 from calotype.models import Decoder, Differentiable, load_table
 from calotype.options import EncodeOptions
 
@@ -61,7 +60,7 @@ def refine(
         warnings.warn(f"effort 9 works like effort 8: {error}", CalotypeWarning, stacklevel=3)
         return data
     lpips = None if options.lpips is None else TorchGraph(_read(options.lpips))
-    parsed = parse(data, limits=Limits(max_pixels=1 << 28))
+    parsed = parse(data, limits=READ_BACK)
     header = parsed.header
     values, levels = decode_latents(parsed)
     integers = np.round(values / channel_steps(levels)).astype(np.int16)
