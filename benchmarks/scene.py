@@ -30,7 +30,7 @@ from calotype.models import (
     load_table,
 )
 from calotype.options import EncodeOptions
-from calotype.reduction import encode_reduced
+from calotype.scaling import encode_scaled
 from calotype.tiling import decode_tiled, encode_tiled
 
 __all__ = ["LPIPS_GRAPH", "FileRate", "Kit", "Model", "Rate", "Scene"]
@@ -115,12 +115,12 @@ class Scene:
         )
 
         def make() -> bytes:
-            return encode_reduced(lambda at: self._latents_at(encoder, at), header, options).data
+            return encode_scaled(lambda at: self._latents_at(encoder, at), header, options).data
 
         return self._once(("file", encoder, rate), make)
 
     def _latents_at(self, encoder: Model, header: Header) -> NDArray[np.float32]:
-        if not header.reduced:
+        if not header.scaled:
             return self.latents(encoder)
         rgb = coded_pixels(self.rgb, header)
         return self.kit.taesd.encode(rgb) if encoder == "taesd" else encode_tiled(self.kit.encoder, rgb)

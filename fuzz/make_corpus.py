@@ -46,8 +46,9 @@ def container() -> dict[str, bytes]:
         "plain": plain,
         "full": full,
         "cut": full[:-3],
-        "reduced": serialise(small, b"payload", 6),
+        "scaled": serialise(small, b"payload", 6),
         "scale-0": fixed_header(small).replace(b"\x13\x05", b"\x13\x00") + bytes(9),
+        "scale-64": fixed_header(small).replace(b"\x13\x05", b"\x13\x40") + bytes(9),
         "no-alpha": full.replace(b"\x84", b"\x04"),
         "damaged-icc": full.replace(b"profile", b"Profile"),
         "repeated": full + full[-7:],
@@ -106,12 +107,12 @@ def decode() -> dict[str, bytes]:
         f"{folder.parent.name}-{folder.name}": (folder / "picture.calo").read_bytes() for folder in folders
     }
     newest = f"table-{DEFAULT_TABLE}"
-    reduced = files[f"{newest}-reduced-47x36"]
+    smaller = files[f"{newest}-smaller-47x36"]
     transparent, grey = files[f"{newest}-rgba-40x24"], files[f"{newest}-grey-17x9"]
     return files | {
         "wrong-level": grey[:14] + bytes([grey[14] ^ 1]) + grey[15:],
         "wrong-noise": grey[:15] + b"\xff\xff" + grey[17:],
-        "wrong-scale": reduced[:14] + bytes([reduced[14] ^ 1]) + reduced[15:],
+        "wrong-scale": smaller[:14] + bytes([smaller[14] ^ 1]) + smaller[15:],
         "damaged-exif": transparent.replace(b"Talbot", b"talbot"),
         "damaged-profile": transparent.replace(b"mntr", b"scnr"),
         "damaged-alpha": transparent.replace(b"IDAT", b"IDAt").replace(b"VP8L", b"VP8X"),

@@ -146,11 +146,15 @@ def _coarse() -> bytes:
     return _encoded(_photo(slice(60, 130), slice(180, 285)), quality=0, scale=1)
 
 
-def _reduced() -> bytes:
-    """Coded as 30x23, of which 32x24 are latents; its alpha plane is not reduced."""
+def _smaller() -> bytes:
+    """Coded as 30x23, its latents those of 32x24; the alpha plane is not scaled."""
     alpha = np.minimum(np.arange(47) * 8, 255).astype(np.uint8) * np.ones((36, 1), np.uint8)
     rgb = _photo(slice(0, 432, 12), slice(0, 470, 10))
     return _encoded(Image.fromarray(np.dstack([rgb, alpha])), scale=0.625)
+
+
+def _larger() -> bytes:
+    return _encoded(_photo(slice(0, 264, 12), slice(0, 270, 10)), quality=90, scale=1.5)
 
 
 def _at_level(level: int) -> bytes:
@@ -168,7 +172,8 @@ CASES = {
     "one-pixel": Case("the smallest picture", _one_pixel),
     "fine-64x64": Case("the finest level of encoders: escapes, raw low bits, a full lattice", _fine),
     "coarse-105x70": Case("the coarsest level of encoders", _coarse),
-    "reduced-47x36": Case("a picture coded smaller than it is shown, with alpha", _reduced),
+    "smaller-47x36": Case("a picture coded smaller than it is shown, with alpha", _smaller),
+    "larger-27x22": Case("a picture coded larger than it is shown", _larger),
     "level-0": Case("the finest level there is", lambda: _at_level(0)),
     "level-127": Case("the coarsest level there is", lambda: _at_level(127)),
     "palette-70x50": Case("the palette coding", _palette, needs_tables=False),

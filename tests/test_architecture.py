@@ -29,7 +29,7 @@ LAYERS = (
     {"info"},
     {"coding"},
     {"contents"},
-    {"optimise", "reduction"},
+    {"optimise", "scaling"},
     {"codec"},
     {"__init__"},
     {"compare"},

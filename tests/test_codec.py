@@ -52,7 +52,9 @@ def mosaic(array: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (8, 8), (64, 9), (131, 70)])
 def test_any_size_comes_back_as_the_model_sees_it(photo: Image.Image, size: tuple[int, int]) -> None:
     source = np.asarray(photo.resize(size))
-    decoded = calotype.decode(calotype.encode(source, model="tiny", quality=100), model="tiny", as_array=True)
+    decoded = calotype.decode(
+        calotype.encode(source, model="tiny", quality=100, scale=1), model="tiny", as_array=True
+    )
     assert decoded.shape == source.shape and decoded.dtype == np.uint8
     assert np.abs(decoded - mosaic(source)).max() < 4
 
@@ -94,7 +96,7 @@ def test_more_quality_means_more_bytes_and_less_error(photo: Image.Image) -> Non
     source = mosaic(np.asarray(photo))
     sizes, errors = [], []
     for quality in (10, 40, 70, 100):
-        data = calotype.encode(photo, model="tiny", quality=quality)
+        data = calotype.encode(photo, model="tiny", quality=quality, scale=1)
         sizes.append(len(data))
         errors.append(float(((calotype.decode(data, model="tiny", as_array=True) - source) ** 2).mean()))
     assert sizes == sorted(sizes) and errors == sorted(errors, reverse=True)

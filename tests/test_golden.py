@@ -100,7 +100,7 @@ def test_together_they_reach_every_part_of_the_coder() -> None:
         parsed = parse(read(folder)[0], limits=LIMITS)
         header = parsed.header
         seen.add(Coding(header.coding).name + header.alpha * " alpha" + header.grey * " grey")
-        seen.update({"reduced"} if header.reduced else ())
+        seen.update({"scaled"} if header.scaled else ())
         if header.coding != Coding.LATTICE:
             continue
         model = load_table(header.table)
@@ -119,7 +119,7 @@ def test_together_they_reach_every_part_of_the_coder() -> None:
         levels = np.full((height, width), header.level, np.int64)
         walk(model, levels, STEPS, LEVEL_OFFSETS, visit)
         stream.finish()
-    assert {"escape up", "escape down", "fine", "reduced"} <= seen
+    assert {"escape up", "escape down", "fine", "scaled"} <= seen
     assert {"LATTICE", "LATTICE alpha", "LATTICE grey", "PALETTE"} <= seen
     assert sum(name.startswith("slice(") for name in seen) >= 10  # the sites of the lattice
 

@@ -2,8 +2,8 @@
 
 ::
 
-    image ─ imaging ─ reduce, pad to 8 ─ encoder ─ latents ─ coding ─ container
-    container ─ coding ─ latents (checked) ─ decoder(step) ─ crop, enlarge ─ imaging ─ image
+    image ─ imaging ─ scale, pad to 8 ─ encoder ─ latents ─ coding ─ container
+    container ─ coding ─ latents (checked) ─ decoder(step) ─ crop, scale ─ imaging ─ image
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from calotype.models import (
 )
 from calotype.optimise import refine
 from calotype.options import BACKENDS, DEFAULT_BACKEND, DecodeOptions, DiffusionOptions, EncodeOptions
-from calotype.reduction import encode_reduced, first_scale
+from calotype.scaling import encode_scaled, first_scale
 from calotype.tiling import decode_all, encode_all
 
 __all__ = [
@@ -152,7 +152,7 @@ class Codec:
                 return latents
             return encode_all(encoder, [coded_pixels(picture.rgb, other)])[0]
 
-        made = encode_reduced(latents_at, header, options, chunks)
+        made = encode_scaled(latents_at, header, options, chunks)
         if options.effort < 9 or options.recipe == "palette":
             return made.data
         decoder = self._decoder(options.decoder, header.space, options.diffusion)
@@ -209,9 +209,9 @@ class Codec:
 
 
 def _header(picture: Picture, options: EncodeOptions) -> Header:
-    """What a picture's file begins with; the level is found later."""
+    """What a picture's file begins with; the level is found later. Raises :class:`LimitError`."""
     height, width = picture.rgb.shape[:2]
-    return Header(
+    header = Header(
         coding=Coding[options.recipe.upper()],
         space=1,
         table=DEFAULT_TABLE if options.recipe == "lattice" else 0,
@@ -223,6 +223,8 @@ def _header(picture: Picture, options: EncodeOptions) -> Header:
         grey=picture.grey,
         alpha=picture.alpha is not None,
     )
+    options.limits.check_size(*header.coded_size)
+    return header
 
 
 def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:

@@ -75,9 +75,9 @@ class EncodeOptions:
 
     At most one of ``quality`` (0 to 100, higher is better), ``target_size`` (bytes of the whole file,
     never exceeded) and ``bpp`` (bits per pixel, of the whole file) may be given; with none of them the
-    quality is ``DEFAULT_QUALITY``. ``scale`` (1/8 to 1) is how much of its width and height a picture is
-    coded with, to be enlarged when it is shown; ``None``: all, or less where few bytes are wanted and that
-    looks better. ``effort`` is 1 (fastest) to 9 (smallest files). ``model`` names the
+    quality is ``DEFAULT_QUALITY``. ``scale`` (1/8 to 2) is how much of its width and height a picture is
+    coded with, to be scaled back when it is shown; ``None``: what looks best, less where bytes are few and
+    more where there are many. ``effort`` is 1 (fastest) to 9 (smallest files). ``model`` names the
     encoder, ``diffusion`` says how it runs if it is one of Stable Diffusion's. ``keep_metadata`` keeps EXIF,
     XMP and the ICC profile, which are dropped by default. ``strict`` refuses what is otherwise done
     with a warning (animations: the first frame).
@@ -114,8 +114,8 @@ class EncodeOptions:
             raise ValueError(f"target_size (={self.target_size}) must be a positive number of bytes")
         if self.bpp is not None and not self.bpp > 0:
             raise ValueError(f"bpp (={self.bpp}) must be positive")
-        if self.scale is not None and not 0.125 <= self.scale <= 1:
-            raise ValueError(f"scale (={self.scale}) must be between 0.125 and 1")
+        if self.scale is not None and not 0.125 <= self.scale <= 2:
+            raise ValueError(f"scale (={self.scale}) must be between 0.125 and 2")
         if self.effort not in range(1, 10):
             raise ValueError(f"effort (={self.effort}) must be between 1 and 9")
         if not self.time_limit > 0:

@@ -19,7 +19,7 @@ from calotype.limits import Limits
 
 
 def test_bits_add_up_to_the_payload(photo: NDArray[np.uint8]) -> None:
-    data = calotype.encode(photo, model="tiny", target_size=1500)
+    data = calotype.encode(photo, model="tiny", target_size=1500, scale=1)
     bits = bit_map(data)
     assert bits.shape == (24, 26) and bits.dtype == np.float32
     payload = calotype.read_info(data).payload_size
@@ -40,7 +40,7 @@ def test_the_palette_has_no_bit_map(photo: NDArray[np.uint8]) -> None:
         bit_map(calotype.encode(photo, model="tiny", recipe="palette"))
 
 
-@pytest.mark.parametrize(("target", "columns"), [(1500, 26), (200, 20)])
+@pytest.mark.parametrize(("target", "columns"), [(1500, 40), (200, 20)])
 def test_stages_belong_to_one_file(photo: NDArray[np.uint8], target: int, columns: int) -> None:
     found = stages(photo, target_size=target, model="tiny")
     assert len(found.data) <= target

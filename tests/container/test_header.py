@@ -24,7 +24,7 @@ headers = st.builds(
     encoder=ids,
     width=sides,
     height=sides,
-    scale=st.one_of(st.just(FULL_SCALE), st.integers(1, FULL_SCALE)),
+    scale=st.one_of(st.just(FULL_SCALE), st.integers(1, 255)),
     level=st.integers(0, 127),
     noise=st.tuples(*[st.integers(0, 15)] * 4),
     grey=st.booleans(),
@@ -38,7 +38,11 @@ UNLIMITED = Limits(max_pixels=MAX_SIDE**2)
 @given(headers, st.binary(max_size=3))
 def test_round_trip(header: Header, after: bytes) -> None:
     data = fixed_header(header)
-    assert 17 <= len(data) - header.reduced <= 19
+    assert 17 <= len(data) - header.scaled <= 19
+    if max(header.coded_size) > MAX_SIDE:
+        with pytest.raises(LimitError):
+            read_header(data, UNLIMITED)
+        return
     assert read_header(data + after, UNLIMITED) == (header, len(data))
 
 
@@ -69,7 +73,7 @@ def test_size_at_512() -> None:
         {"width": 0},
         {"height": MAX_SIDE + 1},
         {"scale": 0},
-        {"scale": FULL_SCALE + 1},
+        {"scale": 256},
         {"level": 128},
         {"noise": (0, 0, 16, 0)},
         {"noise": (0, 0, 0)},
@@ -109,10 +113,11 @@ def test_unknown_values_are_named(offset: int, value: int, error: type[Exception
     ("width", "height", "scale", "coded"),
     [
         (512, 512, FULL_SCALE, (512, 512)),
-        (512, 512, 192, (384, 384)),
-        (101, 70, 160, (64, 44)),
-        (1, MAX_SIDE, 1, (1, 64)),
-        (MAX_SIDE, MAX_SIDE, 255, (16_320, 16_320)),
+        (512, 512, 48, (384, 384)),
+        (101, 70, 40, (64, 44)),
+        (101, 70, 72, (114, 79)),
+        (1, MAX_SIDE, 1, (1, 256)),
+        (1, 64, 255, (4, 255)),
     ],
 )
 def test_the_coded_size_is_rounded_up(width: int, height: int, scale: int, coded: tuple[int, int]) -> None:
@@ -121,12 +126,22 @@ def test_the_coded_size_is_rounded_up(width: int, height: int, scale: int, coded
     assert read_header(fixed_header(header), UNLIMITED)[0].coded_size == coded
 
 
-def test_a_scale_of_nothing_is_refused() -> None:
+@pytest.mark.parametrize(("scale", "error"), [(0, UnsupportedError), (FULL_SCALE, FormatError)])
+def test_scales_that_are_not_to_be_written(scale: int, error: type[Exception]) -> None:
     data = bytearray(fixed_header(replace(HEADER, scale=200)))
     assert data[16] == 200
-    data[16] = 0
-    with pytest.raises(UnsupportedError, match="scale 0"):
+    data[16] = scale
+    with pytest.raises(error, match=f"scale {scale}"):
         read_header(bytes(data), UNLIMITED)
+
+
+def test_the_limits_hold_for_what_is_coded_too() -> None:
+    data = fixed_header(replace(HEADER, scale=128))
+    with pytest.raises(LimitError, match="1024x1024"):
+        read_header(data, Limits(max_pixels=512 * 512))
+    data = fixed_header(replace(HEADER, width=8193, height=1, scale=128))
+    with pytest.raises(LimitError, match="16386x2"):
+        read_header(data, UNLIMITED)
 
 
 def test_an_unknown_version_is_refused_before_what_follows_is_read() -> None:

@@ -46,10 +46,10 @@ __all__ = ["encode"]
 @click.option("--bpp", metavar="BITS", type=float, help="The same, in bits per pixel of the whole file.")
 @click.option(
     "--scale",
-    metavar="0.125-1",
-    type=click.FloatRange(0.125, 1),
-    show_default="1, or less where few bytes are wanted and that looks better",
-    help="Code a picture with so much of its width and height, to be enlarged when it is decoded.",
+    metavar="0.125-2",
+    type=click.FloatRange(0.125, 2),
+    show_default="what looks best: less than 1 for few bytes, more for many",
+    help="Code a picture with so much of its width and height, to be scaled back when it is decoded.",
 )
 @click.option(
     "-e",

@@ -59,7 +59,7 @@ def _page(name: str, model: str, found: Stages, pictures: Pictures) -> str:
         width=f"{width:,}",
         height=f"{height:,}",
         shape=f"{columns} × {rows}",
-        reduced=_reduced(info),
+        scaled=_scaled(info),
         original=pictures.add("original", found.original),
         ghost=pictures.add("latents", latent_picture(found.latents)),
         planes=_planes(found, pictures),
@@ -112,10 +112,10 @@ def _dump(data: bytes, header: int) -> str:
     return "\n".join(lines) + ("\n…" if len(data) > _DUMPED else "")
 
 
-def _reduced(info: calotype.Info) -> str:
+def _scaled(info: calotype.Info) -> str:
     if (info.coded_width, info.coded_height) == (info.width, info.height):
         return ""
-    return f" of the picture, reduced to {info.coded_width:,} × {info.coded_height:,} for so few bytes,"
+    return f" of the picture, scaled to {info.coded_width:,} × {info.coded_height:,} for so many bytes,"
 
 
 def _size(size: int, raw: int) -> str:

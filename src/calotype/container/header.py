@@ -20,7 +20,7 @@ MAGIC = b"\xc1CAL\r\n"
 
 FORMAT_VERSION = 1
 
-FULL_SCALE = 256
+FULL_SCALE = 64
 """The scale of a picture that is coded as large as it is shown."""
 
 
@@ -31,7 +31,7 @@ class Coding(IntEnum):
     PALETTE = 1
 
 
-_FLAGS = ("grey", "alpha", "reduced")  # from bit 0 on; the other bits are reserved and zero
+_FLAGS = ("grey", "alpha", "scaled")  # from bit 0 on; the other bits are reserved and zero
 
 _FIELDS = (
     Field("version", low=FORMAT_VERSION, high=FORMAT_VERSION),
@@ -42,7 +42,7 @@ _FIELDS = (
     Field("encoder"),
     Field("width", size=0, low=1, high=MAX_SIDE, offset=1, error=LimitError),
     Field("height", size=0, low=1, high=MAX_SIDE, offset=1, error=LimitError),
-    Field("scale", low=1, high=FULL_SCALE - 1),  # only if the picture is reduced
+    Field("scale", low=1),  # only with the flag "scaled"
     Field("level", high=127),
     Field("noise", size=2, high=0xFFFF),
 )
@@ -53,9 +53,9 @@ class Header:
     """What the fixed header says. Raises ``ValueError`` if a value is out of range.
 
     ``coding`` is a :class:`Coding`; ``space``, ``table`` and ``encoder`` are ids, 0 to 255; ``width`` and
-    ``height`` are those of the picture to show, in pixels, 1 to ``MAX_SIDE``; ``scale`` (1 to 256) is the
-    256th part of its sides that is coded; ``level`` (0 to 127) selects the quantiser's step; ``noise`` holds
-    one 4-bit code per latent channel. ``grey``: the picture has no colour. ``alpha``: an ALPHA chunk must be
+    ``height`` are those of the picture to show, in pixels, 1 to ``MAX_SIDE``; what is coded has ``scale``
+    (1 to 255) 64ths of its sides; ``level`` (0 to 127) selects the quantiser's step; ``noise`` holds one
+    4-bit code per latent channel. ``grey``: the picture has no colour. ``alpha``: an ALPHA chunk must be
     there and intact.
     """
 
@@ -75,14 +75,12 @@ class Header:
     def __post_init__(self) -> None:
         if len(self.noise) != 4 or not all(0 <= code <= 15 for code in self.noise):
             raise ValueError(f"noise (={self.noise}) must be four codes between 0 and 15")
-        if not 1 <= self.scale <= FULL_SCALE:
-            raise ValueError(f"scale (={self.scale}) must be between 1 and {FULL_SCALE}")
         fixed_header(self)
 
     @property
-    def reduced(self) -> bool:
-        """Whether the picture is coded smaller than it is shown."""
-        return self.scale < FULL_SCALE
+    def scaled(self) -> bool:
+        """Whether the picture is coded at another size than it is shown at."""
+        return self.scale != FULL_SCALE
 
     @property
     def coded_size(self) -> tuple[int, int]:
@@ -101,7 +99,7 @@ def _number(header: Header, name: str) -> int:
 
 def fixed_header(header: Header) -> bytes:
     """The magic and every field up to ``noise``: 17 to 20 bytes, and what the checksum covers first."""
-    fields = [field for field in _FIELDS if field.name != "scale" or header.reduced]
+    fields = [field for field in _FIELDS if field.name != "scale" or header.scaled]
     return MAGIC + b"".join(field.write(_number(header, field.name)) for field in fields)
 
 
@@ -115,14 +113,18 @@ def read_header(data: bytes, limits: Limits) -> tuple[Header, int]:
     position = len(MAGIC)
     numbers: dict[str, int] = {}
     for field in _FIELDS:
-        if field.name == "scale" and not numbers["flags"] >> _FLAGS.index("reduced") & 1:
+        if field.name == "scale" and not numbers["flags"] >> _FLAGS.index("scaled") & 1:
             continue
         numbers[field.name], position = field.read(data, position)
     limits.check_size(numbers["width"], numbers["height"])
+    if numbers.get("scale") == FULL_SCALE:
+        raise FormatError(f"the file has the scale {FULL_SCALE}, which is not to be written")
     flags, noise = numbers.pop("flags"), numbers.pop("noise")
     codes = (noise & 15, noise >> 4 & 15, noise >> 8 & 15, noise >> 12)
     grey, alpha = (bool(flags >> bit & 1) for bit in (0, 1))
-    return Header(**numbers, noise=codes, grey=grey, alpha=alpha), position
+    header = Header(**numbers, noise=codes, grey=grey, alpha=alpha)
+    limits.check_size(*header.coded_size)
+    return header, position
 
 
 def _check_magic(data: bytes) -> None:

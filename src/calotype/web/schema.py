@@ -36,7 +36,7 @@ class EncodeQuery(_Query):
     quality: float | None = Field(None, ge=0, le=100, description="0 to 100, higher is better")
     bpp: float | None = Field(None, gt=0, le=1000, description="The size in bits per pixel instead")
     scale: float | None = Field(
-        None, ge=0.125, le=1, description="How much of width and height is coded; without it as looks best"
+        None, ge=0.125, le=2, description="How much of width and height is coded; without it what looks best"
     )
     effort: int = Field(DEFAULT_EFFORT, ge=1, le=9, description="1 is fastest, 9 makes the smallest files")
     strict: bool = Field(False, description="Refuse what is otherwise done with a remark")

@@ -1,4 +1,4 @@
-"""Pictures that are coded smaller than they are shown, with the tiny model (an 8x8 mosaic)."""
+"""Pictures that are coded at another size than they are shown at, with the tiny model (an 8x8 mosaic)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from PIL import Image
 
 import calotype
 from calotype.container import parse
-from calotype.errors import FormatError, TargetSizeError
+from calotype.errors import FormatError, LimitError, TargetSizeError
 from calotype.imaging import resized
 from calotype.limits import Limits
-from calotype.reduction import SCALES
+from calotype.scaling import SCALES
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "astronaut.png"
 
@@ -40,28 +40,31 @@ def test_a_scale_that_is_asked_for(photo: Image.Image) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (9, 17), (255, 31)])
-@pytest.mark.parametrize("scale", [0.125, 0.7, 0.999])
+@pytest.mark.parametrize("scale", [0.125, 0.7, 1.3, 2])
 def test_any_size_at_any_scale(photo: Image.Image, size: tuple[int, int], scale: float) -> None:
     data, info = encoded(photo.resize(size), scale=scale)
     assert calotype.decode(data, model="tiny").size == size == (info.width, info.height)
-    assert info.coded_width == -(-size[0] * round(scale * 256) // 256)
+    assert info.coded_width == -(-size[0] * round(scale * 64) // 64)
 
 
-def test_the_codec_reduces_where_bytes_are_few_and_only_there(photo: Image.Image) -> None:
+def test_the_fewer_bytes_the_smaller_is_the_picture_that_is_coded(photo: Image.Image) -> None:
     coded, levels = [], []
-    for target in (2000, 400, 150, 60):
+    for target in (3000, 700, 250, 100, 50):
         data, info = encoded(photo, target_size=target)
         assert len(data) <= target
         assert calotype.decode(data, model="tiny").size == photo.size
         coded.append(info.coded_width)
         levels.append(info.level)
-    assert coded[0] == 256 > coded[1] >= coded[2] > coded[3]
-    assert max(levels) <= max(SCALES.values())
+    assert coded[0] > 256
+    assert coded[1] == 256
+    assert coded == sorted(coded, reverse=True) and len(set(coded)) == 5
+    assert all(level <= SCALES[width * 64 // 256] for level, width in zip(levels, coded, strict=True))
 
 
-def test_no_reduction_if_the_user_says_so(photo: Image.Image) -> None:
-    _, info = encoded(photo, target_size=400, scale=1)
-    assert (info.coded_width, info.coded_height) == (256, 192)
+def test_full_size_if_the_user_says_so(photo: Image.Image) -> None:
+    for target in (100, 3000):
+        _, info = encoded(photo, target_size=target, scale=1)
+        assert (info.coded_width, info.coded_height) == (256, 192)
     _, info = encoded(photo, recipe="palette")
     assert info.coded_width == 256
 
@@ -76,26 +79,38 @@ def test_a_target_out_of_reach_at_full_size(photo: Image.Image) -> None:
 
 
 def test_quality_is_bytes_whatever_the_scale(photo: Image.Image) -> None:
-    """Below some quality a file takes what it would at full size, and spends it better."""
-    found = [encoded(photo, quality=quality) for quality in (0, 10, 20, 30, 60)]
-    assert found[0][1].coded_width < 256 == found[-1][1].coded_width
+    """A file takes what it would at full size, and spends it better."""
+    qualities = (0, 10, 40, 100)
+    found = [encoded(photo, quality=quality) for quality in qualities]
+    assert found[0][1].coded_width < 256 == found[2][1].coded_width < found[3][1].coded_width
     sizes = [len(data) for data, _ in found]
+    at_full = [len(encoded(photo, quality=quality, scale=1)[0]) for quality in qualities]
     assert sizes == sorted(sizes)
-    at_full = [len(encoded(photo, quality=quality, scale=1)[0]) for quality in (0, 10)]
-    assert [0.97 * size <= mine <= size for mine, size in zip(sizes, at_full, strict=False)] == [True, True]
+    assert all(0.97 * full <= size <= full for size, full in zip(sizes, at_full, strict=True))
 
 
-def test_small_pictures_are_left_alone(photo: Image.Image) -> None:
+def test_small_pictures_are_not_made_smaller(photo: Image.Image) -> None:
     _, info = encoded(photo.resize((40, 32)), quality=0)
     assert info.coded_width == 40
+
+
+def test_the_coded_size_keeps_to_the_limits(photo: Image.Image) -> None:
+    limits = Limits(max_pixels=256 * 192)
+    data, info = encoded(photo, quality=100, limits=limits)
+    assert info.coded_width == 256
+    calotype.decode(data, model="tiny", limits=limits)
+    with pytest.raises(LimitError, match="512x384"):
+        encoded(photo, scale=2, limits=limits)
+    with pytest.raises(LimitError, match="512x384"):
+        calotype.decode(encoded(photo, scale=2)[0], model="tiny", limits=limits)
 
 
 def test_alpha_and_grey_are_of_the_size_to_show(photo: Image.Image) -> None:
     alpha = np.tile(np.arange(256, dtype=np.uint8), (192, 1))
     source = np.dstack([np.asarray(photo.convert("L"))] * 3 + [alpha])
-    data, info = encoded(source, scale=0.3)
+    data, info = encoded(source, scale=0.3125)
     decoded = calotype.decode(data, model="tiny")
-    assert (info.mode, decoded.mode, info.coded_width) == ("LA", "LA", 77)
+    assert (info.mode, decoded.mode, info.coded_width) == ("LA", "LA", 80)
     assert np.array_equal(np.asarray(decoded)[..., 1], alpha)
 
 
@@ -112,7 +127,7 @@ def test_several_at_once_and_through_pillow(photo: Image.Image) -> None:
         assert parse(file.getvalue(), limits=Limits()).header.coded_size == (64, 48)
 
 
-@pytest.mark.parametrize("scale", [0.0, 0.1, 1.5, -1.0])
+@pytest.mark.parametrize("scale", [0.0, 0.1, 2.1, -1.0])
 def test_scales_out_of_range(photo: Image.Image, scale: float) -> None:
     with pytest.raises(ValueError, match="scale"):
         encoded(photo, scale=scale)
@@ -121,6 +136,6 @@ def test_scales_out_of_range(photo: Image.Image, scale: float) -> None:
 def test_a_scale_that_was_changed_on_the_way(photo: Image.Image) -> None:
     data, _ = encoded(photo, scale=0.5)
     at = 16  # behind two bytes of the width and two of the height
-    assert data[at] == 128
+    assert data[at] == 32
     with pytest.raises(FormatError):
-        calotype.decode(data[:at] + b"\x81" + data[at + 1 :], model="tiny")
+        calotype.decode(data[:at] + b"\x21" + data[at + 1 :], model="tiny")
