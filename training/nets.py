@@ -41,7 +41,7 @@ class Decoder(nn.Module):
     """Dequantised latents and the log2 of their step, per position, to pixels in one pass."""
 
     def __init__(
-        self, widths: tuple[int, int, int] = (192, 96, 48), blocks: tuple[int, int, int] = (4, 3, 2)
+        self, widths: tuple[int, int, int] = (192, 96, 48), blocks: tuple[int, int, int] = (4, 3, 3)
     ) -> None:
         super().__init__()
         a, b, c = widths

@@ -34,6 +34,15 @@ def rate_weight(levels: Tensor) -> Tensor:
     return (0.25 * 2 ** ((levels - 64) / 8)).clamp(max=2)
 
 
+def enlarged(crop: Tensor) -> Tensor:
+    """A part of float32[3, s, s] at 1.1 to 1.4 times its size, as the codec enlarges for many bytes."""
+    size = crop.shape[-1]
+    part = torch.randint(round(size / 1.4), round(size / 1.1) + 1, ()).item()
+    y, x = torch.randint(size - part + 1, (2,)).tolist()
+    window = crop[None, :, y : y + part, x : x + part]
+    return nn.functional.interpolate(window, (size, size), mode="bicubic")[0].clamp(0, 1)
+
+
 class Joint:
     """The loss of a batch; the teacher's latents, a quarter of it, keep the decoder good at those too."""
 
@@ -46,13 +55,16 @@ class Joint:
 
     def __call__(self) -> Tensor:
         pixels, wanted = self.crops.batch(self.args.batch, self.args.crop, detailed=True)
+        own = matched = len(pixels) * 3 // 4
+        if self.stage.step % 4 < 2:  # one of them enlarged, for which there are no latents to match
+            matched = own - 1
+            pixels[matched] = enlarged(pixels[matched])
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        own = len(pixels) * 3 // 4
         with torch.autocast("cpu", torch.bfloat16):
             made = self.model.encoder(pixels[:own]).float()
         latents = torch.cat([made, wanted[own:]])
         levels = random_levels(len(latents))
-        total = self.args.match * distance(made, wanted[:own])
+        total = self.args.match * distance(made[:matched], wanted[:matched])
         with torch.autocast("cpu", torch.bfloat16):
             if self.stage.step % self.args.rate_every:
                 coded, _ = round_trip(latents, levels)
