@@ -76,6 +76,8 @@ def coded_pixels(rgb: NDArray[np.uint8], header: Header) -> NDArray[np.uint8]:
 
     The last row and column are repeated up to multiples of 8.
     """
-    small = imaging.resized(rgb, *header.coded_size)
-    height, width = small.shape[:2]
-    return np.pad(small, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
+    scaled = imaging.resized(rgb, *header.coded_size)
+    height, width = scaled.shape[:2]
+    if height % 8 == 0 and width % 8 == 0:
+        return scaled
+    return np.pad(scaled, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
