@@ -122,13 +122,23 @@ def test_fine_files_never_touch_the_unet(
 ) -> None:
     shutil.copytree(pipeline, tmp_path / "half", ignore=shutil.ignore_patterns("diffusion*unet*", "unet"))
     without = replace(options, weights=str(tmp_path / "half"))
-    fine = calotype.encode(photo, model="sd-1.5", quality=100, effort=1, diffusion=options)
+    fine = calotype.encode(photo, model="sd-1.5", quality=100, scale=1, effort=1, diffusion=options)
     whole = calotype.decode(fine, model="sd-1.5", diffusion=options, as_array=True)
     found = calotype.decode(fine, model="sd-1.5", diffusion=without, as_array=True)
     np.testing.assert_array_equal(found, whole)
     coarse = calotype.encode(photo, model="sd-1.5", quality=0, effort=1, diffusion=options)
     with pytest.raises(ModelError, match=r"holds no unet"):
         calotype.decode(coarse, model="sd-1.5", diffusion=without)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.25])
+def test_a_picture_coded_at_another_size(
+    photo: NDArray[np.uint8], options: DiffusionOptions, scale: float
+) -> None:
+    data = calotype.encode(photo, model="sd-1.5", scale=scale, effort=1, diffusion=options)
+    found = calotype.decode(data, model="sd-1.5", diffusion=options, as_array=True)
+    assert found.shape == photo.shape
+    assert calotype.read_info(data).coded_width == round(photo.shape[1] * scale)
 
 
 def test_another_vae_takes_the_place_of_its_own(
@@ -194,7 +204,7 @@ def test_a_picture_too_large_for_the_memory_comes_in_smaller_tiles(
     options: DiffusionOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rgb = np.random.default_rng(2).integers(0, 256, (64, 512, 3), np.uint8)
-    data = calotype.encode(rgb, model="sd-1.5", quality=10, effort=1, diffusion=options)
+    data = calotype.encode(rgb, model="sd-1.5", quality=10, scale=1, effort=1, diffusion=options)
     call = Network.__call__
 
     def short_of_memory(network: Network, function: Any, x: Array) -> Array:

@@ -45,7 +45,7 @@ options = calotype.DiffusionOptions(
 )
 codec = calotype.Codec()
 rgb = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), np.uint8)
-data = calotype.encode(rgb, model="tiny", quality=0, effort=1)
+data = calotype.encode(rgb, model="tiny", quality=0, scale=1, effort=1)
 small = calotype.encode(rgb[:64, :64], model="sd-1.5", effort=1, diffusion=options)
 codec.decode(small, model="sd-1.5", diffusion=options)
 size = 1024 * int(re.search(r"VmSize:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
@@ -133,7 +133,7 @@ def test_pictures_of_one_size_go_through_together(
     photos: list[NDArray[np.uint8]], options: calotype.DiffusionOptions, passes: list[tuple[str, int]]
 ) -> None:
     codec = calotype.Codec()
-    encoding = calotype.EncodeOptions(model="sd-1.5", quality=20, effort=1, diffusion=options)
+    encoding = calotype.EncodeOptions(model="sd-1.5", quality=20, scale=1, effort=1, diffusion=options)
     decoding = calotype.DecodeOptions(model="sd-1.5", diffusion=options)
     files = list(codec.encode_many(photos, encoding))
     assert passes == [("vae", 3), ("vae", 1)]
@@ -161,7 +161,7 @@ def test_other_models_take_one_after_the_other(photos: list[NDArray[np.uint8]]) 
 def test_a_batch_too_large_for_the_memory_is_divided(
     photos: list[NDArray[np.uint8]], options: calotype.DiffusionOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoding = calotype.EncodeOptions(model="sd-1.5", quality=20, effort=1, diffusion=options)
+    encoding = calotype.EncodeOptions(model="sd-1.5", quality=20, scale=1, effort=1, diffusion=options)
     files = [calotype.encode(rgb, encoding) for rgb in (photos[0], photos[1], photos[3])]
     decoding = calotype.DecodeOptions(model="sd-1.5", diffusion=options)
     alone = [calotype.decode(data, decoding, as_array=True) for data in files]
