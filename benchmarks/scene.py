@@ -91,12 +91,10 @@ class Scene:
     def latents(self, encoder: Model) -> NDArray[np.float32]:
         """float32[4, H/8, W/8], scaled."""
 
-        def make() -> NDArray[np.float32]:
-            if encoder == "taesd":
-                return self.kit.taesd.encode(self.rgb)
-            return encode_tiled(self.kit.encoder, self.rgb)
+        return self._once(("latents", encoder), lambda: self._encoded(encoder, self.rgb))
 
-        return self._once(("latents", encoder), make)
+    def _encoded(self, encoder: Model, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self.kit.taesd.encode(rgb) if encoder == "taesd" else encode_tiled(self.kit.encoder, rgb)
 
     def file(self, encoder: Model, rate: FileRate) -> bytes:
         """A whole file of the latents, at the default effort or by the recipe of 2022."""
@@ -114,16 +112,13 @@ class Scene:
             recipe="lattice" if lattice else "palette", target_size=rate if isinstance(rate, int) else None
         )
 
+        def latents_at(at: Header) -> NDArray[np.float32]:
+            return self._encoded(encoder, coded_pixels(self.rgb, at)) if at.scaled else self.latents(encoder)
+
         def make() -> bytes:
-            return encode_scaled(lambda at: self._latents_at(encoder, at), header, options).data
+            return encode_scaled(latents_at, header, options).data
 
         return self._once(("file", encoder, rate), make)
-
-    def _latents_at(self, encoder: Model, header: Header) -> NDArray[np.float32]:
-        if not header.scaled:
-            return self.latents(encoder)
-        rgb = coded_pixels(self.rgb, header)
-        return self.kit.taesd.encode(rgb) if encoder == "taesd" else encode_tiled(self.kit.encoder, rgb)
 
     def picture(self, encoder: Model, rate: Rate, decoder: Model) -> NDArray[np.uint8]:
         """uint8[H, W, 3]: encoded by one, coded at ``rate``, decoded by the other."""

@@ -19,7 +19,7 @@ from calotype.latents import log_step_map, noise_deviations
 from calotype.options import DecodeOptions, EncodeOptions
 from calotype.tiling import Coded
 
-__all__ = ["Opened", "chunks_of", "coded_pixels"]
+__all__ = ["Opened", "chunks_of", "coded_pixels", "padded"]
 
 _METADATA = ((ChunkType.ICC, "icc"), (ChunkType.EXIF, "exif"), (ChunkType.XMP, "xmp"))
 
@@ -72,12 +72,13 @@ def chunks_of(picture: Picture, options: EncodeOptions) -> tuple[Chunk, ...]:
 
 
 def coded_pixels(rgb: NDArray[np.uint8], header: Header) -> NDArray[np.uint8]:
-    """What the encoder is to see of a picture uint8[H, W, 3]: as large as it is coded, and padded.
+    """What the encoder is to see of a picture uint8[H, W, 3]: as large as it is coded, and padded."""
+    return padded(imaging.resized(rgb, *header.coded_size))
 
-    The last row and column are repeated up to multiples of 8.
-    """
-    scaled = imaging.resized(rgb, *header.coded_size)
-    height, width = scaled.shape[:2]
+
+def padded(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Repeats the last row and column up to multiples of 8."""
+    height, width = rgb.shape[:2]
     if height % 8 == 0 and width % 8 == 0:
-        return scaled
-    return np.pad(scaled, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
+        return rgb
+    return np.pad(rgb, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")

@@ -37,6 +37,11 @@ class Info:
     bpp: float
     chunks: tuple[ChunkInfo, ...]
 
+    @property
+    def scaled(self) -> bool:
+        """Whether the picture is coded at another size than it is shown at."""
+        return (self.coded_width, self.coded_height) != (self.width, self.height)
+
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, ready for JSON."""
         return asdict(self)

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.coding import READ_BACK, encode_latents
-from calotype.container import FULL_SCALE, Chunk, Header, parse
+from calotype.container import FULL_SCALE, Chunk, Header
+from calotype.container.header import read_header
 from calotype.errors import LimitError, TargetSizeError
 from calotype.latents import COARSEST
 from calotype.options import EncodeOptions
@@ -68,7 +69,7 @@ def encode_scaled(
         try:
             latents = latents_at(at)
             data = encode_latents(latents, at, options, chunks)
-            made[scale] = Scaled(data, parse(data, limits=READ_BACK).header, latents)
+            made[scale] = Scaled(data, read_header(data, READ_BACK)[0], latents)
             levels[scale] = made[scale].header.level
             if options.target_size is None and options.bpp is None and len(choices) > 1:
                 options = replace(options, quality=None, target_size=len(data))

@@ -148,7 +148,7 @@ def encode(
 def _made(data: bytes, seconds: float, settings: EncodeOptions, console: Console) -> Made:
     info = calotype.read_info(data, limits=settings.limits)
     summary = f"{info.width}x{info.height}, {len(data):,} bytes, {info.bpp:.3f} bpp, {seconds:.2f} s"
-    if (info.coded_width, info.coded_height) != (info.width, info.height):
+    if info.scaled:
         summary += f", coded as {info.coded_width}x{info.coded_height}"
     if console.verbosity:
         summary += f", {info.mode}, encoder {info.encoder}, level {info.level} (step {info.step:.3f})"

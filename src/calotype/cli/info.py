@@ -43,10 +43,9 @@ def info(console: Console, paths: Sequence[str], max_pixels: int) -> int:
 
 
 def _text(name: str, found: calotype.Info) -> str:
-    coded = f"{found.coded_width}x{found.coded_height}"
-    shown = f"{found.width}x{found.height}"
+    coded = f", coded as {found.coded_width}x{found.coded_height}" if found.scaled else ""
     rows = [
-        ("picture", f"{shown} {found.mode}" + (f", coded as {coded}" if coded != shown else "")),
+        ("picture", f"{found.width}x{found.height} {found.mode}{coded}"),
         ("file", f"{found.file_size:,} bytes, {found.bpp:.3f} bpp"),
         ("latents", f"{found.payload_size:,} bytes, level {found.level} (step {found.step:.3f})"),
         ("coding", f"{found.coding}, space {found.space}, table {found.table}"),

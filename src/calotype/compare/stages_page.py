@@ -113,7 +113,7 @@ def _dump(data: bytes, header: int) -> str:
 
 
 def _scaled(info: calotype.Info) -> str:
-    if (info.coded_width, info.coded_height) == (info.width, info.height):
+    if not info.scaled:
         return ""
     return f" of the picture, scaled to {info.coded_width:,} × {info.coded_height:,} for so many bytes,"
 

@@ -13,6 +13,7 @@ from PIL import Image
 import calotype
 from calotype.compare.codecs.base import decoded
 from calotype.compare.metrics import UnmeasurableError, ready
+from calotype.contents import padded
 from calotype.experiments.variants import raised, variants
 from calotype.latents import level_of_deviation, log_step_map
 from calotype.models import Decoder, encoder_id, load_decoder, load_encoder
@@ -71,9 +72,8 @@ def run(rgb: Pixels, settings: Settings, progress: Callable[[], None] = lambda: 
     metrics, missing = ready(settings.lpips)
     missing = dict(missing)
     height, width = rgb.shape[:2]
-    padded = np.pad(rgb, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
     plain = replace(settings.diffusion, denoise="off")
-    latents = encode_tiled(load_encoder(settings.model, diffusion=plain), padded)
+    latents = encode_tiled(load_encoder(settings.model, diffusion=plain), padded(rgb))
     ways = [("", "", load_decoder(settings.model, _SPACE, diffusion=plain))]
     if _has_unet(settings.model):
         undithering = replace(settings.diffusion, denoise=_UNDITHER, steps=_UNDITHER_STEPS)
