@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from benchmarks.scene import FileRate, Model, Rate, Scene
 from calotype.coding import STRENGTH
 from calotype.entropy import decode_integers
-from calotype.latents import LEVEL_OFFSETS, STEPS, Drafter, dequantise, log_step_map
-from calotype.tiling import decode_tiled
+from calotype.latents import LEVEL_OFFSETS, STEPS, Drafter, dequantise_walked, log_step_map
+from calotype.tiling import Coded, decode_tiled
 
 __all__ = [
     "ENTROPY_LEVELS",
@@ -82,7 +82,7 @@ def entropy(scene: Scene) -> dict[str, float]:
         payload = draft.payload()
         levels = np.full(draft.integers.shape[1:], level, np.int64)
         back = decode_integers(scene.kit.context, payload, levels, STEPS, LEVEL_OFFSETS)
-        if not np.array_equal(back, draft.integers):
+        if not np.array_equal(back.integers, draft.integers):
             raise ValueError(f"the payload at step {step} does not decode to what was coded")
         found[f"rans-{step}.bytes"] = len(payload)
         found[f"order0-{step}.bytes"] = order0_bytes(draft.integers)
@@ -97,8 +97,9 @@ def rdo(scene: Scene) -> dict[str, float]:
         for name, strength in (("plain", 0.0), ("rdo", None)):
             draft = drafter.draft(level, strength)
             levels = np.full(draft.integers.shape[1:], level, np.int64)
-            latents = dequantise(draft.integers, levels)
-            picture = decode_tiled(scene.kit.decoder, latents, log_step_map(levels), np.zeros(4))
+            made = dequantise_walked(draft.walked, levels)
+            coded = Coded(made.latents, log_step_map(levels), np.zeros(4), made.expected)
+            picture = decode_tiled(scene.kit.decoder, coded)
             found[f"{name}-{level}.bytes"] = len(draft.payload())
             found |= scene.figures(f"{name}-{level}", picture, "lpips")
     return found

@@ -31,7 +31,7 @@ from calotype.models import (
 )
 from calotype.options import EncodeOptions
 from calotype.scaling import encode_scaled
-from calotype.tiling import decode_tiled, encode_tiled
+from calotype.tiling import Coded, decode_tiled, encode_tiled
 
 __all__ = ["LPIPS_GRAPH", "FileRate", "Kit", "Model", "Rate", "Scene"]
 
@@ -125,22 +125,24 @@ class Scene:
         return self._once(("picture", encoder, rate, decoder), lambda: self._picture(encoder, rate, decoder))
 
     def _picture(self, encoder: Model, rate: Rate, decoder: Model) -> NDArray[np.uint8]:
-        latents = self.latents(encoder)
+        latents = expected = self.latents(encoder)
         levels = np.full(latents.shape[1:], FINEST, np.int64)
         noise = np.zeros(4)
         width, height = self.rgb.shape[1], self.rgb.shape[0]
         if rate == "finest":
             integers = np.round(latents / channel_steps(levels)).astype(np.int16)
-            latents = dequantise(integers, levels)
+            latents = expected = dequantise(integers, levels)
         elif rate != "exact":
             parsed = parse(self.file(encoder, rate), limits=Limits())
-            latents, levels = decode_latents(parsed)
+            found = decode_latents(parsed)
+            latents, levels, expected = found.latents, found.levels, found.expected
             noise = noise_deviations(parsed.header.noise, parsed.header.level)
             width, height = parsed.header.coded_size
         if decoder == "taesd":
-            picture = self.kit.taesd.decode(latents)
+            picture = self.kit.taesd.decode(expected)
         else:
-            picture = decode_tiled(self.kit.decoder, latents, log_step_map(levels), noise)
+            coded = Coded(latents, log_step_map(levels), noise, expected)
+            picture = decode_tiled(self.kit.decoder, coded)
         return resized(picture[:height, :width], self.rgb.shape[1], self.rgb.shape[0])
 
     def figures(self, name: str, picture: NDArray[np.uint8], *metrics: str) -> dict[str, float]:

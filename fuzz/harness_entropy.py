@@ -103,7 +103,7 @@ def _decoded(
     payload: bytes, levels: NDArray[np.int64], dtype: type[np.float32 | np.int64]
 ) -> NDArray[np.int16] | CalotypeError:
     try:
-        return decode_integers(_model(), payload, levels, STEPS, LEVEL_OFFSETS, dtype=dtype)
+        return decode_integers(_model(), payload, levels, STEPS, LEVEL_OFFSETS, dtype=dtype).integers
     except CalotypeError as error:
         return error
 

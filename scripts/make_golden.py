@@ -188,7 +188,7 @@ def integers_of(parsed: Parsed, dtype: type[np.float32 | np.int64] | None = None
         return palette.unpack(parsed.payload, height, width)
     levels = np.full((height, width), header.level, np.int64)
     table = load_table(header.table)
-    return decode_integers(table, parsed.payload, levels, STEPS, LEVEL_OFFSETS, dtype=dtype)
+    return decode_integers(table, parsed.payload, levels, STEPS, LEVEL_OFFSETS, dtype=dtype).integers
 
 
 def describe(data: bytes, why: str) -> dict[str, Any]:

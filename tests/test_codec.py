@@ -108,8 +108,9 @@ def test_higher_effort_is_no_worse(photo: Image.Image) -> None:
     errors = []
     for effort in (3, 6, 8):  # 9 depends on torch: tests/test_optimise.py
         data = calotype.encode(photo, model="tiny", target_size=1500, scale=1, effort=effort)
-        latents, levels = decode_latents(parse(data, limits=Limits()))
-        errors.append(float((((latents - exact) / channel_steps(np.zeros_like(levels))) ** 2).sum()))
+        found = decode_latents(parse(data, limits=Limits()))
+        steps = channel_steps(np.zeros_like(found.levels))
+        errors.append(float((((found.latents - exact) / steps) ** 2).sum()))
     assert errors[2] <= errors[1] * 1.0001 and errors[1] <= errors[0] * 1.01
 
 
@@ -204,10 +205,10 @@ def test_the_step_of_a_palette_file_tells_its_noise(photo: Image.Image) -> None:
     latents = np.cumsum(rng.normal(0, 0.2, (4, 40, 40)), 2).astype(np.float32)
     header = Header(coding=1, space=1, table=0, encoder=250, width=320, height=320, level=0)
     parsed = parse(encode_latents(latents, header, calotype.EncodeOptions()), limits=Limits())
-    decoded, levels = decode_latents(parsed)
-    deviation = np.std(decoded - latents, axis=(1, 2))
+    decoded = decode_latents(parsed)
+    deviation = np.std(decoded.latents - latents, axis=(1, 2))
     assert noise_deviations(parsed.header.noise, parsed.header.level) == pytest.approx(deviation, rel=0.14)
-    assert set(levels.ravel()) == {parsed.header.level}
+    assert set(decoded.levels.ravel()) == {parsed.header.level}
     assert step_of(parsed.header.level) == pytest.approx(np.sqrt(12) * deviation.mean(), rel=0.1)
 
 

@@ -137,7 +137,7 @@ class Truth:
 
     def __init__(self, data: bytes) -> None:
         self.data, self.parsed = data, parse(data, limits=LIMITS)
-        self.latents, self.levels = decode_latents(self.parsed)
+        self.found = decode_latents(self.parsed)
         self.alpha = self._alpha(self.parsed)
 
     @staticmethod
@@ -155,16 +155,15 @@ class Truth:
         """The copy taken apart if it decodes, to the same picture but with something lost; None if not."""
         try:
             parsed = parse(copy, limits=LIMITS)
-            if self._coded(parsed) != self._coded(self.parsed):
-                latents, levels = decode_latents(parsed)
-            else:
-                latents, levels = self.latents, self.levels
+            same = self._coded(parsed) == self._coded(self.parsed)
+            found = self.found if same else decode_latents(parsed)
             alpha = self._alpha(parsed)
         except CalotypeError as error:
             assert str(error)
             return None
         assert parsed.header == self.parsed.header
-        assert np.array_equal(latents, self.latents) and np.array_equal(levels, self.levels)
+        for name in ("latents", "levels", "expected"):
+            assert np.array_equal(getattr(found, name), getattr(self.found, name))
         assert alpha == self.alpha
         lost = set(parsed.chunks) < set(self.parsed.chunks)  # nothing is wrong, and something is missing
         assert lost

@@ -156,9 +156,10 @@ def test_a_tiled_decode_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> Non
     decoder = models.load_decoder("pocket", SD1.id, threads=1)
     latents = smooth(4, 40, 33, 3)
     log_step = log_step_map(np.full((40, 33), 56))
-    whole = tiling.decode_tiled(decoder, latents, log_step, NOISE).astype(int)
+    coded = tiling.Coded(latents, log_step, NOISE, latents + np.float32(0.1) * smooth(4, 40, 33, 2))
+    whole = tiling.decode_tiled(decoder, coded).astype(int)
     monkeypatch.setattr(tiling, "TILE", 8)
-    tiled = tiling.decode_tiled(decoder, latents, log_step, NOISE)
+    tiled = tiling.decode_tiled(decoder, coded)
     assert whole.std() > 5  # there is something to be seen
     assert np.abs(tiled - whole).max() <= 1
 

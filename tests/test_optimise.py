@@ -102,10 +102,12 @@ def test_graphs_compute_what_onnx_runtime_computes(latents: NDArray[np.float32])
     for name in ("tiny", "pocket"):
         decoder = load_decoder(name, 1, 1)
         network = decoder.differentiable()  # type: ignore[attr-defined]
-        expected = decoder.decode(latents, log_step, np.zeros(4))
+        likely = latents + np.float32(0.1)
+        wanted = decoder.decode(latents, log_step, np.zeros(4), likely)
         with torch.no_grad():
-            found = network(torch.from_numpy(latents)[None], torch.from_numpy(log_step)[None])[0].numpy()
-        assert np.abs(found - expected).max() < 1e-4
+            inputs = (torch.from_numpy(array)[None] for array in (latents, log_step, likely))
+            found = network(*inputs)[0].numpy()
+        assert np.abs(found - wanted).max() < 1e-4
 
 
 def test_what_a_graph_cannot_do_is_named() -> None:

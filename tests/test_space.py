@@ -18,7 +18,7 @@ from calotype.latents import SD1, log_step_map, noise_deviations
 from calotype.limits import Limits
 from calotype.models import DEFAULT_TABLE, encoder_id, load_decoder, load_encoder
 from calotype.options import EncodeOptions
-from calotype.tiling import decode_tiled, encode_tiled
+from calotype.tiling import Coded, decode_tiled, encode_tiled
 
 ROOT = Path(__file__).parents[1]
 ASSETS = Path(os.environ.get("CALOTYPE_ASSETS", ROOT.parent / "shared"))
@@ -50,9 +50,13 @@ class Teacher:
         return self._run(self._encoder, pixels)
 
     def decode(
-        self, latents: NDArray[np.float32], log_step: NDArray[np.float32], noise: NDArray[np.float64]
+        self,
+        latents: NDArray[np.float32],
+        log_step: NDArray[np.float32],
+        noise: NDArray[np.float64],
+        expected: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        return self._run(self._decoder, latents)
+        return self._run(self._decoder, expected)
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +93,10 @@ def quality(models: dict[str, Any], photos: list[NDArray[np.uint8]], encoder: st
         )
         latents = encode_tiled(models["encoder"][encoder], rgb)
         parsed = parse(encode_latents(latents, header, EncodeOptions(target_size=5000)), limits=Limits())
-        found, levels = decode_latents(parsed)
+        found = decode_latents(parsed)
         noise = noise_deviations(parsed.header.noise, parsed.header.level)
-        results.append(
-            psnr(rgb, decode_tiled(models["decoder"][decoder], found, log_step_map(levels), noise))
-        )
+        coded = Coded(found.latents, log_step_map(found.levels), noise, found.expected)
+        results.append(psnr(rgb, decode_tiled(models["decoder"][decoder], coded)))
     return float(np.mean(results))
 
 

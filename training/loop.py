@@ -17,6 +17,11 @@ from torch import Tensor, nn
 RUNS = Path(__file__).resolve().parent / "runs"
 
 
+def autocast() -> torch.autocast:
+    """bfloat16 on processors that compute with it; on others it would be slower than float32."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu.get_capabilities()["avx512_bf16"])
+
+
 def weights_of(run: str, part: str = "") -> dict[str, Tensor]:
     """The averaged weights of a run; ``part`` takes the encoder or decoder out of a joint one."""
     state: dict[str, Tensor] = torch.load(RUNS / run / "last.pt", weights_only=True)["average"]

@@ -11,7 +11,7 @@ import torch
 from assets import Lpips
 from data import Crops
 from lattice import Lattice
-from loop import Stage, weights_of
+from loop import Stage, autocast, weights_of
 from nets import Decoder
 from quantise import log_step_map, random_levels, random_strengths, round_trip, steps_of
 from torch import Tensor, nn
@@ -47,10 +47,10 @@ def main() -> None:
             noisy, log_step = round_trip(latents, levels)
         else:
             log_step = log_step_map(levels, latents)
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad(), autocast():
                 noisy, _ = lattice.walk(latents, levels, random_strengths(levels))
-        with torch.autocast("cpu", torch.bfloat16):
-            out = model(noisy.contiguous(memory_format=torch.channels_last), log_step)
+        with autocast():
+            out = model(noisy.contiguous(memory_format=torch.channels_last), log_step, noisy)
             perceptual = lpips(pixels, out.float()).mean()
         return (out.float() - pixels).abs().mean() + args.lpips * perceptual
 
@@ -62,8 +62,8 @@ def main() -> None:
             pixels = torch.stack([p for p, _ in crops_256])
             latents = torch.stack([z for _, z in crops_256])
             noisy, log_step = round_trip(latents, torch.full((len(latents),), level))
-            with torch.autocast("cpu", torch.bfloat16):
-                out = net(noisy, log_step).float().clamp(0, 1)
+            with autocast():
+                out = net(noisy, log_step, noisy).float().clamp(0, 1)
             mse = ((out - pixels) ** 2).mean((1, 2, 3))
             step = float(steps_of(torch.tensor([level]))[0])
             row[f"psnr@{step:.2f}"] = round(float(-10 * mse.log10().mean()), 3)

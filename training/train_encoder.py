@@ -9,7 +9,7 @@ import argparse
 
 import torch
 from data import Crops
-from loop import Stage
+from loop import Stage, autocast
 from nets import Encoder
 from torch import Tensor, nn
 
@@ -42,7 +42,7 @@ def main() -> None:
 
     def loss() -> Tensor:
         pixels, latents = crops.batch(args.batch, args.crop, detailed=True)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             out = model(pixels.contiguous(memory_format=torch.channels_last)).float()
         return distance(out, latents)
 
@@ -51,7 +51,7 @@ def main() -> None:
     def validate(net: nn.Module) -> dict[str, float]:
         pixels = torch.stack([p for p, _ in pictures])
         wanted = torch.stack([z for _, z in pictures])
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             found = torch.cat([net(p[None]).float() for p in pixels])
         row = {"rmse": round(float(((found - wanted) ** 2).mean().sqrt()), 4)}
         sigma = wanted.std((0, 2, 3))

@@ -10,7 +10,7 @@ import argparse
 import torch
 from data import Crops
 from lattice import Lattice
-from loop import Stage, weights_of
+from loop import Stage, autocast, weights_of
 from nets import Encoder
 from quantise import CHANNEL_WEIGHTS, random_levels, random_strengths, steps_of
 from torch import Tensor, nn
@@ -55,12 +55,12 @@ def main() -> None:
         strength: Tensor | None = None
         if encoder is not None:
             half = len(pixels) // 2
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad(), autocast():
                 own = encoder(pixels[:half].contiguous(memory_format=torch.channels_last)).float()
             latents = torch.cat([own, latents[half:]])
             strength = random_strengths(levels)
             strength[half:] = 0
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             bits = model.walk(latents, levels, strength)[1]
         # Code lengths at coarse levels are short: weigh them so that all levels matter alike.
         weight = (steps_of(levels) / 0.5) ** 0.5
@@ -70,7 +70,7 @@ def main() -> None:
     pictures = torch.stack([z for _, z in held_out])
     made: Tensor | None = None
     if encoder is not None:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with torch.inference_mode(), autocast():
             made = torch.cat([encoder(pixels[None]).float() for pixels, _ in held_out])
 
     def validate(net: nn.Module) -> dict[str, float]:

@@ -14,7 +14,7 @@ import torch
 from assets import Lpips, taesd_decoder
 from data import Crops
 from lattice import Lattice
-from loop import Stage, weights_of
+from loop import Stage, autocast, weights_of
 from nets import Decoder, Encoder
 from quantise import log_step_map, random_levels, random_strengths, round_trip
 from torch import Tensor, nn
@@ -60,12 +60,12 @@ class Joint:
             matched = own - 1
             pixels[matched] = enlarged(pixels[matched])
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             made = self.model.encoder(pixels[:own]).float()
         latents = torch.cat([made, wanted[own:]])
         levels = random_levels(len(latents))
         total = self.args.match * distance(made[:matched], wanted[:matched])
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             if self.stage.step % self.args.rate_every:
                 coded, _ = round_trip(latents, levels)
             else:
@@ -73,10 +73,10 @@ class Joint:
                 per_pixel = bits.sum((1, 2, 3)) / (pixels.shape[2] * pixels.shape[3])
                 total = total + (rate_weight(levels) * per_pixel)[:own].mean()
             noisy = latents + (coded - latents).detach()
-            shown = self.model.decoder(noisy, log_step_map(levels, latents)).float()
+            shown = self.model.decoder(noisy, log_step_map(levels, latents), noisy).float()
         total = total + self._distortion(pixels, shown)
         if self.stage.step % self.args.teacher_every == 0:
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast():
                 foreign = self.teacher(made[:FOREIGN]).float()
             total = total + self._distortion(pixels[:FOREIGN], foreign)
         return total
@@ -85,7 +85,7 @@ class Joint:
         # LPIPS samples every second pixel and fewer later: always in phase with the latents, it would not see
         # some of the patterns that repeat with them.
         y, x = torch.randint(8, (2,)).tolist()
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             perceptual = self.lpips(pixels[:, :, y:, x:], shown[:, :, y:, x:]).mean()
         error = shown - pixels
         count, channels, height, width = error.shape
@@ -100,20 +100,20 @@ class Joint:
         pairs = self.crops.validation(256, 24)
         pixels = torch.stack([p for p, _ in pairs]).contiguous(memory_format=torch.channels_last)
         teacher = torch.stack([z for _, z in pairs])
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             made = average.encoder(pixels).float()  # type: ignore[operator, union-attr]
             row["lpips-by-teacher"] = self._figures(pixels, self.teacher(made).float())[1]
         row["rmse"] = round(float(((made - teacher) ** 2).mean().sqrt()), 4)
         for level in (8, 60, 80):
             for name, latents in (("", made), ("t", teacher)):
                 levels = torch.full((len(latents),), level)
-                with torch.autocast("cpu", torch.bfloat16):
+                with autocast():
                     if name:
                         noisy, _ = round_trip(latents, levels)
                     else:
                         noisy, bits = self.lattice.walk(latents, levels, torch.full((len(latents),), 0.06))
                         row[f"bytes@{level}"] = round(float(bits.sum()) / 2 / len(latents))
-                    shown = average.decoder(noisy, log_step_map(levels, latents)).float()  # type: ignore[operator, union-attr]
+                    shown = average.decoder(noisy, log_step_map(levels, latents), noisy).float()  # type: ignore[operator, union-attr]
                 row[f"psnr{name}@{level}"], row[f"lpips{name}@{level}"] = self._figures(pixels, shown)
         return row
 

@@ -22,9 +22,11 @@ from calotype.latents import (
     CASCADES,
     LEVEL_OFFSETS,
     STEPS,
+    Dequantised,
     Draft,
     Drafter,
     dequantise,
+    dequantise_walked,
     fit_size,
     level_of_deviation,
     level_of_quality,
@@ -78,14 +80,14 @@ def write_file(
     values, levels = _values(header, integers)
     header = replace(header, noise=noise_codes(latents, values, levels))
     data = serialise(header, payload, checksum(header, _covered(header, integers, payload)), chunks)
-    written, _ = decode_latents(parse(data, limits=READ_BACK, strict=True))
-    if not np.array_equal(written, values):
+    written = decode_latents(parse(data, limits=READ_BACK, strict=True))
+    if not np.array_equal(written.latents, values):
         raise CalotypeError("the encoder could not read back what it wrote; please report this picture")
     return data
 
 
-def decode_latents(parsed: Parsed) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """(dequantised latents float32[4, h, w], levels int64[h, w]) of a file; exact on every platform.
+def decode_latents(parsed: Parsed) -> Dequantised:
+    """The latents of a file; exact on every platform, but for what is ``expected``.
 
     Raises :class:`UnsupportedError` for ids unknown here and :class:`ChecksumError` or
     :class:`TruncatedError` unless the payload decodes to what was encoded.
@@ -100,13 +102,15 @@ def decode_latents(parsed: Parsed) -> tuple[NDArray[np.float32], NDArray[np.int6
                 f"the palette coding uses no entropy tables, but the file names {header.table}"
             )
         integers = palette.unpack(parsed.payload, height, width)
+        latents, levels = _values(header, integers)
+        found = Dequantised(latents, levels, latents)  # nothing predicts them
     else:
-        table = load_table(header.table)
         levels = np.full((height, width), header.level, np.int64)
-        integers = decode_integers(table, parsed.payload, levels, STEPS, LEVEL_OFFSETS)
+        walked = decode_integers(load_table(header.table), parsed.payload, levels, STEPS, LEVEL_OFFSETS)
+        integers, found = walked.integers, dequantise_walked(walked, levels)
     if checksum(header, _covered(header, integers, parsed.payload)) != parsed.checksum:
         raise ChecksumError("the file is damaged: its latents do not match their checksum")
-    return _values(header, integers)
+    return found
 
 
 def target_of(options: EncodeOptions, header: Header) -> int | None:

@@ -40,8 +40,9 @@ class Opened:
         for name in parsed.damaged:
             warnings.warn(f"a damaged part of the file was left out: {name}", CalotypeWarning, stacklevel=4)
         header = parsed.header
-        latents, levels = decode_latents(parsed)
-        coded = Coded(latents, log_step_map(levels), noise_deviations(header.noise, header.level))
+        found = decode_latents(parsed)
+        noise = noise_deviations(header.noise, header.level)
+        coded = Coded(found.latents, log_step_map(found.levels), noise, found.expected)
         alpha = None
         if header.alpha:
             packed = parsed.chunk(ChunkType.ALPHA) or b""

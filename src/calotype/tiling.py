@@ -31,6 +31,7 @@ class Coded:
     latents: NDArray[np.float32]
     log_step: NDArray[np.float32]
     noise: NDArray[np.float64]
+    expected: NDArray[np.float32]
 
 
 def _tiles(height: int, width: int, margin: int | None) -> Iterator[tuple[Window, Window, Window]]:
@@ -66,19 +67,15 @@ def encode_tiled(encoder: Encoder, rgb: NDArray[np.uint8], factor: int = 8) -> N
     return latents
 
 
-def decode_tiled(
-    decoder: Decoder,
-    latents: NDArray[np.float32],
-    log_step: NDArray[np.float32],
-    noise: NDArray[np.float64],
-    factor: int = 8,
-) -> NDArray[np.uint8]:
-    """Latents float32[4, h, w] and log2 of their steps float32[1, h, w] to sRGB uint8[8h, 8w, 3]."""
-    height, width = latents.shape[1:]
+def decode_tiled(decoder: Decoder, coded: Coded, factor: int = 8) -> NDArray[np.uint8]:
+    """Latents of h x w positions to sRGB uint8[8h, 8w, 3]."""
+    height, width = coded.latents.shape[1:]
     rgb = np.empty((height * factor, width * factor, 3), np.uint8)
     for read, kept, inner in _tiles(height, width, decoder.margin):
         window = (slice(None), *read)
-        pixels = decoder.decode(latents[window], log_step[window], noise)
+        pixels = decoder.decode(
+            coded.latents[window], coded.log_step[window], coded.noise, coded.expected[window]
+        )
         inner = _times(inner, factor)
         rgb[_times(kept, factor)] = _bytes(pixels[:, inner[0], inner[1]])
     return rgb
@@ -98,7 +95,7 @@ def encode_all(encoder: Encoder, pictures: Sequence[NDArray[np.uint8]]) -> list[
 def decode_all(decoder: Decoder, coded: Sequence[Coded]) -> list[NDArray[np.uint8]]:
     """:func:`decode_tiled` of each; those of one size together, if the decoder takes batches."""
     if not isinstance(decoder, BatchDecoder):
-        return [decode_tiled(decoder, one.latents, one.log_step, one.noise) for one in coded]
+        return [decode_tiled(decoder, one) for one in coded]
     pictures: dict[int, NDArray[np.uint8]] = {}
     for group in _of_one_shape([one.latents for one in coded]):
         some = [coded[number] for number in group]
@@ -106,6 +103,7 @@ def decode_all(decoder: Decoder, coded: Sequence[Coded]) -> list[NDArray[np.uint
             np.stack([one.latents for one in some]),
             np.stack([one.log_step for one in some]),
             np.stack([one.noise for one in some]),
+            np.stack([one.expected for one in some]),
         )
         pictures |= zip(group, map(_bytes, pixels), strict=True)
     return [pictures[number] for number in range(len(coded))]

@@ -46,7 +46,7 @@ def test_stages_belong_to_one_file(photo: NDArray[np.uint8], target: int, column
     assert len(found.data) <= target
     assert found.bits.shape[1] == found.latents.shape[2] <= columns
     assert np.array_equal(found.developed, np.asarray(calotype.decode(found.data, model="tiny")))
-    dequantised, _ = decode_latents(parse(found.data, limits=Limits()))
+    dequantised = decode_latents(parse(found.data, limits=Limits())).latents
     assert found.latents.shape == found.integers.shape == dequantised.shape
     assert np.corrcoef(found.latents.ravel(), dequantised.ravel())[0, 1] > 0.9
     assert ((found.integers == 0) == (dequantised == 0)).all()

@@ -26,12 +26,12 @@ def encode(model: ContextModel, integers: NDArray, levels: NDArray) -> bytes:
         return chosen
 
     written = walk(model, levels, STEPS, LEVEL_OFFSETS, visit)
-    assert np.array_equal(written, integers)
+    assert np.array_equal(written.integers, integers)
     return stream.finish()
 
 
 def decode(model: ContextModel, payload: bytes, levels: NDArray, **kw: type) -> NDArray:
-    return decode_integers(model, payload, levels, STEPS, LEVEL_OFFSETS, **kw)
+    return decode_integers(model, payload, levels, STEPS, LEVEL_OFFSETS, **kw).integers
 
 
 def test_every_latent_is_visited_once(small_model: ContextModel) -> None:

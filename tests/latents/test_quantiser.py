@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from calotype.entropy import Walked
 from calotype.latents import (
     COARSEST,
     FINEST,
     LEVEL_OFFSETS,
     STEPS,
     dequantise,
+    dequantise_walked,
     level_of_quality,
     log_step_map,
     noise_codes,
@@ -35,6 +37,14 @@ def test_dequantise_is_one_exact_product(level: int, integer: int, channel: int)
     found = dequantise(integers, np.array([[level]]))
     exact = integer * int(STEPS[level + LEVEL_OFFSETS[channel] + 16])
     assert found[channel, 0, 0] == np.float32(exact / 2**22)
+
+
+def test_expected_latents_are_offset_by_parts_of_the_step() -> None:
+    integers = np.arange(4, dtype=np.int16).reshape(4, 1, 1)
+    found = dequantise_walked(Walked(integers, np.full((4, 1, 1), -64, np.int8)), np.array([[80]]))
+    steps = np.array([step_of(80 + offset) for offset in LEVEL_OFFSETS]).reshape(4, 1, 1)
+    assert np.array_equal(found.latents, dequantise(integers, found.levels))
+    assert np.allclose(found.expected, (integers - 0.25) * steps, rtol=1e-4)
 
 
 def test_quality_spans_the_levels_and_rises() -> None:

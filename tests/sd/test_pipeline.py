@@ -79,7 +79,7 @@ def test_decoding_is_diffusers_ddim_from_the_matching_timestep(
     data: bytes, pipeline: Path, options: DiffusionOptions, steps: int
 ) -> None:
     parsed = parse(data, limits=Limits())
-    latents, _ = decode_latents(parsed)
+    latents = decode_latents(parsed).latents
     noise = np.full(4, float(noise_deviations(parsed.header.noise, parsed.header.level).max()))
     scheduler = DDIMScheduler.from_config(SCHEDULER, clip_sample=False, set_alpha_to_one=True)
     alphas = scheduler.alphas_cumprod.double()
@@ -261,11 +261,11 @@ def test_the_decoder_can_be_differentiated(
     latents = np.random.default_rng(4).standard_normal((4, 8, 6)).astype(np.float32)
     log_step = np.zeros((1, 8, 6), np.float32)
     z = torch.from_numpy(latents)[None].requires_grad_()
-    picture = network(z, torch.from_numpy(log_step)[None])
+    picture = network(z, torch.from_numpy(log_step)[None], z)
     np.testing.assert_allclose(picture.detach()[0], decoder.decode(latents, log_step, np.zeros(4)), atol=1e-5)
     (slope,) = torch.autograd.grad(picture.square().sum(), z)
     step = 1e-3 * slope / slope.norm()
-    change = network(z + step, None).square().sum() - network(z - step, None).square().sum()
+    change = network(z, None, z + step).square().sum() - network(z, None, z - step).square().sum()
     assert float(change.detach()) == pytest.approx(2e-3 * float(slope.norm()), rel=0.05)
     monkeypatch.setattr(optimise, "ROUNDS", 3)
     calls: list[None] = []

@@ -159,7 +159,7 @@ class _Subject:
             ghost = None
             self._pictures.write(name + entry.suffix, entry.coded.data)
             if entry.suffix == EXTENSION:
-                latents, _ = decode_latents(parse(entry.coded.data, limits=Limits()))
+                latents = decode_latents(parse(entry.coded.data, limits=Limits())).latents
                 _, rows, columns = latents.shape
                 address = self._pictures.add(f"{name}-latents", latent_picture(latents))
                 ghost = address, f"{columns} × {rows}"

@@ -87,11 +87,10 @@ def _metered(data: bytes) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
     parsed = parse(data, limits=Limits())
     if parsed.header.coding != Coding.LATTICE:
         raise UnsupportedError("only the lattice coding spends its bits position by position")
-    _, levels = decode_latents(parsed)
+    levels = decode_latents(parsed).levels
     table = load_table(parsed.header.table)
     meter = _Meter(StreamDecoder(table.tables, parsed.payload), table.tables, levels.shape)
-    integers = walk(table, levels, STEPS, LEVEL_OFFSETS, meter)
-    return integers, meter.bits
+    return walk(table, levels, STEPS, LEVEL_OFFSETS, meter).integers, meter.bits
 
 
 class _Meter:

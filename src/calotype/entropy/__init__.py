@@ -11,7 +11,7 @@ Everything that a decoder needs is integer arithmetic, numpy only, the same on e
 
 from __future__ import annotations
 
-from calotype.entropy.lattice import BLOCK, Prediction, Visitor, sites, walk
+from calotype.entropy.lattice import BLOCK, Prediction, Visitor, Walked, sites, walk
 from calotype.entropy.model import CONTEXT_PEAK, ContextModel, SiteNet, load_model
 from calotype.entropy.stream import StreamDecoder, StreamEncoder, decode_integers
 
@@ -24,6 +24,7 @@ __all__ = [
     "StreamDecoder",
     "StreamEncoder",
     "Visitor",
+    "Walked",
     "decode_integers",
     "load_model",
     "sites",

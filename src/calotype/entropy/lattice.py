@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from calotype.entropy.model import CONTEXT_PEAK, ContextModel, SiteNet
 from calotype.entropy.network import Plane, exact_dtype
-from calotype.entropy.tables import STEP_UNIT_BITS, Slots, locate
+from calotype.entropy.tables import STEP_UNIT_BITS, Slots, expected_offsets, locate
 
-__all__ = ["BLOCK", "CHANNELS", "Prediction", "Visitor", "sites", "walk"]
+__all__ = ["BLOCK", "CHANNELS", "Prediction", "Visitor", "Walked", "sites", "walk"]
 
 BLOCK, CHANNELS = 8, 4
 _SITES = ((1, 1), (0, 1), (1, 0))
@@ -41,6 +41,18 @@ class Prediction:
     columns: slice
     slots: Slots
     step: NDArray[np.int64]  # int64[N], in 2**-22 latents
+
+
+@dataclass(frozen=True, eq=False)
+class Walked:
+    """The integers of a picture, and what the model makes of them.
+
+    ``integers`` int16[4, h, w] are what is coded; ``offsets`` int8[4, h, w], in 2**-8 steps, say where within
+    the step around each integer the latent probably was, by all that was known when it was coded.
+    """
+
+    integers: NDArray[np.int16]
+    offsets: NDArray[np.int8]
 
 
 class Visitor(Protocol):
@@ -70,8 +82,8 @@ def walk(
     visit: Visitor,
     *,
     dtype: type[np.float32] | type[np.int64] | None = None,
-) -> NDArray[np.int16]:
-    """Visits every latent in coding order; returns what the visitor chose, int16[4, h, w].
+) -> Walked:
+    """Visits every latent in coding order; returns what the visitor chose.
 
     ``levels`` int64[h, w] (0..127); ``steps`` int64 by effective level + 16, in 2**-22 latents; ``offsets``
     the level offset of each channel; ``dtype`` overrides the arithmetic the networks run in.
@@ -83,7 +95,9 @@ def walk(
     guide = np.zeros((2, *full), np.int8)  # the level, and which positions exist
     guide[0, :height, :width] = np.clip(2 * (levels - 64), -CONTEXT_PEAK, CONTEXT_PEAK)
     guide[1, :height, :width] = CONTEXT_PEAK
-    integers = np.zeros((CHANNELS, height, width), np.int16)
+    walked = Walked(
+        np.zeros((CHANNELS, height, width), np.int16), np.zeros((CHANNELS, height, width), np.int8)
+    )
     for net, stride, (y, x), known in sites(model):
         rows, columns = slice(y, height, stride), slice(x, width, stride)
         here = levels[rows, columns]
@@ -101,9 +115,10 @@ def walk(
             step = steps[level + 16]
             slots = locate(mean, scale, level, step)
             chosen = visit(Prediction(channel, rows, columns, slots, step))
-            integers[channel, rows, columns] = chosen.reshape(here.shape)
+            walked.integers[channel, rows, columns] = chosen.reshape(here.shape)
+            walked.offsets[channel, rows, columns] = expected_offsets(chosen, slots).reshape(here.shape)
             seen = (chosen * step + (1 << (_CONTEXT_SHIFT - 1))) >> _CONTEXT_SHIFT
             seen = np.clip(seen, -CONTEXT_PEAK, CONTEXT_PEAK).reshape(here.shape)
             context[channel, rows, columns] = seen
             coded = context[: channel + 1, site[1], site[2]].astype(dtype)
-    return integers
+    return walked

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.entropy.lattice import CHANNELS, Prediction, walk
+from calotype.entropy.lattice import CHANNELS, Prediction, Walked, walk
 from calotype.entropy.model import ContextModel
 from calotype.entropy.rans import PRECISION, RansDecoder, encode_symbols, most_symbols
 from calotype.entropy.tables import ESCAPE, REACH, FrequencyTables
@@ -99,8 +99,8 @@ def decode_integers(
     offsets: tuple[int, ...],
     *,
     dtype: type[np.float32] | type[np.int64] | None = None,
-) -> NDArray[np.int16]:
-    """Payload to integer latents int16[4, h, w]; the arguments are those of :func:`walk`.
+) -> Walked:
+    """Payload to integer latents and their offsets; the arguments are those of :func:`walk`.
 
     Raises :class:`TruncatedError` or :class:`ChecksumError` unless the payload is consumed exactly; at once,
     whatever size is claimed, if it is too short for so many integers.
@@ -109,6 +109,6 @@ def decode_integers(
     if count > most_symbols(len(payload)):
         raise TruncatedError(f"the payload has {len(payload)} bytes, too few for any {count} integers")
     stream = StreamDecoder(model.tables, payload)
-    integers = walk(model, levels, steps, offsets, stream, dtype=dtype)
+    walked = walk(model, levels, steps, offsets, stream, dtype=dtype)
     stream.finish()
-    return integers
+    return walked

@@ -7,19 +7,31 @@ A prediction becomes, for a position with quantisation step ``D``:
 * ``fine``: how many low bits are sent as they are, where sigma is more than four steps.
 
 Table ``[row, phase]`` holds the cumulative frequencies of the residuals -20..20 and of an escape.
-All of it is integer arithmetic: docs/format.md, "Frequency tables".
+All of it is integer arithmetic: docs/format.md, "Frequency tables". :func:`expected_offsets` is for decoders
+of pixels and changes no integer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calotype.errors import ModelError
 
-__all__ = ["PHASES", "REACH", "ROWS", "STEP_UNIT_BITS", "FrequencyTables", "Slots", "locate"]
+__all__ = [
+    "OFFSET_UNIT_BITS",
+    "PHASES",
+    "REACH",
+    "ROWS",
+    "STEP_UNIT_BITS",
+    "FrequencyTables",
+    "Slots",
+    "expected_offsets",
+    "locate",
+]
 
 ROWS, PHASES, REACH = 49, 16, 20
 SYMBOLS = 2 * REACH + 2
@@ -34,7 +46,11 @@ SCALE_ORIGIN = 40
 """scale - level + 40 is 16 * (log2(sigma / step) + 4): scale s says sigma = 2**(s / 16 - 6.5), level l
 a step of 2**(l / 16 - 5)."""
 
+OFFSET_UNIT_BITS = 8
+"""Offsets within a step are integers in units of 2**-8 of it."""
+
 _STEP_BITS = STEP_UNIT_BITS - MEAN_UNIT_BITS
+_NODES = 64  # of the quadrature over one step
 
 
 @dataclass(frozen=True)
@@ -83,3 +99,29 @@ class FrequencyTables:
         extra = 6 + 2 * np.log2(np.maximum(np.abs(residual) - REACH, 1)).astype(np.float32)
         bits = self.bits[slots.table, symbol] + np.where(inside, np.float32(0), extra)
         return (bits + slots.fine).astype(np.float32)
+
+
+@cache
+def _offset_table() -> NDArray[np.int8]:
+    """int8[49 * 16, 42]: the mean of what is rounded to a symbol, by table slot, in 2**-8 steps from it."""
+    sigma = np.exp2((np.arange(ROWS) + 0.5) / 8 - 4).reshape(-1, 1, 1, 1)
+    mean = (np.arange(PHASES) / PHASES - 0.5).reshape(-1, 1, 1)
+    within = (np.arange(_NODES) + 0.5) / _NODES - 0.5
+    distance = np.arange(-REACH, REACH + 1).reshape(-1, 1) + within - mean
+    exponent = -0.5 * (distance / sigma) ** 2
+    weight = np.exp(exponent - exponent.max(-1, keepdims=True))  # far out the sum of exp() alone would be 0
+    offset = np.rint((weight * within).sum(-1) / weight.sum(-1) * (1 << OFFSET_UNIT_BITS))
+    table = np.zeros((ROWS, PHASES, SYMBOLS), np.int8)  # an escape says nothing
+    table[..., :ESCAPE] = offset
+    return table.reshape(-1, SYMBOLS)
+
+
+def expected_offsets(chosen: NDArray[np.int64], slots: Slots) -> NDArray[np.int8]:
+    """How far from the integers int64[N] the latents probably were before rounding, int8[N] in 2**-8 steps.
+
+    The mean of the normal distribution that the slots stand for, within the interval that rounds to the
+    integer; 0 for an escape and where bits are sent as they are.
+    """
+    residual = (chosen >> slots.fine) - slots.centre
+    symbol = np.where(np.abs(residual) <= REACH, residual + REACH, ESCAPE)
+    return np.where(slots.fine > 0, np.int8(0), _offset_table()[slots.table, symbol])

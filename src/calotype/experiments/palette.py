@@ -19,7 +19,7 @@ from calotype.latents import level_of_deviation, log_step_map
 from calotype.models import Decoder, encoder_id, load_decoder, load_encoder
 from calotype.models.stable_diffusion import source_named
 from calotype.options import DiffusionOptions
-from calotype.tiling import decode_tiled, encode_tiled
+from calotype.tiling import Coded, decode_tiled, encode_tiled
 
 __all__ = ["Experiment", "Result", "Settings", "run"]
 
@@ -115,4 +115,5 @@ def _developed(decoder: Decoder, latents: NDArray[np.float32], coded: NDArray[np
     error = coded - latents
     level = level_of_deviation(float(error.std()))
     levels = np.full(latents.shape[1:], level, np.int64)
-    return decode_tiled(decoder, coded, log_step_map(levels), error.std((1, 2)).astype(np.float64))
+    noise = error.std((1, 2)).astype(np.float64)
+    return decode_tiled(decoder, Coded(coded, log_step_map(levels), noise, expected=coded))

@@ -8,19 +8,23 @@ step saves and costs. Steps are integers in units of 2**-22, so that reconstruct
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.entropy.tables import STEP_UNIT_BITS
+from calotype.entropy import Walked
+from calotype.entropy.tables import OFFSET_UNIT_BITS, STEP_UNIT_BITS
 
 __all__ = [
     "COARSEST",
     "FINEST",
     "LEVEL_OFFSETS",
     "STEPS",
+    "Dequantised",
     "channel_steps",
     "dequantise",
+    "dequantise_walked",
     "level_of_deviation",
     "level_of_quality",
     "log_step_map",
@@ -67,6 +71,27 @@ def channel_steps(levels: NDArray[np.int64]) -> NDArray[np.float64]:
 def dequantise(integers: NDArray[np.int16], levels: NDArray[np.int64]) -> NDArray[np.float32]:
     """Integer latents int16[4, h, w] and their levels int64[h, w] to scaled latents float32[4, h, w]."""
     return (integers * channel_steps(levels)).astype(np.float32)  # the product is exact: 15 and 27 bits
+
+
+@dataclass(frozen=True, eq=False)
+class Dequantised:
+    """What the integers of a file stand for.
+
+    ``latents`` float32[4, h, w] are the integers times their steps, ``levels`` int64[h, w]; ``expected``
+    float32[4, h, w] is what the latents probably were before they were rounded: within half a step of them,
+    nearer to the true ones on average, and smoother.
+    """
+
+    latents: NDArray[np.float32]
+    levels: NDArray[np.int64]
+    expected: NDArray[np.float32]
+
+
+def dequantise_walked(walked: Walked, levels: NDArray[np.int64]) -> Dequantised:
+    """The integers of a walk and, by what the context model knew of them, what they were before."""
+    exact = walked.integers + walked.offsets * 2.0**-OFFSET_UNIT_BITS
+    expected = (exact * channel_steps(levels)).astype(np.float32)
+    return Dequantised(dequantise(walked.integers, levels), levels, expected)
 
 
 def log_step_map(levels: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.entropy import ContextModel, walk
+from calotype.entropy import ContextModel, Walked, walk
 from calotype.errors import TargetSizeError
 from calotype.latents.quantiser import COARSEST, FINEST, LEVEL_OFFSETS, STEPS, step_of
 from calotype.latents.rdo import CASCADES, Cascade, Chooser
@@ -38,10 +38,15 @@ class Draft:
 
     level: int
     strength: float
-    integers: NDArray[np.int16]
+    walked: Walked
     bits: float
     error: float
     payload: Callable[[], bytes]
+
+    @property
+    def integers(self) -> NDArray[np.int16]:
+        """int16[4, h, w]."""
+        return self.walked.integers
 
 
 class Drafter:
@@ -70,9 +75,9 @@ class Drafter:
         strength = self.nominal(level) if strength is None else strength
         levels = np.full(self.latents.shape[1:], level, np.int64)
         chooser = Chooser(self.latents, self.model.tables, strength, self.cascade)
-        integers = walk(self.model, levels, STEPS, LEVEL_OFFSETS, chooser)
+        walked = walk(self.model, levels, STEPS, LEVEL_OFFSETS, chooser)
         error = chooser.error * step_of(level) ** 2
-        return Draft(level, strength, integers, chooser.bits, error, chooser.stream.finish)
+        return Draft(level, strength, walked, chooser.bits, error, chooser.stream.finish)
 
 
 def fit_size(drafter: Drafter, target: int, overhead: Callable[[int], int]) -> tuple[Draft, bytes]:

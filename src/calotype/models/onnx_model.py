@@ -71,7 +71,7 @@ class OnnxEncoder:
 
 
 class OnnxDecoder:
-    """A graph ``latents``, ``log_step`` to float32[1, 3, 8h, 8w]; see :class:`Decoder`."""
+    """A graph ``latents``, ``log_step``, ``expected`` to float32[1, 3, 8h, 8w]; see :class:`Decoder`."""
 
     def __init__(
         self, graph: bytes, margin: int, threads: int | None = None, backend: str = DEFAULT_BACKEND
@@ -87,6 +87,11 @@ class OnnxDecoder:
         return TorchGraphDecoder(self._graph, self.margin)
 
     def decode(
-        self, latents: NDArray[np.float32], log_step: NDArray[np.float32], noise: NDArray[np.float64]
+        self,
+        latents: NDArray[np.float32],
+        log_step: NDArray[np.float32],
+        noise: NDArray[np.float64],
+        expected: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
-        return self._session.run(latents=latents, log_step=log_step)
+        expected = latents if expected is None else expected
+        return self._session.run(latents=latents, log_step=log_step, expected=expected)

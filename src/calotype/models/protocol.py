@@ -38,13 +38,18 @@ class Decoder(Protocol):
         ...
 
     def decode(
-        self, latents: NDArray[np.float32], log_step: NDArray[np.float32], noise: NDArray[np.float64]
+        self,
+        latents: NDArray[np.float32],
+        log_step: NDArray[np.float32],
+        noise: NDArray[np.float64],
+        expected: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """float32[4, h, w] to sRGB float32[3, 8h, 8w], nominally in [0, 1].
 
         ``log_step`` float32[1, h, w] is log2 of the quantisation step at each position, in scaled-latent
         units; ``noise`` float64[4] the standard deviation of each channel's quantisation error over the whole
-        picture.
+        picture; ``expected`` float32[4, h, w] what the latents probably were before they were quantised, by
+        those around them. None means that nothing more is known than ``latents``.
         """
         ...
 
@@ -63,9 +68,13 @@ class BatchDecoder(Protocol):
     """The same of a :class:`Decoder`."""
 
     def decode_batch(
-        self, latents: NDArray[np.float32], log_step: NDArray[np.float32], noise: NDArray[np.float64]
+        self,
+        latents: NDArray[np.float32],
+        log_step: NDArray[np.float32],
+        noise: NDArray[np.float64],
+        expected: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
-        """float32[n, 4, h, w], float32[n, 1, h, w] and float64[n, 4] to float32[n, 3, 8h, 8w]."""
+        """float32[n, 4, h, w], [n, 1, h, w], float64[n, 4] and float32[n, 4, h, w] to [n, 3, 8h, 8w]."""
         ...
 
 
@@ -77,8 +86,8 @@ class TorchDecoder(Protocol):
         """As for :class:`Encoder`; a decoder that sees everything states how much of it matters."""
         ...
 
-    def __call__(self, latents: Tensor, log_step: Tensor) -> Tensor:
-        """float32[1, 4, h, w] and float32[1, 1, h, w], as for :class:`Decoder`, to float32[1, 3, 8h, 8w]."""
+    def __call__(self, latents: Tensor, log_step: Tensor, expected: Tensor) -> Tensor:
+        """float32[1, 4, h, w], [1, 1, h, w] and [1, 4, h, w], as for :class:`Decoder`, to [1, 3, 8h, 8w]."""
         ...
 
 

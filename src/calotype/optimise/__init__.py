@@ -62,8 +62,8 @@ def refine(
     lpips = None if options.lpips is None else TorchGraph(_read(options.lpips))
     parsed = parse(data, limits=READ_BACK)
     header = parsed.header
-    values, levels = decode_latents(parsed)
-    integers = np.round(values / channel_steps(levels)).astype(np.int16)
+    values = decode_latents(parsed)
+    integers = np.round(values.latents / channel_steps(values.levels)).astype(np.int16)
     most = len(data) if target is None else target
     descent = Descent(latents, rgb, header.level, load_table(header.table), network, lpips)
     found = descent.run(

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calotype.entropy import ContextModel
-from calotype.latents import Drafter, channel_steps, step_of
+from calotype.latents import Drafter, channel_steps, dequantise_walked, step_of
 from calotype.models import TorchDecoder
 from calotype.models.onnx_torch import TorchGraph
 from calotype.optimise.distortion import measures
@@ -84,13 +84,13 @@ class Descent:
         try:
             with torch.no_grad():
                 first = integers * self._steps
-                errors = torch.stack(list(self._errors(first, deadline))).sum(0)
+                errors = torch.stack(list(self._errors(first, self._expected(first), deadline))).sum(0)
                 budget = self._rate(first).item()
             weights = 1 / (errors.clamp(min=1e-9) * len(errors))
             for done in range(rounds):
                 v = (torch.round(y) * self._steps).requires_grad_()
                 distortion = 0.0
-                for error in self._errors(v, deadline):
+                for error in self._errors(v, self._expected(v), deadline):
                     weighed = error @ weights
                     weighed.backward()
                     distortion += weighed.item()
@@ -116,7 +116,13 @@ class Descent:
         payload = draft.payload()
         return Found(draft.integers, payload, distortion) if fits(payload) else None
 
-    def _errors(self, v: Tensor, deadline: float) -> Iterator[Tensor]:
+    def _expected(self, v: Tensor) -> Tensor:
+        """What a decoder will expect for the dequantised latents ``v``: they are off by a constant."""
+        draft = Drafter(v.detach().numpy(), self._model, 0.0).draft(self._level)
+        found = dequantise_walked(draft.walked, np.full(v.shape[1:], self._level, np.int64))
+        return v + torch.from_numpy(found.expected - found.latents)
+
+    def _errors(self, v: Tensor, expected: Tensor, deadline: float) -> Iterator[Tensor]:
         """The measures of each tile, weighed by its share of the picture. Raises ``TimeoutError``."""
         log_step = torch.full((1, 1, *v.shape[1:]), math.log2(step_of(self._level)))
         margin = self._decoder.margin
@@ -126,7 +132,7 @@ class Descent:
                     raise TimeoutError
                 y, x = max(top - margin, 0), max(left - margin, 0)
                 read = (..., slice(y, bottom + margin), slice(x, right + margin))
-                picture = self._decoder(v[None][read], log_step[read])
+                picture = self._decoder(v[None][read], log_step[read], expected[None][read])
                 inner = picture[..., 8 * (top - y) : 8 * (bottom - y), 8 * (left - x) : 8 * (right - x)]
                 wanted = self._rgb[8 * top : 8 * bottom, 8 * left : 8 * right].transpose(2, 0, 1)
                 reference = torch.from_numpy(wanted.astype(np.float32) / 255)[None]

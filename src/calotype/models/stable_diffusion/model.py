@@ -5,7 +5,8 @@
     pixels ─ AutoencoderKL (posterior mean) ─ x 0.18215 ─ latents
     latents ─ [U-Net: as much denoising as the quantiser made noise] ─ / 0.18215 ─ AutoencoderKL ─ pixels
 
-TAESD takes the autoencoder's place without the factors.
+TAESD takes the autoencoder's place without the factors. What no U-Net denoises is decoded from the *expected*
+latents instead: the context model has taken away what it could of the quantiser's noise.
 """
 
 from __future__ import annotations
@@ -93,9 +94,9 @@ class _Autoencoder:
         """How many latents around each one matter."""
         return _LOCAL_OVERLAP[1] if self._tiny else OVERLAP[0]
 
-    def __call__(self, latents: Any, log_step: Any) -> Any:
+    def __call__(self, latents: Any, log_step: Any, expected: Any) -> Any:
         """See :class:`calotype.models.TorchDecoder`."""
-        return self._network.differentiate(self._develop, latents)
+        return self._network.differentiate(self._develop, expected)
 
 
 class _Denoiser:
@@ -118,7 +119,7 @@ class _Denoiser:
                 self._loaded = unet, prompt, tiler
             return self._loaded
 
-    def __call__(self, latents: Array, log_step: Array, noise: NDArray[np.float64]) -> Array:
+    def __call__(self, latents: Array, log_step: Array, noise: NDArray[np.float64], expected: Array) -> Array:
         starts = [timestep_for(self.schedule, deviations, self._options) for deviations in noise]
         tasks = {
             number: denoising(
@@ -131,7 +132,7 @@ class _Denoiser:
             for number, start in enumerate(starts)
             if start is not None
         }
-        found = latents.copy()
+        found = expected.copy()
         if tasks:
             found[list(tasks)] = denoise_all(self._predict, list(tasks.values()))
         return found
@@ -175,17 +176,25 @@ class DiffusionDecoder:
     def __init__(self, autoencoder: _Autoencoder, denoiser: _Denoiser | None) -> None:
         self._autoencoder, self._denoiser = autoencoder, denoiser
 
-    def decode(self, latents: Array, log_step: Array, noise: NDArray[np.float64]) -> Array:
-        pixels: Array = self.decode_batch(latents[None], log_step[None], noise[None])[0]
+    def decode(
+        self, latents: Array, log_step: Array, noise: NDArray[np.float64], expected: Array | None = None
+    ) -> Array:
+        likely = None if expected is None else expected[None]
+        pixels: Array = self.decode_batch(latents[None], log_step[None], noise[None], likely)[0]
         return pixels
 
-    def decode_batch(self, latents: Array, log_step: Array, noise: NDArray[np.float64]) -> Array:
+    def decode_batch(
+        self, latents: Array, log_step: Array, noise: NDArray[np.float64], expected: Array | None = None
+    ) -> Array:
         """See :class:`calotype.models.BatchDecoder`."""
-        return self._autoencoder.decode(self.denoised(latents, log_step, noise))
+        return self._autoencoder.decode(self.denoised(latents, log_step, noise, expected))
 
-    def denoised(self, latents: Array, log_step: Array, noise: NDArray[np.float64]) -> Array:
+    def denoised(
+        self, latents: Array, log_step: Array, noise: NDArray[np.float64], expected: Array | None = None
+    ) -> Array:
         """The latents float32[n, 4, h, w] as the autoencoder gets them."""
-        return latents if self._denoiser is None else self._denoiser(latents, log_step, noise)
+        expected = latents if expected is None else expected
+        return expected if self._denoiser is None else self._denoiser(latents, log_step, noise, expected)
 
     def differentiable(self) -> TorchDecoder:
         """See :class:`calotype.models.Differentiable`: the autoencoder alone, as if nothing were denoised."""
