@@ -18,6 +18,7 @@ import numpy as np
 from assets import SOURCE_WEIGHT, held_out, photos
 from PIL import Image, ImageOps
 
+from calotype.coding import FEEDBACK, STRENGTH
 from calotype.latents import Drafter
 from calotype.models import DEFAULT_TABLE, load_encoder, load_table
 from calotype.tiling import encode_tiled
@@ -88,9 +89,11 @@ def main() -> None:
         latents, coded = encode_tiled(encoder, pixels), []
         for coding in range(CODINGS):
             level, strength = level_and_strength(mine)
+            feedback = mine.uniform(0.4, 1) * (mine.random() > 0.25)
             if path.name in reserved:
-                level, strength = VALIDATION_LEVELS[coding], 0.04
-            walked = Drafter(latents, table, strength).draft(level, strength).walked
+                level, strength, feedback = VALIDATION_LEVELS[coding], STRENGTH, FEEDBACK
+            drafter = Drafter(latents, table, strength, feedback=feedback)
+            walked = drafter.draft(level, strength).walked
             coded.append((level, walked.integers, walked.offsets))
         return pixels, coded
 

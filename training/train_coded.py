@@ -1,9 +1,9 @@
 """Stage 6: the decoder alone, on what the codec itself makes of the photographs.
 
-``python training/train_coded.py --minutes 45 --start joint-b``. The tiles of ``code_tiles.py`` bring what
-earlier stages did not have: with every integer, what its latent probably was by the context model. To L1 and
-LPIPS come errors that are wide (tints and blotches) or in flat places (mottling), which both of them hardly
-see; with ``--adversarial``, a critic.
+``python training/train_coded.py --minutes 45 --warm-start joint-b``. The tiles of ``code_tiles.py`` bring
+what earlier stages did not have: error that neighbours make up for, and with every integer what its latent
+probably was by the context model. To L1 and LPIPS come errors that are wide (tints and blotches) or in flat
+places (mottling), which both of them hardly see.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ import torch
 import torch.nn.functional as F
 from assets import Lpips
 from code_tiles import SIZE, TILES, VALIDATION_LEVELS, open_tiles
-from critic import Critic, preferred
-from loop import Stage, autocast
+from loop import Stage, autocast, weights_of
 from nets import Decoder
 from quantise import CHANNEL_WEIGHTS, log_step_map, steps_of
 from torch import Tensor, nn
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
-"""pixels float32[N, 3, s, s] in [0, 1]; then latents, log2 of the step, expected latents as decoders get them."""
+"""pixels float32[N, 3, s, s] in [0, 1], then what decoders get: latents, log2 of the step, expected."""
 
 UNEXPLAINED = 0.12  # share of crops without expectations, as files of the palette coding are
 
@@ -38,10 +37,8 @@ class Tiles:
         self._rng = np.random.default_rng(seed)
 
     def batch(self, count: int, size: int) -> Batch:
-        """Of every three crops drawn the two with more detail are kept."""
-        some = [self._crop(self._rng.integers(self._held, self._count), size) for _ in range(count * 3 // 2)]
-        some.sort(key=lambda one: -float(one[0].diff(dim=-1).abs().mean()))
-        return _stacked(some[:count])
+        numbers = self._rng.integers(self._held, self._count, size=count)
+        return _stacked([self._crop(number, size) for number in numbers])
 
     def validation(self, coding: int) -> Batch:
         """The middles, 256x256, of the held-out tiles."""
@@ -83,46 +80,23 @@ def flatness(pixels: Tensor) -> Tensor:
     return 0.015 / (0.015 + F.avg_pool2d(activity.mean(1, keepdim=True), 17, 1, 8, count_include_pad=False))
 
 
-class Parts(nn.Module):
-    """What is trained: the decoder and, for the adversarial part, its critic."""
-
-    def __init__(self, judged: bool) -> None:
-        super().__init__()
-        self.decoder = Decoder()
-        if judged:
-            self.critic = Critic()
-
-
 class Coded:
     """The loss of a batch."""
 
-    def __init__(self, args: argparse.Namespace, parts: Parts, stage: Stage) -> None:
-        self.args, self.parts = args, parts
+    def __init__(self, args: argparse.Namespace, decoder: Decoder, stage: Stage) -> None:
+        self.args, self.decoder = args, decoder
         self.tiles, self.lpips = Tiles(args.seed + 1000 * stage.rank + stage.step), Lpips()
 
     def __call__(self) -> Tensor:
         pixels, *given = self.tiles.batch(self.args.batch, self.args.crop)
         with autocast():
-            shown = self.parts.decoder(*given).float()
+            shown = self.decoder(*given).float()
         # LPIPS samples every second pixel and fewer later: always in phase with the latents, it would not see
         # some of the patterns that repeat with them.
         y, x = torch.randint(8, (2,)).tolist()
         with autocast():
-            wanted, found = (self.lpips.features(p[:, :, y:, x:]) for p in (pixels, shown))
-            perceptual = self.lpips.distance(wanted, found).mean()
-        loss = self.args.lpips * perceptual + self._distortion(pixels, shown)
-        if self.args.adversarial is None:
-            return loss
-        critic = self.parts.critic
-        loss = loss + 0.1 * preferred(critic(wanted), critic([map_.detach() for map_ in found]))
-        if self.args.adversarial == 0:
-            return loss
-        fixed = {name: value.detach() for name, value in critic.named_parameters()}
-        genuine, made = (torch.func.functional_call(critic, fixed, (maps,)) for maps in (wanted, found))
-        push = preferred(made, genuine)
-        # As strong, where they meet, as asked for (Esser et al., "Taming Transformers", 2021).
-        (a,), (b,) = (torch.autograd.grad(part, shown, retain_graph=True) for part in (loss, push))
-        return loss + self.args.adversarial * float(a.norm() / b.norm().clamp(min=1e-9)) * push
+            perceptual = self.lpips(pixels[:, :, y:, x:], shown[:, :, y:, x:]).mean()
+        return self.args.lpips * perceptual + self._distortion(pixels, shown)
 
     def _distortion(self, pixels: Tensor, shown: Tensor) -> Tensor:
         error = shown - pixels
@@ -143,7 +117,7 @@ class Coded:
             for at in range(0, len(pixels), 8):
                 want, *some = (part[at : at + 8] for part in (pixels, *given))
                 with autocast():
-                    shown = average.decoder(*some).float().clamp(0, 1)  # type: ignore[operator, union-attr]
+                    shown = average(*some).float().clamp(0, 1)
                 psnr = -10 * (shown - want).square().mean((1, 2, 3)).log10()
                 flat = F.avg_pool2d(flatness(want), 4) > 0.6
                 blotches = (F.avg_pool2d(shown - want, 4).abs() * flat).sum() / flat.sum().clamp(min=1) / 3
@@ -158,24 +132,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", default="coded")
     parser.add_argument("--minutes", type=float, default=45)
-    parser.add_argument("--lr", type=float, default=2e-4)
+    parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--crop", type=int, default=192)
     parser.add_argument("--lpips", type=float, default=1.5)
     parser.add_argument("--wide", type=float, default=1.0, help="weight of errors over 8 and 32 pixels")
     parser.add_argument("--flat", type=float, default=1.0, help="weight of errors in flat places")
-    parser.add_argument(
-        "--adversarial", type=float, help="the critic's strength against the rest; 0 trains the critic alone"
-    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--warm-start", required=True, help="the run whose decoder to start from")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    parts = Parts(args.adversarial is not None).to(memory_format=torch.channels_last)
-    stage = Stage(args.name, parts, minutes=args.minutes, lr=args.lr, start=args.warm_start)
-    coded = Coded(args, parts, stage)
+    decoder = Decoder().to(memory_format=torch.channels_last)
+    decoder.load_state_dict(weights_of(args.warm_start, "decoder"))
+    stage = Stage(args.name, decoder, minutes=args.minutes, lr=args.lr)
+    coded = Coded(args, decoder, stage)
     stage.run(coded, coded.validate)
 
 

@@ -40,8 +40,11 @@ from calotype.options import DEFAULT_QUALITY, EncodeOptions
 
 __all__ = ["READ_BACK", "decode_latents", "encode_latents", "target_of", "write_file"]
 
-STRENGTH = 0.06
+STRENGTH = 0.05
 """Nominal rate-distortion strength (see ``latents.rdo``), from effort 5 up."""
+
+FEEDBACK = 0.7
+"""Share of its neighbours' error that a latent makes up for, likewise."""
 
 READ_BACK = Limits(max_pixels=1 << 28, max_chunk_bytes=1 << 32, max_metadata_bytes=1 << 32)
 """For what was just written: the caller's own limits have had their say."""
@@ -141,9 +144,9 @@ def _draft(
     latents: NDArray[np.float32], header: Header, options: EncodeOptions, chunks: tuple[Chunk, ...]
 ) -> tuple[Draft, bytes]:
     """The quantised latents that the options ask for; efforts above 6 try more ways and keep the best."""
-    strength = STRENGTH if options.effort >= 5 else 0.0
+    strength, feedback = (STRENGTH, FEEDBACK) if options.effort >= 5 else (0.0, 0.0)
     ways = CASCADES[: max(1, options.effort - 5)]
-    drafters = [Drafter(latents, load_table(header.table), strength, cascade) for cascade in ways]
+    drafters = [Drafter(latents, load_table(header.table), strength, cascade, feedback) for cascade in ways]
     target = target_of(options, header)
     if target is None:
         quality = DEFAULT_QUALITY if options.quality is None else options.quality

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from calotype.entropy import ContextModel
 from calotype.errors import TargetSizeError
-from calotype.latents import COARSEST, FINEST, Drafter, dequantise, fit_size
+from calotype.latents import COARSEST, FINEST, Draft, Drafter, dequantise, dequantise_walked, fit_size
 from calotype.models import DEFAULT_TABLE, load_table
 
 OVERHEAD = 25
@@ -82,3 +82,26 @@ def test_more_bytes_never_mean_more_error(latents: NDArray[np.float32], table: C
     drafter = Drafter(latents, table, 0.05)
     errors = [fit_size(drafter, target, overhead)[0].error for target in (400, 700, 1200, 2000)]
     assert errors == sorted(errors, reverse=True)
+
+
+def blotches(draft: Draft, latents: NDArray[np.float32]) -> float:
+    """The root mean square of the error of 4x4 positions together, in latents."""
+    found = dequantise_walked(draft.walked, np.full(latents.shape[1:], draft.level)).expected - latents
+    return float(np.sqrt((found.reshape(4, 8, 4, 8, 4).mean((2, 4)) ** 2).mean()))
+
+
+def test_what_a_latent_is_wrong_by_its_neighbours_make_up_for(
+    latents: NDArray[np.float32], table: ContextModel
+) -> None:
+    for level, strength in [(64, 0.0), (76, 0.05), (88, 0.05)]:
+        drafts = [Drafter(latents, table, strength, feedback=share).draft(level) for share in (0.0, 0.7)]
+        plain, fed = (blotches(draft, latents) for draft in drafts)
+        assert fed < 0.85 * plain
+        assert drafts[1].bits < 1.12 * drafts[0].bits
+
+
+def test_an_even_shade_between_two_steps_does_not_all_go_to_one(table: ContextModel) -> None:
+    shade = np.full((4, 32, 32), 0.4 * 2.0 ** (80 / 16 - 5), np.float32)
+    means = [Drafter(shade, table, 0.0, feedback=share).draft(80).integers[0].mean() for share in (0.0, 0.7)]
+    assert means[0] == 0  # rounded, all of them are wrong alike
+    assert 0.2 < means[1] < 0.6

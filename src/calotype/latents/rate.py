@@ -58,9 +58,11 @@ class Drafter:
         model: ContextModel,
         strength: float,
         cascade: Cascade = CASCADES[0],
+        feedback: float = 0.0,
     ) -> None:
-        """``strength`` is the nominal rate-distortion strength, 0 for plain rounding."""
+        """``strength`` is the nominal rate-distortion strength; with ``feedback`` 0 too, all is rounded."""
         self.latents, self.model, self.strength, self.cascade = latents, model, strength, cascade
+        self.feedback = feedback
 
     def nominal(self, level: int) -> float:
         """The strength used at a level unless rate control asks for another.
@@ -74,7 +76,7 @@ class Drafter:
         """One walk over the lattice at a level (0..127)."""
         strength = self.nominal(level) if strength is None else strength
         levels = np.full(self.latents.shape[1:], level, np.int64)
-        chooser = Chooser(self.latents, self.model.tables, strength, self.cascade)
+        chooser = Chooser(self.latents, self.model.tables, strength, self.cascade, self.feedback)
         walked = walk(self.model, levels, STEPS, LEVEL_OFFSETS, chooser)
         error = chooser.error * step_of(level) ** 2
         return Draft(level, strength, walked, chooser.bits, error, chooser.stream.finish)
