@@ -13,6 +13,7 @@ from PIL import Image
 import calotype
 from calotype.codec import decode_latents, encode_latents
 from calotype.container import ChunkType, Header, checksum, parse, serialise
+from calotype.contents import Opened
 from calotype.entropy import stream
 from calotype.errors import (
     ChecksumError,
@@ -303,3 +304,17 @@ def test_the_public_names() -> None:
     public = {name for name in dir(calotype) if not name.startswith("_")}
     modules = {name for name in public if type(getattr(calotype, name)).__name__ == "module"}
     assert public - modules - {"annotations"} == set(calotype.__all__) - {"__version__"}
+
+
+def test_decoders_are_told_what_the_latents_probably_were(photo: Image.Image) -> None:
+    """Within half a step of what they were rounded to, and nearer to the truth."""
+    latents = encode_tiled(load_encoder("pocket"), np.asarray(photo))
+    data = calotype.encode(photo, quality=20, scale=1, effort=1)
+    coded = Opened.of(data, calotype.DecodeOptions()).coded
+    steps = channel_steps(np.full(latents.shape[1:], calotype.read_info(data).level))
+    assert (np.abs(coded.expected - coded.latents) <= steps / 2).all()
+    assert np.square(coded.expected - latents).mean() < 0.9 * np.square(coded.latents - latents).mean()
+    palette = Opened.of(
+        calotype.encode(photo, model="tiny", recipe="palette"), calotype.DecodeOptions()
+    ).coded
+    assert np.array_equal(palette.expected, palette.latents)

@@ -1,6 +1,6 @@
-"""What the codec makes of the photographs: tiles of them, as files have them, for the decoder's last stage.
+"""Stage 7: what the codec makes of the photographs: tiles of them, as files have them, for the decoder.
 
-``python training/code_tiles.py --tiles 2600``. Each tile is a part of a photo at some size, encoded by the
+``python training/code_tiles.py --tiles 1500``. Each tile is a part of a photo at some size, encoded by the
 embedded encoder and coded twice, each time at a random level and rate-distortion strength. Writes memory
 maps of ``pixels`` uint8[N, S, S, 3], ``integers`` int16[N, 2, 4, S/8, S/8], ``offsets`` int8 likewise and
 ``levels`` uint8[N, 2]; the tiles of held-out photos come first, and ``index.json`` says how many there are.
@@ -67,7 +67,7 @@ def level_and_strength(rng: random.Random) -> tuple[int, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tiles", type=int, default=2600)
+    parser.add_argument("--tiles", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=6)
     args = parser.parse_args()
     TILES.mkdir(parents=True, exist_ok=True)

@@ -46,6 +46,7 @@ class Decoder(nn.Module):
         super().__init__()
         a, b, c = widths
         self.enter = nn.Conv2d(4 + STEP_FEATURES + 4, a, 3, 1, 1)
+        nn.init.zeros_(self.enter.weight[:, -4:])  # stages without expectations leave them so
         self.at_eighth = nn.ModuleList(Block(a, STEP_FEATURES) for _ in range(blocks[0]))
         self.to_quarter = nn.Conv2d(a, 4 * b, 1)
         self.at_quarter = nn.Sequential(*(Block(b) for _ in range(blocks[1])))

@@ -1,4 +1,4 @@
-"""Stage 6: the decoder alone, on what the codec itself makes of the photographs.
+"""Stage 7: the decoder alone, on what the codec itself makes of the photographs.
 
 ``python training/train_coded.py --minutes 45 --warm-start joint-b``. The tiles of ``code_tiles.py`` bring
 what earlier stages did not have: error that neighbours make up for, and with every integer what its latent

@@ -21,9 +21,10 @@ from calotype import experiments, optimise
 from calotype.codec import decode_latents
 from calotype.container import parse
 from calotype.errors import ModelError
-from calotype.latents import noise_deviations
+from calotype.latents import log_step_map, noise_deviations
 from calotype.limits import Limits
 from calotype.models import Differentiable, load_decoder, load_encoder
+from calotype.models.stable_diffusion.model import DiffusionDecoder
 from calotype.models.stable_diffusion.networks import Network
 from calotype.models.stable_diffusion.text import encode_empty_prompt
 from calotype.options import DiffusionOptions
@@ -290,3 +291,19 @@ def test_the_experiment_takes_the_dithering_away_again(
         plain, denoised = by_name[name], by_name[f"{name}-denoised"]
         assert denoised.title == f"{plain.title}, denoised" and denoised.size == plain.size
         assert (denoised.rgb != plain.rgb).any()
+
+
+@pytest.mark.parametrize("denoise", ["off", "auto"])
+def test_what_is_not_denoised_is_what_the_latents_probably_were(
+    data: bytes, options: DiffusionOptions, denoise: str
+) -> None:
+    decoder = load_decoder("sd-1.5", 1, None, replace(options, denoise=denoise))
+    assert isinstance(decoder, DiffusionDecoder)
+    found = decode_latents(parse(data, limits=Limits()))
+    log_step = log_step_map(found.levels)
+    noises = np.array([[1e-3] * 4, [0.4] * 4])  # nothing to denoise, and something
+    latents, steps, expected = (np.stack([part] * 2) for part in (found.latents, log_step, found.expected))
+    nothing, something = decoder.denoised(latents, steps, noises, expected)
+    assert np.abs(found.expected - found.latents).max() > 0
+    np.testing.assert_array_equal(nothing, found.expected)
+    assert np.array_equal(something, found.expected) == (denoise == "off")
