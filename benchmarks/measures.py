@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.scene import FileRate, Model, Rate, Scene
-from calotype.coding import STRENGTH
+from calotype.coding import FEEDBACK, STRENGTH
 from calotype.entropy import decode_integers
 from calotype.latents import LEVEL_OFFSETS, STEPS, Drafter, dequantise_walked, log_step_map
 from calotype.tiling import Coded, decode_tiled
@@ -92,10 +92,12 @@ def entropy(scene: Scene) -> dict[str, float]:
 def rdo(scene: Scene) -> dict[str, float]:
     """Bytes and LPIPS along the levels, rounded plainly and as the default effort does."""
     found = {}
-    drafter = Drafter(scene.latents("pocket"), scene.kit.context, STRENGTH)
+    latents, context = scene.latents("pocket"), scene.kit.context
+    ways = {"plain": Drafter(latents, context, 0.0)}
+    ways["rdo"] = Drafter(latents, context, STRENGTH, feedback=FEEDBACK)
     for level in RDO_LEVELS:
-        for name, strength in (("plain", 0.0), ("rdo", None)):
-            draft = drafter.draft(level, strength)
+        for name, drafter in ways.items():
+            draft = drafter.draft(level)
             levels = np.full(draft.integers.shape[1:], level, np.int64)
             made = dequantise_walked(draft.walked, levels)
             coded = Coded(made.latents, log_step_map(levels), np.zeros(4), made.expected)
