@@ -19,19 +19,16 @@ from nets import Decoder, Encoder
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-FEW = 1024
-"""Below so many weights a layer keeps 16 bits."""
-
 
 def shrink_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Stores convolution weights, unless they are few, as int8 and a scale, the other floats as float16."""
+    """Stores float32 convolution weights as int8 and a scale, other float32 initialisers as float16."""
     graph, nodes = model.graph, []
     for tensor in list(graph.initializer):
         if tensor.data_type != TensorProto.FLOAT:
             continue
         name, values = tensor.name, numpy_helper.to_array(tensor)
         graph.initializer.remove(tensor)
-        if values.ndim == 4 and values.size >= FEW:
+        if values.ndim == 4:
             scale = np.maximum(np.abs(values).max((1, 2, 3), keepdims=True), 1e-12) / 127
             small = np.rint(values / scale).astype(np.int8)
             graph.initializer.append(numpy_helper.from_array(scale, name + "_scale"))
@@ -70,12 +67,6 @@ def export(net: nn.Module, inputs: dict[str, torch.Tensor], output: str, out: Pa
     print(f"{out}: {out.stat().st_size} bytes")
 
 
-def decoder_inputs() -> dict[str, torch.Tensor]:
-    """An example of what :class:`calotype.models.Decoder` gets, by name and in the order of ``forward``."""
-    channels = {"latents": 4, "log_step": 1, "expected": 4}
-    return {name: torch.zeros(1, count, 16, 24) for name, count in channels.items()}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", choices=("encoder", "decoder"), required=True)
@@ -85,7 +76,8 @@ def main() -> None:
     net: nn.Module = Decoder() if args.part == "decoder" else Encoder()
     net.load_state_dict(weights_of(args.run, args.part))
     if args.part == "decoder":
-        export(net, decoder_inputs(), "pixels", args.out)
+        inputs = {"latents": torch.zeros(1, 4, 16, 24), "log_step": torch.zeros(1, 1, 16, 24)}
+        export(net, inputs, "pixels", args.out)
     else:
         export(net, {"pixels": torch.zeros(1, 3, 128, 192)}, "latents", args.out)
 

@@ -38,15 +38,14 @@ def step_features(log_step: Tensor) -> Tensor:
 
 
 class Decoder(nn.Module):
-    """Dequantised latents, what they probably were, and the log2 of their step, to pixels in one pass."""
+    """Dequantised latents and the log2 of their step, per position, to pixels in one pass."""
 
     def __init__(
         self, widths: tuple[int, int, int] = (192, 96, 48), blocks: tuple[int, int, int] = (4, 3, 3)
     ) -> None:
         super().__init__()
         a, b, c = widths
-        self.enter = nn.Conv2d(4 + STEP_FEATURES + 4, a, 3, 1, 1)
-        nn.init.zeros_(self.enter.weight[:, -4:])  # stages without expectations leave them so
+        self.enter = nn.Conv2d(4 + STEP_FEATURES, a, 3, 1, 1)
         self.at_eighth = nn.ModuleList(Block(a, STEP_FEATURES) for _ in range(blocks[0]))
         self.to_quarter = nn.Conv2d(a, 4 * b, 1)
         self.at_quarter = nn.Sequential(*(Block(b) for _ in range(blocks[1])))
@@ -54,10 +53,10 @@ class Decoder(nn.Module):
         self.at_half = nn.Sequential(*(Block(c) for _ in range(blocks[2])))
         self.leave = nn.Conv2d(c, 12, 3, 1, 1)
 
-    def forward(self, latents: Tensor, log_step: Tensor, expected: Tensor) -> Tensor:
-        """float[N, 4, h, w], float[N, 1, h, w], float[N, 4, h, w] to float[N, 3, 8h, 8w], about [0, 1]."""
+    def forward(self, latents: Tensor, log_step: Tensor) -> Tensor:
+        """float[N, 4, h, w], float[N, 1, h, w] to float[N, 3, 8h, 8w], about [0, 1]."""
         features = step_features(log_step)
-        x = self.enter(torch.cat([latents, features, expected - latents], 1))
+        x = self.enter(torch.cat([latents, features], 1))
         for block in self.at_eighth:
             x = block(x, features)
         x = self.at_quarter(nn.functional.pixel_shuffle(self.to_quarter(x), 2))

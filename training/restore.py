@@ -1,7 +1,6 @@
 """The shipped networks as a run, for stages to start from where the earlier runs are not at hand.
 
-``python training/restore.py --name shipped``. The weights are those of the ONNX files, 8 bits and all; inputs
-that a network has gained since then start at zero.
+``python training/restore.py --name shipped``. The weights are those of the ONNX files, 8 bits and all.
 """
 
 from __future__ import annotations
@@ -25,12 +24,10 @@ def restored(net: nn.Module, graph: Path) -> dict[str, Tensor]:
         tensor.name: torch.from_numpy(to_array(tensor).copy())
         for tensor in onnx.load(graph).graph.initializer
     }
-    state = {}
-    for name, fresh in net.state_dict().items():
-        value = stored[f"{name}_small"].float() * stored.get(f"{name}_scale", 1.0)
-        state[name] = torch.zeros_like(fresh)
-        state[name][tuple(map(slice, value.shape))] = value
-    return state
+    return {
+        name: stored[f"{name}_small"].float() * stored.get(f"{name}_scale", torch.ones(()))
+        for name in net.state_dict()
+    }
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Stages 6 and 8: writes ``sha256.json`` beside the shipped weights. ``python training/seal.py``."""
+"""Stage 7: writes ``sha256.json`` beside the shipped weights. ``python training/seal.py``."""
 
 from __future__ import annotations
 

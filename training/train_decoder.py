@@ -50,7 +50,7 @@ def main() -> None:
             with torch.no_grad(), autocast():
                 noisy, _ = lattice.walk(latents, levels, random_strengths(levels))
         with autocast():
-            out = model(noisy.contiguous(memory_format=torch.channels_last), log_step, noisy)
+            out = model(noisy.contiguous(memory_format=torch.channels_last), log_step)
             perceptual = lpips(pixels, out.float()).mean()
         return (out.float() - pixels).abs().mean() + args.lpips * perceptual
 
@@ -63,7 +63,7 @@ def main() -> None:
             latents = torch.stack([z for _, z in crops_256])
             noisy, log_step = round_trip(latents, torch.full((len(latents),), level))
             with autocast():
-                out = net(noisy, log_step, noisy).float().clamp(0, 1)
+                out = net(noisy, log_step).float().clamp(0, 1)
             mse = ((out - pixels) ** 2).mean((1, 2, 3))
             step = float(steps_of(torch.tensor([level]))[0])
             row[f"psnr@{step:.2f}"] = round(float(-10 * mse.log10().mean()), 3)

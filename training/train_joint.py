@@ -73,7 +73,7 @@ class Joint:
                 per_pixel = bits.sum((1, 2, 3)) / (pixels.shape[2] * pixels.shape[3])
                 total = total + (rate_weight(levels) * per_pixel)[:own].mean()
             noisy = latents + (coded - latents).detach()
-            shown = self.model.decoder(noisy, log_step_map(levels, latents), noisy).float()
+            shown = self.model.decoder(noisy, log_step_map(levels, latents)).float()
         total = total + self._distortion(pixels, shown)
         if self.stage.step % self.args.teacher_every == 0:
             with autocast():
@@ -113,7 +113,7 @@ class Joint:
                     else:
                         noisy, bits = self.lattice.walk(latents, levels, torch.full((len(latents),), 0.06))
                         row[f"bytes@{level}"] = round(float(bits.sum()) / 2 / len(latents))
-                    shown = average.decoder(noisy, log_step_map(levels, latents), noisy).float()  # type: ignore[operator, union-attr]
+                    shown = average.decoder(noisy, log_step_map(levels, latents)).float()  # type: ignore[operator, union-attr]
                 row[f"psnr{name}@{level}"], row[f"lpips{name}@{level}"] = self._figures(pixels, shown)
         return row
 

@@ -71,7 +71,10 @@ class OnnxEncoder:
 
 
 class OnnxDecoder:
-    """A graph ``latents``, ``log_step``, ``expected`` to float32[1, 3, 8h, 8w]; see :class:`Decoder`."""
+    """A graph ``latents``, ``log_step`` to float32[1, 3, 8h, 8w]; see :class:`Decoder`.
+
+    It was trained on latents as they are dequantised, and finds by itself what they probably were.
+    """
 
     def __init__(
         self, graph: bytes, margin: int, threads: int | None = None, backend: str = DEFAULT_BACKEND
@@ -93,5 +96,4 @@ class OnnxDecoder:
         noise: NDArray[np.float64],
         expected: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
-        expected = latents if expected is None else expected
-        return self._session.run(latents=latents, log_step=log_step, expected=expected)
+        return self._session.run(latents=latents, log_step=log_step)

@@ -123,14 +123,14 @@ class TorchGraph:
 
 
 class TorchGraphDecoder:
-    """A graph as :class:`calotype.models.Decoder` has it; see :class:`calotype.models.TorchDecoder`."""
+    """A graph ``latents``, ``log_step`` to ``pixels``; see :class:`calotype.models.TorchDecoder`."""
 
     def __init__(self, data: bytes, margin: int) -> None:
         self.margin = margin
         self._graph = TorchGraph(data)
 
     def __call__(self, latents: Tensor, log_step: Tensor, expected: Tensor) -> Tensor:
-        return self._graph(latents=latents, log_step=log_step, expected=expected)
+        return self._graph(latents=latents, log_step=log_step)
 
 
 def _tensor(proto: Any) -> Tensor:
