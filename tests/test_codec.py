@@ -104,15 +104,18 @@ def test_more_quality_means_more_bytes_and_less_error(photo: Image.Image) -> Non
 
 
 def test_higher_effort_is_no_worse(photo: Image.Image) -> None:
-    """In what every effort minimises: the error of the latents, each channel in its own steps."""
-    exact = encode_tiled(load_encoder("tiny"), np.asarray(photo))
-    errors = []
+    """In what it is for: from 5 up wide errors at equal bytes, beyond 6 the error of all latents in steps."""
+    exact = encode_tiled(load_encoder("pocket"), np.asarray(photo))
+    wide, errors = [], []
     for effort in (3, 6, 8):  # 9 depends on torch: tests/test_optimise.py
-        data = calotype.encode(photo, model="tiny", target_size=1500, scale=1, effort=effort)
+        data = calotype.encode(photo, target_size=2000, scale=1, effort=effort)
         found = decode_latents(parse(data, limits=Limits()))
+        cells = (found.expected - exact).reshape(4, 16, 4, 16, 4).mean((2, 4))
+        wide.append(float((cells**2).sum()))
         steps = channel_steps(np.zeros_like(found.levels))
         errors.append(float((((found.latents - exact) / steps) ** 2).sum()))
-    assert errors[2] <= errors[1] * 1.0001 and errors[1] <= errors[0] * 1.01
+    assert wide[1] < 0.9 * wide[0]
+    assert errors[2] <= errors[1] * 1.0001
 
 
 def test_encoding_is_deterministic(small: Image.Image) -> None:

@@ -82,9 +82,9 @@ class Chooser:
             better = other_error + strength * other_bits < error + strength * bits
             better &= np.abs(other) <= LARGEST
             chosen = np.where(better, other, chosen)
-            bits, error = np.where(better, other_bits, bits), np.where(better, other_error, error)
+            bits = np.where(better, other_bits, bits)
         self.bits += float(bits.sum())
-        self.error += float(error.sum())
+        self.error += float(((wanted - chosen) ** 2).sum())
         if self._feedback:
             self._note(
                 wanted - chosen - expected_offsets(chosen, prediction.slots) * 2.0**-OFFSET_UNIT_BITS,
