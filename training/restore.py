@@ -13,9 +13,8 @@ import torch
 from loop import RUNS
 from nets import Decoder, Encoder
 from onnx.numpy_helper import to_array
+from seal import WEIGHTS
 from torch import Tensor, nn
-
-WEIGHTS = Path(__file__).resolve().parents[1] / "src" / "calotype" / "models" / "weights"
 
 
 def restored(net: nn.Module, graph: Path) -> dict[str, Tensor]:
