@@ -40,8 +40,9 @@ SCALES = {
 """The scales to choose from, and the coarsest level at which each is as good as the next smaller one.
 
 Down to 32 they are measured on held-out photographs, at equal bytes: beyond it the next scale is as good or
-better in LPIPS, or nearly so and clearly better in PSNR (training/README.md). The others continue the line. Those
-of the smaller scales were then moved by three levels together, for latents that make up for each other's errors.
+better in LPIPS, or nearly so and clearly better in PSNR (training/README.md). The others continue the line.
+Those of the smaller scales were then moved by three levels together, for latents that make up for each
+other's errors.
 """
 
 _LEVELS_PER_OCTAVE = 50  # by which the level falls when the sides are halved, at equal bytes
