@@ -164,6 +164,30 @@ def test_a_tiled_decode_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> Non
     assert np.abs(tiled - whole).max() <= 1
 
 
+class ShowsWhatIsExpected:
+    """A decoder that looks at the expected latents, and the steps, only."""
+
+    margin = 2
+
+    def decode(
+        self,
+        latents: NDArray[np.float32],
+        log_step: NDArray[np.float32],
+        noise: NDArray[np.float64],
+        expected: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        assert expected is not None
+        return (expected[:3] + log_step).repeat(8, 1).repeat(8, 2)
+
+
+def test_tiles_cut_what_is_expected_where_they_cut_the_latents(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = np.random.default_rng(2).random((4, 13, 11), np.float32)
+    coded = tiling.Coded(np.zeros_like(expected), np.zeros((1, 13, 11), np.float32), NOISE, expected)
+    monkeypatch.setattr(tiling, "TILE", 4)
+    shown = tiling.decode_tiled(ShowsWhatIsExpected(), coded)
+    assert np.abs(shown[::8, ::8] / 255 - expected[:3].transpose(1, 2, 0)).max() < 1 / 255
+
+
 def test_a_tiled_encode_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = models.load_encoder("pocket", threads=1)
     rgb = np.clip(128 + 50 * smooth(3, 320, 264, 12), 0, 255).astype(np.uint8).transpose(1, 2, 0)

@@ -125,6 +125,8 @@ class TorchGraph:
 class TorchGraphDecoder:
     """A graph ``latents``, ``log_step`` to ``pixels``; see :class:`calotype.models.TorchDecoder`."""
 
+    wants_expected = False
+
     def __init__(self, data: bytes, margin: int) -> None:
         self.margin = margin
         self._graph = TorchGraph(data)

@@ -86,6 +86,11 @@ class TorchDecoder(Protocol):
         """As for :class:`Encoder`; a decoder that sees everything states how much of it matters."""
         ...
 
+    @property
+    def wants_expected(self) -> bool:
+        """Whether it looks at ``expected``, which takes a walk of the context model to know."""
+        ...
+
     def __call__(self, latents: Tensor, log_step: Tensor, expected: Tensor) -> Tensor:
         """float32[1, 4, h, w], [1, 1, h, w] and [1, 4, h, w], as for :class:`Decoder`, to [1, 3, 8h, 8w]."""
         ...

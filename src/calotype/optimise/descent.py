@@ -118,6 +118,8 @@ class Descent:
 
     def _expected(self, v: Tensor) -> Tensor:
         """What a decoder will expect for the dequantised latents ``v``: they are off by a constant."""
+        if not self._decoder.wants_expected:
+            return v
         draft = Drafter(v.detach().numpy(), self._model, 0.0).draft(self._level)
         found = dequantise_walked(draft.walked, np.full(v.shape[1:], self._level, np.int64))
         return v + torch.from_numpy(found.expected - found.latents)

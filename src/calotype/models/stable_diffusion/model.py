@@ -58,6 +58,8 @@ _LOCAL_OVERLAP = 40, 20
 class _Autoencoder:
     """The autoencoder that ``options`` name, and its tiles; the first axis of arrays counts pictures."""
 
+    wants_expected = True
+
     def __init__(self, source: Source, where: Location, options: DiffusionOptions, backend: Backend) -> None:
         self._part = next(part for part in source.parts if part.name in ("vae", "taesd"))
         self._network = load_network(where, source, self._part, backend)
