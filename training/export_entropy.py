@@ -12,23 +12,28 @@ import numpy as np
 import torch
 from lattice import BIAS_UNIT, HEAD, WIDTHS, IntConv, Lattice, Shape
 from loop import weights_of
+from torch import Tensor
 
 from calotype.entropy.tables import PHASES, REACH, ROWS, SYMBOLS, TOTAL
 
 
-def frequencies(shape: Shape) -> np.ndarray:
-    """uint16[49, 16, 42]: the density integrated over each residual, every symbol at least 1."""
+def density(shape: Shape) -> Tensor:
+    """float64[49, 16, 42]: the density integrated over each residual; the last is the escape."""
     octave = torch.arange(ROWS, dtype=torch.float64) / 8 - 4 + 1 / 32  # the middle of the two scales
     phase = (torch.arange(PHASES, dtype=torch.float64) - 8) / 16
     edges = torch.arange(-REACH, REACH + 2, dtype=torch.float64) - 0.5
     x = (edges - phase[None, :, None]) * torch.exp2(-octave)[:, None, None]
+    inside = shape.double().cdf(x, octave[:, None, None].expand_as(x)).diff(dim=-1)
+    escape = (1 - inside.sum(-1, keepdim=True)).clamp(min=2.0**-15)
+    every = torch.cat([inside, escape], -1)
+    return every / every.sum(-1, keepdim=True)
+
+
+def frequencies(shape: Shape) -> np.ndarray:
+    """uint16[49, 16, 42]: :func:`density` as integers, every symbol at least 1."""
     with torch.no_grad():
-        cdf = shape.double().cdf(x, octave[:, None, None].expand_as(x)).numpy()
-    inside = np.diff(cdf, axis=-1)
-    escape = np.maximum(1 - inside.sum(-1, keepdims=True), 2.0**-15)
-    density = np.concatenate([inside, escape], -1)
-    density /= density.sum(-1, keepdims=True)
-    out = 1 + np.floor(density * (TOTAL - SYMBOLS)).astype(np.int64)
+        share = density(shape).numpy()
+    out = 1 + np.floor(share * (TOTAL - SYMBOLS)).astype(np.int64)
     peak = out.argmax(-1)
     rest = TOTAL - out.sum(-1)
     np.put_along_axis(

@@ -19,6 +19,9 @@ from nets import Decoder, Encoder
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+SMALLEST = 1024
+"""Weights of fewer elements are not worth the error of 8 bits."""
+
 
 def shrink_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     """Stores float32 convolution weights as int8 and a scale, other float32 initialisers as float16."""
@@ -28,7 +31,7 @@ def shrink_weights(model: onnx.ModelProto) -> onnx.ModelProto:
             continue
         name, values = tensor.name, numpy_helper.to_array(tensor)
         graph.initializer.remove(tensor)
-        if values.ndim == 4:
+        if values.ndim == 4 and values.size >= SMALLEST:
             scale = np.maximum(np.abs(values).max((1, 2, 3), keepdims=True), 1e-12) / 127
             small = np.rint(values / scale).astype(np.int8)
             graph.initializer.append(numpy_helper.from_array(scale, name + "_scale"))

@@ -20,8 +20,35 @@ WIDTHS = {8: 16, 4: 48, 2: 64, 1: 96}
 HEAD = 48
 SITES = ((1, 1), (0, 1), (1, 0))  # order of the three sub-lattices of a round
 CASCADE = (0.5, 0.6, 0.8, 1.0)  # as in calotype.latents.rdo
+FEEDBACK, MOST_OWED = 0.7, 0.4  # likewise
 BIAS_UNIT = 64.0
 MEAN_LIMIT, SCALE_LIMIT = 2047, 127
+
+
+def _around(plane: Tensor, y: int, x: int, stride: int) -> Tensor:
+    """The sum of the eight neighbours, half a stride away, of a site in float[N, h + 16, w + 16]."""
+    height, width = plane.shape[1] - 16, plane.shape[2] - 16
+    shifts = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
+    starts = [(8 + y + dy * stride // 2, 8 + x + dx * stride // 2) for dy, dx in shifts]
+    parts = [plane[:, a : a + height - y : stride, b : b + width - x : stride] for a, b in starts]
+    return torch.stack(parts).sum(0)
+
+
+def _offset(distance: Tensor, scale: Tensor, step: Tensor) -> Tensor:
+    """Where within the step a latent probably was before rounding, in steps from its middle.
+
+    The mean of a normal distribution cut to the step, as in ``calotype.entropy.tables.expected_offsets``;
+    ``distance`` is the middle's from the distribution's mean.
+    """
+    inverse = torch.exp2(6.5 - scale / 16)
+    near = -distance.abs() * inverse  # by symmetry the lower tail, as in Lattice._cost
+    half = step * inverse / 2
+    low, high = near - half, near + half
+    mass = torch.special.ndtr(high) - torch.special.ndtr(low)
+    slope = (torch.exp(-low * low / 2) - torch.exp(-high * high / 2)) * 0.39894228
+    towards = ((slope / mass.clamp(min=1e-12) - near) / (2 * half)).clamp(-0.5, 0.5)
+    towards = torch.where(mass < 1e-6, 0.5, towards)
+    return torch.where(distance > 0, -towards, towards)
 
 
 def _ste(x: Tensor, value: Tensor) -> Tensor:
@@ -125,12 +152,14 @@ class Lattice(nn.Module):
         """(what the latents become float[N, 4, h, w], their ideal code length in bits, likewise).
 
         ``levels`` int64[N]; h and w multiples of 8. ``strength`` float[N] makes the rate-distortion
-        decisions of ``calotype.latents.rdo``; None rounds.
+        decisions of ``calotype.latents.rdo``, error feedback included; None rounds.
         """
         step = steps_of(levels).view(-1, 1, 1, 1) * CHANNEL_WEIGHTS
         level = ((levels.float() - 64) * 2).clamp(-127, 127).view(-1, 1, 1, 1)
         coded, context = torch.zeros_like(latents), torch.zeros_like(latents)
         bits = torch.zeros_like(latents)
+        errors = F.pad(torch.zeros_like(latents), (8, 8, 8, 8))  # in steps, of what is decided
+        decided = F.pad(torch.zeros_like(latents[:1, 0]), (8, 8, 8, 8))
         for net, stride, (y, x), known, share in self._sites():
             planes = [context[:, :, dy::stride, dx::stride] for dy, dx in known]
             guide = level.expand_as(latents[:, :1, y::stride, x::stride])
@@ -141,6 +170,10 @@ class Lattice(nn.Module):
                 mean, scale = head(torch.cat([features, here], 1))
                 size = step[:, channel]
                 exact = latents[at] / size
+                if strength is not None:
+                    around = _around(errors[:, channel], y, x, stride)
+                    count = _around(decided, y, x, stride).clamp(min=1)
+                    exact = exact + (FEEDBACK * around / count).clamp(-MOST_OWED, MOST_OWED).detach()
                 chosen = torch.round(exact)
                 cost = self._cost(chosen * size, mean / 256, scale, size)
                 if strength is not None:
@@ -149,10 +182,15 @@ class Lattice(nn.Module):
                     price = share * strength.view(-1, 1, 1)
                     better = (exact - other) ** 2 + price * other_cost < (exact - chosen) ** 2 + price * cost
                     chosen, cost = torch.where(better, other, chosen), torch.where(better, other_cost, cost)
+                    expected = chosen + _offset(chosen * size - mean / 256, scale, size)
+                    errors[:, channel, 8 + y : -8 : stride, 8 + x : -8 : stride] = (
+                        latents[at] / size - expected
+                    ).detach()
                 if latents.requires_grad:  # the code length's slope, straight through the rounding
                     cost = self._cost(_ste(latents[at], chosen * size), mean / 256, scale, size)
                 coded[at], bits[at] = chosen * size, cost
                 context[at] = torch.floor(chosen * size * 16 + 0.5).clamp(-127, 127)
+            decided[:, 8 + y : -8 : stride, 8 + x : -8 : stride] = 1
         return coded, bits
 
     def _sites(self) -> Iterator[tuple[Site, int, tuple[int, int], list[tuple[int, int]], float]]:

@@ -68,7 +68,7 @@ class Encoder(nn.Module):
     """Pixels to latents of the `sd1` space."""
 
     def __init__(
-        self, widths: tuple[int, int, int] = (32, 64, 128), blocks: tuple[int, int, int] = (2, 4, 6)
+        self, widths: tuple[int, int, int] = (32, 64, 128), blocks: tuple[int, int, int] = (3, 6, 8)
     ) -> None:
         super().__init__()
         c, b, a = widths

@@ -1,6 +1,7 @@
 """The shipped networks as a run, for stages to start from where the earlier runs are not at hand.
 
-``python training/restore.py --name shipped``. The weights are those of the ONNX files, 8 bits and all.
+``python training/restore.py --name shipped``. The weights are those of the shipped files, 8 bits and all;
+the context model's density, of which only frequency tables are shipped, is fitted to them.
 """
 
 from __future__ import annotations
@@ -8,13 +9,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
+from export_entropy import density, frequencies
+from lattice import BIAS_UNIT, IntConv, Lattice, Shape
 from loop import RUNS
 from nets import Decoder, Encoder
 from onnx.numpy_helper import to_array
 from seal import WEIGHTS
 from torch import Tensor, nn
+
+from calotype.entropy.tables import TOTAL
 
 
 def restored(net: nn.Module, graph: Path) -> dict[str, Tensor]:
@@ -29,6 +35,37 @@ def restored(net: nn.Module, graph: Path) -> dict[str, Tensor]:
     }
 
 
+def restored_lattice(file: Path) -> dict[str, Tensor]:
+    """The state of a ``Lattice`` by what ``export_entropy.py`` wrote."""
+    arrays, model = np.load(file), Lattice().requires_grad_(False)
+    weight, multiplier, bias = (
+        torch.from_numpy(arrays[name].astype(np.float64)) for name in ("weight", "multiplier", "bias")
+    )
+    for layer in model.modules():
+        if isinstance(layer, IntConv):
+            count, outputs = layer.weight.numel(), len(layer.bias)
+            integer = weight[:count].reshape(layer.weight.shape)
+            layer.weight.copy_(integer * multiplier[:outputs].view(-1, 1, 1, 1) / 65536)
+            layer.bias.copy_((bias[:outputs] - 32768) / 65536 / BIAS_UNIT)
+            weight, multiplier, bias = weight[count:], multiplier[outputs:], bias[outputs:]
+    model.shape.load_state_dict(fitted_shape(arrays["frequencies"]).state_dict())
+    return model.state_dict()
+
+
+def fitted_shape(wanted: np.ndarray) -> Shape:
+    """The density whose tables are closest to uint16[49, 16, 42], by relative entropy."""
+    shape, share = Shape().double(), torch.from_numpy(wanted.astype(np.float64)) / TOTAL
+    optimiser = torch.optim.Adam(shape.parameters(), lr=0.02)
+    for _ in range(400):
+        loss = (share * (share / density(shape).clamp(min=2.0**-20)).log2()).sum(-1).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    difference = np.abs(frequencies(shape).astype(np.int64) - wanted).sum(-1).mean() / 2 / TOTAL
+    print(f"density fitted: {difference:.4%} of the mean table's frequencies differ")
+    return shape.float()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", default="shipped")
@@ -38,6 +75,8 @@ def main() -> None:
     for part, net in (("encoder", Encoder()), ("decoder", Decoder())):
         state = restored(net, WEIGHTS / f"pocket-240-{part}.onnx")
         average |= {f"{part}.{name}": value for name, value in state.items()}
+    lattice = restored_lattice(WEIGHTS / "lattice-241.npz")
+    average |= {f"lattice.{name}": value for name, value in lattice.items()}
     torch.save({"average": average}, folder / "last.pt")
 
 

@@ -36,7 +36,7 @@ def main() -> None:
     lattice: Lattice | None = None
     if args.entropy:
         lattice = Lattice().requires_grad_(False)
-        lattice.load_state_dict(weights_of(args.entropy))
+        lattice.load_state_dict(weights_of(args.entropy, "lattice"))
     stage = Stage(args.name, model, minutes=args.minutes, lr=args.lr, start=args.warm_start)
     crops, lpips = Crops(args.seed + stage.step), Lpips()
 

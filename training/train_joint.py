@@ -51,7 +51,7 @@ class Joint:
         self.crops, self.lpips = Crops(args.seed + 1000 * stage.rank + stage.step), Lpips()
         self.teacher = taesd_decoder().to(memory_format=torch.channels_last)
         self.lattice = Lattice().requires_grad_(False)
-        self.lattice.load_state_dict(weights_of(args.entropy))
+        self.lattice.load_state_dict(weights_of(args.entropy, "lattice"))
 
     def __call__(self) -> Tensor:
         pixels, wanted = self.crops.batch(self.args.batch, self.args.crop, detailed=True)
@@ -92,7 +92,9 @@ class Joint:
         cells = error.reshape(count, channels, height // 8, 8, width // 8, 8)
         # What repeats in every 8x8 cell is a grid, what does not vary a tint: each small, both seen at once.
         grid, tint = cells.mean((0, 2, 4)).square().mean(), cells.mean((2, 3, 4, 5)).square().mean()
-        return error.abs().mean() + self.args.lpips * perceptual + 100 * grid + 150 * tint
+        # What neighbouring cells share is a blotch.
+        blotch = nn.functional.avg_pool2d(cells.mean((3, 5)), 2).abs().mean()
+        return error.abs().mean() + self.args.lpips * perceptual + 100 * grid + 150 * tint + blotch
 
     def validate(self, average: nn.Module) -> dict[str, float]:
         """PSNR and LPIPS on held-out photos at three levels, own latents and (``t``) the teacher's."""

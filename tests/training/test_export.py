@@ -9,13 +9,14 @@ import pytest
 import torch
 from export_entropy import export, frequencies
 from export_networks import export as export_network
-from lattice import Lattice, Shape
+from lattice import CASCADE, FEEDBACK, Lattice, Shape
 from nets import Decoder
 from quantise import CHANNEL_OFFSETS, steps_of
-from restore import restored
+from restore import restored, restored_lattice
 
+from calotype import coding
 from calotype.entropy import load_model
-from calotype.latents import LEVEL_OFFSETS, Drafter, dequantise, step_of
+from calotype.latents import CASCADES, LEVEL_OFFSETS, Drafter, dequantise, step_of
 from calotype.models.onnx_model import OnnxDecoder
 
 
@@ -43,7 +44,8 @@ def test_the_shipped_model_is_the_trained_one(
     export(lattice, tmp_path / "model.npz")
     shipped = load_model((tmp_path / "model.npz").read_bytes())
     for level in (40, 64, 90):
-        draft = Drafter(latents, shipped, strength).draft(level, strength)
+        feedback = FEEDBACK if strength else 0.0
+        draft = Drafter(latents, shipped, strength, feedback=feedback).draft(level, strength)
         torch_strength = torch.tensor([strength]) if strength else None
         coded, bits = lattice.walk(torch.from_numpy(latents)[None], torch.tensor([level]), torch_strength)
         # Means are rounded to a sixteenth of a step and probabilities to 2**-16 when shipped.
@@ -51,6 +53,21 @@ def test_the_shipped_model_is_the_trained_one(
         reconstructed = dequantise(draft.integers, np.full((32, 40), level))
         same = np.isclose(reconstructed, coded[0].numpy(), atol=1e-4)
         assert same.mean() > (0.999 if not strength else 0.97)
+
+
+def test_the_shipped_model_can_be_trained_on(lattice: Lattice, latents: np.ndarray, tmp_path: Path) -> None:
+    export(lattice, tmp_path / "model.npz")
+    again = Lattice().requires_grad_(False)
+    again.load_state_dict(restored_lattice(tmp_path / "model.npz"))
+    level, picture = torch.tensor([64]), torch.from_numpy(latents)[None]
+    (coded, bits), (coded_again, bits_again) = (model.walk(picture, level) for model in (lattice, again))
+    assert torch.equal(coded, coded_again)
+    assert float(bits_again.sum()) == pytest.approx(float(bits.sum()), rel=2e-3)
+
+
+def test_training_decides_as_the_codec_does() -> None:
+    assert coding.FEEDBACK == FEEDBACK
+    assert CASCADES[0] == CASCADE
 
 
 def test_frequencies_follow_the_density() -> None:

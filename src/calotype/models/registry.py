@@ -56,7 +56,7 @@ _MODELS = (
         240,
         "pocket",
         SD1.id,
-        _Network("pocket-240-encoder.onnx", 19),
+        _Network("pocket-240-encoder.onnx", 25),
         _Network("pocket-240-decoder.onnx", 14),
         "small and embedded, one step, knows the quantisation step",
     ),
