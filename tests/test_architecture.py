@@ -26,6 +26,7 @@ LAYERS = (
     {"imaging"},
     {"models"},
     {"tiling"},
+    {"synthesis"},
     {"info"},
     {"coding"},
     {"contents"},

@@ -24,9 +24,10 @@ from calotype.errors import (
     TargetSizeError,
     UnsupportedError,
 )
-from calotype.latents import channel_steps, noise_deviations, step_of
+from calotype.latents import SD1, channel_steps, noise_deviations, step_of
 from calotype.limits import Limits
-from calotype.models import DEFAULT_TABLE, load_encoder
+from calotype.models import DEFAULT_TABLE, load_decoder, load_encoder
+from calotype.synthesis import corrected
 from calotype.tiling import encode_tiled
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "astronaut.png"
@@ -103,19 +104,51 @@ def test_more_quality_means_more_bytes_and_less_error(photo: Image.Image) -> Non
     assert sizes == sorted(sizes) and errors == sorted(errors, reverse=True)
 
 
+def errors_of(photo: Image.Image, effort: int, wanted: np.ndarray) -> tuple[float, float]:
+    """Of a file of 2,000 bytes: the squared error of 4x4 positions together, and of latents in steps."""
+    data = calotype.encode(photo, target_size=2000, scale=1, effort=effort)
+    found = decode_latents(parse(data, limits=Limits()))
+    cells = (found.expected - wanted).reshape(4, 16, 4, 16, 4).mean((2, 4))
+    steps = channel_steps(np.zeros_like(found.levels))
+    return float((cells**2).sum()), float((((found.latents - wanted) / steps) ** 2).sum())
+
+
 def test_higher_effort_is_no_worse(photo: Image.Image) -> None:
-    """In what it is for: from 5 up wide errors at equal bytes, beyond 6 the error of all latents in steps."""
-    exact = encode_tiled(load_encoder("pocket"), np.asarray(photo))
-    wide, errors = [], []
-    for effort in (3, 6, 8):  # 9 depends on torch: tests/test_optimise.py
-        data = calotype.encode(photo, target_size=2000, scale=1, effort=effort)
-        found = decode_latents(parse(data, limits=Limits()))
-        cells = (found.expected - exact).reshape(4, 16, 4, 16, 4).mean((2, 4))
-        wide.append(float((cells**2).sum()))
-        steps = channel_steps(np.zeros_like(found.levels))
-        errors.append(float((((found.latents - exact) / steps) ** 2).sum()))
-    assert wide[1] < 0.9 * wide[0]
-    assert errors[2] <= errors[1] * 1.0001
+    """In what it is for: from 5 up wide errors at equal bytes, beyond 7 the error of all latents in steps."""
+    encoder = load_encoder("pocket")
+    exact = encode_tiled(encoder, np.asarray(photo))
+    assert errors_of(photo, 6, exact)[0] < 0.9 * errors_of(photo, 3, exact)[0]
+    better = corrected(encoder, load_decoder("pocket", SD1.id), exact)
+    # 9 depends on torch: tests/test_optimise.py
+    assert errors_of(photo, 8, better)[1] <= errors_of(photo, 7, better)[1] * 1.0001
+
+
+@pytest.mark.parametrize("size", [2000, 5000])
+def test_corrected_latents_show_more_of_the_picture(photo: Image.Image, size: int) -> None:
+    source = np.asarray(photo, np.float64)
+    errors = []
+    for effort in (6, 7):
+        data = calotype.encode(photo, target_size=size, scale=1, effort=effort)
+        errors.append(float(((calotype.decode(data, as_array=True) - source) ** 2).mean()))
+    assert errors[1] < 0.99 * errors[0]
+
+
+class Halves:
+    """A model that keeps half of what it is given: grey pixels for the first channel, and back."""
+
+    margin = 0
+
+    def encode(self, pixels: np.ndarray) -> np.ndarray:
+        return np.repeat(pixels[:1, ::8, ::8] - 0.5, 4, 0).astype(np.float32)
+
+    def decode(self, latents: np.ndarray, *_: object) -> np.ndarray:
+        return (latents[:3] / 2 + 0.5).repeat(8, 1).repeat(8, 2)
+
+
+def test_correction_gives_back_a_share_of_what_a_round_trip_takes() -> None:
+    latents = np.full((4, 3, 5), 0.2, np.float32)
+    model = Halves()
+    assert corrected(model, model, latents) == pytest.approx(0.2 + 0.3 * (0.2 - 0.1), abs=0.3 / 255)
 
 
 def test_encoding_is_deterministic(small: Image.Image) -> None:

@@ -1,7 +1,8 @@
 """The mean of two runs' weights, as a run: often better than either, if one was trained on from the other.
 
-``python training/average.py --runs shipped joint-c --share 0.7 --name joint-c-mean``. Wortsman et al., "Model
-soups: averaging weights of multiple fine-tuned models improves accuracy without increasing inference time", 2022.
+``python training/average.py --runs shipped joint-c --share 0.7 --name joint-c-mean``. Wortsman et al.,
+"Model soups: averaging weights of multiple fine-tuned models improves accuracy without increasing inference
+time", 2022.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 
 
 def mean(first: dict[str, Tensor], second: dict[str, Tensor], share: float) -> dict[str, Tensor]:
-    """``share`` of the second and the rest of the first, which may lack residual pairs: there it adds nothing."""
+    """``share`` of the second, the rest of the first; residual pairs that the first lacks add nothing."""
     out: dict[str, Tensor] = {}
     for name, value in second.items():
         if name in first:

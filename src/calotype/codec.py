@@ -2,7 +2,7 @@
 
 ::
 
-    image ─ imaging ─ scale, pad to 8 ─ encoder ─ latents ─ coding ─ container
+    image ─ imaging ─ scale, pad to 8 ─ encoder ─ latents ─ synthesis ─ coding ─ container
     container ─ coding ─ latents (checked) ─ decoder(step) ─ crop, scale ─ imaging ─ image
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
@@ -32,12 +32,14 @@ from calotype.models import (
     Decoder,
     Encoder,
     encoder_id,
+    is_embedded,
     load_decoder,
     load_encoder,
 )
 from calotype.optimise import refine
 from calotype.options import BACKENDS, DEFAULT_BACKEND, DecodeOptions, DiffusionOptions, EncodeOptions
 from calotype.scaling import encode_scaled, first_scale
+from calotype.synthesis import EFFORT_CORRECTED, corrected
 from calotype.tiling import decode_all, encode_all
 
 __all__ = [
@@ -131,9 +133,19 @@ class Codec:
             chunks = [chunks_of(picture, options) for picture in pictures]
             headers = [_header(picture, options) for picture in pictures]
             seen = [coded_pixels(one.rgb, header) for one, header in zip(pictures, headers, strict=True)]
-            found = encode_all(encoder, seen)
+            found = self._latents(encoder, headers[0].space, seen, options)
             for one in zip(pictures, headers, chunks, found, strict=True):
                 yield self._file(encoder, *one, options, progress)
+
+    def _latents(
+        self, encoder: Encoder, space: int, seen: Sequence[NDArray[np.uint8]], options: EncodeOptions
+    ) -> list[NDArray[np.float32]]:
+        """Of pictures uint8[8h, 8w, 3]; the fast models that are embedded correct theirs, at some effort."""
+        found = encode_all(encoder, seen)
+        if options.effort < EFFORT_CORRECTED or options.recipe == "palette" or not is_embedded(options.model):
+            return found
+        decoder = self._decoder(options.model, space, options.diffusion)
+        return [corrected(encoder, decoder, latents) for latents in found]
 
     def _file(
         self,
@@ -150,7 +162,7 @@ class Codec:
         def latents_at(other: Header) -> NDArray[np.float32]:
             if other.scale == header.scale:
                 return latents
-            return encode_all(encoder, [coded_pixels(picture.rgb, other)])[0]
+            return self._latents(encoder, other.space, [coded_pixels(picture.rgb, other)], options)[0]
 
         made = encode_scaled(latents_at, header, options, chunks)
         if options.effort < 9 or options.recipe == "palette":

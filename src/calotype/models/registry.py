@@ -25,6 +25,7 @@ __all__ = [
     "ModelInfo",
     "encoder_id",
     "encoder_name",
+    "is_embedded",
     "list_models",
     "load_decoder",
     "load_encoder",
@@ -163,6 +164,11 @@ def encoder_name(number: int) -> str:
         if model.id == number:
             return model.name
     raise UnsupportedError(f"the file was made by model {number}, which this release does not know")
+
+
+def is_embedded(name: str) -> bool:
+    """Whether a model's weights come with the package."""
+    return any(model.name == name for model in _MODELS)
 
 
 def space_named(number: int) -> LatentSpace:
