@@ -123,12 +123,11 @@ def test_higher_effort_is_no_worse(photo: Image.Image) -> None:
     assert errors_of(photo, 8, better)[1] <= errors_of(photo, 7, better)[1] * 1.0001
 
 
-@pytest.mark.parametrize("size", [2000, 5000])
-def test_corrected_latents_show_more_of_the_picture(photo: Image.Image, size: int) -> None:
+def test_corrected_latents_show_more_of_the_picture(photo: Image.Image) -> None:
     source = np.asarray(photo, np.float64)
     errors = []
     for effort in (6, 7):
-        data = calotype.encode(photo, target_size=size, scale=1, effort=effort)
+        data = calotype.encode(photo, target_size=5000, scale=1, effort=effort)
         errors.append(float(((calotype.decode(data, as_array=True) - source) ** 2).mean()))
     assert errors[1] < 0.99 * errors[0]
 
