@@ -123,33 +123,6 @@ def test_higher_effort_is_no_worse(photo: Image.Image) -> None:
     assert errors_of(photo, 8, better)[1] <= errors_of(photo, 7, better)[1] * 1.0001
 
 
-def test_corrected_latents_show_more_of_the_picture(photo: Image.Image) -> None:
-    source = np.asarray(photo, np.float64)
-    errors = []
-    for effort in (6, 7):
-        data = calotype.encode(photo, target_size=5000, scale=1, effort=effort)
-        errors.append(float(((calotype.decode(data, as_array=True) - source) ** 2).mean()))
-    assert errors[1] < 0.99 * errors[0]
-
-
-class Halves:
-    """A model that keeps half of what it is given: grey pixels for the first channel, and back."""
-
-    margin = 0
-
-    def encode(self, pixels: np.ndarray) -> np.ndarray:
-        return np.repeat(pixels[:1, ::8, ::8] - 0.5, 4, 0).astype(np.float32)
-
-    def decode(self, latents: np.ndarray, *_: object) -> np.ndarray:
-        return (latents[:3] / 2 + 0.5).repeat(8, 1).repeat(8, 2)
-
-
-def test_correction_gives_back_a_share_of_what_a_round_trip_takes() -> None:
-    latents = np.full((4, 3, 5), 0.2, np.float32)
-    model = Halves()
-    assert corrected(model, model, latents) == pytest.approx(0.2 + 0.3 * (0.2 - 0.1), abs=0.3 / 255)
-
-
 def test_encoding_is_deterministic(small: Image.Image) -> None:
     assert calotype.encode(small, model="tiny") == calotype.encode(np.asarray(small), model="tiny")
 

@@ -24,7 +24,7 @@ SMALLEST = 1024
 
 
 def shrink_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Stores float32 convolution weights as int8 and a scale, other float32 initialisers as float16."""
+    """Stores all but the smallest float32 convolution weights as int8 and a scale, the rest as float16."""
     graph, nodes = model.graph, []
     for tensor in list(graph.initializer):
         if tensor.data_type != TensorProto.FLOAT:

@@ -164,6 +164,7 @@ class Lattice(nn.Module):
             planes = [context[:, :, dy::stride, dx::stride] for dy, dx in known]
             guide = level.expand_as(latents[:, :1, y::stride, x::stride])
             features = net.trunk(torch.cat([*planes, guide, torch.full_like(guide, 127)], 1))
+            neighbours = _around(decided, y, x, stride).clamp(min=1)
             for channel, head in enumerate(net.heads):
                 at = (slice(None), channel, slice(y, None, stride), slice(x, None, stride))
                 here = context[:, :channel, y::stride, x::stride]
@@ -171,9 +172,8 @@ class Lattice(nn.Module):
                 size = step[:, channel]
                 exact = latents[at] / size
                 if strength is not None:
-                    around = _around(errors[:, channel], y, x, stride)
-                    count = _around(decided, y, x, stride).clamp(min=1)
-                    exact = exact + (FEEDBACK * around / count).clamp(-MOST_OWED, MOST_OWED).detach()
+                    owed = FEEDBACK * _around(errors[:, channel], y, x, stride) / neighbours
+                    exact = exact + owed.clamp(-MOST_OWED, MOST_OWED)
                 chosen = torch.round(exact)
                 cost = self._cost(chosen * size, mean / 256, scale, size)
                 if strength is not None:
@@ -183,9 +183,8 @@ class Lattice(nn.Module):
                     better = (exact - other) ** 2 + price * other_cost < (exact - chosen) ** 2 + price * cost
                     chosen, cost = torch.where(better, other, chosen), torch.where(better, other_cost, cost)
                     expected = chosen + _offset(chosen * size - mean / 256, scale, size)
-                    errors[:, channel, 8 + y : -8 : stride, 8 + x : -8 : stride] = (
-                        latents[at] / size - expected
-                    ).detach()
+                    error = (latents[at] / size - expected).detach()
+                    errors[:, channel, 8 + y : -8 : stride, 8 + x : -8 : stride] = error
                 if latents.requires_grad:  # the code length's slope, straight through the rounding
                     cost = self._cost(_ste(latents[at], chosen * size), mean / 256, scale, size)
                 coded[at], bits[at] = chosen * size, cost

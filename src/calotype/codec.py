@@ -140,7 +140,7 @@ class Codec:
     def _latents(
         self, encoder: Encoder, space: int, seen: Sequence[NDArray[np.uint8]], options: EncodeOptions
     ) -> list[NDArray[np.float32]]:
-        """Of pictures uint8[8h, 8w, 3]; the fast models that are embedded correct theirs, at some effort."""
+        """Of pictures uint8[8h, 8w, 3]; corrected if the effort asks for it and the model is embedded."""
         found = encode_all(encoder, seen)
         if options.effort < EFFORT_CORRECTED or options.recipe == "palette" or not is_embedded(options.model):
             return found
