@@ -1,27 +1,129 @@
-"""Latents corrected by analysis and synthesis."""
+"""Latents chosen by what the decoder shows of them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import calotype
-from calotype.synthesis import corrected
+from calotype import codec, synthesis
+from calotype.coding import write_latents
+from calotype.container import Coding, Header
+from calotype.errors import TargetSizeError
+from calotype.latents import FINEST, log_step_map
+from calotype.models import load_decoder, load_encoder
+from calotype.options import EncodeOptions
+from calotype.scaling import Scaled
+from calotype.synthesis import closed_loop, corrected, is_looked_at, is_thorough, recoloured
+from calotype.tiling import Coded, decode_tiled, encode_tiled
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "astronaut.png"
+HEADER = Header(coding=Coding.LATTICE, space=1, table=241, encoder=240, width=8, height=8, level=64)
 
 
-def test_corrected_latents_show_more_of_the_picture() -> None:
-    photo = Image.open(SAMPLE).convert("RGB")
-    source = np.asarray(photo, np.float64)
+@pytest.fixture(scope="module")
+def photo() -> Image.Image:
+    """A part with even areas, a face and a flag."""
+    return Image.open(SAMPLE).convert("RGB").crop((64, 0, 320, 256))
+
+
+def colour_error(data: bytes, source: Image.Image) -> float:
+    """Mean absolute error of the colours of 16x16 pixels, in 255ths."""
+    error = calotype.decode(data, as_array=True).astype(float) - np.asarray(source)
+    return float(np.abs(error.reshape(16, 16, 16, 16, 3).mean((1, 3))).mean())
+
+
+@pytest.mark.parametrize("rate", [{"target_size": 700}, {"target_size": 1500}, {"quality": 20, "scale": 1}])
+def test_looking_at_the_picture_leaves_less_of_its_tints(
+    photo: Image.Image, rate: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = calotype.encode(photo, **rate)
+    monkeypatch.setattr(codec, "is_looked_at", lambda *_: False)
+    blind = calotype.encode(photo, **rate)
+    assert colour_error(looked, photo) < 0.8 * colour_error(blind, photo)
+    if "quality" in rate:
+        assert calotype.read_info(looked).level == calotype.read_info(blind).level
+        assert len(looked) < 1.06 * len(blind)
+    else:
+        assert len(looked) <= rate["target_size"]
+
+
+@pytest.mark.parametrize(
+    ("options", "level", "thorough", "looked_at"),
+    [
+        ({}, 56, False, False),
+        ({"quality": 10}, 86, False, True),
+        ({"quality": 10, "effort": 4}, 86, False, False),
+        ({"quality": 90}, 18, False, False),
+        ({"quality": 90, "effort": 7}, 18, True, True),
+        ({"target_size": 5000}, 56, True, True),
+        ({"bpp": 0.2}, 40, True, True),
+        ({"target_size": 5000, "effort": 4}, 56, False, False),
+        ({"recipe": "palette", "effort": 9}, 70, False, False),
+    ],
+)
+def test_when_the_encoder_looks(options: dict[str, Any], level: int, thorough: bool, looked_at: bool) -> None:
+    chosen = EncodeOptions(**options)
+    assert is_thorough(chosen) is thorough
+    assert is_looked_at(chosen, replace(HEADER, level=level)) is looked_at
+
+
+def plain(photo: Image.Image, **options: float) -> tuple[Scaled, np.ndarray]:
+    """A file of latents as the encoder finds them, and the pixels."""
+    rgb = np.asarray(photo.crop((0, 0, 96, 64)))
+    latents = encode_tiled(load_encoder("pocket"), rgb)
+    header, chosen = replace(HEADER, width=96, height=64, level=0), EncodeOptions(**options)  # type: ignore[arg-type]
+    return Scaled(write_latents(latents, header, chosen), latents, chosen), rgb
+
+
+class Blind:
+    """Shows the same whatever it is given."""
+
+    margin = 0
+
+    def decode(self, latents: np.ndarray, *_: object) -> np.ndarray:
+        return np.full((3, 8 * latents.shape[1], 8 * latents.shape[2]), 0.5, np.float32)
+
+
+def test_a_file_is_kept_if_no_other_comes_nearer(photo: Image.Image) -> None:
+    made, rgb = plain(photo, target_size=300)
+    assert closed_loop(made, rgb, Blind()) is made
+
+
+def test_a_file_is_kept_if_others_do_not_fit(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(*_: object) -> bytes:
+        raise TargetSizeError(300, 301)
+
+    made, rgb = plain(photo, target_size=300)
+    monkeypatch.setattr(synthesis, "write_latents", too_large)
+    assert closed_loop(made, rgb, load_decoder("pocket", 1)) is made
+
+
+def test_what_colours_lack_is_half_made_up_for() -> None:
+    latents = encode_tiled(load_encoder("pocket"), np.full((64, 64, 3), 120, np.uint8))
+    lighter = encode_tiled(load_encoder("pocket"), np.full((64, 64, 3), 140, np.uint8))
+    moved = recoloured(latents, np.full((3, 8, 8), 20, np.float32))
+    centre = (slice(None), 4, 4)
+    assert np.linalg.norm((moved - (latents + lighter) / 2)[centre]) < 0.5 * np.linalg.norm(
+        (lighter - latents)[centre] / 2
+    )
+
+
+def test_corrected_latents_show_more_of_the_picture(photo: Image.Image) -> None:
+    rgb = np.asarray(photo)
+    encoder, decoder = load_encoder("pocket"), load_decoder("pocket", 1)
+    plain = encode_tiled(encoder, rgb)
     errors = []
-    for effort in (6, 7):
-        data = calotype.encode(photo, target_size=5000, scale=1, effort=effort)
-        errors.append(float(((calotype.decode(data, as_array=True) - source) ** 2).mean()))
-    assert errors[1] < 0.99 * errors[0]
+    for latents in (plain, corrected(encoder, decoder, plain)):
+        log_step = log_step_map(np.full(latents.shape[1:], FINEST))
+        shown = decode_tiled(decoder, Coded(latents, log_step, np.zeros(4), expected=latents))
+        errors.append(float(((shown - rgb.astype(float)) ** 2).mean()))
+    assert errors[1] < 0.97 * errors[0]
 
 
 class Halves:

@@ -2,7 +2,7 @@
 
 ::
 
-    image ─ imaging ─ scale, pad to 8 ─ encoder ─ latents ─ synthesis ─ coding ─ container
+    image ─ imaging ─ scale, pad to 8 ─ encoder ─ latents ─ synthesis, coding ─ container
     container ─ coding ─ latents (checked) ─ decoder(step) ─ crop, scale ─ imaging ─ image
 """
 
@@ -21,25 +21,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from calotype.coding import decode_latents, encode_latents, target_of
-from calotype.container import Chunk, Coding, Header
-from calotype.contents import Opened, chunks_of, coded_pixels
+from calotype.container import Chunk, Header
+from calotype.contents import Opened, chunks_of, coded_pixels, header_of
 from calotype.errors import SourceError
 from calotype.imaging import Picture, load_picture
 from calotype.info import Info, describe
 from calotype.limits import Limits
-from calotype.models import (
-    DEFAULT_TABLE,
-    Decoder,
-    Encoder,
-    encoder_id,
-    is_embedded,
-    load_decoder,
-    load_encoder,
-)
+from calotype.models import Decoder, Encoder, is_embedded, load_decoder, load_encoder
 from calotype.optimise import refine
 from calotype.options import BACKENDS, DEFAULT_BACKEND, DecodeOptions, DiffusionOptions, EncodeOptions
-from calotype.scaling import encode_scaled, first_scale
-from calotype.synthesis import EFFORT_CORRECTED, corrected
+from calotype.scaling import encode_scaled
+from calotype.synthesis import closed_loop, corrected, is_looked_at, is_thorough
 from calotype.tiling import decode_all, encode_all
 
 __all__ = [
@@ -131,7 +123,7 @@ class Codec:
         for some in _batches(images, batch):
             pictures = [load_picture(one, limits=options.limits, strict=options.strict) for one in some]
             chunks = [chunks_of(picture, options) for picture in pictures]
-            headers = [_header(picture, options) for picture in pictures]
+            headers = [header_of(picture, options) for picture in pictures]
             seen = [coded_pixels(one.rgb, header) for one, header in zip(pictures, headers, strict=True)]
             found = self._latents(encoder, headers[0].space, seen, options)
             for one in zip(pictures, headers, chunks, found, strict=True):
@@ -140,9 +132,9 @@ class Codec:
     def _latents(
         self, encoder: Encoder, space: int, seen: Sequence[NDArray[np.uint8]], options: EncodeOptions
     ) -> list[NDArray[np.float32]]:
-        """Of pictures uint8[8h, 8w, 3]; corrected if the effort asks for it and the model is embedded."""
+        """Of pictures uint8[8h, 8w, 3]; corrected if the options ask for it and the model is embedded."""
         found = encode_all(encoder, seen)
-        if options.effort < EFFORT_CORRECTED or options.recipe == "palette" or not is_embedded(options.model):
+        if not is_thorough(options) or not is_embedded(options.model):
             return found
         decoder = self._decoder(options.model, space, options.diffusion)
         return [corrected(encoder, decoder, latents) for latents in found]
@@ -165,11 +157,15 @@ class Codec:
             return self._latents(encoder, other.space, [coded_pixels(picture.rgb, other)], options)[0]
 
         made = encode_scaled(latents_at, header, options, chunks)
+        rgb = coded_pixels(picture.rgb, made.file.header)
+        if is_embedded(options.model) and is_looked_at(options, made.file.header):
+            decoder = self._decoder(options.model, header.space, options.diffusion)
+            made = closed_loop(made, rgb, decoder, chunks)
         if options.effort < 9 or options.recipe == "palette":
-            return made.data
+            return made.file.data
         decoder = self._decoder(options.decoder, header.space, options.diffusion)
-        target, rgb = target_of(options, header), coded_pixels(picture.rgb, made.header)
-        return refine(made.data, made.latents, rgb, decoder, options, target, progress)
+        target = target_of(options, header)
+        return refine(made.file.data, made.latents, rgb, decoder, options, target, progress)
 
     @overload
     def decode(
@@ -218,25 +214,6 @@ class Codec:
                 found = decode_all(decoder, [one.coded for one in group])
                 for one, rgb in zip(group, found, strict=True):
                     yield one.image(rgb)
-
-
-def _header(picture: Picture, options: EncodeOptions) -> Header:
-    """What a picture's file begins with; the level is found later. Raises :class:`LimitError`."""
-    height, width = picture.rgb.shape[:2]
-    header = Header(
-        coding=Coding[options.recipe.upper()],
-        space=1,
-        table=DEFAULT_TABLE if options.recipe == "lattice" else 0,
-        encoder=encoder_id(options.model),
-        width=width,
-        height=height,
-        scale=first_scale(options),
-        level=0,
-        grey=picture.grey,
-        alpha=picture.alpha is not None,
-    )
-    options.limits.check_size(*header.coded_size)
-    return header
 
 
 def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:

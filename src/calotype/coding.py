@@ -10,7 +10,7 @@ What is common: the checksum over the integers, and that a file is read back bef
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,16 @@ from calotype.limits import Limits
 from calotype.models import encoder_name, load_table, space_named
 from calotype.options import DEFAULT_QUALITY, EncodeOptions
 
-__all__ = ["READ_BACK", "decode_latents", "encode_latents", "target_of", "write_file"]
+__all__ = [
+    "READ_BACK",
+    "Written",
+    "decode_latents",
+    "encode_latents",
+    "quantise_latents",
+    "target_of",
+    "write_file",
+    "write_latents",
+]
 
 STRENGTH = 0.05
 """Nominal rate-distortion strength (see ``latents.rdo``), from effort 5 up."""
@@ -50,13 +59,30 @@ READ_BACK = Limits(max_pixels=1 << 28, max_chunk_bytes=1 << 32, max_metadata_byt
 """For what was just written: the caller's own limits have had their say."""
 
 
+@dataclass(frozen=True, eq=False)
+class Written:
+    """A file, its header, and what its latents are when it is read."""
+
+    data: bytes
+    header: Header
+    found: Dequantised
+
+
 def encode_latents(
     latents: NDArray[np.float32], header: Header, options: EncodeOptions, chunks: tuple[Chunk, ...] = ()
 ) -> bytes:
     """Latents float32[4, h, w] of any encoder of the space to a file; ``header`` gives coding, ids, sizes.
 
-    The file is decoded again and compared before it is returned. Raises :class:`TargetSizeError`.
+    Where the options ask for a size, the header's level is where the search begins, unless it is 0. The file
+    is decoded again and compared before it is returned. Raises :class:`TargetSizeError`.
     """
+    return write_latents(latents, header, options, chunks).data
+
+
+def write_latents(
+    latents: NDArray[np.float32], header: Header, options: EncodeOptions, chunks: tuple[Chunk, ...] = ()
+) -> Written:
+    """As :func:`encode_latents`, with what was found when the file was read again."""
     if header.coding == Coding.PALETTE:
         pixels = palette.to_bytes(latents)
         colours = palette.palette_of(pixels)
@@ -74,7 +100,7 @@ def write_file(
     integers: NDArray[np.int16],
     payload: bytes,
     chunks: tuple[Chunk, ...] = (),
-) -> bytes:
+) -> Written:
     """The file of ``payload``, which codes ``integers`` int16[4, h, w] at the header's level.
 
     ``latents`` are what they stand for; the header's noise codes tell how far they are from it. The file
@@ -83,10 +109,18 @@ def write_file(
     values, levels = _values(header, integers)
     header = replace(header, noise=noise_codes(latents, values, levels))
     data = serialise(header, payload, checksum(header, _covered(header, integers, payload)), chunks)
-    written = decode_latents(parse(data, limits=READ_BACK, strict=True))
-    if not np.array_equal(written.latents, values):
+    found = decode_latents(parse(data, limits=READ_BACK, strict=True))
+    if not np.array_equal(found.latents, values):
         raise CalotypeError("the encoder could not read back what it wrote; please report this picture")
-    return data
+    return Written(data, header, found)
+
+
+def quantise_latents(latents: NDArray[np.float32], header: Header, options: EncodeOptions) -> Dequantised:
+    """What latents become at the header's level, with the options' decisions, in the lattice coding."""
+    strength, feedback = _decisions(options)
+    drafter = Drafter(latents, load_table(header.table), strength, feedback=feedback)
+    levels = np.full(latents.shape[1:], header.level, np.int64)
+    return dequantise_walked(drafter.draft(header.level).walked, levels)
 
 
 def decode_latents(parsed: Parsed) -> Dequantised:
@@ -144,7 +178,7 @@ def _draft(
     latents: NDArray[np.float32], header: Header, options: EncodeOptions, chunks: tuple[Chunk, ...]
 ) -> tuple[Draft, bytes]:
     """The quantised latents that the options ask for; efforts above 6 try more ways and keep the best."""
-    strength, feedback = (STRENGTH, FEEDBACK) if options.effort >= 5 else (0.0, 0.0)
+    strength, feedback = _decisions(options)
     ways = CASCADES[: max(1, options.effort - 5)]
     drafters = [Drafter(latents, load_table(header.table), strength, cascade, feedback) for cascade in ways]
     target = target_of(options, header)
@@ -159,5 +193,10 @@ def _draft(
     def overhead(payload_size: int) -> int:
         return len(serialise(header, bytes(payload_size), 0, chunks)) - payload_size
 
-    fits = [fit_size(drafter, target, overhead) for drafter in drafters]
+    fits = [fit_size(drafter, target, overhead, header.level or None) for drafter in drafters]
     return min(fits, key=lambda fit: fit[0].error)
+
+
+def _decisions(options: EncodeOptions) -> tuple[float, float]:
+    """(strength, feedback) that the effort has."""
+    return (STRENGTH, FEEDBACK) if options.effort >= 5 else (0.0, 0.0)

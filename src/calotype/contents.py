@@ -11,15 +11,17 @@ from PIL import Image
 
 from calotype import imaging
 from calotype.coding import decode_latents
-from calotype.container import Chunk, ChunkType, Header, parse
+from calotype.container import Chunk, ChunkType, Coding, Header, parse
 from calotype.container.chunks import read_chunks, write_chunk
 from calotype.errors import CalotypeWarning
 from calotype.imaging import Metadata, Picture
 from calotype.latents import log_step_map, noise_deviations
+from calotype.models import DEFAULT_TABLE, encoder_id
 from calotype.options import DecodeOptions, EncodeOptions
+from calotype.scaling import first_scale
 from calotype.tiling import Coded
 
-__all__ = ["Opened", "chunks_of", "coded_pixels", "padded"]
+__all__ = ["Opened", "chunks_of", "coded_pixels", "header_of", "padded"]
 
 _METADATA = ((ChunkType.ICC, "icc"), (ChunkType.EXIF, "exif"), (ChunkType.XMP, "xmp"))
 
@@ -56,6 +58,25 @@ class Opened:
         width, height = header.coded_size
         shown = imaging.resized(rgb[:height, :width], header.width, header.height)
         return imaging.to_image(shown, self.alpha, header.grey, self.metadata)
+
+
+def header_of(picture: Picture, options: EncodeOptions) -> Header:
+    """What a picture's file begins with; the level is found later. Raises :class:`LimitError`."""
+    height, width = picture.rgb.shape[:2]
+    header = Header(
+        coding=Coding[options.recipe.upper()],
+        space=1,
+        table=DEFAULT_TABLE if options.recipe == "lattice" else 0,
+        encoder=encoder_id(options.model),
+        width=width,
+        height=height,
+        scale=first_scale(options),
+        level=0,
+        grey=picture.grey,
+        alpha=picture.alpha is not None,
+    )
+    options.limits.check_size(*header.coded_size)
+    return header
 
 
 def chunks_of(picture: Picture, options: EncodeOptions) -> tuple[Chunk, ...]:

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.coding import READ_BACK, encode_latents
+from calotype.coding import Written, write_latents
 from calotype.container import FULL_SCALE, Chunk, Header
-from calotype.container.header import read_header
 from calotype.errors import LimitError, TargetSizeError
 from calotype.latents import COARSEST
 from calotype.options import EncodeOptions
@@ -52,11 +51,11 @@ _SMALLEST_SIDE = 32  # pixels, of the coded picture
 
 @dataclass(frozen=True, eq=False)
 class Scaled:
-    """A file, its header, and the latents float32[4, h, w] that it codes."""
+    """A file, the latents float32[4, h, w] that it codes, and the options with which it does."""
 
-    data: bytes
-    header: Header
+    file: Written
     latents: NDArray[np.float32]
+    options: EncodeOptions
 
 
 def first_scale(options: EncodeOptions) -> int:
@@ -83,11 +82,10 @@ def encode_scaled(
         at = replace(header, scale=scale)
         try:
             latents = latents_at(at)
-            data = encode_latents(latents, at, options, chunks)
-            made[scale] = Scaled(data, read_header(data, READ_BACK)[0], latents)
-            levels[scale] = made[scale].header.level
+            made[scale] = Scaled(write_latents(latents, at, options, chunks), latents, options)
+            levels[scale] = made[scale].file.header.level
             if options.target_size is None and options.bpp is None and len(choices) > 1:
-                options = replace(options, quality=None, target_size=len(data))
+                options = replace(options, quality=None, target_size=len(made[scale].file.data))
         except TargetSizeError as error:
             failure = error
             levels[scale] = COARSEST + math.log(error.target / error.smallest) / _SLOPE

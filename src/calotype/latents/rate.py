@@ -82,18 +82,23 @@ class Drafter:
         return Draft(level, strength, walked, chooser.bits, error, chooser.stream.finish)
 
 
-def fit_size(drafter: Drafter, target: int, overhead: Callable[[int], int]) -> tuple[Draft, bytes]:
+def fit_size(
+    drafter: Drafter, target: int, overhead: Callable[[int], int], first: int | None = None
+) -> tuple[Draft, bytes]:
     """The best draft whose whole file has at most ``target`` bytes, and its payload.
 
-    ``overhead(payload_size)`` is what the rest of the file takes. Raises :class:`TargetSizeError` with the
+    ``overhead(payload_size)`` is what the rest of the file takes; ``first`` is a level that is thought to be
+    near, if one is known. Raises :class:`TargetSizeError` with the
     smallest possible size if even the coarsest level is too large.
     """
-    return _Search(drafter, target, overhead).run()
+    return _Search(drafter, target, overhead, first).run()
 
 
 class _Search:
-    def __init__(self, drafter: Drafter, target: int, overhead: Callable[[int], int]) -> None:
-        self._drafter, self._target, self._overhead = drafter, target, overhead
+    def __init__(
+        self, drafter: Drafter, target: int, overhead: Callable[[int], int], first: int | None
+    ) -> None:
+        self._drafter, self._target, self._overhead, self._first = drafter, target, overhead, first
         self._best: tuple[int, Draft, bytes] | None = None
 
     def run(self) -> tuple[Draft, bytes]:
@@ -131,7 +136,8 @@ class _Search:
         too coarse.
         """
         per_position = self._target / self._drafter.latents[0].size
-        level = self._clamp(_FIRST_LEVEL + math.log(per_position / _FIRST_RATE) / _SLOPE)
+        guess = _FIRST_LEVEL + math.log(per_position / _FIRST_RATE) / _SLOPE
+        level = self._clamp(guess if self._first is None else self._first)
         finest, coarsest, slope = FINEST, COARSEST, _SLOPE
         seen: dict[int, int] = {}
         for _ in range(_LEVEL_DRAFTS):

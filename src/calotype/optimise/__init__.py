@@ -73,7 +73,7 @@ def refine(
         options.time_limit,
         progress,
     )
-    return write_file(latents, header, found.integers, found.payload, parsed.chunks)
+    return write_file(latents, header, found.integers, found.payload, parsed.chunks).data
 
 
 def _read(path: str) -> bytes:
