@@ -11,7 +11,7 @@ demo: $(VENV)/installed   ## encode and decode the sample photograph, and compar
 	$(RUN) -m scripts.demo
 
 test: $(VENV)/installed-test   ## the whole suite
-	$(RUN) -m pytest
+	$(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/installed-lint   ## style and types
 	$(RUN) -m ruff check .
