@@ -15,11 +15,14 @@ from torch import Tensor
 class Crops:
     """Draws photos by source weight and area, and positions uniformly on the 8-pixel grid."""
 
-    def __init__(self, seed: int, *, cache: Path = CACHE) -> None:
+    def __init__(
+        self, seed: int, *, cache: Path = CACHE, latents: tuple[str, ...] = ("latents.f16",)
+    ) -> None:
+        """``latents``: files of the cache; with several, their channels follow each other."""
         reserved = held_out()
         index = json.loads((cache / "index.json").read_text())
         self._pixels = np.memmap(cache / "pixels.u8", np.uint8, "r")
-        self._latents = np.memmap(cache / "latents.f16", np.float16, "r")
+        self._latents = [np.memmap(cache / name, np.float16, "r") for name in latents]
         self._train = [entry for entry in index if entry["name"] not in reserved]
         self._valid = [entry for entry in index if entry["name"] in reserved]
         area = [SOURCE_WEIGHT.get(e["name"].split("-")[0], 1.0) * np.prod(e["size"]) for e in self._train]
@@ -55,7 +58,8 @@ class Crops:
         h, w, s = height // 8, width // 8, size // 8
         y, x = ((h - s) // 2, (w - s) // 2) if centre else self._rng.integers((h - s + 1, w - s + 1))
         pixels = self._pixels[entry["pixels"] :][: height * width * 3].reshape(height, width, 3)
-        latents = self._latents[entry["latents"] :][: 4 * h * w].reshape(4, h, w)
+        parts = [part[entry["latents"] :][: 4 * h * w].reshape(4, h, w) for part in self._latents]
         crop = pixels[y * 8 : y * 8 + size, x * 8 : x * 8 + size]
         image = torch.from_numpy(crop.copy()).permute(2, 0, 1).float() / 255
-        return image, torch.from_numpy(latents[:, y : y + s, x : x + s].astype(np.float32))
+        latents = np.concatenate([part[:, y : y + s, x : x + s] for part in parts])
+        return image, torch.from_numpy(latents.astype(np.float32))

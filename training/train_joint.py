@@ -12,6 +12,7 @@ import argparse
 
 import torch
 from assets import Lpips, taesd_decoder
+from correct import CORRECTED
 from data import Crops
 from lattice import Lattice
 from loop import Stage, autocast, weights_of
@@ -48,12 +49,36 @@ class Joint:
 
     def __init__(self, args: argparse.Namespace, model: Pair, stage: Stage) -> None:
         self.args, self.model, self.stage = args, model, stage
-        self.crops, self.lpips = Crops(args.seed + 1000 * stage.rank + stage.step), Lpips()
+        files = ("latents.f16", CORRECTED) if args.fixed_encoder else ("latents.f16",)
+        self.crops = Crops(args.seed + 1000 * stage.rank + stage.step, latents=files)
+        self.lpips = Lpips()
         self.teacher = taesd_decoder().to(memory_format=torch.channels_last)
         self.lattice = Lattice().requires_grad_(False)
         self.lattice.load_state_dict(weights_of(args.entropy, "lattice"))
 
     def __call__(self) -> Tensor:
+        return self._of_decoder() if self.args.fixed_encoder else self._of_both()
+
+    def _of_decoder(self) -> Tensor:
+        """Of the teacher's latents (a quarter), the encoder's own (likewise), and those corrected."""
+        pixels, cached = self.crops.batch(self.args.batch, self.args.crop, detailed=True)
+        own = max(len(pixels) // 4, 1)
+        if self.stage.step % 2:
+            pixels[0] = enlarged(pixels[0])
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        with autocast(), torch.no_grad():
+            made = self.model.encoder(pixels[:own]).float()
+            latents = torch.cat([made, cached[own:-own, 4:], cached[-own:, :4]])
+            levels = random_levels(len(latents))
+            if self.stage.step // 2 % 2:
+                coded, _ = round_trip(latents, levels)
+            else:
+                coded, _ = self.lattice.walk(latents, levels, random_strengths(levels))
+        with autocast():
+            shown = self.model.decoder(coded, log_step_map(levels, latents)).float()
+        return self._distortion(pixels, shown)
+
+    def _of_both(self) -> Tensor:
         pixels, wanted = self.crops.batch(self.args.batch, self.args.crop, detailed=True)
         own = matched = len(pixels) * 3 // 4
         if self.stage.step % 4 < 2:  # one of them enlarged, for which there are no latents to match
@@ -99,7 +124,7 @@ class Joint:
     def validate(self, average: nn.Module) -> dict[str, float]:
         """PSNR and LPIPS on held-out photos at three levels, own latents and (``t``) the teacher's."""
         row: dict[str, float] = {}
-        pairs = self.crops.validation(256, 24)
+        pairs = [(p, z[:4]) for p, z in self.crops.validation(256, 24)]
         pixels = torch.stack([p for p, _ in pairs]).contiguous(memory_format=torch.channels_last)
         teacher = torch.stack([z for _, z in pairs])
         with autocast():
@@ -136,6 +161,9 @@ def main() -> None:
     parser.add_argument("--match", type=float, default=0.3, help="weight of the distance to the teacher")
     parser.add_argument("--rate-every", type=int, default=2, help="steps between those that count bits")
     parser.add_argument("--teacher-every", type=int, default=4, help="steps between the teacher's decoder")
+    parser.add_argument(
+        "--fixed-encoder", action="store_true", help="train the decoder alone, also on corrected latents"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=4)
     parser.add_argument("--entropy", default="entropy", help="the context model's run")
@@ -148,6 +176,7 @@ def main() -> None:
     for part, run in (("encoder", args.encoder), ("decoder", args.decoder)):
         # Layers that the run lacks start afresh.
         getattr(model, part).load_state_dict(weights_of(run, part), strict=False)
+    model.encoder.requires_grad_(not args.fixed_encoder)
     stage = Stage(args.name, model, minutes=args.minutes, lr=args.lr)
     joint = Joint(args, model, stage)
     stage.run(joint, joint.validate)

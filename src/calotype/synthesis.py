@@ -63,15 +63,15 @@ Measured: least squares over shifts of photographs that no network was trained o
 def is_thorough(options: EncodeOptions) -> bool:
     """Whether latents are to be :func:`corrected`.
 
-    Looking takes longer than encoding once. So does the search for a size, that there it is always done from
-    effort 5 up; who asks for a quality is asked for patience from effort 7 up.
+    That takes longer than encoding once. So does the search for a size, where it is done from effort 5 up
+    therefore; where a quality is asked for, from effort 7 up.
     """
     searched = options.target_size is not None or options.bpp is not None
     return options.recipe == "lattice" and options.effort >= (_EFFORT if searched else _EFFORT_ALWAYS)
 
 
 def is_looked_at(options: EncodeOptions, header: Header) -> bool:
-    """Whether :func:`closed_loop` is for a file with this header: it is also where tints would show."""
+    """Whether :func:`closed_loop` is for a file with this header: also if tints would show at its level."""
     tinted = header.level > _TINTED and options.effort >= _EFFORT
     return options.recipe == "lattice" and (tinted or is_thorough(options))
 
