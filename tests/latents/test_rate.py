@@ -44,6 +44,24 @@ def test_targets_are_met_from_below(
     assert FINEST <= draft.level <= COARSEST
 
 
+def test_a_known_level_saves_drafts_and_a_wrong_one_does_no_harm(
+    latents: NDArray[np.float32], table: ContextModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drafted, draft = [], Drafter.draft
+
+    def counted(drafter: Drafter, level: int, strength: float | None = None) -> Draft:
+        drafted.append(level)
+        return draft(drafter, level, strength)
+
+    size = len(Drafter(latents, table, 0.05).draft(80).payload()) + OVERHEAD
+    monkeypatch.setattr(Drafter, "draft", counted)
+    for first, most in ((80, 1), (None, 11), (20, 11), (1, 11), (127, 11)):
+        drafted.clear()
+        _, payload = fit_size(Drafter(latents, table, 0.05), size, overhead, first)
+        assert size * 0.98 <= len(payload) + OVERHEAD <= size
+        assert len(drafted) <= most and (first is None or drafted[0] == min(max(first, FINEST), COARSEST))
+
+
 def test_a_target_beyond_the_finest_level_gets_the_finest(
     latents: NDArray[np.float32], table: ContextModel
 ) -> None:
