@@ -15,17 +15,16 @@ from benchmarks.pictures import ASSETS
 from calotype.codec import Codec
 from calotype.coding import decode_latents
 from calotype.compare.metrics import Lpips, Psnr, Ssimulacra2
-from calotype.container import Coding, Header, parse
-from calotype.contents import coded_pixels
+from calotype.container import Header, parse
+from calotype.contents import coded_pixels, header_of
 from calotype.entropy import ContextModel
-from calotype.imaging import resized
+from calotype.imaging import load_picture, resized
 from calotype.latents import FINEST, SD1, channel_steps, dequantise, log_step_map, noise_deviations
 from calotype.limits import Limits
 from calotype.models import (
     DEFAULT_TABLE,
     Decoder,
     Encoder,
-    encoder_id,
     load_decoder,
     load_encoder,
     load_table,
@@ -103,18 +102,9 @@ class Scene:
 
     def file(self, encoder: Model, rate: FileRate) -> bytes:
         """A whole file at the default effort or by the recipe of 2022; pocket's is what anybody gets."""
-        lattice = rate != "2022"
-        header = Header(
-            coding=Coding.LATTICE if lattice else Coding.PALETTE,
-            space=SD1.id,
-            table=DEFAULT_TABLE if lattice else 0,
-            encoder=encoder_id("pocket"),  # a number in the file, which changes nothing here
-            width=self.rgb.shape[1],
-            height=self.rgb.shape[0],
-            level=0,
-        )
         options = EncodeOptions(
-            recipe="lattice" if lattice else "palette", target_size=rate if isinstance(rate, int) else None
+            recipe="palette" if rate == "2022" else "lattice",
+            target_size=rate if isinstance(rate, int) else None,
         )
 
         def latents_at(at: Header) -> NDArray[np.float32]:
@@ -123,6 +113,8 @@ class Scene:
         def make() -> bytes:
             if encoder == "pocket":
                 return self.kit.codec.encode(self.rgb, options)
+            # The header names pocket as the encoder, a number in the file, which changes nothing here.
+            header = header_of(load_picture(self.rgb, limits=options.limits, strict=options.strict), options)
             return encode_scaled(latents_at, header, options).file.data
 
         return self._once(("file", encoder, rate), make)

@@ -157,11 +157,15 @@ class Codec:
             return self._latents(encoder, other.space, [coded_pixels(picture.rgb, other)], options)[0]
 
         made = encode_scaled(latents_at, header, options, chunks)
+        looked_at = is_embedded(options.model) and is_looked_at(options, made.file.header)
+        refined = options.effort == 9 and options.recipe == "lattice"
+        if not (looked_at or refined):
+            return made.file.data
         rgb = coded_pixels(picture.rgb, made.file.header)
-        if is_embedded(options.model) and is_looked_at(options, made.file.header):
+        if looked_at:
             decoder = self._decoder(options.model, header.space, options.diffusion)
             made = closed_loop(made, rgb, decoder, chunks)
-        if options.effort < 9 or options.recipe == "palette":
+        if not refined:
             return made.file.data
         decoder = self._decoder(options.decoder, header.space, options.diffusion)
         target = target_of(options, header)

@@ -78,8 +78,8 @@ def is_looked_at(options: EncodeOptions, header: Header) -> bool:
 
 def corrected(encoder: Encoder, decoder: Decoder, latents: NDArray[np.float32]) -> NDArray[np.float32]:
     """Latents float32[4, h, w] of ``encoder`` as they show more of the picture through ``decoder``."""
-    log_step = log_step_map(np.full(latents.shape[1:], FINEST))
-    shown = decode_tiled(decoder, Coded(latents, log_step, np.zeros(4), expected=latents))
+    levels = np.full(latents.shape[1:], FINEST, np.int64)
+    shown = _shown(Dequantised(latents, levels, expected=latents), decoder)
     found: NDArray[np.float32] = latents + np.float32(_SHARE) * (latents - encode_tiled(encoder, shown))
     return found
 
@@ -116,11 +116,15 @@ def recoloured(latents: NDArray[np.float32], lacking: NDArray[np.float32]) -> ND
     return moved
 
 
+def _shown(found: Dequantised, decoder: Decoder) -> NDArray[np.uint8]:
+    """uint8[8h, 8w, 3], at the size that is coded."""
+    noise = np.zeros(len(found.latents))
+    return decode_tiled(decoder, Coded(found.latents, log_step_map(found.levels), noise, found.expected))
+
+
 def _lacking(rgb: NDArray[np.uint8], found: Dequantised, decoder: Decoder) -> NDArray[np.float32]:
     """What the mean colours of 8x8 pixels lack, smoothed over neighbours, float32[3, h, w]."""
-    noise = np.zeros(len(found.latents))
-    coded = Coded(found.latents, log_step_map(found.levels), noise, found.expected)
-    error = _cell_means(rgb) - _cell_means(decode_tiled(decoder, coded))
+    error = _cell_means(rgb) - _cell_means(_shown(found, decoder))
     for axis in (1, 2):
         ends = [(1, 1) if axis == at else (0, 0) for at in range(3)]
         near = np.moveaxis(np.pad(error, ends, mode="edge"), axis, 0)
