@@ -12,7 +12,7 @@ from PIL import Image
 
 import calotype
 from calotype import codec, synthesis
-from calotype.coding import write_latents
+from calotype.coding import Written, write_latents
 from calotype.container import Coding, Header
 from calotype.errors import TargetSizeError
 from calotype.latents import FINEST, log_step_map
@@ -92,7 +92,7 @@ class Blind:
 
 def test_a_file_is_kept_if_no_other_comes_nearer(photo: Image.Image) -> None:
     made, rgb = plain(photo, target_size=300)
-    assert closed_loop(made, rgb, Blind()) is made
+    assert closed_loop(made, rgb, load_encoder("pocket"), Blind()) is made
 
 
 def test_a_file_is_kept_if_others_do_not_fit(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_a_file_is_kept_if_others_do_not_fit(photo: Image.Image, monkeypatch: py
 
     made, rgb = plain(photo, target_size=300)
     monkeypatch.setattr(synthesis, "write_latents", too_large)
-    assert closed_loop(made, rgb, load_decoder("pocket", 1)) is made
+    assert closed_loop(made, rgb, load_encoder("pocket"), load_decoder("pocket", 1)) is made
 
 
 def test_what_colours_lack_is_half_made_up_for() -> None:
@@ -142,3 +142,21 @@ def test_correction_gives_back_a_share_of_what_a_round_trip_takes() -> None:
     latents = np.full((4, 3, 5), 0.2, np.float32)
     model = Halves()
     assert corrected(model, model, latents) == pytest.approx(0.2 + 0.3 * (0.2 - 0.1), abs=0.3 / 255)
+
+
+@pytest.mark.parametrize(("level", "share"), [(8, 0.3), (76, 0.3), (84, 0.15), (92, 0.0), (104, 0.0)])
+def test_coarse_latents_are_corrected_less(level: int, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, latents, shares = Halves(), np.full((4, 2, 2), 0.2, np.float32), list[float]()
+
+    def noted(_: object, __: object, found: np.ndarray, share: float) -> np.ndarray:
+        shares.append(share)
+        return corrected(model, model, found, share)
+
+    monkeypatch.setattr(synthesis, "corrected", noted)
+    options = EncodeOptions(quality=50, effort=7)
+    header = replace(HEADER, width=16, height=16, level=level)
+    quantised = synthesis.quantise_latents(latents, header, options)
+    made = Scaled(Written(b"", header, quantised), latents, options)
+    closed_loop(made, np.full((16, 16, 3), 128, np.uint8), model, model)
+    assert shares == [pytest.approx(share)]
+    assert corrected(model, model, latents, 0.0) is latents

@@ -20,7 +20,7 @@ WIDTHS = {8: 16, 4: 48, 2: 64, 1: 96}
 HEAD = 48
 SITES = ((1, 1), (0, 1), (1, 0))  # order of the three sub-lattices of a round
 CASCADE = (0.5, 0.6, 0.8, 1.0)  # as in calotype.latents.rdo
-FEEDBACK, MOST_OWED = 0.7, 0.4  # likewise
+FEEDBACK, MOST_OWED = 0.5, 0.4  # likewise
 BIAS_UNIT = 64.0
 MEAN_LIMIT, SCALE_LIMIT = 2047, 127
 

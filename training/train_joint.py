@@ -60,15 +60,22 @@ class Joint:
         return self._of_decoder() if self.args.fixed_encoder else self._of_both()
 
     def _of_decoder(self) -> Tensor:
-        """Of the teacher's latents (a quarter), the encoder's own (likewise), and those corrected."""
+        """Of the encoder's own latents (a quarter), those corrected, and the teacher's (a quarter; or half).
+
+        What the teacher shows of its own latents follows from them alone: it is learned faster than the
+        pictures, of which the latents do not say everything.
+        """
         pixels, cached = self.crops.batch(self.args.batch, self.args.crop, detailed=True)
         own = max(len(pixels) // 4, 1)
+        taught = len(pixels) // 2 if self.args.distil else own
         if self.stage.step % 2:
             pixels[0] = enlarged(pixels[0])
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         with autocast(), torch.no_grad():
             made = self.model.encoder(pixels[:own]).float()
-            latents = torch.cat([made, cached[own:-own, 4:], cached[-own:, :4]])
+            latents = torch.cat([made, cached[own:-taught, 4:], cached[-taught:, :4]])
+            if self.args.distil:
+                pixels[-taught:] = self.teacher(latents[-taught:]).float().clamp(0, 1)
             levels = random_levels(len(latents))
             if self.stage.step // 2 % 2:
                 coded, _ = round_trip(latents, levels)
@@ -163,6 +170,11 @@ def main() -> None:
     parser.add_argument("--teacher-every", type=int, default=4, help="steps between the teacher's decoder")
     parser.add_argument(
         "--fixed-encoder", action="store_true", help="train the decoder alone, also on corrected latents"
+    )
+    parser.add_argument(
+        "--distil",
+        action="store_true",
+        help="with it: what the teacher's decoder shows of its latents is to be shown",
     )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=4)

@@ -2,7 +2,7 @@
 
 ::
 
-    image ─ imaging ─ scale, pad to 8 ─ encoder ─ latents ─ synthesis, coding ─ container
+    image ─ imaging ─ scale, pad to 8 ─ encoder ─ latents ─ coding, synthesis ─ container
     container ─ coding ─ latents (checked) ─ decoder(step) ─ crop, scale ─ imaging ─ image
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
@@ -31,8 +31,8 @@ from calotype.models import Decoder, Encoder, is_embedded, load_decoder, load_en
 from calotype.optimise import refine
 from calotype.options import BACKENDS, DEFAULT_BACKEND, DecodeOptions, DiffusionOptions, EncodeOptions
 from calotype.scaling import encode_scaled
-from calotype.synthesis import closed_loop, corrected, is_looked_at, is_thorough
-from calotype.tiling import decode_all, encode_all
+from calotype.synthesis import closed_loop, is_looked_at
+from calotype.tiling import decode_all, encode_all, encode_tiled
 
 __all__ = [
     "Codec",
@@ -125,19 +125,9 @@ class Codec:
             chunks = [chunks_of(picture, options) for picture in pictures]
             headers = [header_of(picture, options) for picture in pictures]
             seen = [coded_pixels(one.rgb, header) for one, header in zip(pictures, headers, strict=True)]
-            found = self._latents(encoder, headers[0].space, seen, options)
+            found = encode_all(encoder, seen)
             for one in zip(pictures, headers, chunks, found, strict=True):
                 yield self._file(encoder, *one, options, progress)
-
-    def _latents(
-        self, encoder: Encoder, space: int, seen: Sequence[NDArray[np.uint8]], options: EncodeOptions
-    ) -> list[NDArray[np.float32]]:
-        """Of pictures uint8[8h, 8w, 3]; corrected if the options ask for it and the model is embedded."""
-        found = encode_all(encoder, seen)
-        if not is_thorough(options) or not is_embedded(options.model):
-            return found
-        decoder = self._decoder(options.model, space, options.diffusion)
-        return [corrected(encoder, decoder, latents) for latents in found]
 
     def _file(
         self,
@@ -154,7 +144,7 @@ class Codec:
         def latents_at(other: Header) -> NDArray[np.float32]:
             if other.scale == header.scale:
                 return latents
-            return self._latents(encoder, other.space, [coded_pixels(picture.rgb, other)], options)[0]
+            return encode_tiled(encoder, coded_pixels(picture.rgb, other))
 
         made = encode_scaled(latents_at, header, options, chunks)
         looked_at = is_embedded(options.model) and is_looked_at(options, made.file.header)
@@ -164,7 +154,7 @@ class Codec:
         rgb = coded_pixels(picture.rgb, made.file.header)
         if looked_at:
             decoder = self._decoder(options.model, header.space, options.diffusion)
-            made = closed_loop(made, rgb, decoder, chunks)
+            made = closed_loop(made, rgb, encoder, decoder, chunks)
         if not refined:
             return made.file.data
         decoder = self._decoder(options.decoder, header.space, options.diffusion)

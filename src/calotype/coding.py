@@ -52,7 +52,7 @@ __all__ = [
 STRENGTH = 0.05
 """Nominal rate-distortion strength (see ``latents.rdo``), from effort 5 up."""
 
-FEEDBACK = 0.7
+FEEDBACK = 0.5
 """Share of its neighbours' error that a latent makes up for, likewise."""
 
 READ_BACK = Limits(max_pixels=1 << 28, max_chunk_bytes=1 << 32, max_metadata_bytes=1 << 32)

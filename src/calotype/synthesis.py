@@ -2,8 +2,8 @@
 
 ::
 
-    latents ─ corrected ─ scale, coding ─┬─ file ─ decoder ─ what the local colours lack ─┐
-                                         └──────────────── latents a little further ──────┘
+    latents ─ scale, coding ─ corrected ─┬─ coding ─ decoder ─ what the local colours lack ─┐
+                                         └──────────────── latents a little further ────────┘
 
 A round trip through decoder D and encoder E weakens what a picture's latents z = E(x) say. So what it takes
 away is put in beforehand: z + s (z - E(D(z))). It is one step of van Cittert's iteration for undoing a blur
@@ -36,6 +36,9 @@ _EFFORT, _EFFORT_ALWAYS = 5, 7
 
 _SHARE = 0.3
 """Of the difference; with more, or in more steps, the latents leave what other decoders of the space know."""
+
+_WHOLE, _NONE = 76, 92
+"""Coarse steps hide what it gains: all of the share up to the first level, none of it from the second up."""
 
 _TINTED = 64
 """A level beyond which the tints of a plain file can be seen."""
@@ -76,34 +79,40 @@ def is_looked_at(options: EncodeOptions, header: Header) -> bool:
     return options.recipe == "lattice" and (tinted or is_thorough(options))
 
 
-def corrected(encoder: Encoder, decoder: Decoder, latents: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Latents float32[4, h, w] of ``encoder`` as they show more of the picture through ``decoder``."""
-    levels = np.full(latents.shape[1:], FINEST, np.int64)
-    shown = _shown(Dequantised(latents, levels, expected=latents), decoder)
-    found: NDArray[np.float32] = latents + np.float32(_SHARE) * (latents - encode_tiled(encoder, shown))
-    return found
-
-
 def closed_loop(
-    made: Scaled, rgb: NDArray[np.uint8], decoder: Decoder, chunks: tuple[Chunk, ...] = ()
+    made: Scaled, rgb: NDArray[np.uint8], encoder: Encoder, decoder: Decoder, chunks: tuple[Chunk, ...] = ()
 ) -> Scaled:
     """The lattice file ``made`` of the pixels ``rgb`` uint8[8h, 8w, 3], with colours nearer to theirs.
 
-    The result keeps to the size or quality of ``made.options``; it is ``made`` itself if it is no nearer.
+    Its latents are those of ``encoder``, and corrected first if its options are thorough. The result keeps to
+    their size or quality; it is ``made`` itself if it is no nearer.
     """
-    header, latents = made.file.header, made.latents
-    lacking = before = _lacking(rgb, made.file.found, decoder)
-    for left in reversed(range(_ROUNDS)):
+    header, latents, options = made.file.header, made.latents, made.options
+    before = _lacking(rgb, made.file.found, decoder)
+    if is_thorough(options):
+        latents = corrected(encoder, decoder, latents, _share_at(header.level))
+    for _ in range(_ROUNDS):
+        lacking = _lacking(rgb, quantise_latents(latents, header, options), decoder)
         latents = recoloured(latents, lacking)
-        if left:
-            lacking = _lacking(rgb, quantise_latents(latents, header, made.options), decoder)
     try:
-        file = write_latents(latents, header, made.options, chunks)
+        file = write_latents(latents, header, options, chunks)
     except TargetSizeError:  # these need more bytes, if only a few
         return made
     if np.abs(_lacking(rgb, file.found, decoder)).sum() >= np.abs(before).sum():
         return made
-    return Scaled(file, latents, made.options)
+    return Scaled(file, latents, options)
+
+
+def corrected(
+    encoder: Encoder, decoder: Decoder, latents: NDArray[np.float32], share: float = _SHARE
+) -> NDArray[np.float32]:
+    """Latents float32[4, h, w] of ``encoder`` as they show more of the picture through ``decoder``."""
+    if not share:
+        return latents
+    levels = np.full(latents.shape[1:], FINEST, np.int64)
+    shown = _shown(Dequantised(latents, levels, expected=latents), decoder)
+    found: NDArray[np.float32] = latents + np.float32(share) * (latents - encode_tiled(encoder, shown))
+    return found
 
 
 def recoloured(latents: NDArray[np.float32], lacking: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -114,6 +123,10 @@ def recoloured(latents: NDArray[np.float32], lacking: NDArray[np.float32]) -> ND
     shift = np.tensordot(_COLOUR, lacking, axes=(0, 0))
     moved: NDArray[np.float32] = latents + np.float32(_SHARE_OF_COLOUR) * shift
     return moved
+
+
+def _share_at(level: int) -> float:
+    return _SHARE * min(max((_NONE - level) / (_NONE - _WHOLE), 0), 1)
 
 
 def _shown(found: Dequantised, decoder: Decoder) -> NDArray[np.uint8]:

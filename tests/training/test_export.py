@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import correct
 import numpy as np
 import pytest
 import torch
@@ -14,9 +15,9 @@ from nets import Decoder
 from quantise import CHANNEL_OFFSETS, steps_of
 from restore import restored, restored_lattice
 
-from calotype import coding
+from calotype import coding, synthesis
 from calotype.entropy import load_model
-from calotype.latents import CASCADES, LEVEL_OFFSETS, Drafter, dequantise, step_of
+from calotype.latents import CASCADES, FINEST, LEVEL_OFFSETS, Drafter, dequantise, step_of
 from calotype.models.onnx_model import OnnxDecoder
 
 
@@ -68,6 +69,10 @@ def test_the_shipped_model_can_be_trained_on(lattice: Lattice, latents: np.ndarr
 def test_training_decides_as_the_codec_does() -> None:
     assert coding.FEEDBACK == FEEDBACK
     assert CASCADES[0] == CASCADE
+
+
+def test_training_corrects_latents_as_the_codec_does() -> None:
+    assert (correct.FINEST, correct.SHARE) == (FINEST, synthesis._SHARE)
 
 
 def test_frequencies_follow_the_density() -> None:
