@@ -19,6 +19,8 @@ __all__ = [
     "PERIOD",
     "RDO_LEVELS",
     "channel_sums",
+    "even_blocks",
+    "fine_texture",
     "grid_profiles",
     "order0_bytes",
 ]
@@ -31,6 +33,8 @@ RDO_LEVELS = (48, 56, 64, 72, 80, 88)
 
 PERIOD = 16
 _STRONGEST = 8  # of a difference, in 1/255: a grid is faint, and what is stronger belongs to the picture
+_EVEN = 3  # how far the means of 4x4 pixels of an even block may deviate, in 1/255
+_TAILED = 4  # kurtosis that grain, which is normally distributed, does not reach, but lines and dots do
 
 
 # Name, encoder, rate, decoder.
@@ -117,13 +121,22 @@ def space(scene: Scene) -> dict[str, float]:
 
 
 def eye(scene: Scene) -> dict[str, float]:
-    """Colour error of each channel in 1/255, decoded minus original, and the grids, at 5,000 bytes."""
+    """At 5,000 bytes: colour error of each channel in 1/255, decoded minus original, grids, and grain.
+
+    What repeats with the latents is looked for where nothing is quantised or scaled.
+    """
     picture = scene.picture("pocket", 5000, "pocket")
     error = picture.astype(np.float64) - scene.rgb
     found = {f"colour.{name}": float(error[..., channel].mean()) for channel, name in enumerate("rgb")}
     for name, rgb in (("decoded", picture), ("original", scene.rgb)):
         for kind, profile in grid_profiles(rgb).items():
             found |= {f"{kind}-{name}.{at}": value for at, value in enumerate(profile.tolist())}
+    even = even_blocks(scene.rgb)
+    found["even.blocks"] = int(even.sum())
+    whole = scene.picture("pocket", "exact", "pocket")
+    for name, rgb, unscaled in (("decoded", picture, whole), ("original", scene.rgb, scene.rgb)):
+        found[f"grain-{name}.square"] = float((fine_texture(rgb)[even] ** 2).sum())
+        found[f"repeating-{name}.square"] = _repeating(fine_texture(unscaled)[even])
     return found
 
 
@@ -171,6 +184,37 @@ def grid_profiles(rgb: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
         gradient += _folded(np.abs(steps).clip(max=_STRONGEST)) / 2
         pattern += np.roll(_folded(peaks.clip(-_STRONGEST, _STRONGEST)), 1) / 2
     return {"pattern": pattern, "gradient": gradient}
+
+
+def fine_texture(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Brightness less its mean over 5x5 pixels, in blocks: uint8[H, W, 3] to float64[H/16, W/16, 16, 16]."""
+    grey = rgb.mean(2)
+    smooth = np.lib.stride_tricks.sliding_window_view(np.pad(grey, 2, mode="reflect"), (5, 5)).mean((2, 3))
+    return _blocks(grey - smooth)
+
+
+def even_blocks(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which blocks of 16x16 pixels hold nothing but an even area and its grain: bool[H/16, W/16]."""
+    texture, blocks = fine_texture(rgb), _blocks(rgb.mean(2))
+    means = blocks.reshape(*blocks.shape[:2], 4, 4, 4, 4).mean((3, 5))
+    square = (texture**2).mean((2, 3))
+    kurtosis = (texture**4).mean((2, 3)) / np.maximum(square**2, 1e-9)
+    brightness = means.mean((2, 3))
+    clipped = (brightness < 20) | (brightness > 235)
+    even: NDArray[np.bool_] = (means.std((2, 3)) < _EVEN) & (kurtosis < _TAILED) & (square > 0) & ~clipped
+    return even
+
+
+def _blocks(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    """float64[H, W] to [H/16, W/16, 16, 16]."""
+    height, width = plane.shape[0] // 16, plane.shape[1] // 16
+    return plane.reshape(height, 16, width, 16).swapaxes(1, 2)
+
+
+def _repeating(blocks: NDArray[np.float64]) -> float:
+    """The part of the sum of squares of float64[n, 16, 16] that repeats every 8 pixels in all of them."""
+    cell = blocks.reshape(-1, 2, 8, 2, 8).mean((0, 1, 3)) if len(blocks) else np.zeros((8, 8))
+    return float((cell**2).sum() * 4 * len(blocks))
 
 
 def _folded(lines: NDArray[np.float64]) -> NDArray[np.float64]:

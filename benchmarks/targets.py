@@ -229,7 +229,19 @@ def _eye(group: str, figures: Figures) -> list[Target]:
         found.append(
             Target(group, f"grid of {period} pixels", "-", f"{decoded} (original: {original})", None)
         )
+    for kind, what in (
+        ("grain", "grain of even areas, standard deviation"),
+        ("repeating", "of it repeating every 8 pixels, not quantised"),
+    ):
+        decoded, original = (_deviation(figures, f"{kind}-{name}") for name in ("decoded", "original"))
+        found.append(Target(group, what, "-", f"{decoded:.2f}/255 (original: {original:.2f}/255)", None))
     return found
+
+
+def _deviation(figures: Figures, name: str) -> float:
+    """Of the pixels of all even blocks of 16x16."""
+    pixels = 256 * max(figures.values("even.blocks").sum(), 1)
+    return float(np.sqrt(figures.values(f"{name}.square").sum() / pixels))
 
 
 def pattern(figures: Figures, name: str, period: int) -> float:

@@ -7,7 +7,14 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.features import FeatureDistance
-from benchmarks.measures import MEASURES, channel_sums, grid_profiles, order0_bytes
+from benchmarks.measures import (
+    MEASURES,
+    channel_sums,
+    even_blocks,
+    fine_texture,
+    grid_profiles,
+    order0_bytes,
+)
 from benchmarks.pictures import ASSETS, SAMPLE, load_rgb
 from benchmarks.scene import Kit, Scene
 from benchmarks.targets import Figures, pattern, unevenness
@@ -52,6 +59,22 @@ def test_positions_are_those_of_the_picture() -> None:
     assert np.flatnonzero(profiles["gradient"]).tolist() == [4, 5]
 
 
+def test_grain_is_looked_for_in_even_areas() -> None:
+    random = np.random.default_rng(4)
+    rgb = np.full((64, 96, 3), 120.0)
+    rgb[:, 48:] += np.linspace(0, 120, 48)[None, :, None]  # steep
+    rgb[:16, :16] = 250  # clipped
+    rgb[20, 18:30] += 40  # a line
+    rgb += random.normal(0, 4, (64, 96, 1))
+    seen = rgb.clip(0, 255).astype(np.uint8)
+    wanted = np.zeros((4, 6), bool)
+    wanted[:, :3] = True
+    wanted[:2, :2] = False  # the clipped one, its neighbours at the edge, and the line
+    even = even_blocks(seen)
+    assert np.array_equal(even, wanted)
+    assert fine_texture(seen)[even].std() == pytest.approx(4 * np.sqrt(24 / 25), rel=0.1)
+
+
 def test_feature_distance_grows_with_the_damage() -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="needs pip install 'calotype[bench]'")
     rgb = load_rgb(SAMPLE)[:128, 128:256]
@@ -79,4 +102,6 @@ def test_every_measurement_on_a_small_crop() -> None:
     latents = scene.latents("taesd")
     assert channel_sums("taesd", scene)["taesd-mean.2"] == pytest.approx(latents[2].mean(), abs=1e-5)
     error = scene.picture("pocket", 5000, "pocket").astype(float) - scene.rgb
-    assert found["eye"]["colour.g"] == pytest.approx(error[..., 1].mean())
+    eye = found["eye"]
+    assert eye["colour.g"] == pytest.approx(error[..., 1].mean())
+    assert 0 < eye["repeating-decoded.square"] < eye["grain-decoded.square"] < 256 * 100 * eye["even.blocks"]
