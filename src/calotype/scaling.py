@@ -26,22 +26,20 @@ SCALES = {
     88: 50,
     80: 60,
     72: 62,
-    64: 80,
-    56: 83,
-    48: 86,
-    40: 89,
-    32: 93,
-    24: 96,
-    16: 99,
-    12: 101,
+    64: 77,
+    56: 80,
+    48: 83,
+    40: 86,
+    32: 90,
+    24: 93,
+    16: 96,
+    12: 98,
     8: COARSEST,
 }
 """The scales to choose from, and the coarsest level at which each is as good as the next smaller one.
 
 Down to 32 they are measured on held-out photographs, at equal bytes: beyond it the next scale is as good or
 better in LPIPS, or nearly so and clearly better in PSNR (training/README.md). The others continue the line.
-Those of the smaller scales were then moved by three levels together, for latents that make up for each
-other's errors.
 """
 
 _LEVELS_PER_OCTAVE = 50  # by which the level falls when the sides are halved, at equal bytes
