@@ -88,12 +88,14 @@ def closed_loop(
     their size or quality; it is ``made`` itself if it is no nearer.
     """
     header, latents, options = made.file.header, made.latents, made.options
-    before = _lacking(rgb, made.file.found, decoder)
+    lacking = before = _lacking(rgb, made.file.found, decoder)
     if is_thorough(options):
         latents = corrected(encoder, decoder, latents, _share_at(header.level))
-    for _ in range(_ROUNDS):
         lacking = _lacking(rgb, quantise_latents(latents, header, options), decoder)
+    for left in reversed(range(_ROUNDS)):
         latents = recoloured(latents, lacking)
+        if left:
+            lacking = _lacking(rgb, quantise_latents(latents, header, options), decoder)
     try:
         file = write_latents(latents, header, options, chunks)
     except TargetSizeError:  # these need more bytes, if only a few
