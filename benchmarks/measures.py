@@ -133,10 +133,11 @@ def eye(scene: Scene) -> dict[str, float]:
             found |= {f"{kind}-{name}.{at}": value for at, value in enumerate(profile.tolist())}
     even = even_blocks(scene.rgb)
     found["even.blocks"] = int(even.sum())
-    whole = scene.picture("pocket", "exact", "pocket")
-    for name, rgb, unscaled in (("decoded", picture, whole), ("original", scene.rgb, scene.rgb)):
-        found[f"grain-{name}.square"] = float((fine_texture(rgb)[even] ** 2).sum())
-        found[f"repeating-{name}.square"] = _repeating(fine_texture(unscaled)[even])
+    grain, original = (fine_texture(rgb)[even] for rgb in (picture, scene.rgb))
+    unscaled = fine_texture(scene.picture("pocket", "exact", "pocket"))[even]
+    for name, texture, in_phase in (("decoded", grain, unscaled), ("original", original, original)):
+        found[f"grain-{name}.square"] = float((texture**2).sum())
+        found[f"repeating-{name}.square"] = _repeating(in_phase)
     return found
 
 

@@ -11,6 +11,7 @@ import json
 
 import numpy as np
 import torch
+from data import raster
 from loop import autocast, weights_of
 from nets import Decoder, Encoder
 from prepare import CACHE
@@ -43,8 +44,7 @@ def main() -> None:
     found = np.memmap(CACHE / CORRECTED, np.float16, "w+", shape=(len(everything) // 48,))
     for number, entry in enumerate(index):
         height, width = entry["size"]
-        pixels = everything[entry["pixels"] :][: height * width * 3].reshape(1, height, width, 3)
-        picture = torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2).float() / 255
+        picture = torch.from_numpy(raster(everything, entry).copy()).permute(2, 0, 1)[None].float() / 255
         place = slice(entry["latents"], entry["latents"] + height * width // 16)
         found[place] = corrected(encoder, decoder, picture).numpy().ravel()
         if number % 200 == 0:

@@ -12,6 +12,12 @@ from prepare import CACHE
 from torch import Tensor
 
 
+def raster(pixels: np.ndarray, entry: dict) -> np.ndarray:
+    """The picture of an entry of the index, uint8[H, W, 3], out of ``pixels.u8``."""
+    height, width = entry["size"]
+    return pixels[entry["pixels"] :][: height * width * 3].reshape(height, width, 3)
+
+
 class Crops:
     """Draws photos by source weight and area, and positions uniformly on the 8-pixel grid."""
 
@@ -57,9 +63,8 @@ class Crops:
         height, width = entry["size"]
         h, w, s = height // 8, width // 8, size // 8
         y, x = ((h - s) // 2, (w - s) // 2) if centre else self._rng.integers((h - s + 1, w - s + 1))
-        pixels = self._pixels[entry["pixels"] :][: height * width * 3].reshape(height, width, 3)
         parts = [part[entry["latents"] :][: 4 * h * w].reshape(4, h, w) for part in self._latents]
-        crop = pixels[y * 8 : y * 8 + size, x * 8 : x * 8 + size]
+        crop = raster(self._pixels, entry)[y * 8 : y * 8 + size, x * 8 : x * 8 + size]
         image = torch.from_numpy(crop.copy()).permute(2, 0, 1).float() / 255
         latents = np.concatenate([part[:, y : y + s, x : x + s] for part in parts])
         return image, torch.from_numpy(latents.astype(np.float32))
