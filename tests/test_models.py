@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,18 +166,20 @@ def test_a_tiled_decode_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 class ShowsWhatIsExpected:
-    """A decoder that looks at the expected latents, and the steps, only."""
+    """A decoder that looks at the expected latents, the steps and the origin, only."""
 
     margin = 2
 
-    def decode(self, *told: NDArray[np.float32]) -> NDArray[np.float32]:
-        _, log_step, _, expected = told
+    def decode(self, *told: Any) -> NDArray[np.float32]:
+        latents, log_step, _, expected, origin = told
+        assert np.array_equal(latents[0, 0, 0], np.ravel_multi_index(origin, (13, 11)))
         return (expected[:3] + log_step).repeat(8, 1).repeat(8, 2)
 
 
 def test_tiles_cut_what_is_expected_where_they_cut_the_latents(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = np.random.default_rng(2).random((4, 13, 11), np.float32)
-    coded = tiling.Coded(np.zeros_like(expected), np.zeros((1, 13, 11), np.float32), NOISE, expected)
+    numbered = np.arange(4 * 13 * 11, dtype=np.float32).reshape(expected.shape)
+    coded = tiling.Coded(numbered, np.zeros((1, 13, 11), np.float32), NOISE, expected)
     monkeypatch.setattr(tiling, "TILE", 4)
     shown = tiling.decode_tiled(ShowsWhatIsExpected(), coded)
     assert np.abs(shown[::8, ::8] / 255 - expected[:3].transpose(1, 2, 0)).max() < 1 / 255

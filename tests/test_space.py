@@ -55,6 +55,7 @@ class Teacher:
         log_step: NDArray[np.float32],
         noise: NDArray[np.float64],
         expected: NDArray[np.float32],
+        origin: tuple[int, int] = (0, 0),
     ) -> NDArray[np.float32]:
         return self._run(self._decoder, expected)
 

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import torch
 from loop import weights_of
-from nets import Decoder, Encoder
+from nets import GRAINS, Decoder, Encoder
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
@@ -75,11 +75,15 @@ def main() -> None:
     parser.add_argument("--part", choices=("encoder", "decoder"), required=True)
     parser.add_argument("--run", required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--grain", type=float, default=1.0, help="factor for what the decoder makes of noise")
     args = parser.parse_args()
     net: nn.Module = Decoder() if args.part == "decoder" else Encoder()
     net.load_state_dict(weights_of(args.run, args.part))
-    if args.part == "decoder":
-        inputs = {"latents": torch.zeros(1, 4, 16, 24), "log_step": torch.zeros(1, 1, 16, 24)}
+    if isinstance(net, Decoder):
+        with torch.no_grad():
+            net.grain.weight *= args.grain
+        shapes = {"latents": (4, 16, 24), "log_step": (1, 16, 24), "grain": (GRAINS, 64, 96)}
+        inputs = {name: torch.zeros(1, *shape) for name, shape in shapes.items()}
         export(net, inputs, "pixels", args.out)
     else:
         export(net, {"pixels": torch.zeros(1, 3, 128, 192)}, "latents", args.out)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 STEP_FEATURES = 4
+GRAINS = 4
 
 
 class Block(nn.Module):
@@ -50,17 +51,27 @@ class Decoder(nn.Module):
         self.to_quarter = nn.Conv2d(a, 4 * b, 1)
         self.at_quarter = nn.Sequential(*(Block(b) for _ in range(blocks[1])))
         self.to_half = nn.Conv2d(b, 4 * c, 1)
+        self.grain = nn.Conv2d(GRAINS, c, 1, bias=False)
+        nn.init.normal_(self.grain.weight, std=0.02)
         self.at_half = nn.Sequential(*(Block(c) for _ in range(blocks[2])))
         self.leave = nn.Conv2d(c, 12, 3, 1, 1)
 
-    def forward(self, latents: Tensor, log_step: Tensor) -> Tensor:
-        """float[N, 4, h, w], float[N, 1, h, w] to float[N, 3, 8h, 8w], about [0, 1]."""
+    def forward(self, latents: Tensor, log_step: Tensor, grain: Tensor | None = None) -> Tensor:
+        """float[N, 4, h, w], float[N, 1, h, w], float[N, 4, 4h, 4w] to float[N, 3, 8h, 8w], about [0, 1].
+
+        ``grain`` is independent noise, uniform, of deviation 1: of even latents alone a convolution makes
+        what repeats in every cell. It is drawn where it is not given.
+        """
+        if grain is None:
+            count, _, height, width = latents.shape
+            grain = (torch.rand(count, GRAINS, 4 * height, 4 * width) - 0.5) * 12**0.5
         features = step_features(log_step)
         x = self.enter(torch.cat([latents, features], 1))
         for block in self.at_eighth:
             x = block(x, features)
         x = self.at_quarter(nn.functional.pixel_shuffle(self.to_quarter(x), 2))
-        x = self.at_half(nn.functional.pixel_shuffle(self.to_half(x), 2))
+        x = nn.functional.pixel_shuffle(self.to_half(x), 2)
+        x = self.at_half(x + self.grain(grain))
         return nn.functional.pixel_shuffle(self.leave(x), 2) + 0.5
 
 

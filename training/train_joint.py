@@ -20,7 +20,9 @@ from nets import Decoder, Encoder
 from quantise import log_step_map, random_levels, random_strengths, round_trip
 from torch import Tensor, nn
 from train_encoder import distance
+from weave import repeating, weave
 
+EVEN = 2  # crops of a batch of whose mean colours even pictures are made
 FOREIGN = 2  # crops of a batch that the teacher's decoder, which is slow, is asked for
 
 
@@ -83,7 +85,11 @@ class Joint:
                 coded, _ = self.lattice.walk(latents, levels, random_strengths(levels))
         with autocast():
             shown = self.model.decoder(coded, log_step_map(levels, latents)).float()
-        return self._distortion(pixels, shown)
+        total = self._distortion(pixels, shown)
+        if self.args.weave:
+            repeats = weave(shown, pixels) + self._even(latents[:EVEN], levels[:EVEN])
+            total = total + self.args.weave * repeats
+        return total
 
     def _of_both(self) -> Tensor:
         pixels, wanted = self.crops.batch(self.args.batch, self.args.crop, detailed=True)
@@ -127,6 +133,16 @@ class Joint:
         # What neighbouring cells share is a blotch.
         blotch = nn.functional.avg_pool2d(cells.mean((3, 5)), 2).abs().mean()
         return error.abs().mean() + self.args.lpips * perceptual + 100 * grid + 150 * tint + blotch
+
+    def _even(self, latents: Tensor, levels: Tensor) -> Tensor:
+        """What repeats where all latents are the same, the mean of a part of each crop's."""
+        y, x = torch.randint(latents.shape[-1] - 6, (2,)).tolist()
+        even = latents[:, :, y : y + 6, x : x + 6].mean((2, 3), keepdim=True).expand(-1, -1, 14, 14)
+        coded, _ = round_trip(even, levels)
+        with autocast():
+            shown = self.model.decoder(coded, log_step_map(levels, even)).float()
+        inner = shown[:, :, 24:-24, 24:-24]  # 64x64 pixels, where borders do not show
+        return repeating(inner, torch.ones(1, 1, 1, 8, 1, 1, 8, 1)).mean()
 
     def validate(self, average: nn.Module) -> dict[str, float]:
         """PSNR and LPIPS on held-out photos at three levels, own latents and (``t``) the teacher's."""
@@ -176,6 +192,7 @@ def main() -> None:
         action="store_true",
         help="with it: what the teacher's decoder shows of its latents is to be shown",
     )
+    parser.add_argument("--weave", type=float, default=0.0, help="weight of what repeats in every cell")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=4)
     parser.add_argument("--entropy", default="entropy", help="the context model's run")

@@ -74,7 +74,11 @@ def decode_tiled(decoder: Decoder, coded: Coded, factor: int = 8) -> NDArray[np.
     for read, kept, inner in _tiles(height, width, decoder.margin):
         window = (slice(None), *read)
         pixels = decoder.decode(
-            coded.latents[window], coded.log_step[window], coded.noise, coded.expected[window]
+            coded.latents[window],
+            coded.log_step[window],
+            coded.noise,
+            coded.expected[window],
+            (read[0].start, read[1].start),
         )
         inner = _times(inner, factor)
         rgb[_times(kept, factor)] = _bytes(pixels[:, inner[0], inner[1]])

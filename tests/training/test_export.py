@@ -18,6 +18,7 @@ from restore import restored, restored_lattice
 from calotype import coding, synthesis
 from calotype.entropy import load_model
 from calotype.latents import CASCADES, FINEST, LEVEL_OFFSETS, Drafter, dequantise, step_of
+from calotype.models.grain import grain
 from calotype.models.onnx_model import OnnxDecoder
 
 
@@ -97,13 +98,15 @@ def test_networks_ship_with_eight_bit_weights(tmp_path: Path) -> None:
         if parameter.ndim == 1:  # biases: those that are all zero would be stored once
             torch.nn.init.normal_(parameter, std=0.02)
     latents, log_step = torch.randn(1, 4, 12, 10), torch.full((1, 1, 12, 10), -1.0)
+    noise = torch.from_numpy(grain((3, 40), 12, 10))[None]
     with torch.inference_mode():
-        wanted = network(latents, log_step)[0].numpy()
+        wanted = network(latents, log_step, noise)[0].numpy()
     path = tmp_path / "decoder.onnx"
-    export_network(network, {"latents": latents, "log_step": log_step}, "pixels", path)
+    inputs = {"latents": latents, "log_step": log_step, "grain": noise}
+    export_network(network, inputs, "pixels", path)
     assert path.stat().st_size < 1.5 * sum(p.numel() for p in network.parameters())
     decoder = OnnxDecoder(path.read_bytes(), margin=8)
-    shown = decoder.decode(latents[0].numpy(), log_step[0].numpy(), np.zeros(4))
+    shown = decoder.decode(latents[0].numpy(), log_step[0].numpy(), np.zeros(4), origin=(3, 40))
     assert 0 < np.abs(shown - wanted).max() < 0.02
     assert not np.isclose(wanted.std(), 0, atol=0.02)
     for name, found in restored(network, path).items():  # and can be trained on from what ships

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.errors import ModelError
+from calotype.models.grain import grain
 from calotype.models.openvino_session import OpenvinoSession
 from calotype.models.protocol import TorchDecoder
 from calotype.options import DEFAULT_BACKEND
@@ -17,6 +18,11 @@ __all__ = ["OnnxDecoder", "OnnxEncoder"]
 
 class _Session(Protocol):
     """One graph."""
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """The names that :meth:`run` takes."""
+        ...
 
     def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """The graph's output for inputs without their first axis, of length 1; from any thread."""
@@ -50,6 +56,7 @@ class _OnnxSession:
             )
         except Exception as error:  # the runtime's exceptions share no public base class
             raise ModelError(f"ONNX Runtime cannot load the embedded model: {error}") from error
+        self.inputs = frozenset(value.name for value in self._session.get_inputs())
 
     def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         feed = {name: np.ascontiguousarray(array[None]) for name, array in inputs.items()}
@@ -73,7 +80,8 @@ class OnnxEncoder:
 class OnnxDecoder:
     """A graph ``latents``, ``log_step`` to float32[1, 3, 8h, 8w]; see :class:`Decoder`.
 
-    It was trained on latents as they are dequantised, and finds by itself what they probably were.
+    It was trained on latents as they are dequantised, and finds by itself what they probably were. A graph
+    that has an input ``grain`` is given :func:`grain`.
     """
 
     def __init__(
@@ -95,5 +103,9 @@ class OnnxDecoder:
         log_step: NDArray[np.float32],
         noise: NDArray[np.float64],
         expected: NDArray[np.float32] | None = None,
+        origin: tuple[int, int] = (0, 0),
     ) -> NDArray[np.float32]:
-        return self._session.run(latents=latents, log_step=log_step)
+        inputs = {"latents": latents, "log_step": log_step}
+        if "grain" in self._session.inputs:
+            inputs["grain"] = grain(origin, *latents.shape[1:])
+        return self._session.run(**inputs)

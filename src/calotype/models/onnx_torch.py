@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from calotype.errors import ModelError
+from calotype.models.grain import grain
 
 try:
     import onnx
@@ -123,7 +124,7 @@ class TorchGraph:
 
 
 class TorchGraphDecoder:
-    """A graph ``latents``, ``log_step`` to ``pixels``; see :class:`calotype.models.TorchDecoder`."""
+    """The graph of an ``OnnxDecoder``; see :class:`calotype.models.TorchDecoder`."""
 
     wants_expected = False
 
@@ -131,8 +132,13 @@ class TorchGraphDecoder:
         self.margin = margin
         self._graph = TorchGraph(data)
 
-    def __call__(self, latents: Tensor, log_step: Tensor, expected: Tensor) -> Tensor:
-        return self._graph(latents=latents, log_step=log_step)
+    def __call__(
+        self, latents: Tensor, log_step: Tensor, expected: Tensor, origin: tuple[int, int] = (0, 0)
+    ) -> Tensor:
+        inputs = {"latents": latents, "log_step": log_step}
+        if "grain" in self._graph.inputs:
+            inputs["grain"] = torch.from_numpy(grain(origin, *latents.shape[2:]))[None]
+        return self._graph(**inputs)
 
 
 def _tensor(proto: Any) -> Tensor:

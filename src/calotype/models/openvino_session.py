@@ -40,6 +40,7 @@ class OpenvinoSession:
             self._compiled: Any = core.compile_model(core.read_model(io.BytesIO(graph)), "CPU", settings)
         except RuntimeError as error:
             raise ModelError(f"OpenVINO cannot load the embedded model: {error}") from error
+        self.inputs = frozenset(port.any_name for port in self._compiled.inputs)
 
     def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """The graph's output for inputs without their first axis, of length 1; from any thread."""

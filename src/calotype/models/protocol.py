@@ -43,13 +43,16 @@ class Decoder(Protocol):
         log_step: NDArray[np.float32],
         noise: NDArray[np.float64],
         expected: NDArray[np.float32] | None = None,
+        origin: tuple[int, int] = (0, 0),
     ) -> NDArray[np.float32]:
         """float32[4, h, w] to sRGB float32[3, 8h, 8w], nominally in [0, 1].
 
         ``log_step`` float32[1, h, w] is log2 of the quantisation step at each position, in scaled-latent
         units; ``noise`` float64[4] the standard deviation of each channel's quantisation error over the whole
         picture; ``expected`` float32[4, h, w] what the latents probably were before they were quantised, by
-        those around them. None means that nothing more is known than ``latents``.
+        those around them; None means that nothing more is known than ``latents``. ``origin`` is the row and
+        column of the first latent in its picture, so that what depends on the position goes on from tile to
+        tile.
         """
         ...
 
@@ -91,7 +94,9 @@ class TorchDecoder(Protocol):
         """Whether it looks at ``expected``, which takes a walk of the context model to know."""
         ...
 
-    def __call__(self, latents: Tensor, log_step: Tensor, expected: Tensor) -> Tensor:
+    def __call__(
+        self, latents: Tensor, log_step: Tensor, expected: Tensor, origin: tuple[int, int] = (0, 0)
+    ) -> Tensor:
         """float32[1, 4, h, w], [1, 1, h, w] and [1, 4, h, w], as for :class:`Decoder`, to [1, 3, 8h, 8w]."""
         ...
 

@@ -134,7 +134,7 @@ class Descent:
                     raise TimeoutError
                 y, x = max(top - margin, 0), max(left - margin, 0)
                 read = (..., slice(y, bottom + margin), slice(x, right + margin))
-                picture = self._decoder(v[None][read], log_step[read], expected[None][read])
+                picture = self._decoder(v[None][read], log_step[read], expected[None][read], (y, x))
                 inner = picture[..., 8 * (top - y) : 8 * (bottom - y), 8 * (left - x) : 8 * (right - x)]
                 wanted = self._rgb[8 * top : 8 * bottom, 8 * left : 8 * right].transpose(2, 0, 1)
                 reference = torch.from_numpy(wanted.astype(np.float32) / 255)[None]

@@ -96,7 +96,7 @@ class _Autoencoder:
         """How many latents around each one matter."""
         return _LOCAL_OVERLAP[1] if self._tiny else OVERLAP[0]
 
-    def __call__(self, latents: Any, log_step: Any, expected: Any) -> Any:
+    def __call__(self, latents: Any, log_step: Any, expected: Any, origin: tuple[int, int] = (0, 0)) -> Any:
         """See :class:`calotype.models.TorchDecoder`."""
         return self._network.differentiate(self._develop, expected)
 
@@ -179,7 +179,12 @@ class DiffusionDecoder:
         self._autoencoder, self._denoiser = autoencoder, denoiser
 
     def decode(
-        self, latents: Array, log_step: Array, noise: NDArray[np.float64], expected: Array | None = None
+        self,
+        latents: Array,
+        log_step: Array,
+        noise: NDArray[np.float64],
+        expected: Array | None = None,
+        origin: tuple[int, int] = (0, 0),
     ) -> Array:
         likely = None if expected is None else expected[None]
         pixels: Array = self.decode_batch(latents[None], log_step[None], noise[None], likely)[0]

@@ -1,0 +1,43 @@
+"""The noise that decoders make grain of, and that grain."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from calotype.latents import SD1
+from calotype.models import load_decoder
+from calotype.models.grain import grain
+
+GOLDEN = "d926b28dd564ec04be5c93b72dd87ba42a4f4fefd2c5d806d8fbb227093e8dba"
+"""sha256 of the bytes that the noise of 48x40 latents is made of: the same on every platform, for ever."""
+
+
+def test_the_position_decides() -> None:
+    whole = grain((0, 0), 48, 40)
+    assert whole.shape == (4, 192, 160) and whole.dtype == np.float32
+    assert np.array_equal(grain((7, 5), 20, 11), whole[:, 28:108, 20:64])
+    made_of = np.rint(whole * 73.9 + 127.5).astype(np.uint8)
+    assert hashlib.sha256(made_of.tobytes()).hexdigest() == GOLDEN
+
+
+def test_it_is_white_noise_of_deviation_1() -> None:
+    noise = grain((100, 3000), 64, 64)
+    assert np.abs(noise.mean((1, 2))).max() < 0.02
+    assert np.abs(noise.std((1, 2)) - 1).max() < 0.01
+    power = np.abs(np.fft.fft2(noise)) ** 2 / noise[0].size
+    assert (
+        power.max() < 20
+    )  # of the 262,144 powers, exponentially distributed with mean 1, one in a thousand runs
+    assert np.abs(np.corrcoef(noise.reshape(4, -1)) - np.eye(4)).max() < 0.02
+
+
+def test_even_latents_show_grain_that_does_not_repeat() -> None:
+    even = np.full((4, 20, 20), 0.3, np.float32)
+    log_step = np.full((1, 20, 20), -1, np.float32)
+    shown = load_decoder("pocket", SD1.id, threads=1).decode(even, log_step, np.zeros(4))
+    cells = 255 * shown[:, 32:-32, 32:-32].reshape(3, 12, 8, 12, 8)  # of 8x8 pixels, away from the borders
+    repeats = cells.mean((1, 3), keepdims=True)
+    assert (cells - repeats).std() > 0.3
+    assert (cells - repeats).std() > 2 * repeats.std()
