@@ -15,9 +15,11 @@ import numpy as np
 import onnx
 import torch
 from loop import weights_of
-from nets import GRAINS, Decoder, Encoder
+from nets import Decoder, Encoder
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
+
+from calotype.models.grain import grain
 
 SMALLEST = 1024
 """Weights of fewer elements are not worth the error of 8 bits."""
@@ -82,8 +84,8 @@ def main() -> None:
     if isinstance(net, Decoder):
         with torch.no_grad():
             net.grain.weight *= args.grain
-        shapes = {"latents": (4, 16, 24), "log_step": (1, 16, 24), "grain": (GRAINS, 64, 96)}
-        inputs = {name: torch.zeros(1, *shape) for name, shape in shapes.items()}
+        inputs = {"latents": torch.zeros(1, 4, 16, 24), "log_step": torch.zeros(1, 1, 16, 24)}
+        inputs["grain"] = torch.from_numpy(grain((0, 0), 16, 24))[None]
         export(net, inputs, "pixels", args.out)
     else:
         export(net, {"pixels": torch.zeros(1, 3, 128, 192)}, "latents", args.out)

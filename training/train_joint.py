@@ -20,7 +20,7 @@ from nets import Decoder, Encoder
 from quantise import log_step_map, random_levels, random_strengths, round_trip
 from torch import Tensor, nn
 from train_encoder import distance
-from weave import repeating, weave
+from weave import ALIKE, repeating, weave
 
 EVEN = 2  # crops of a batch of whose mean colours even pictures are made
 FOREIGN = 2  # crops of a batch that the teacher's decoder, which is slow, is asked for
@@ -142,7 +142,7 @@ class Joint:
         with autocast():
             shown = self.model.decoder(coded, log_step_map(levels, even)).float()
         inner = shown[:, :, 24:-24, 24:-24]  # 64x64 pixels, where borders do not show
-        return repeating(inner, torch.ones(1, 1, 1, 8, 1, 1, 8, 1)).mean()
+        return repeating(inner, ALIKE).mean()
 
     def validate(self, average: nn.Module) -> dict[str, float]:
         """PSNR and LPIPS on held-out photos at three levels, own latents and (``t``) the teacher's."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+ALIKE = torch.ones(1, 1, 1, 8, 1, 1, 8, 1)
+"""A weight with which each cell counts the same."""
+
 
 def patches(pixels: Tensor) -> Tensor:
     """float32[N, C, H, W] as [N, C, H/64, 8, 8, W/64, 8, 8]: patches of 8x8 cells of 8x8 pixels."""

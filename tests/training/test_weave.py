@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from weave import repeating, weave
-
-ALIKE = torch.ones(1, 1, 1, 8, 1, 1, 8, 1)
+from weave import ALIKE, repeating, weave
 
 
 def grained(seed: int, deviation: float = 0.02) -> torch.Tensor:
