@@ -135,7 +135,7 @@ class Scene:
             parsed = parse(self.file(encoder, rate), limits=Limits())
             found = decode_latents(parsed)
             latents, levels, expected = found.latents, found.levels, found.expected
-            noise = noise_deviations(parsed.header.noise, parsed.header.level)
+            noise = noise_deviations(parsed.header.noise, found.levels)
             width, height = parsed.header.coded_size
         if decoder == "taesd":
             picture = self.kit.taesd.decode(expected)

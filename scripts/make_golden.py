@@ -20,7 +20,7 @@ import json
 import struct
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import calotype
-from calotype.coding import encode_latents
-from calotype.container import Chunk, Coding, Header, Parsed, checksum, parse, serialise
+from calotype.coding import decode_latents, encode_latents, finer_of
+from calotype.container import (
+    Chunk,
+    ChunkType,
+    Coding,
+    Header,
+    Parsed,
+    Region,
+    checksum,
+    pack_regions,
+    parse,
+    serialise,
+)
 from calotype.entropy import decode_integers
-from calotype.latents import LEVEL_OFFSETS, STEPS, Drafter, palette
+from calotype.latents import LEVEL_OFFSETS, STEPS, Drafter, level_map, palette
 from calotype.limits import Limits
 from calotype.models import DEFAULT_TABLE, encoder_id, load_table
 
@@ -157,6 +168,16 @@ def _larger() -> bytes:
     return _encoded(_photo(slice(0, 264, 12), slice(0, 270, 10)), quality=90, scale=1.5)
 
 
+def _regions() -> bytes:
+    """Two rectangles that overlap, and one that would make levels negative."""
+    photo = _photo(slice(60, 140), slice(180, 292))
+    latents = decode_latents(parse(_encoded(photo, quality=100, scale=1), limits=Limits())).latents
+    regions = [Region(1, 2, 6, 5, 16), Region(4, 4, 5, 4, 40), Region(13, 9, 1, 1, 127)]
+    header = replace(_header(112, 80), regions=True)
+    chunk = Chunk(ChunkType.REGIONS, pack_regions(regions))
+    return encode_latents(latents, header, calotype.EncodeOptions(quality=20), (chunk,))
+
+
 def _at_level(level: int) -> bytes:
     """A file at a level that encoders do not use."""
     values = np.random.RandomState(level).randint(-400, 401, (4, 3, 4))
@@ -174,6 +195,7 @@ CASES = {
     "coarse-105x70": Case("the coarsest level of encoders", _coarse),
     "smaller-47x36": Case("a picture coded smaller than it is shown, with alpha", _smaller),
     "larger-27x22": Case("a picture coded larger than it is shown", _larger),
+    "regions-112x80": Case("regions with finer levels, which overlap", _regions),
     "level-0": Case("the finest level there is", lambda: _at_level(0)),
     "level-127": Case("the coarsest level there is", lambda: _at_level(127)),
     "palette-70x50": Case("the palette coding", _palette, needs_tables=False),
@@ -186,7 +208,7 @@ def integers_of(parsed: Parsed, dtype: type[np.float32 | np.int64] | None = None
     width, height = (-(-side // 8) for side in header.coded_size)
     if header.coding == Coding.PALETTE:
         return palette.unpack(parsed.payload, height, width)
-    levels = np.full((height, width), header.level, np.int64)
+    levels = level_map(header.level, finer_of(parsed.chunks, height, width))
     table = load_table(header.table)
     return decode_integers(table, parsed.payload, levels, STEPS, LEVEL_OFFSETS, dtype=dtype).integers
 

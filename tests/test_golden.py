@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import calotype
-from calotype.coding import decode_latents
-from calotype.container import Coding, Header, Parsed, parse
+from calotype.coding import decode_latents, finer_of
+from calotype.container import ChunkType, Coding, Header, Parsed, parse
 from calotype.entropy import Prediction, StreamDecoder, walk
 from calotype.entropy.tables import REACH
 from calotype.errors import CalotypeError, CalotypeWarning, FormatError
 from calotype.imaging import unpack_alpha
-from calotype.latents import LEVEL_OFFSETS, STEPS
+from calotype.latents import LEVEL_OFFSETS, STEPS, level_map
 from calotype.limits import Limits
 from calotype.models import DEFAULT_TABLE, load_table
 
@@ -101,6 +101,7 @@ def test_together_they_reach_every_part_of_the_coder() -> None:
         header = parsed.header
         seen.add(Coding(header.coding).name + header.alpha * " alpha" + header.grey * " grey")
         seen.update({"scaled"} if header.scaled else ())
+        seen.update({"regions"} if header.regions else ())
         if header.coding != Coding.LATTICE:
             continue
         model = load_table(header.table)
@@ -116,10 +117,10 @@ def test_together_they_reach_every_part_of_the_coder() -> None:
             return chosen
 
         width, height = (-(-side // 8) for side in header.coded_size)
-        levels = np.full((height, width), header.level, np.int64)
+        levels = level_map(header.level, finer_of(parsed.chunks, height, width))
         walk(model, levels, STEPS, LEVEL_OFFSETS, visit)
         stream.finish()
-    assert {"escape up", "escape down", "fine", "scaled"} <= seen
+    assert {"escape up", "escape down", "fine", "scaled", "regions"} <= seen
     assert {"LATTICE", "LATTICE alpha", "LATTICE grey", "PALETTE"} <= seen
     assert sum(name.startswith("slice(") for name in seen) >= 10  # the sites of the lattice
 
@@ -143,13 +144,13 @@ class Truth:
     @staticmethod
     def _alpha(parsed: Parsed) -> bytes:
         header = parsed.header
-        packed = next((chunk.data for chunk in parsed.chunks if chunk.critical), None)
+        packed = parsed.chunk(ChunkType.ALPHA)
         return b"" if packed is None else unpack_alpha(packed, header.width, header.height).tobytes()
 
     @staticmethod
-    def _coded(parsed: Parsed) -> tuple[Header, bytes, int]:
+    def _coded(parsed: Parsed) -> tuple[Header, bytes, int, bytes | None]:
         """What the latents are decoded from."""
-        return parsed.header, parsed.payload, parsed.checksum
+        return parsed.header, parsed.payload, parsed.checksum, parsed.chunk(ChunkType.REGIONS)
 
     def accepts(self, copy: bytes) -> Parsed | None:
         """The copy taken apart if it decodes, to the same picture but with something lost; None if not."""

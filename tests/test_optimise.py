@@ -20,7 +20,7 @@ from calotype import optimise
 from calotype.coding import encode_latents
 from calotype.container import Header, parse
 from calotype.errors import CalotypeWarning, ModelError, SourceError
-from calotype.latents import Drafter, dequantise
+from calotype.latents import Drafter, dequantise, level_map
 from calotype.limits import Limits
 from calotype.models import DEFAULT_TABLE, load_decoder, load_encoder, load_table
 from calotype.options import EncodeOptions
@@ -73,14 +73,17 @@ def mosaic(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.asarray(blocks.repeat(8, 0).repeat(8, 1))
 
 
+@pytest.mark.parametrize("regions", [False, True])
 @pytest.mark.parametrize("level", [10, LEVEL, 84])
-def test_the_surrogate_tells_the_size_of_the_payload(level: int) -> None:
+def test_the_surrogate_tells_the_size_of_the_payload(level: int, regions: bool) -> None:
     rng = np.random.default_rng(level)
     latents = np.cumsum(rng.normal(0, 0.3, (4, 21, 30)), 2).astype(np.float32)
     model = load_table(DEFAULT_TABLE)
-    draft = Drafter(latents, model, 0.0).draft(level)
-    values = dequantise(draft.integers, np.full(latents.shape[1:], level))
-    bits = float(Rate(model, level)(torch.from_numpy(values)))
+    finer = np.zeros(latents.shape[1:], np.int64)
+    finer[4:15, 6:20] = 16 * regions
+    draft = Drafter(latents, model, 0.0, finer=finer).draft(level)
+    levels = level_map(level, finer)
+    bits = float(Rate(model, levels)(torch.from_numpy(dequantise(draft.integers, levels))))
     assert bits == pytest.approx(draft.bits, rel=0.01)
     assert bits / 8 == pytest.approx(len(draft.payload()), rel=0.02, abs=8)
 
@@ -91,7 +94,7 @@ def test_the_gradient_of_the_rate_points_to_larger_files(seed: int) -> None:
     model, level = load_table(DEFAULT_TABLE), LEVEL
     latents = np.cumsum(rng.normal(0, 0.2, (4, 16, 24)), 2).astype(np.float32)
     v = torch.from_numpy(latents).requires_grad_()
-    (slope,) = torch.autograd.grad(Rate(model, level)(v), v)
+    (slope,) = torch.autograd.grad(Rate(model, np.full((16, 24), level))(v), v)
     uphill = 0.05 * slope.sign().numpy()  # short: further down the code length rises again
     sizes = [Drafter(latents + t * uphill, model, 0.0).draft(level).bits for t in (-1, 0, 1)]
     assert sizes == sorted(sizes)
@@ -131,7 +134,7 @@ def test_a_finer_start_is_recovered_from_a_spoilt_one(
     network = load_decoder("tiny", 1, 1).differentiable()  # type: ignore[attr-defined]
     wanted = np.clip(mosaic(rgb) + 0.5, 0, 255).astype(np.uint8)
     calls: list[None] = []
-    descent = Descent(spoilt, wanted, LEVEL, model, network)
+    descent = Descent(spoilt, wanted, np.full(latents.shape[1:], LEVEL), model, network)
     found = descent.run(
         start, lambda payload: len(payload) <= len(start.payload), 25, 60.0, lambda: calls.append(None)
     )

@@ -95,7 +95,7 @@ def quality(models: dict[str, Any], photos: list[NDArray[np.uint8]], encoder: st
         latents = encode_tiled(models["encoder"][encoder], rgb)
         parsed = parse(encode_latents(latents, header, EncodeOptions(target_size=5000)), limits=Limits())
         found = decode_latents(parsed)
-        noise = noise_deviations(parsed.header.noise, parsed.header.level)
+        noise = noise_deviations(parsed.header.noise, found.levels)
         coded = Coded(found.latents, log_step_map(found.levels), noise, found.expected)
         results.append(psnr(rgb, decode_tiled(models["decoder"][decoder], coded)))
     return float(np.mean(results))

@@ -97,3 +97,33 @@ class Encoder(nn.Module):
         x = self.at_quarter(self.to_quarter(nn.functional.pixel_unshuffle(x, 2)))
         x = self.at_eighth(self.to_eighth(nn.functional.pixel_unshuffle(x, 2)))
         return self.leave(x)
+
+
+class FaceFinder(nn.Module):
+    """Latents of the `sd1` space to how likely each position is within a face, at three scales."""
+
+    def __init__(
+        self, widths: tuple[int, int, int] = (32, 48, 64), blocks: tuple[int, int, int] = (1, 2, 3)
+    ) -> None:
+        super().__init__()
+        a, b, c = widths
+        self.enter = nn.Conv2d(4, a, 3, 1, 1)
+        self.at_eighth = nn.Sequential(*(Block(a) for _ in range(blocks[0])))
+        self.to_16th = nn.Conv2d(4 * a, b, 1)
+        self.at_16th = nn.Sequential(*(Block(b) for _ in range(blocks[1])))
+        self.to_32nd = nn.Conv2d(4 * b, c, 1)
+        self.at_32nd = nn.Sequential(*(Block(c) for _ in range(blocks[2])))
+        self.back_to_16th = nn.Conv2d(c, 4 * b, 1)
+        self.at_16th_again = Block(b)
+        self.back_to_eighth = nn.Conv2d(b, 4 * a, 1)
+        self.at_eighth_again = Block(a)
+        self.leave = nn.Conv2d(a, 1, 3, 1, 1)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """float[N, 4, h, w], h and w multiples of 4, to the logarithm of the odds, float[N, 1, h, w]."""
+        shuffle, unshuffle = nn.functional.pixel_shuffle, nn.functional.pixel_unshuffle
+        x = self.at_eighth(self.enter(latents))
+        y = self.at_16th(self.to_16th(unshuffle(x, 2)))
+        z = self.at_32nd(self.to_32nd(unshuffle(y, 2)))
+        y = self.at_16th_again(y + shuffle(self.back_to_16th(z), 2))
+        return self.leave(self.at_eighth_again(x + shuffle(self.back_to_eighth(y), 2)))

@@ -18,6 +18,7 @@ from lattice import Lattice
 from loop import Stage, autocast, weights_of
 from nets import Decoder, Encoder
 from quantise import log_step_map, random_levels, random_strengths, round_trip
+from scenes import SmallFaces
 from torch import Tensor, nn
 from train_encoder import distance
 from weave import ALIKE, repeating, weave
@@ -53,6 +54,7 @@ class Joint:
         self.args, self.model, self.stage = args, model, stage
         files = ("latents.f16", CORRECTED) if args.fixed_encoder else ("latents.f16",)
         self.crops = Crops(args.seed + 1000 * stage.rank + stage.step, latents=files)
+        self.faces = SmallFaces(args.seed + stage.rank + stage.step) if args.faces else None
         self.lpips = Lpips()
         self.teacher = taesd_decoder().to(memory_format=torch.channels_last)
         self.lattice = Lattice().requires_grad_(False)
@@ -93,6 +95,9 @@ class Joint:
 
     def _of_both(self) -> Tensor:
         pixels, wanted = self.crops.batch(self.args.batch, self.args.crop, detailed=True)
+        if self.faces is not None:
+            some = self.args.faces
+            pixels[:some], wanted[:some] = self.faces.batch(some, self.args.crop)
         own = matched = len(pixels) * 3 // 4
         if self.stage.step % 4 < 2:  # one of them enlarged, for which there are no latents to match
             matched = own - 1
@@ -117,6 +122,9 @@ class Joint:
             with autocast():
                 foreign = self.teacher(made[:FOREIGN]).float()
             total = total + self._distortion(pixels[:FOREIGN], foreign)
+        if self.args.weave:
+            even = self._even(latents[:EVEN].detach(), levels[:EVEN])
+            total = total + self.args.weave * (weave(shown, pixels) + even)
         return total
 
     def _distortion(self, pixels: Tensor, shown: Tensor) -> Tensor:
@@ -193,6 +201,7 @@ def main() -> None:
         help="with it: what the teacher's decoder shows of its latents is to be shown",
     )
     parser.add_argument("--weave", type=float, default=0.0, help="weight of what repeats in every cell")
+    parser.add_argument("--faces", type=int, default=0, help="crops of a batch that are of small faces")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=4)
     parser.add_argument("--entropy", default="entropy", help="the context model's run")

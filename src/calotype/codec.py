@@ -24,10 +24,19 @@ from calotype.coding import decode_latents, encode_latents, target_of
 from calotype.container import Chunk, Header
 from calotype.contents import Opened, chunks_of, coded_pixels, header_of
 from calotype.errors import SourceError
+from calotype.faces import is_coarse, protected
 from calotype.imaging import Picture, load_picture
 from calotype.info import Info, describe
 from calotype.limits import Limits
-from calotype.models import Decoder, Encoder, is_embedded, load_decoder, load_encoder
+from calotype.models import (
+    Decoder,
+    Encoder,
+    FaceFinder,
+    is_embedded,
+    load_decoder,
+    load_encoder,
+    load_face_finder,
+)
 from calotype.optimise import refine
 from calotype.options import BACKENDS, DEFAULT_BACKEND, DecodeOptions, DiffusionOptions, EncodeOptions
 from calotype.scaling import encode_scaled
@@ -86,6 +95,12 @@ class Codec:
             lambda: load_decoder(name, space, self._threads, diffusion, self._backend),
         )
         return decoder
+
+    def _face_finder(self, model: str) -> FaceFinder | None:
+        finder: FaceFinder | None = self._once(
+            ("faces", model), lambda: load_face_finder(model, self._threads, self._backend)
+        )
+        return finder
 
     def encode(
         self,
@@ -147,6 +162,8 @@ class Codec:
             return encode_tiled(encoder, coded_pixels(picture.rgb, other))
 
         made = encode_scaled(latents_at, header, options, chunks)
+        if is_coarse(options, made.file.header) and (finder := self._face_finder(options.model)):
+            made, chunks = protected(made, finder, latents_at, chunks)
         looked_at = is_embedded(options.model) and is_looked_at(options, made.file.header)
         refined = options.effort == 9 and options.recipe == "lattice"
         if not (looked_at or refined):

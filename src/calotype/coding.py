@@ -10,14 +10,25 @@ What is common: the checksum over the integers, and that a file is read back bef
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.container import Chunk, Coding, Header, Parsed, checksum, parse, serialise
+from calotype.container import (
+    Chunk,
+    ChunkType,
+    Coding,
+    Header,
+    Parsed,
+    checksum,
+    parse,
+    serialise,
+    unpack_regions,
+)
 from calotype.entropy import decode_integers
-from calotype.errors import CalotypeError, ChecksumError, UnsupportedError
+from calotype.errors import CalotypeError, ChecksumError, FormatError, UnsupportedError
 from calotype.latents import (
     CASCADES,
     LEVEL_OFFSETS,
@@ -28,6 +39,7 @@ from calotype.latents import (
     dequantise,
     dequantise_walked,
     fit_size,
+    level_map,
     level_of_deviation,
     level_of_quality,
     noise_codes,
@@ -43,6 +55,7 @@ __all__ = [
     "Written",
     "decode_latents",
     "encode_latents",
+    "finer_of",
     "quantise_latents",
     "target_of",
     "write_file",
@@ -106,7 +119,7 @@ def write_file(
     ``latents`` are what they stand for; the header's noise codes tell how far they are from it. The file
     is decoded again and compared before it is returned.
     """
-    values, levels = _values(header, integers)
+    values, levels = _values(header, integers, finer_of(chunks, *integers.shape[1:]))
     header = replace(header, noise=noise_codes(latents, values, levels))
     data = serialise(header, payload, checksum(header, _covered(header, integers, payload)), chunks)
     found = decode_latents(parse(data, limits=READ_BACK, strict=True))
@@ -115,34 +128,39 @@ def write_file(
     return Written(data, header, found)
 
 
-def quantise_latents(latents: NDArray[np.float32], header: Header, options: EncodeOptions) -> Dequantised:
+def quantise_latents(
+    latents: NDArray[np.float32], header: Header, options: EncodeOptions, chunks: Sequence[Chunk] = ()
+) -> Dequantised:
     """What latents become at the header's level, with the options' decisions, in the lattice coding."""
     strength, feedback = _decisions(options)
-    drafter = Drafter(latents, load_table(header.table), strength, feedback=feedback)
-    levels = np.full(latents.shape[1:], header.level, np.int64)
-    return dequantise_walked(drafter.draft(header.level).walked, levels)
+    finer = finer_of(chunks, *latents.shape[1:])
+    drafter = Drafter(latents, load_table(header.table), strength, feedback=feedback, finer=finer)
+    return dequantise_walked(drafter.draft(header.level).walked, level_map(header.level, finer))
 
 
 def decode_latents(parsed: Parsed) -> Dequantised:
     """The latents of a file; exact on every platform, but for what is ``expected``.
 
-    Raises :class:`UnsupportedError` for ids unknown here and :class:`ChecksumError` or
-    :class:`TruncatedError` unless the payload decodes to what was encoded.
+    Raises :class:`UnsupportedError` for ids unknown here, :class:`FormatError` for impossible regions and
+    :class:`ChecksumError` or :class:`TruncatedError` unless the payload decodes to what was encoded.
     """
     header = parsed.header
     space = space_named(header.space)
     encoder_name(header.encoder)
     width, height = (-(-side // space.factor) for side in header.coded_size)
+    finer = finer_of(parsed.chunks, height, width)
     if header.coding == Coding.PALETTE:
         if header.table:
             raise UnsupportedError(
                 f"the palette coding uses no entropy tables, but the file names {header.table}"
             )
+        if header.regions:
+            raise FormatError("the palette coding has one quantiser for all, but the file has regions")
         integers = palette.unpack(parsed.payload, height, width)
-        latents, levels = _values(header, integers)
+        latents, levels = _values(header, integers, finer)
         found = Dequantised(latents, levels, latents)  # nothing predicts them
     else:
-        levels = np.full((height, width), header.level, np.int64)
+        levels = level_map(header.level, finer)
         walked = decode_integers(load_table(header.table), parsed.payload, levels, STEPS, LEVEL_OFFSETS)
         integers, found = walked.integers, dequantise_walked(walked, levels)
     if checksum(header, _covered(header, integers, parsed.payload)) != parsed.checksum:
@@ -166,9 +184,29 @@ def _covered(header: Header, integers: NDArray[np.int16], payload: bytes) -> byt
     return integers.astype("<i2").tobytes() + (payload if header.coding == Coding.PALETTE else b"")
 
 
-def _values(header: Header, integers: NDArray[np.int16]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def finer_of(chunks: Sequence[Chunk], height: int, width: int) -> NDArray[np.int64]:
+    """By how many levels each position is finer than the header's, int64[h, w], of the REGIONS chunk, if any.
+
+    Where regions overlap the finest holds. Raises :class:`FormatError` for one that leaves the picture.
+    """
+    finer = np.zeros((height, width), np.int64)
+    data = next((chunk.data for chunk in chunks if chunk.type == ChunkType.REGIONS), None)
+    for one in () if data is None else unpack_regions(data):
+        if one.left + one.width > width or one.top + one.height > height:
+            raise FormatError(
+                f"the file has a region of {one.width}x{one.height} at {one.left}, {one.top},"
+                f" which leaves its {width}x{height} latents"
+            )
+        part = finer[one.top : one.top + one.height, one.left : one.left + one.width]
+        np.maximum(part, one.levels, out=part)
+    return finer
+
+
+def _values(
+    header: Header, integers: NDArray[np.int16], finer: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """(latents float32[4, h, w], levels int64[h, w]) that the integers of a file stand for."""
-    levels = np.full(integers.shape[1:], header.level, np.int64)
+    levels = level_map(header.level, finer)
     if header.coding == Coding.PALETTE:
         return palette.from_bytes(integers), levels
     return dequantise(integers, levels), levels
@@ -180,7 +218,8 @@ def _draft(
     """The quantised latents that the options ask for; efforts above 6 try more ways and keep the best."""
     strength, feedback = _decisions(options)
     ways = CASCADES[: max(1, options.effort - 5)]
-    drafters = [Drafter(latents, load_table(header.table), strength, cascade, feedback) for cascade in ways]
+    table, finer = load_table(header.table), finer_of(chunks, *latents.shape[1:])
+    drafters = [Drafter(latents, table, strength, cascade, feedback, finer) for cascade in ways]
     target = target_of(options, header)
     if target is None:
         quality = DEFAULT_QUALITY if options.quality is None else options.quality

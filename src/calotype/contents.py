@@ -43,7 +43,7 @@ class Opened:
             warnings.warn(f"a damaged part of the file was left out: {name}", CalotypeWarning, stacklevel=4)
         header = parsed.header
         found = decode_latents(parsed)
-        noise = noise_deviations(header.noise, header.level)
+        noise = noise_deviations(header.noise, found.levels)
         coded = Coded(found.latents, log_step_map(found.levels), noise, found.expected)
         alpha = None
         if header.alpha:

@@ -20,7 +20,7 @@ from calotype.errors import LimitError, TargetSizeError
 from calotype.latents import COARSEST
 from calotype.options import EncodeOptions
 
-__all__ = ["SCALES", "Scaled", "encode_scaled", "first_scale"]
+__all__ = ["SCALES", "Scaled", "encode_scaled", "first_scale", "next_scale"]
 
 SCALES = {
     88: 50,
@@ -93,6 +93,15 @@ def encode_scaled(
         assert failure is not None
         raise failure
     return made[max(fine) if fine else min(made)]
+
+
+def next_scale(header: Header, options: EncodeOptions) -> Header | None:
+    """The header with the next larger scale, at the level expected at equal bytes; None if there is none."""
+    larger = [scale for scale in _choices(header, options) if scale > header.scale]
+    if not larger:
+        return None
+    level = header.level + _LEVELS_PER_OCTAVE * math.log2(min(larger) / header.scale)
+    return replace(header, scale=min(larger), level=min(round(level), COARSEST))
 
 
 def _wish(choices: list[int], scale: int, level: float) -> int:

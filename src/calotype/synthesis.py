@@ -90,12 +90,12 @@ def closed_loop(
     header, latents, options = made.file.header, made.latents, made.options
     lacking = before = _lacking(rgb, made.file.found, decoder)
     if is_thorough(options):
-        latents = corrected(encoder, decoder, latents, _share_at(header.level))
-        lacking = _lacking(rgb, quantise_latents(latents, header, options), decoder)
+        latents = corrected(encoder, decoder, latents, _share_at(made.file.found.levels))
+        lacking = _lacking(rgb, quantise_latents(latents, header, options, chunks), decoder)
     for left in reversed(range(_ROUNDS)):
         latents = recoloured(latents, lacking)
         if left:
-            lacking = _lacking(rgb, quantise_latents(latents, header, options), decoder)
+            lacking = _lacking(rgb, quantise_latents(latents, header, options, chunks), decoder)
     try:
         file = write_latents(latents, header, options, chunks)
     except TargetSizeError:  # these need more bytes, if only a few
@@ -106,14 +106,21 @@ def closed_loop(
 
 
 def corrected(
-    encoder: Encoder, decoder: Decoder, latents: NDArray[np.float32], share: float = _SHARE
+    encoder: Encoder,
+    decoder: Decoder,
+    latents: NDArray[np.float32],
+    share: NDArray[np.float32] | float = _SHARE,
 ) -> NDArray[np.float32]:
-    """Latents float32[4, h, w] of ``encoder`` as they show more of the picture through ``decoder``."""
-    if not share:
+    """Latents float32[4, h, w] of ``encoder`` as they show more of the picture through ``decoder``.
+
+    ``share`` of the difference: one for all, or float32[h, w].
+    """
+    if not np.any(share):
         return latents
     levels = np.full(latents.shape[1:], FINEST, np.int64)
     shown = _shown(Dequantised(latents, levels, expected=latents), decoder)
-    found: NDArray[np.float32] = latents + np.float32(share) * (latents - encode_tiled(encoder, shown))
+    lacking = latents - encode_tiled(encoder, shown)
+    found: NDArray[np.float32] = latents + np.asarray(share, np.float32) * lacking
     return found
 
 
@@ -127,8 +134,9 @@ def recoloured(latents: NDArray[np.float32], lacking: NDArray[np.float32]) -> ND
     return moved
 
 
-def _share_at(level: int) -> float:
-    return _SHARE * min(max((_NONE - level) / (_NONE - _WHOLE), 0), 1)
+def _share_at(levels: NDArray[np.int64]) -> NDArray[np.float32]:
+    share = _SHARE * np.clip((_NONE - levels) / (_NONE - _WHOLE), 0, 1)
+    return share.astype(np.float32)
 
 
 def _shown(found: Dequantised, decoder: Decoder) -> NDArray[np.uint8]:

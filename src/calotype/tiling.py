@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.models import BatchDecoder, BatchEncoder, Decoder, Encoder
+from calotype.models import BatchDecoder, BatchEncoder, Decoder, Encoder, FaceFinder
 
-__all__ = ["TILE", "Coded", "decode_all", "decode_tiled", "encode_all", "encode_tiled"]
+__all__ = ["TILE", "Coded", "decode_all", "decode_tiled", "encode_all", "encode_tiled", "find_tiled"]
 
 TILE = 128
 """Side of a tile's kept part, in latent positions (1,024 pixels)."""
@@ -83,6 +83,15 @@ def decode_tiled(decoder: Decoder, coded: Coded, factor: int = 8) -> NDArray[np.
         inner = _times(inner, factor)
         rgb[_times(kept, factor)] = _bytes(pixels[:, inner[0], inner[1]])
     return rgb
+
+
+def find_tiled(finder: FaceFinder, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Latents float32[4, h, w] to how likely each position is within a face, float32[h, w]."""
+    height, width = latents.shape[1:]
+    found = np.empty((height, width), np.float32)
+    for read, kept, inner in _tiles(height, width, finder.margin):
+        found[kept] = finder.find(latents[(slice(None), *read)])[inner]
+    return found
 
 
 def encode_all(encoder: Encoder, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:

@@ -29,6 +29,7 @@ headers = st.builds(
     noise=st.tuples(*[st.integers(0, 15)] * 4),
     grey=st.booleans(),
     alpha=st.booleans(),
+    regions=st.booleans(),
 )
 HEADER = Header(coding=0, space=1, table=2, encoder=3, width=512, height=512, level=56)
 UNLIMITED = Limits(max_pixels=MAX_SIDE**2)
@@ -95,7 +96,7 @@ def test_a_header_holds_whole_numbers() -> None:
     [
         (6, 7, UnsupportedError, "version 7"),
         (6, 0, UnsupportedError, "version 0"),
-        (7, 8, UnsupportedError, "flags 8"),
+        (7, 16, UnsupportedError, "flags 16"),
         (7, 0x80, UnsupportedError, "flags 128"),
         (8, 2, UnsupportedError, "coding 2"),
         (8, 255, UnsupportedError, "coding 255"),

@@ -18,7 +18,18 @@ from container_sample import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calotype.container import Chunk, ChunkType, Header, checksum, fixed_header, parse, serialise
+from calotype.container import (
+    Chunk,
+    ChunkType,
+    Header,
+    Region,
+    checksum,
+    fixed_header,
+    pack_regions,
+    parse,
+    serialise,
+)
+from calotype.container.chunks import write_chunk
 from calotype.container.varint import write_varint
 from calotype.errors import CalotypeError, FormatError, LimitError, TruncatedError
 from calotype.limits import MAX_SIDE, Limits
@@ -120,6 +131,19 @@ def test_alpha_is_announced_by_the_header() -> None:
     unannounced[7] &= ~2
     with pytest.raises(FormatError, match="ALPHA"):
         parse(bytes(unannounced), limits=LIMITS)
+
+
+def test_regions_are_announced_by_the_header() -> None:
+    chunk = Chunk(ChunkType.REGIONS, pack_regions([Region(0, 0, 1, 1, 8)]))
+    header = replace(HEADER, alpha=False, regions=True)
+    data = serialise(header, PAYLOAD, 0, [chunk])
+    assert parse(data, limits=LIMITS).chunks == (chunk,)
+    with pytest.raises(TruncatedError, match="REGIONS"):
+        parse(data[: -len(write_chunk(chunk))], limits=LIMITS)
+    with pytest.raises(FormatError, match="REGIONS"):
+        parse(data[:7] + bytes([data[7] & ~8]) + data[8:], limits=LIMITS)
+    with pytest.raises(ValueError, match="regions"):
+        serialise(header, PAYLOAD, 0)
 
 
 def test_huge_claims_fail_before_anything_is_allocated() -> None:

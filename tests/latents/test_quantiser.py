@@ -69,7 +69,7 @@ def test_noise_codes_tell_the_deviation(level: int, shrink: float) -> None:
     error = rng.uniform(-0.5, 0.5, (4, 64, 64)) * steps * shrink
     decoded = dequantise(integers, levels)
     codes = noise_codes((decoded + error).astype(np.float32), decoded, levels)
-    assert np.allclose(noise_deviations(codes, level), error.std((1, 2)), rtol=0.13)
+    assert np.allclose(noise_deviations(codes, levels), error.std((1, 2)), rtol=0.13)
 
 
 def test_lossless_latents_have_the_lowest_noise_code() -> None:

@@ -80,8 +80,9 @@ def test_decoding_is_diffusers_ddim_from_the_matching_timestep(
     data: bytes, pipeline: Path, options: DiffusionOptions, steps: int
 ) -> None:
     parsed = parse(data, limits=Limits())
-    latents = decode_latents(parsed).latents
-    noise = np.full(4, float(noise_deviations(parsed.header.noise, parsed.header.level).max()))
+    decoded = decode_latents(parsed)
+    latents, levels = decoded.latents, decoded.levels
+    noise = np.full(4, float(noise_deviations(parsed.header.noise, levels).max()))
     scheduler = DDIMScheduler.from_config(SCHEDULER, clip_sample=False, set_alpha_to_one=True)
     alphas = scheduler.alphas_cumprod.double()
     start = int((((1 - alphas) / alphas).sqrt() - noise[0]).abs().argmin())

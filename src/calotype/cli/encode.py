@@ -75,6 +75,13 @@ __all__ = ["encode"]
     show_default=True,
     help="palette: the coding of 2022, 256 colours, in one size.",
 )
+@click.option(
+    "--protect",
+    type=click.Choice(["faces", "none"]),
+    default=EncodeOptions.protect,
+    show_default=True,
+    help="Where few bytes make coarse latents, give faces finer ones.",
+)
 @click.option("--decoder", metavar="NAME", help="Effort 9: optimise for this decoder, not the default one.")
 @click.option(
     "--time-limit",

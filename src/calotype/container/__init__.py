@@ -5,7 +5,7 @@
     file   = fixed header │ payload length │ checksum │ payload │ chunk …
     chunk  = type │ length │ data │ CRC-32
 
-    varint, field  ←  header, chunks  ←  file
+    varint, field  ←  header, chunks, regions  ←  file
 
 The payload is opaque here: :mod:`calotype.entropy` codes it.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 from calotype.container.chunks import Chunk, ChunkInfo, ChunkType
 from calotype.container.file import EXTENSION, MEDIA_TYPE, Parsed, checksum, parse, serialise
 from calotype.container.header import FORMAT_VERSION, FULL_SCALE, MAGIC, Coding, Header, fixed_header
+from calotype.container.regions import Region, pack_regions, unpack_regions
 
 __all__ = [
     "EXTENSION",
@@ -28,8 +29,11 @@ __all__ = [
     "Coding",
     "Header",
     "Parsed",
+    "Region",
     "checksum",
     "fixed_header",
+    "pack_regions",
     "parse",
     "serialise",
+    "unpack_regions",
 ]

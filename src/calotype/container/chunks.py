@@ -37,8 +37,8 @@ class ChunkType(IntEnum):
 
 
 _KNOWN = frozenset(ChunkType)
-# REGIONS and PATCHES have an id so that they can be refused by name, not yet a meaning.
-_READABLE_CRITICAL = {ChunkType.ALPHA}
+# PATCHES has an id so that it can be refused by name, not yet a meaning.
+_READABLE_CRITICAL = {ChunkType.ALPHA, ChunkType.REGIONS}
 _METADATA = {ChunkType.ICC, ChunkType.EXIF, ChunkType.XMP}
 
 

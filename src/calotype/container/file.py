@@ -62,11 +62,12 @@ def parse(data: bytes, *, limits: Limits, strict: bool = False) -> Parsed:
     if end > len(data):
         raise TruncatedError(f"the file ends after {len(data)} bytes, but its payload goes on to byte {end}")
     chunks, found = read_chunks(data, end, limits, strict)
-    alpha = any(chunk.type == ChunkType.ALPHA for chunk in chunks)
-    if header.alpha and not alpha:
-        raise TruncatedError("the file ends without the ALPHA chunk that its header announces")
-    if alpha and not header.alpha:
-        raise FormatError("the file holds an ALPHA chunk that its header does not announce")
+    types = {chunk.type for chunk in chunks}
+    for announced, type_ in _announced(header):
+        if announced and type_ not in types:
+            raise TruncatedError(f"the file ends without the {type_.name} chunk that its header announces")
+        if type_ in types and not announced:
+            raise FormatError(f"the file holds a chunk {type_.name} that its header does not announce")
     return Parsed(header, data[position:end], stored, chunks, found, len(data))
 
 
@@ -75,16 +76,22 @@ def serialise(header: Header, payload: bytes, checksum: int, chunks: Sequence[Ch
 
     Critical chunks are written first, whatever their order in ``chunks``: damage to an ancillary one
     then never hides them. Raises ``ValueError`` if ``checksum`` is not a uint32, if two chunks have one
-    type, or if ``header.alpha`` disagrees with ``chunks``.
+    type, or if ``header.alpha`` or ``header.regions`` disagrees with ``chunks``.
     """
     types = [chunk.type for chunk in chunks]
     if len(set(types)) < len(types):
         raise ValueError(f"chunks (of types {types}) must have one chunk of a type at most")
-    if header.alpha != (ChunkType.ALPHA in types):
-        raise ValueError(f"alpha (={header.alpha}) must say whether chunks has an ALPHA chunk")
+    for announced, type_ in _announced(header):
+        if announced != (type_ in types):
+            raise ValueError(f"{type_.name.lower()} (={announced}) must say whether chunks has such a chunk")
     parts = [fixed_header(header), _PAYLOAD_LENGTH.write(len(payload)), _CHECKSUM.write(checksum), payload]
     parts += map(write_chunk, sorted(chunks, key=lambda chunk: not chunk.critical))
     return b"".join(parts)
+
+
+def _announced(header: Header) -> tuple[tuple[bool, ChunkType], ...]:
+    """For every critical type of chunk whether the header says that there is one."""
+    return (header.alpha, ChunkType.ALPHA), (header.regions, ChunkType.REGIONS)
 
 
 def checksum(header: Header, integers: bytes) -> int:

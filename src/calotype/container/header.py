@@ -31,7 +31,7 @@ class Coding(IntEnum):
     PALETTE = 1
 
 
-_FLAGS = ("grey", "alpha", "scaled")  # from bit 0 on; the other bits are reserved and zero
+_FLAGS = ("grey", "alpha", "scaled", "regions")  # from bit 0 on; the other bits are reserved and zero
 
 _FIELDS = (
     Field("version", low=FORMAT_VERSION, high=FORMAT_VERSION),
@@ -55,8 +55,8 @@ class Header:
     ``coding`` is a :class:`Coding`; ``space``, ``table`` and ``encoder`` are ids, 0 to 255; ``width`` and
     ``height`` are those of the picture to show, in pixels, 1 to ``MAX_SIDE``; what is coded has ``scale``
     (1 to 255) 64ths of its sides; ``level`` (0 to 127) selects the quantiser's step; ``noise`` holds one
-    4-bit code per latent channel. ``grey``: the picture has no colour. ``alpha``: an ALPHA chunk must be
-    there and intact.
+    4-bit code per latent channel. ``grey``: the picture has no colour. ``alpha``, ``regions``: an ALPHA or a
+    REGIONS chunk must be there and intact.
     """
 
     version: int = FORMAT_VERSION
@@ -71,6 +71,7 @@ class Header:
     noise: tuple[int, int, int, int] = (0, 0, 0, 0)
     grey: bool = False
     alpha: bool = False
+    regions: bool = False
 
     def __post_init__(self) -> None:
         if len(self.noise) != 4 or not all(0 <= code <= 15 for code in self.noise):
@@ -121,8 +122,8 @@ def read_header(data: bytes, limits: Limits) -> tuple[Header, int]:
         raise FormatError(f"the file has the scale {FULL_SCALE}, which is not to be written")
     flags, noise = numbers.pop("flags"), numbers.pop("noise")
     codes = (noise & 15, noise >> 4 & 15, noise >> 8 & 15, noise >> 12)
-    grey, alpha = (bool(flags >> bit & 1) for bit in (0, 1))
-    header = Header(**numbers, noise=codes, grey=grey, alpha=alpha)
+    grey, alpha, regions = (bool(flags >> _FLAGS.index(name) & 1) for name in ("grey", "alpha", "regions"))
+    header = Header(**numbers, noise=codes, grey=grey, alpha=alpha, regions=regions)
     limits.check_size(*header.coded_size)
     return header, position
 

@@ -25,6 +25,7 @@ __all__ = [
     "channel_steps",
     "dequantise",
     "dequantise_walked",
+    "level_map",
     "level_of_deviation",
     "level_of_quality",
     "log_step_map",
@@ -60,6 +61,11 @@ def level_of_deviation(deviation: float) -> int:
     """The level whose plain rounding would leave an error of this standard deviation, 0 to 127."""
     step = math.sqrt(12) * max(deviation, step_of(0) / math.sqrt(12))
     return min(round(16 * (math.log2(step) + 5)), 127)
+
+
+def level_map(level: int, finer: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The level of each position, int64[h, w]: ``finer`` int64[h, w] below ``level``, and never below 0."""
+    return np.maximum(level - finer, 0)
 
 
 def channel_steps(levels: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -115,7 +121,11 @@ def noise_codes(
     return a, b, c, d
 
 
-def noise_deviations(codes: tuple[int, int, int, int], level: int) -> NDArray[np.float64]:
-    """The standard deviation of each channel's quantisation noise, float64[4], from the file's codes."""
-    steps = np.array([step_of(level + offset) for offset in LEVEL_OFFSETS])
-    return steps * np.sqrt(2.0 ** ((np.array(codes) - 11) / 3) / 12)
+def noise_deviations(codes: tuple[int, int, int, int], levels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The standard deviation of each channel's quantisation noise, float64[4], from the file's codes.
+
+    ``levels`` int64[h, w]; over the whole picture.
+    """
+    squares = (channel_steps(levels) ** 2).mean((1, 2))
+    deviations: NDArray[np.float64] = np.sqrt(squares * 2.0 ** ((np.array(codes) - 11) / 3) / 12)
+    return deviations

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from calotype.entropy import ContextModel, Walked, walk
 from calotype.errors import TargetSizeError
-from calotype.latents.quantiser import COARSEST, FINEST, LEVEL_OFFSETS, STEPS, step_of
+from calotype.latents.quantiser import COARSEST, FINEST, LEVEL_OFFSETS, STEPS, level_map, step_of
 from calotype.latents.rdo import CASCADES, Cascade, Chooser
 
 __all__ = ["Draft", "Drafter", "fit_size"]
@@ -59,10 +59,15 @@ class Drafter:
         strength: float,
         cascade: Cascade = CASCADES[0],
         feedback: float = 0.0,
+        finer: NDArray[np.int64] | None = None,
     ) -> None:
-        """``strength`` is the nominal rate-distortion strength; with ``feedback`` 0 too, all is rounded."""
+        """``strength`` is the nominal rate-distortion strength; with ``feedback`` 0 too, all is rounded.
+
+        ``finer`` int64[h, w] is by how many levels each position is finer than the draft's; None: all alike.
+        """
         self.latents, self.model, self.strength, self.cascade = latents, model, strength, cascade
         self.feedback = feedback
+        self.finer = np.zeros(latents.shape[1:], np.int64) if finer is None else finer
 
     def nominal(self, level: int) -> float:
         """The strength used at a level unless rate control asks for another.
@@ -75,7 +80,7 @@ class Drafter:
     def draft(self, level: int, strength: float | None = None) -> Draft:
         """One walk over the lattice at a level (0..127)."""
         strength = self.nominal(level) if strength is None else strength
-        levels = np.full(self.latents.shape[1:], level, np.int64)
+        levels = level_map(level, self.finer)
         chooser = Chooser(self.latents, self.model.tables, strength, self.cascade, self.feedback)
         walked = walk(self.model, levels, STEPS, LEVEL_OFFSETS, chooser)
         error = chooser.error * step_of(level) ** 2

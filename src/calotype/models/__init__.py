@@ -8,6 +8,7 @@ from calotype.models.protocol import (
     Decoder,
     Differentiable,
     Encoder,
+    FaceFinder,
     TorchDecoder,
 )
 from calotype.models.registry import (
@@ -19,6 +20,7 @@ from calotype.models.registry import (
     list_models,
     load_decoder,
     load_encoder,
+    load_face_finder,
     load_table,
     space_named,
 )
@@ -30,6 +32,7 @@ __all__ = [
     "Decoder",
     "Differentiable",
     "Encoder",
+    "FaceFinder",
     "ModelInfo",
     "TorchDecoder",
     "encoder_id",
@@ -38,6 +41,7 @@ __all__ = [
     "list_models",
     "load_decoder",
     "load_encoder",
+    "load_face_finder",
     "load_table",
     "space_named",
 ]

@@ -13,7 +13,7 @@ from calotype.models.openvino_session import OpenvinoSession
 from calotype.models.protocol import TorchDecoder
 from calotype.options import DEFAULT_BACKEND
 
-__all__ = ["OnnxDecoder", "OnnxEncoder"]
+__all__ = ["OnnxDecoder", "OnnxEncoder", "OnnxFaceFinder"]
 
 
 class _Session(Protocol):
@@ -75,6 +75,23 @@ class OnnxEncoder:
 
     def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         return self._session.run(pixels=pixels)
+
+
+class OnnxFaceFinder:
+    """A graph ``latents`` float32[1, 4, h, w], sides multiples of 4, to log odds; see :class:`FaceFinder`."""
+
+    def __init__(
+        self, graph: bytes, margin: int, threads: int | None = None, backend: str = DEFAULT_BACKEND
+    ) -> None:
+        self.margin = margin
+        self._session = _open(graph, threads, backend)
+
+    def find(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        height, width = latents.shape[1:]
+        padded = np.pad(latents, ((0, 0), (0, -height % 4), (0, -width % 4)), mode="edge")
+        odds = self._session.run(latents=padded)[0, :height, :width]
+        likely: NDArray[np.float32] = 0.5 * np.tanh(0.5 * odds) + np.float32(0.5)
+        return likely
 
 
 class OnnxDecoder:

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["BatchDecoder", "BatchEncoder", "Decoder", "Differentiable", "Encoder", "TorchDecoder"]
+__all__ = [
+    "BatchDecoder",
+    "BatchEncoder",
+    "Decoder",
+    "Differentiable",
+    "Encoder",
+    "FaceFinder",
+    "TorchDecoder",
+]
 
 
 class Encoder(Protocol):
@@ -26,6 +34,19 @@ class Encoder(Protocol):
 
     def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """sRGB float32[3, H, W] in [0, 1], H and W multiples of 8, to float32[4, H/8, W/8], scaled."""
+        ...
+
+
+class FaceFinder(Protocol):
+    """Latents of one space to where faces are."""
+
+    @property
+    def margin(self) -> int:
+        """As for :class:`Encoder`; a multiple of 4, as tiles' corners are."""
+        ...
+
+    def find(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32[4, h, w] to how likely each position is within a face, float32[h, w] from 0 to 1."""
         ...
 
 

@@ -14,8 +14,8 @@ from importlib.resources import files
 from calotype.entropy import ContextModel, load_model
 from calotype.errors import ModelError, UnsupportedError
 from calotype.latents import SD1, SPACES, LatentSpace
-from calotype.models.onnx_model import OnnxDecoder, OnnxEncoder
-from calotype.models.protocol import Decoder, Encoder
+from calotype.models.onnx_model import OnnxDecoder, OnnxEncoder, OnnxFaceFinder
+from calotype.models.protocol import Decoder, Encoder, FaceFinder
 from calotype.models.stable_diffusion import CATALOGUE, Source, open_decoder, open_encoder, source_named
 from calotype.models.stable_diffusion.store import is_here, read_record
 from calotype.options import DEFAULT_BACKEND, DiffusionOptions
@@ -29,6 +29,7 @@ __all__ = [
     "list_models",
     "load_decoder",
     "load_encoder",
+    "load_face_finder",
     "load_table",
     "space_named",
 ]
@@ -50,6 +51,7 @@ class _Model:
     encoder: _Network
     decoder: _Network
     description: str
+    faces: bool = True  # whether a face finder can read its latents
 
 
 _MODELS = (
@@ -68,9 +70,11 @@ _MODELS = (
         _Network("tiny-250-encoder.onnx", 0),
         _Network("tiny-250-decoder.onnx", 0),
         "random weights, for tests: an 8x8 mosaic of the picture",
+        faces=False,
     ),
 )
 _DEFAULT_DECODER = {SD1.id: "pocket"}
+_FACES = _Network("faces-240.onnx", 48)
 _TABLES = {240: "lattice-240.npz", 241: "lattice-241.npz"}
 DEFAULT_TABLE = 241
 
@@ -210,6 +214,15 @@ def load_decoder(
     if isinstance(model, Source):
         return open_decoder(model, diffusion or DiffusionOptions(), threads)
     return OnnxDecoder(_read(model.decoder.file), model.decoder.margin, threads, backend)
+
+
+def load_face_finder(
+    name: str, threads: int | None = None, backend: str = DEFAULT_BACKEND
+) -> FaceFinder | None:
+    """What finds faces in the latents of model ``name``; None if they show none. As :func:`load_encoder`."""
+    if not source_named(name) and not _named(name).faces:
+        return None
+    return OnnxFaceFinder(_read(_FACES.file), _FACES.margin, threads, backend)
 
 
 @cache

@@ -65,7 +65,7 @@ def refine(
     values = decode_latents(parsed)
     integers = np.round(values.latents / channel_steps(values.levels)).astype(np.int16)
     most = len(data) if target is None else target
-    descent = Descent(latents, rgb, header.level, load_table(header.table), network, lpips)
+    descent = Descent(latents, rgb, values.levels, load_table(header.table), network, lpips)
     found = descent.run(
         Found(integers, parsed.payload),
         lambda payload: len(serialise(header, payload, 0, parsed.chunks)) <= most,

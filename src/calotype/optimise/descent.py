@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calotype.entropy import ContextModel
-from calotype.latents import Drafter, channel_steps, dequantise_walked, step_of
+from calotype.latents import Draft, Drafter, channel_steps, dequantise_walked, log_step_map
 from calotype.models import TorchDecoder
 from calotype.models.onnx_torch import TorchGraph
 from calotype.optimise.distortion import measures
@@ -47,22 +47,25 @@ class Found:
 
 
 class Descent:
-    """One picture at one level; :meth:`run` improves on its file."""
+    """One picture at the levels of its file, on which :meth:`run` improves."""
 
     def __init__(
         self,
         latents: NDArray[np.float32],
         rgb: NDArray[np.uint8],
-        level: int,
+        levels: NDArray[np.int64],
         model: ContextModel,
         decoder: TorchDecoder,
         lpips: TorchGraph | None = None,
     ) -> None:
-        """``latents`` float32[4, h, w] of the picture ``rgb`` uint8[8h, 8w, 3]; ``lpips``: its graph."""
-        self._latents, self._rgb, self._level, self._model = latents, rgb, level, model
+        """``latents`` float32[4, h, w] of the picture ``rgb`` uint8[8h, 8w, 3], at ``levels`` int64[h, w].
+
+        ``lpips``: its graph.
+        """
+        self._latents, self._rgb, self._levels, self._model = latents, rgb, levels, model
         self._decoder, self._lpips = decoder, lpips
-        self._steps = torch.from_numpy(channel_steps(np.array([[level]])).astype(np.float32))
-        self._rate = Rate(model, level)
+        self._steps = torch.from_numpy(channel_steps(levels).astype(np.float32))
+        self._rate = Rate(model, levels)
 
     def run(
         self,
@@ -112,21 +115,26 @@ class Descent:
 
     def _coded(self, v: Tensor, distortion: float, fits: Callable[[bytes], bool]) -> Found | None:
         """What the dequantised latents ``v`` make, if that fits."""
-        draft = Drafter(v.detach().numpy(), self._model, 0.0).draft(self._level)
+        draft = self._drafted(v)
         payload = draft.payload()
         return Found(draft.integers, payload, distortion) if fits(payload) else None
+
+    def _drafted(self, v: Tensor) -> Draft:
+        """The walk over the dequantised latents ``v``, which are what the levels allow already."""
+        coarsest = int(self._levels.max())
+        finer = coarsest - self._levels
+        return Drafter(v.detach().numpy(), self._model, 0.0, finer=finer).draft(coarsest)
 
     def _expected(self, v: Tensor) -> Tensor:
         """What a decoder will expect for the dequantised latents ``v``: they are off by a constant."""
         if not self._decoder.wants_expected:
             return v
-        draft = Drafter(v.detach().numpy(), self._model, 0.0).draft(self._level)
-        found = dequantise_walked(draft.walked, np.full(v.shape[1:], self._level, np.int64))
+        found = dequantise_walked(self._drafted(v).walked, self._levels)
         return v + torch.from_numpy(found.expected - found.latents)
 
     def _errors(self, v: Tensor, expected: Tensor, deadline: float) -> Iterator[Tensor]:
         """The measures of each tile, weighed by its share of the picture. Raises ``TimeoutError``."""
-        log_step = torch.full((1, 1, *v.shape[1:]), math.log2(step_of(self._level)))
+        log_step = torch.from_numpy(log_step_map(self._levels))[None]
         margin = self._decoder.margin
         for top, bottom in _cuts(v.shape[1]):
             for left, right in _cuts(v.shape[2]):

@@ -7,9 +7,12 @@ step), and interpolated.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from calotype.entropy import BLOCK, CONTEXT_PEAK, ContextModel, SiteNet, sites
@@ -63,15 +66,15 @@ class _Site:
 
 
 class Rate:
-    """Code length of quantised latents at one level, under one context model."""
+    """Code length of quantised latents at the levels they have, under one context model."""
 
-    def __init__(self, model: ContextModel, level: int) -> None:
-        """``level`` 0 to 127."""
+    def __init__(self, model: ContextModel, levels: NDArray[np.int64]) -> None:
+        """``levels`` int64[h, w], 0 to 127."""
         self._sites = [(_Site(net), stride, at, known) for net, stride, at, known in sites(model)]
-        self._guide = max(-CONTEXT_PEAK, min(2 * (level - 64), CONTEXT_PEAK))
-        steps = channel_steps(np.array([[level]])).astype(np.float32)
-        self._steps = torch.from_numpy(steps)
-        self._levels = torch.tensor(LEVEL_OFFSETS).view(4, 1, 1) + level
+        guide = np.clip(2 * (levels - 64), -CONTEXT_PEAK, CONTEXT_PEAK).astype(np.float32)
+        self._guide = torch.from_numpy(guide)[None]
+        self._steps = torch.from_numpy(channel_steps(levels).astype(np.float32))
+        self._levels = torch.tensor(LEVEL_OFFSETS).view(4, 1, 1) + torch.from_numpy(levels)
         # Column 16 r + 8 - phase + 327 holds residual r under that phase: no two share one, none is free.
         frequencies = model.tables.frequencies.reshape(ROWS, PHASES, SYMBOLS)[:, ::-1, : 2 * REACH + 1]
         bits = 16 - np.log2(frequencies.transpose(0, 2, 1).reshape(ROWS, -1))
@@ -83,7 +86,7 @@ class Rate:
         margin = (0, -width % BLOCK, 0, -height % BLOCK)
         context = F.pad(_rounded(latents * 16 + 0.5, -CONTEXT_PEAK, CONTEXT_PEAK), margin)[None]
         exists = F.pad(torch.ones(1, height, width), margin)[None]
-        guide = torch.cat([exists * self._guide, exists * CONTEXT_PEAK], 1)
+        guide = torch.cat([F.pad(self._guide, margin)[None], exists * CONTEXT_PEAK], 1)
         total = torch.zeros(())
         for net, stride, (y, x), known in self._sites:
             site = (..., slice(y, None, stride), slice(x, None, stride))
@@ -93,13 +96,13 @@ class Rate:
             planes = [context[..., dy::stride, dx::stride] for dy, dx in known]
             out = net.predict(torch.cat([*planes, guide[site]], 1), context[site])
             mean, scale = out[:, :, : values.shape[1], : values.shape[2]].unbind(1)
-            total = total + self._cost(values, mean / 256, scale.clamp(0, _SCALE_PEAK)).sum()
+            total = total + self._cost(site, values, mean / 256, scale.clamp(0, _SCALE_PEAK)).sum()
         return total
 
-    def _cost(self, values: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-        row = (scale - self._levels + SCALE_ORIGIN) / 2
+    def _cost(self, site: tuple[Any, ...], values: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+        row = (scale - self._levels[site] + SCALE_ORIGIN) / 2
         fine = torch.floor((row.detach() - (ROWS - 1) + 7) / 8).clamp(min=0)
-        distance = 16 * (values - mean) / self._steps * torch.exp2(-fine)
+        distance = 16 * (values - mean) / self._steps[site] * torch.exp2(-fine)
         beyond = F.relu(distance.abs() - 16 * REACH) / 16  # about a bit for each step
         return self._surface(row - 8 * fine - _NEAREST_ROW, distance + _REACH) + beyond + fine
 

@@ -1,0 +1,57 @@
+"""Regions: parts of the picture whose latents are quantised more finely (docs/format.md, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from calotype.container.field import Field
+from calotype.container.varint import MAX_VARINT
+from calotype.errors import FormatError
+
+__all__ = ["MOST_REGIONS", "Region", "pack_regions", "unpack_regions"]
+
+MOST_REGIONS = 255
+"""In one file."""
+
+_FIELDS = (
+    Field("region's left", size=0, high=MAX_VARINT),
+    Field("region's top", size=0, high=MAX_VARINT),
+    Field("region's width", size=0, low=1, high=MAX_VARINT, offset=1, error=FormatError),
+    Field("region's height", size=0, low=1, high=MAX_VARINT, offset=1, error=FormatError),
+    Field("region's levels", low=1, high=127, error=FormatError),
+)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of latent positions, and by how many levels (1 to 127) they are finer than the header's."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    levels: int
+
+
+def pack_regions(regions: Sequence[Region]) -> bytes:
+    """The data of a REGIONS chunk. Raises ``ValueError`` for none, for too many and for impossible ones."""
+    if not 0 < len(regions) <= MOST_REGIONS:
+        raise ValueError(f"regions (={len(regions)} of them) must be 1 to {MOST_REGIONS}")
+    numbers = [(one.left, one.top, one.width, one.height, one.levels) for one in regions]
+    return b"".join(field.write(value) for one in numbers for field, value in zip(_FIELDS, one, strict=True))
+
+
+def unpack_regions(data: bytes) -> tuple[Region, ...]:
+    """What :func:`pack_regions` packed. Raises :class:`FormatError`."""
+    regions: list[Region] = []
+    position = 0
+    while position < len(data) or not regions:
+        if len(regions) == MOST_REGIONS:
+            raise FormatError(f"the file has more than {MOST_REGIONS} regions")
+        numbers = []
+        for field in _FIELDS:
+            value, position = field.read(data, position)
+            numbers.append(value)
+        regions.append(Region(*numbers))
+    return tuple(regions)

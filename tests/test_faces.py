@@ -1,0 +1,171 @@
+"""Regions with finer latents, and faces that get them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import calotype
+from calotype.coding import decode_latents, encode_latents
+from calotype.container import (
+    Chunk,
+    ChunkType,
+    Header,
+    Region,
+    pack_regions,
+    parse,
+    serialise,
+    unpack_regions,
+)
+from calotype.errors import CalotypeError, ChecksumError, FormatError
+from calotype.faces import is_coarse, protected, regions_of
+from calotype.latents import channel_steps
+from calotype.limits import Limits
+from calotype.models import load_face_finder
+from calotype.options import EncodeOptions
+from calotype.scaling import Scaled, encode_scaled
+from calotype.tiling import TILE, find_tiled
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+HEADER = Header(coding=0, space=1, table=241, encoder=250, width=160, height=128, level=0)
+FACE = (220, 110)
+"""Where the nose of the astronaut is, x and y in pixels."""
+
+
+@pytest.fixture
+def latents() -> NDArray[np.float32]:
+    rng = np.random.default_rng(2)
+    return np.cumsum(rng.normal(0, 0.3, (4, 16, 20)), 2).astype(np.float32)
+
+
+def with_regions(latents: NDArray[np.float32], *regions: Region, **options: float) -> bytes:
+    chunk = Chunk(ChunkType.REGIONS, pack_regions(regions))
+    chosen = EncodeOptions(effort=1, **options)  # type: ignore[arg-type]
+    return encode_latents(latents, replace(HEADER, regions=True), chosen, (chunk,))
+
+
+def test_latents_are_finer_where_a_region_is(latents: NDArray[np.float32]) -> None:
+    data = with_regions(latents, Region(2, 3, 8, 5, 16), Region(6, 5, 9, 9, 32), quality=20)
+    parsed = parse(data, limits=Limits(), strict=True)
+    found = decode_latents(parsed)
+    wanted = np.full((16, 20), parsed.header.level)
+    wanted[3:8, 2:10] -= 16
+    wanted[5:14, 6:15] = parsed.header.level - 32
+    assert np.array_equal(found.levels, wanted)
+    assert (np.abs(found.latents - latents) <= channel_steps(wanted) / 2 + 1e-6).all()
+
+
+@pytest.mark.parametrize(
+    "region", [Region(13, 0, 8, 1, 9), Region(0, 16, 1, 1, 9), Region(1 << 31, 0, 1, 1, 9)]
+)
+def test_a_region_must_lie_in_the_picture(latents: NDArray[np.float32], region: Region) -> None:
+    plain = parse(with_regions(latents, Region(0, 0, 1, 1, 9)), limits=Limits())
+    chunk = Chunk(ChunkType.REGIONS, pack_regions([region]))
+    data = serialise(plain.header, plain.payload, plain.checksum, [chunk])
+    with pytest.raises(FormatError, match="region of"):
+        calotype.decode(data, model="tiny")
+
+
+def test_other_regions_do_not_go_unnoticed(latents: NDArray[np.float32]) -> None:
+    plain = parse(with_regions(latents, Region(2, 3, 8, 5, 16)), limits=Limits())
+    for other in (Region(2, 3, 8, 5, 17), Region(2, 3, 8, 4, 16), Region(3, 3, 8, 5, 16)):
+        chunk = Chunk(ChunkType.REGIONS, pack_regions([other]))
+        with pytest.raises((ChecksumError, CalotypeError)):
+            calotype.decode(serialise(plain.header, plain.payload, plain.checksum, [chunk]), model="tiny")
+
+
+def test_the_palette_has_no_regions(latents: NDArray[np.float32]) -> None:
+    header = replace(HEADER, coding=1, table=0)
+    plain = parse(encode_latents(latents, header, EncodeOptions()), limits=Limits())
+    chunk = Chunk(ChunkType.REGIONS, pack_regions([Region(0, 0, 1, 1, 9)]))
+    data = serialise(replace(plain.header, regions=True), plain.payload, plain.checksum, [chunk])
+    with pytest.raises(FormatError, match="palette"):
+        calotype.decode(data, model="tiny")
+
+
+def test_boxes_of_what_is_likely_a_face() -> None:
+    found = np.zeros((40, 50), np.float32)
+    found[10:14, 20:25], found[12, 22] = 0.6, 0.9
+    found[30, 5:7], found[31, 6] = 0.95, 0.7
+    found[20:24, 40:44] = 0.7  # likely, but nothing of it surely
+    assert regions_of(found, 80, 10**6) == (Region(20, 10, 5, 4, 24), Region(5, 30, 2, 2, 24))
+    assert regions_of(found, 66, 10**6)[0].levels == 14  # fine enough
+    small, large = (regions_of(found, 100, bits) for bits in (8 * 400, 8 * 700))
+    assert 4 <= small[0].levels < large[0].levels == 24
+    assert regions_of(found, 100, 8 * 50) == ()
+    assert regions_of(np.zeros((40, 50), np.float32), 100, 10**6) == ()
+
+
+class Everywhere:
+    """Finds one face, at the same place always."""
+
+    margin = 0
+
+    def find(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        found = np.zeros(latents.shape[1:], np.float32)
+        found[4:8, 6:9] = 1
+        return found
+
+
+@pytest.mark.parametrize("rate", [{"target_size": 260}, {"quality": 10.0}])
+def test_a_protected_file_keeps_to_its_options(latents: NDArray[np.float32], rate: dict[str, float]) -> None:
+    options = EncodeOptions(scale=1, **rate)  # type: ignore[arg-type]
+    made = encode_scaled(lambda _: latents, HEADER, options)
+    assert is_coarse(options, made.file.header)
+    finer, chunks = protected(made, Everywhere(), ())
+    parsed = parse(finer.file.data, limits=Limits(), strict=True)
+    assert parsed.chunks == chunks
+    (region,) = unpack_regions(chunks[0].data)
+    assert (region.left, region.top, region.width, region.height) == (6, 4, 3, 4)
+
+    def error(scaled: Scaled) -> float:
+        return float(np.square(scaled.file.found.expected - latents)[:, 4:8, 6:9].mean())
+
+    assert error(finer) < 0.6 * error(made)
+    if "quality" in rate:
+        assert parsed.header.level == made.file.header.level
+        assert len(finer.file.data) < 1.25 * len(made.file.data)
+    else:
+        assert len(finer.file.data) <= 260
+
+
+def test_the_astronaut_has_a_face_and_a_rocket_none() -> None:
+    with Image.open(SAMPLES / "astronaut.png") as photo:
+        data = calotype.encode(photo.convert("RGB"), target_size=1250)
+    assert len(data) <= 1250
+    parsed = parse(data, limits=Limits(), strict=True)
+    regions = unpack_regions(parsed.chunk(ChunkType.REGIONS) or b"")
+    unit = 8 * 512 / parsed.header.coded_size[0]
+    inside = [
+        one.left * unit <= FACE[0] <= (one.left + one.width) * unit
+        and one.top * unit <= FACE[1] <= (one.top + one.height) * unit
+        for one in regions
+    ]
+    assert any(inside)
+    assert sum(one.width * one.height for one in regions) * unit**2 < 0.2 * 512**2
+    with Image.open(SAMPLES / "rocket.png") as photo:
+        assert not parse(calotype.encode(photo.convert("RGB"), target_size=1250), limits=Limits()).chunks
+
+
+def test_no_face_is_protected_if_that_is_not_wanted() -> None:
+    header = replace(HEADER, level=90)
+    assert is_coarse(EncodeOptions(), header)
+    assert not is_coarse(EncodeOptions(protect="none"), header)
+    assert not is_coarse(EncodeOptions(effort=4), header)
+    assert not is_coarse(EncodeOptions(recipe="palette"), header)
+    assert not is_coarse(EncodeOptions(), replace(header, level=64))
+    assert load_face_finder("tiny") is None
+    with pytest.raises(ValueError, match="protect"):
+        EncodeOptions(protect="all")  # type: ignore[arg-type]
+
+
+def test_tiles_find_what_the_whole_finds() -> None:
+    finder = load_face_finder("pocket", 1)
+    assert finder is not None
+    latents = np.random.default_rng(1).normal(0, 1, (4, 30, TILE + 90)).astype(np.float32)
+    assert np.abs(find_tiled(finder, latents) - finder.find(latents)).max() < 1e-5

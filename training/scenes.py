@@ -1,0 +1,167 @@
+"""Pictures with faces of every size at known places, for the face finder (``train_faces.py``).
+
+``faces.tsv`` says where the faces of the photographs are, in shares of width and height: from brow to chin,
+found with the cascade of OpenCV, looked through, and a few by hand. Photographs with people but no places
+are listed too, and never shown.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from assets import HERE, held_out, photos, taesd_encoder
+from PIL import Image, ImageDraw, ImageFilter
+from prepare import CACHE
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face: its photograph, and its box (left, top, width, height) in shares of the photograph."""
+
+    path: Path
+    box: tuple[float, float, float, float]
+
+
+@lru_cache(400)
+def _photo(path: Path) -> Image.Image:
+    return Image.open(path).convert("RGB")
+
+
+class Scenes:
+    """Draws scenes of ``side`` x ``side`` pixels; ``validation`` takes the held-out photographs only.
+
+    ``sizes`` are those of faces, in pixels, ``chances`` how often a scene has none, one, two and so on.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        side: int,
+        *,
+        sizes: tuple[int, int] = (18, 260),
+        chances: tuple[float, ...] = (0.3, 0.4, 0.2, 0.1),
+        validation: bool = False,
+    ) -> None:
+        self._rng, self._side, self._sizes, self._chances = np.random.default_rng(seed), side, sizes, chances
+        with (HERE / "faces.tsv").open(newline="") as table:
+            rows = list(csv.DictReader(table, delimiter="\t"))
+        known = {path.name: path for path in photos() if (path.name in held_out()) == validation}
+        self._faces = [
+            Face(known[row["file"]], tuple(float(row[key]) for key in ("left", "top", "width", "height")))
+            for row in rows
+            if row["left"] and row["file"] in known
+        ]
+        people = {row["file"] for row in rows}
+        self._places = [path for name, path in known.items() if name not in people]
+        # The portraits are many and alike.
+        weights = np.array([0.4 if face.path.name.startswith("congress") else 1.0 for face in self._faces])
+        self._weights = weights / weights.sum()
+
+    def draw(self) -> tuple[np.ndarray, np.ndarray]:
+        """(pixels uint8[side, side, 3], how much of each 8x8 cell is face, float32[side/8, side/8])."""
+        scene, mask = self._background(), Image.new("L", (self._side, self._side))
+        for _ in range(self._rng.choice(len(self._chances), p=self._chances)):
+            self._paste(scene, mask)
+        scene = self._developed(scene)
+        if self._rng.random() < 0.08:
+            scene = scene.convert("L").convert("RGB")
+        cells = np.asarray(mask, np.float32).reshape(self._side // 8, 8, -1, 8).mean((1, 3)) / 255
+        return np.asarray(scene), cells
+
+    def _background(self) -> Image.Image:
+        photo = _photo(self._places[self._rng.integers(len(self._places))])
+        share = self._rng.uniform(0.4, 1.0)
+        side = max(64, int(min(photo.size) * share))
+        x, y = (self._rng.integers(full - side + 1) if full > side else 0 for full in photo.size)
+        return photo.crop((x, y, x + side, y + side)).resize(
+            (self._side, self._side), Image.Resampling.LANCZOS
+        )
+
+    def _paste(self, scene: Image.Image, mask: Image.Image) -> None:
+        """A head and what is around it, turned, faded into the scene at some place."""
+        rng = self._rng
+        face = self._faces[rng.choice(len(self._faces), p=self._weights)]
+        photo = _photo(face.path)
+        left, top, width, height = (v * photo.size[i % 2] for i, v in enumerate(face.box))
+        size = float(np.exp(rng.uniform(*np.log(self._sizes))))
+        scale = size / width
+        around = rng.uniform(0.35, 2.5)
+        box = [
+            left - around * width,
+            top - around * height,
+            left + (1 + around) * width,
+            top + (1 + around) * height,
+        ]
+        box = [max(box[0], 0), max(box[1], 0), min(box[2], photo.width), min(box[3], photo.height)]
+        cut = photo.crop(tuple(map(int, box)))
+        shape = (max(8, round(cut.width * scale)), max(8, round(cut.height * scale)))
+        cut = self._developed(cut.resize(shape, Image.Resampling.LANCZOS))
+        oval = Image.new("L", shape)
+        x, y = (left - box[0]) * scale, (top - box[1]) * scale
+        w, h = width * scale, height * scale
+        ImageDraw.Draw(oval).ellipse((x + 0.1 * w, y + 0.04 * h, x + 0.9 * w, y + 1.04 * h), fill=255)
+        fade = Image.new("L", shape)
+        rim = 0.12 * min(shape)
+        ImageDraw.Draw(fade).rectangle((rim, rim, shape[0] - rim, shape[1] - rim), fill=255)
+        fade = fade.filter(ImageFilter.GaussianBlur(rim / 2))
+        if rng.random() < 0.5:
+            cut, oval, fade = (im.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for im in (cut, oval, fade))
+            x = shape[0] - x - w
+        turn = float(rng.normal(0, 12))
+        centre = (x + w / 2, y + h / 2)
+        cut, oval, fade = (
+            im.rotate(turn, Image.Resampling.BILINEAR, center=centre) for im in (cut, oval, fade)
+        )
+        at = tuple(int(rng.uniform(0.1, 0.9) * self._side - c) for c in centre)
+        scene.paste(cut, at, fade)
+        hidden = Image.new("L", shape)
+        mask.paste(hidden, at, fade)
+        mask.paste(oval, at, oval)
+
+    def _developed(self, image: Image.Image) -> Image.Image:
+        """Other light: brightness, contrast, colour, and the sharpness of another lens."""
+        rng = self._rng
+        values = np.asarray(image, np.float32) / 255
+        gain = np.exp(rng.normal(0, 0.08, 3)) * np.exp(rng.normal(0, 0.2))
+        values = np.clip(values * gain, 0, 1) ** np.exp(rng.normal(0, 0.25))
+        grey = values.mean(2, keepdims=True)
+        values = np.clip(grey + (values - grey) * rng.uniform(0.6, 1.3), 0, 1)
+        out = Image.fromarray((values * 255).astype(np.uint8))
+        return out.filter(ImageFilter.GaussianBlur(rng.uniform(0, 1))) if rng.random() < 0.3 else out
+
+
+class SmallFaces:
+    """Crops full of small faces, for the codec's networks, and the teacher's latents of them; kept in the cache."""
+
+    SIDE, SIZES, CHANCES = 256, (22, 90), (0.0, 0.0, 0.2, 0.2, 0.2, 0.2, 0.2)
+
+    def __init__(self, seed: int, count: int = 600) -> None:
+        file = CACHE / f"small-faces-{count}.npz"
+        if not file.exists():
+            scenes = Scenes(6, self.SIDE, sizes=self.SIZES, chances=self.CHANCES)
+            pixels = np.stack([scenes.draw()[0].transpose(2, 0, 1) for _ in range(count)])
+            teacher = taesd_encoder()
+            with torch.inference_mode():
+                latents = [teacher(torch.from_numpy(one[None]).float() / 255)[0].numpy() for one in pixels]
+            np.savez(file, pixels=pixels, latents=np.stack(latents).astype(np.float16))
+        with np.load(file) as kept:
+            self._pixels, self._latents = kept["pixels"], kept["latents"]
+        self._rng = np.random.default_rng(seed)
+
+    def batch(self, count: int, size: int) -> tuple[Tensor, Tensor]:
+        """As :meth:`data.Crops.batch`."""
+        pixels, latents = [], []
+        for index in self._rng.integers(len(self._pixels), size=count):
+            s, (y, x) = size // 8, self._rng.integers((self.SIDE - size) // 8 + 1, size=2)
+            pixels.append(self._pixels[index, :, 8 * y : 8 * y + size, 8 * x : 8 * x + size])
+            latents.append(self._latents[index, :, y : y + s, x : x + s])
+        return (
+            torch.from_numpy(np.stack(pixels)).float() / 255,
+            torch.from_numpy(np.stack(latents).astype(np.float32)),
+        )
