@@ -91,13 +91,13 @@ def test_the_palette_has_no_regions(latents: NDArray[np.float32]) -> None:
 def test_boxes_of_what_is_likely_a_face() -> None:
     found = np.zeros((40, 50), np.float32)
     found[10:14, 20:25], found[12, 22] = 0.6, 0.9
-    found[30, 5:7], found[31, 6] = 0.95, 0.7
+    found[38, :2], found[39, 1] = 0.95, 0.7
     found[20:24, 40:44] = 0.7  # likely, but nothing of it surely
-    assert regions_of(found, 80, 10**6) == (Region(20, 10, 5, 4, 24), Region(5, 30, 2, 2, 24))
-    assert regions_of(found, 66, 10**6)[0].levels == 14  # fine enough
-    small, large = (regions_of(found, 100, bits) for bits in (8 * 400, 8 * 700))
-    assert 4 <= small[0].levels < large[0].levels == 24
-    assert regions_of(found, 100, 8 * 50) == ()
+    assert regions_of(found, 80, 10**6) == (Region(19, 9, 7, 6, 28), Region(0, 37, 3, 3, 28))
+    assert regions_of(found, 66, 10**6)[0].levels == 18  # fine enough
+    few, many = (regions_of(found, 100, bits) for bits in (8 * 150, 8 * 1500))
+    assert 4 <= few[0].levels < many[0].levels == 28
+    assert regions_of(found, 100, 8 * 30) == ()
     assert regions_of(np.zeros((40, 50), np.float32), 100, 10**6) == ()
 
 
@@ -117,11 +117,11 @@ def test_a_protected_file_keeps_to_its_options(latents: NDArray[np.float32], rat
     options = EncodeOptions(scale=1, **rate)  # type: ignore[arg-type]
     made = encode_scaled(lambda _: latents, HEADER, options)
     assert is_coarse(options, made.file.header)
-    finer, chunks = protected(made, Everywhere(), ())
+    finer, chunks = protected(made, Everywhere(), lambda _: latents)
     parsed = parse(finer.file.data, limits=Limits(), strict=True)
     assert parsed.chunks == chunks
     (region,) = unpack_regions(chunks[0].data)
-    assert (region.left, region.top, region.width, region.height) == (6, 4, 3, 4)
+    assert (region.left, region.top, region.width, region.height) == (5, 3, 5, 6)
 
     def error(scaled: Scaled) -> float:
         return float(np.square(scaled.file.found.expected - latents)[:, 4:8, 6:9].mean())
@@ -132,6 +132,25 @@ def test_a_protected_file_keeps_to_its_options(latents: NDArray[np.float32], rat
         assert len(finer.file.data) < 1.25 * len(made.file.data)
     else:
         assert len(finer.file.data) <= 260
+
+
+def test_small_faces_are_coded_larger_if_the_user_leaves_it_open(latents: NDArray[np.float32]) -> None:
+    header = replace(HEADER, width=256, height=204)
+    made = encode_scaled(lambda _: latents, replace(header, scale=40), EncodeOptions(scale=0.625, quality=10))
+    asked: list[int] = []
+
+    def latents_at(other: Header) -> NDArray[np.float32]:
+        asked.append(other.scale)
+        return np.pad(latents, ((0, 0), (0, 4), (0, 4)))
+
+    free = replace(made, options=EncodeOptions(target_size=400))
+    larger, _ = protected(free, Everywhere(), latents_at)
+    assert asked == [48] and larger.file.header.scale == 48
+    tight = replace(made, options=EncodeOptions(target_size=40))
+    assert protected(tight, Everywhere(), latents_at) == (tight, ())  # neither way fits
+    asked.clear()
+    same, chunks = protected(made, Everywhere(), latents_at)
+    assert not asked and same.file.header.scale == 40 and chunks
 
 
 def test_the_astronaut_has_a_face_and_a_rocket_none() -> None:
@@ -148,7 +167,7 @@ def test_the_astronaut_has_a_face_and_a_rocket_none() -> None:
     ]
     assert any(inside)
     assert sum(one.width * one.height for one in regions) * unit**2 < 0.2 * 512**2
-    with Image.open(SAMPLES / "rocket.png") as photo:
+    with Image.open(SAMPLES / "rocket.jpg") as photo:
         assert not parse(calotype.encode(photo.convert("RGB"), target_size=1250), limits=Limits()).chunks
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import pytest
 from PIL import Image
 
 import calotype
-from calotype.container import parse
+from calotype.container import Header, parse
 from calotype.errors import FormatError, LimitError, TargetSizeError
 from calotype.imaging import resized
 from calotype.limits import Limits
-from calotype.scaling import SCALES
+from calotype.scaling import SCALES, next_scale
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "astronaut.png"
 
@@ -59,6 +60,18 @@ def test_the_fewer_bytes_the_smaller_is_the_picture_that_is_coded(photo: Image.I
     assert coded[1] == 256
     assert coded == sorted(coded, reverse=True) and len(set(coded)) == 5
     assert all(level <= SCALES[width * 64 // 256] for level, width in zip(levels, coded, strict=True))
+
+
+def test_the_next_larger_scale() -> None:
+    header = Header(coding=0, space=1, table=241, encoder=250, width=512, height=512, scale=40, level=75)
+    larger = next_scale(header, calotype.EncodeOptions())
+    assert larger is not None and (larger.scale, larger.level) == (48, 88)
+    coarse = next_scale(replace(header, level=103), calotype.EncodeOptions())
+    assert coarse is not None and coarse.level == 104
+    assert next_scale(replace(header, scale=max(SCALES)), calotype.EncodeOptions()) is None
+    assert next_scale(header, calotype.EncodeOptions(scale=0.625)) is None
+    limits = Limits(max_pixels=512 * 512)
+    assert next_scale(replace(header, scale=64), calotype.EncodeOptions(limits=limits)) is None
 
 
 def test_full_size_if_the_user_says_so(photo: Image.Image) -> None:

@@ -137,7 +137,7 @@ class Scenes:
 
 
 class SmallFaces:
-    """Crops full of small faces, for the codec's networks, and the teacher's latents of them; kept in the cache."""
+    """Crops full of small faces for the codec's networks, and the teacher's latents of them, cached."""
 
     SIDE, SIZES, CHANCES = 256, (22, 90), (0.0, 0.0, 0.2, 0.2, 0.2, 0.2, 0.2)
 

@@ -5,8 +5,8 @@
     file ─ latents ─ face finder ─ how likely each position is a face ─ regions ─ file, no larger
 
 A coarse step that grass and stone forgive distorts eyes and mouths, for which nobody forgives it. Faces are
-small, mostly, and the bytes that they take are hardly missed elsewhere. A face of few latents is not helped by
-finer steps alone: then the picture is coded somewhat larger.
+small, mostly, and the bytes that they take are hardly missed elsewhere. A face of few latents is not helped
+by finer steps alone: then the picture is coded somewhat larger.
 """
 
 from __future__ import annotations
