@@ -30,7 +30,7 @@ LAYERS = (
     {"coding"},
     {"scaling"},
     {"contents"},
-    {"optimise", "synthesis"},
+    {"faces", "optimise", "synthesis"},
     {"codec"},
     {"__init__"},
     {"compare"},

@@ -123,7 +123,7 @@ def test_corrected_latents_show_more_of_the_picture(photo: Image.Image) -> None:
         log_step = log_step_map(np.full(latents.shape[1:], FINEST))
         shown = decode_tiled(decoder, Coded(latents, log_step, np.zeros(4), expected=latents))
         errors.append(float(((shown - rgb.astype(float)) ** 2).mean()))
-    assert errors[1] < 0.97 * errors[0]
+    assert errors[1] < 0.98 * errors[0]
 
 
 class Halves:

@@ -184,12 +184,12 @@ def _covered(header: Header, integers: NDArray[np.int16], payload: bytes) -> byt
     return integers.astype("<i2").tobytes() + (payload if header.coding == Coding.PALETTE else b"")
 
 
-def finer_of(chunks: Sequence[Chunk], height: int, width: int) -> NDArray[np.int64]:
-    """By how many levels each position is finer than the header's, int64[h, w], of the REGIONS chunk, if any.
+def finer_of(chunks: Sequence[Chunk], height: int, width: int) -> NDArray[np.int8]:
+    """By how many levels each position is finer than the header's, int8[h, w], of the REGIONS chunk, if any.
 
     Where regions overlap the finest holds. Raises :class:`FormatError` for one that leaves the picture.
     """
-    finer = np.zeros((height, width), np.int64)
+    finer = np.zeros((height, width), np.int8)
     data = next((chunk.data for chunk in chunks if chunk.type == ChunkType.REGIONS), None)
     for one in () if data is None else unpack_regions(data):
         if one.left + one.width > width or one.top + one.height > height:
@@ -203,7 +203,7 @@ def finer_of(chunks: Sequence[Chunk], height: int, width: int) -> NDArray[np.int
 
 
 def _values(
-    header: Header, integers: NDArray[np.int16], finer: NDArray[np.int64]
+    header: Header, integers: NDArray[np.int16], finer: NDArray[np.int8]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """(latents float32[4, h, w], levels int64[h, w]) that the integers of a file stand for."""
     levels = level_map(header.level, finer)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,9 +64,11 @@ def level_of_deviation(deviation: float) -> int:
     return min(round(16 * (math.log2(step) + 5)), 127)
 
 
-def level_map(level: int, finer: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The level of each position, int64[h, w]: ``finer`` int64[h, w] below ``level``, and never below 0."""
-    return np.maximum(level - finer, 0)
+def level_map(level: int, finer: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """The level of each position, int64[h, w]: ``finer`` int[h, w] below ``level``, and never below 0."""
+    levels: NDArray[np.int64] = np.subtract(level, finer, dtype=np.int64)
+    np.maximum(levels, 0, out=levels)
+    return levels
 
 
 def channel_steps(levels: NDArray[np.int64]) -> NDArray[np.float64]:

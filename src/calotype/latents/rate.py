@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,11 +60,11 @@ class Drafter:
         strength: float,
         cascade: Cascade = CASCADES[0],
         feedback: float = 0.0,
-        finer: NDArray[np.int64] | None = None,
+        finer: NDArray[np.integer[Any]] | None = None,
     ) -> None:
         """``strength`` is the nominal rate-distortion strength; with ``feedback`` 0 too, all is rounded.
 
-        ``finer`` int64[h, w] is by how many levels each position is finer than the draft's; None: all alike.
+        ``finer`` int[h, w] is by how many levels each position is finer than the draft's; None: all alike.
         """
         self.latents, self.model, self.strength, self.cascade = latents, model, strength, cascade
         self.feedback = feedback
