@@ -42,7 +42,7 @@ _SHARE = 0.1
 _BITS = 2.4
 """That a position takes more, in all channels, for each octave that its step is finer."""
 
-_LIKELY, _SURE = 0.5, 0.8
+_LIKELY, _SURE = 0.5, 0.98
 """A region is of positions that are likely a face, one of which surely is, and those next to them."""
 
 _SMALL = 12
