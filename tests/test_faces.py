@@ -90,9 +90,9 @@ def test_the_palette_has_no_regions(latents: NDArray[np.float32]) -> None:
 
 def test_boxes_of_what_is_likely_a_face() -> None:
     found = np.zeros((40, 50), np.float32)
-    found[10:14, 20:25], found[12, 22] = 0.6, 0.99
-    found[38, :2], found[39, 1] = 0.99, 0.7
-    found[20:24, 40:44] = 0.9  # likely, but nothing of it surely
+    found[10:14, 20:25], found[12:14, 22:24] = 0.6, 0.95
+    found[38, :2], found[39, :2] = 0.95, 0.95
+    found[20:24, 40:44], found[21, 41:44] = 0.7, 0.95  # likely, but too little of it surely
     assert regions_of(found, 80, 10**6) == (Region(19, 9, 7, 6, 28), Region(0, 37, 3, 3, 28))
     assert regions_of(found, 66, 10**6)[0].levels == 18  # fine enough
     few, many = (regions_of(found, 100, bits) for bits in (8 * 150, 8 * 1500))

@@ -42,8 +42,8 @@ _SHARE = 0.1
 _BITS = 2.4
 """That a position takes more, in all channels, for each octave that its step is finer."""
 
-_LIKELY, _SURE = 0.5, 0.98
-"""A region is of positions that are likely a face, one of which surely is, and those next to them."""
+_LIKELY, _SURE, _ENOUGH = 0.5, 0.9, 4
+"""A region is of positions that are likely a face, enough of which surely are, and those next to them."""
 
 _SMALL = 12
 """Positions on the longer side of a region, up to which its face is small."""
@@ -126,6 +126,8 @@ def _boxes(found: NDArray[np.float32]) -> list[tuple[int, int, int, int]]:
                 if inside and left_over[near]:
                     left_over[near] = False
                     part.append(near)
+        if np.count_nonzero(found[tuple(np.transpose(part))] > _SURE) < _ENOUGH:
+            continue
         top, left = np.maximum(np.min(part, 0) - 1, 0).tolist()
         bottom, right = np.minimum(np.max(part, 0) + 2, found.shape).tolist()
         boxes.append((left, top, right - left, bottom - top))
