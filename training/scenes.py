@@ -1,4 +1,4 @@
-"""Pictures with faces of every size at known places, for the face finder (``train_faces.py``).
+"""Pictures with faces at known places: for the face finder, and small ones for the codec's networks.
 
 ``faces.tsv`` says where the faces of the photographs are, in shares of width and height: from brow to chin,
 found with the cascade of OpenCV, looked through, and a few by hand. Photographs with people but no places
@@ -8,6 +8,8 @@ are listed too, and never shown.
 from __future__ import annotations
 
 import csv
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +20,17 @@ from assets import HERE, held_out, photos, taesd_encoder
 from PIL import Image, ImageDraw, ImageFilter
 from prepare import CACHE
 from torch import Tensor
+
+
+def cached(name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The arrays that ``make`` makes once, for the cache; processes may ask for them at the same time."""
+    file = CACHE / f"{name}.npz"
+    if not file.exists():
+        draft = CACHE / f"{name}-{os.getpid()}.npz"
+        np.savez(draft, **make())
+        draft.replace(file)
+    with np.load(file) as kept:
+        return dict(kept)
 
 
 @dataclass(frozen=True)
@@ -142,16 +155,16 @@ class SmallFaces:
     SIDE, SIZES, CHANCES = 256, (22, 90), (0.0, 0.0, 0.2, 0.2, 0.2, 0.2, 0.2)
 
     def __init__(self, seed: int, count: int = 600) -> None:
-        file = CACHE / f"small-faces-{count}.npz"
-        if not file.exists():
+        def make() -> dict[str, np.ndarray]:
             scenes = Scenes(6, self.SIDE, sizes=self.SIZES, chances=self.CHANCES)
             pixels = np.stack([scenes.draw()[0].transpose(2, 0, 1) for _ in range(count)])
             teacher = taesd_encoder()
             with torch.inference_mode():
                 latents = [teacher(torch.from_numpy(one[None]).float() / 255)[0].numpy() for one in pixels]
-            np.savez(file, pixels=pixels, latents=np.stack(latents).astype(np.float16))
-        with np.load(file) as kept:
-            self._pixels, self._latents = kept["pixels"], kept["latents"]
+            return {"pixels": pixels, "latents": np.stack(latents).astype(np.float16)}
+
+        kept = cached(f"small-faces-{count}", make)
+        self._pixels, self._latents = kept["pixels"], kept["latents"]
         self._rng = np.random.default_rng(seed)
 
     def batch(self, count: int, size: int) -> tuple[Tensor, Tensor]:

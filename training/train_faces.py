@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from loop import Stage
 from nets import FaceFinder
-from prepare import CACHE
-from scenes import Scenes
+from scenes import Scenes, cached
 from torch import Tensor, nn
 
 from calotype.models import load_encoder
@@ -25,8 +24,8 @@ NOISE = 0.15
 
 def scenes(count: int, seed: int, *, validation: bool = False) -> tuple[Tensor, Tensor]:
     """Latents float32[N, 4, 40, 40] and what of a position is face, float32[N, 1, 40, 40], from the cache."""
-    file = CACHE / f"scenes-{count}-{seed}{'-held-out' * validation}.npz"
-    if not file.exists():
+
+    def make() -> dict[str, np.ndarray]:
         draw, encoder = Scenes(seed, SIDE, validation=validation), load_encoder("pocket", 1)
         latents, faces = [], []
         for _ in range(count):
@@ -34,12 +33,13 @@ def scenes(count: int, seed: int, *, validation: bool = False) -> tuple[Tensor, 
             planes = pixels.transpose(2, 0, 1).astype(np.float32) / 255
             latents.append(encoder.encode(planes).astype(np.float16))
             faces.append(cells.astype(np.float16))
-        np.savez(file, latents=np.stack(latents), faces=np.stack(faces))
-    with np.load(file) as kept:
-        return (
-            torch.from_numpy(kept["latents"].astype(np.float32)),
-            torch.from_numpy(kept["faces"].astype(np.float32))[:, None],
-        )
+        return {"latents": np.stack(latents), "faces": np.stack(faces)}
+
+    kept = cached(f"scenes-{count}-{seed}{'-held-out' * validation}", make)
+    return (
+        torch.from_numpy(kept["latents"].astype(np.float32)),
+        torch.from_numpy(kept["faces"].astype(np.float32))[:, None],
+    )
 
 
 def main() -> None:

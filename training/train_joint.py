@@ -201,7 +201,9 @@ def main() -> None:
         help="with it: what the teacher's decoder shows of its latents is to be shown",
     )
     parser.add_argument("--weave", type=float, default=0.0, help="weight of what repeats in every cell")
-    parser.add_argument("--faces", type=int, default=0, help="crops of a batch that are of small faces")
+    parser.add_argument(
+        "--faces", type=int, default=0, help="crops of a batch that are of small faces, if both are trained"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=4)
     parser.add_argument("--entropy", default="entropy", help="the context model's run")

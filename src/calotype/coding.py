@@ -23,6 +23,7 @@ from calotype.container import (
     Header,
     Parsed,
     checksum,
+    data_of,
     parse,
     serialise,
     unpack_regions,
@@ -190,7 +191,7 @@ def finer_of(chunks: Sequence[Chunk], height: int, width: int) -> NDArray[np.int
     Where regions overlap the finest holds. Raises :class:`FormatError` for one that leaves the picture.
     """
     finer = np.zeros((height, width), np.int8)
-    data = next((chunk.data for chunk in chunks if chunk.type == ChunkType.REGIONS), None)
+    data = data_of(chunks, ChunkType.REGIONS)
     for one in () if data is None else unpack_regions(data):
         if one.left + one.width > width or one.top + one.height > height:
             raise FormatError(

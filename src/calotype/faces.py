@@ -75,8 +75,8 @@ def protected(
     It keeps to the size or quality of its options. ``latents_at`` is as for :func:`encode_scaled`.
     """
     bits = 8 * len(made.file.data)
-    for header, latents in _larger_first(made, finder, latents_at):
-        regions = regions_of(find_tiled(finder, latents), header.level, bits)
+    for header, latents, found in _larger_first(made, finder, latents_at):
+        regions = regions_of(found, header.level, bits)
         if regions:
             more = (*chunks, Chunk(ChunkType.REGIONS, pack_regions(regions)))
             try:
@@ -89,14 +89,16 @@ def protected(
 
 def _larger_first(
     made: Scaled, finder: FaceFinder, latents_at: Callable[[Header], NDArray[np.float32]]
-) -> Iterator[tuple[Header, NDArray[np.float32]]]:
-    """Headers and latents to try: those of ``made``, and before them larger ones if its faces are small."""
+) -> Iterator[tuple[Header, NDArray[np.float32], NDArray[np.float32]]]:
+    """Headers, latents and what is found there, to try: of ``made``; before it larger, if faces are small."""
     header = made.file.header
-    boxes = _boxes(find_tiled(finder, made.latents))
+    found = find_tiled(finder, made.latents)
+    boxes = _boxes(found)
     larger = next_scale(header, made.options)
     if larger and boxes and all(max(box[2:]) <= _SMALL for box in boxes):
-        yield larger, latents_at(larger)
-    yield header, made.latents
+        latents = latents_at(larger)
+        yield larger, latents, find_tiled(finder, latents)
+    yield header, made.latents, found
 
 
 def regions_of(found: NDArray[np.float32], level: int, bits: int) -> tuple[Region, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -11,7 +12,16 @@ from calotype.container.varint import MAX_VARINT
 from calotype.errors import ChecksumError, FormatError, LimitError, TruncatedError, UnsupportedError
 from calotype.limits import Limits
 
-__all__ = ["CRITICAL", "TRAILING", "Chunk", "ChunkInfo", "ChunkType", "read_chunks", "write_chunk"]
+__all__ = [
+    "CRITICAL",
+    "TRAILING",
+    "Chunk",
+    "ChunkInfo",
+    "ChunkType",
+    "data_of",
+    "read_chunks",
+    "write_chunk",
+]
 
 _TYPE = Field("chunk type")
 _LENGTH = Field("chunk length", size=0, high=MAX_VARINT)
@@ -87,6 +97,11 @@ def write_chunk(chunk: Chunk) -> bytes:
     """type u8, length varint, data, CRC-32 u32 of all three."""
     body = _TYPE.write(chunk.type) + _LENGTH.write(len(chunk.data)) + chunk.data
     return body + _CRC.write(zlib.crc32(body))
+
+
+def data_of(chunks: Sequence[Chunk], type_: int) -> bytes | None:
+    """Data of the chunk of that type, or None."""
+    return next((chunk.data for chunk in chunks if chunk.type == type_), None)
 
 
 def read_chunks(

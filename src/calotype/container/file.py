@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from calotype.container.chunks import Chunk, ChunkInfo, ChunkType, read_chunks, write_chunk
+from calotype.container.chunks import Chunk, ChunkInfo, ChunkType, data_of, read_chunks, write_chunk
 from calotype.container.field import Field
 from calotype.container.header import Header, fixed_header, read_header
 from calotype.container.varint import MAX_VARINT
@@ -45,7 +45,7 @@ class Parsed:
 
     def chunk(self, type_: int) -> bytes | None:
         """Data of the intact chunk of that type, or None."""
-        return next((chunk.data for chunk in self.chunks if chunk.type == type_), None)
+        return data_of(self.chunks, type_)
 
 
 def parse(data: bytes, *, limits: Limits, strict: bool = False) -> Parsed:

@@ -64,27 +64,26 @@ class _OnnxSession:
         return out
 
 
-class OnnxEncoder:
-    """A graph ``pixels`` float32[1, 3, H, W] to float32[1, 4, H/8, W/8]; see :class:`Encoder`."""
+class _OnnxNetwork:
+    """One graph, and how far its output depends on its input, in latents."""
 
     def __init__(
         self, graph: bytes, margin: int, threads: int | None = None, backend: str = DEFAULT_BACKEND
     ) -> None:
         self.margin = margin
+        self._graph = graph
         self._session = _open(graph, threads, backend)
+
+
+class OnnxEncoder(_OnnxNetwork):
+    """A graph ``pixels`` float32[1, 3, H, W] to float32[1, 4, H/8, W/8]; see :class:`Encoder`."""
 
     def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         return self._session.run(pixels=pixels)
 
 
-class OnnxFaceFinder:
+class OnnxFaceFinder(_OnnxNetwork):
     """A graph ``latents`` float32[1, 4, h, w], sides multiples of 4, to log odds; see :class:`FaceFinder`."""
-
-    def __init__(
-        self, graph: bytes, margin: int, threads: int | None = None, backend: str = DEFAULT_BACKEND
-    ) -> None:
-        self.margin = margin
-        self._session = _open(graph, threads, backend)
 
     def find(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
         height, width = latents.shape[1:]
@@ -94,19 +93,12 @@ class OnnxFaceFinder:
         return likely
 
 
-class OnnxDecoder:
+class OnnxDecoder(_OnnxNetwork):
     """A graph ``latents``, ``log_step`` to float32[1, 3, 8h, 8w]; see :class:`Decoder`.
 
     It was trained on latents as they are dequantised, and finds by itself what they probably were. A graph
     that has an input ``grain`` is given :func:`grain`.
     """
-
-    def __init__(
-        self, graph: bytes, margin: int, threads: int | None = None, backend: str = DEFAULT_BACKEND
-    ) -> None:
-        self.margin = margin
-        self._graph = graph
-        self._session = _open(graph, threads, backend)
 
     def differentiable(self) -> TorchDecoder:
         """See :class:`calotype.models.Differentiable`."""
