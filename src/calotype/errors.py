@@ -11,11 +11,13 @@
     │   ├── ChecksumError     ... they do not decode to what was encoded
     │   └── UnsupportedError  ... they name a version, space, table or model that is unknown here
     ├── LimitError            a stated limit would be exceeded
+    ├── OutOfMemoryError      a network needs more memory than there is (MemoryError too)
     └── ModelError            a model's weights or the packages it needs are missing
 
-Each carries ``exit_code``, what the command line returns for it. Wrong arguments raise ``ValueError``
-or ``TypeError``, as everywhere in Python. What is done all the same, but not as one might expect, is told
-by a :class:`CalotypeWarning`.
+Each carries ``exit_code``, what the command line returns for it. Each can be pickled and copied, so that
+processes can hand it on; therefore ``args`` are the arguments that the class takes. Wrong arguments raise
+``ValueError`` or ``TypeError``, as everywhere in Python. What is done all the same, but not as one might
+expect, is told by a :class:`CalotypeWarning`.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ __all__ = [
     "FormatError",
     "LimitError",
     "ModelError",
+    "OutOfMemoryError",
     "OutputError",
     "SourceError",
     "TargetSizeError",
@@ -49,10 +52,14 @@ class TargetSizeError(CalotypeError, ValueError):
     """The smallest possible file is larger than asked for; ``smallest`` says how large, in bytes."""
 
     def __init__(self, target: int, smallest: int) -> None:
-        super().__init__(
-            f"target size {target} bytes is too small: the smallest file for this picture is {smallest} bytes"
-        )
+        super().__init__(target, smallest)
         self.target, self.smallest = target, smallest
+
+    def __str__(self) -> str:
+        return (
+            f"target size {self.target} bytes is too small: "
+            f"the smallest file for this picture is {self.smallest} bytes"
+        )
 
 
 class OutputError(CalotypeError):
@@ -81,6 +88,12 @@ class LimitError(CalotypeError):
     """A limit of :class:`calotype.Limits` would be exceeded."""
 
     exit_code = 4
+
+
+class OutOfMemoryError(CalotypeError, MemoryError):
+    """A network needs more memory than there is; Python's own ``MemoryError`` may be raised as well."""
+
+    exit_code = LimitError.exit_code
 
 
 class ModelError(CalotypeError):

@@ -1,0 +1,84 @@
+"""Errors cross the boundaries of processes, as those of the standard library do."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import inspect
+import multiprocessing
+import pickle
+import pkgutil
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import calotype
+from calotype.errors import CalotypeError, OutOfMemoryError, TargetSizeError
+
+SAMPLES = {int: 7, str: "a sentence"}
+
+
+def error_classes() -> list[type[BaseException]]:
+    """Every exception class that a module of the package defines."""
+    found = {}
+    for module in pkgutil.walk_packages(calotype.__path__, "calotype."):
+        if module.name.endswith("__main__"):
+            continue
+        for kind in vars(importlib.import_module(module.name)).values():
+            if inspect.isclass(kind) and issubclass(kind, BaseException) and kind.__module__ == module.name:
+                found[f"{kind.__module__}.{kind.__qualname__}"] = kind
+    return [found[name] for name in sorted(found)]
+
+
+def made(kind: type[BaseException]) -> BaseException:
+    """An error of the class, with an argument of the right type for each parameter."""
+    if "__init__" not in vars(kind):
+        return kind("a sentence")
+    parameters = list(inspect.signature(kind, eval_str=True).parameters.values())
+    return kind(*(SAMPLES[parameter.annotation] for parameter in parameters))
+
+
+@pytest.mark.parametrize("kind", error_classes(), ids=lambda kind: kind.__name__)
+def test_every_error_can_be_pickled_and_copied(kind: type[BaseException]) -> None:
+    error = made(kind)
+    error.add_note("a note")
+    again = [pickle.loads(pickle.dumps(error, number)) for number in range(2, pickle.HIGHEST_PROTOCOL + 1)]
+    for other in (*again, copy.copy(error), copy.deepcopy(error)):
+        assert type(other) is kind
+        assert str(other) == str(error)
+        assert vars(other) == vars(error)
+
+
+def test_the_tree_is_complete() -> None:
+    names = {kind.__name__ for kind in error_classes()}
+    assert {"CalotypeError", "TargetSizeError", "OutOfMemoryError", "MediaError", "ProfileError"} <= names
+
+
+def test_what_a_target_size_error_knows() -> None:
+    error = TargetSizeError(target=5, smallest=50)
+    assert (error.target, error.smallest, error.exit_code) == (5, 50, 1)
+    assert "target size 5 bytes is too small" in str(error)
+
+
+def test_out_of_memory_is_a_memory_error() -> None:
+    assert issubclass(OutOfMemoryError, MemoryError)
+    assert issubclass(OutOfMemoryError, CalotypeError)
+    assert OutOfMemoryError("no").exit_code == 4
+
+
+def _too_small(value: int) -> int:
+    return len(calotype.encode(np.full((16, 16, 3), value, np.uint8), target_size=5, effort=1, model="tiny"))
+
+
+@pytest.fixture
+def pool() -> Iterator[multiprocessing.pool.Pool]:
+    with multiprocessing.get_context("spawn").Pool(1) as made:
+        yield made
+
+
+def test_an_error_leaves_a_pool(pool: multiprocessing.pool.Pool) -> None:
+    with pytest.raises(TargetSizeError, match="5 bytes is too small") as caught:
+        pool.map_async(_too_small, [1, 2]).get(timeout=60)
+    assert caught.value.target == 5
+    assert caught.value.smallest > 5
