@@ -17,7 +17,7 @@ MAX_LINES = 300
 
 # What each part of the package may import, besides itself: the parts in earlier layers.
 LAYERS = (
-    {"errors"},
+    {"errors", "telemetry"},
     {"limits"},
     {"options"},
     {"container"},
@@ -43,6 +43,7 @@ RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 NARROWER = {"imaging": {"errors", "limits"}}
 FOREIGN = {  # parts that must run on few packages, or on none
     "errors": set(),
+    "telemetry": set(),
     "limits": set(),
     "options": set(),
     "container": set(),

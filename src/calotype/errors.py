@@ -95,6 +95,9 @@ class OutOfMemoryError(CalotypeError, MemoryError):
 
     exit_code = LimitError.exit_code
 
+    def __init__(self, message: str = "there is not enough memory") -> None:
+        super().__init__(message)
+
 
 class ModelError(CalotypeError):
     """A model's weights or the packages it needs are missing."""

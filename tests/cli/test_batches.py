@@ -153,7 +153,7 @@ def test_errors_name_the_file_they_are_about(
             raise MemoryError
         raise ZeroDivisionError("oops")
 
-    assert run_batch(jobs[:3], each(make), console, force=False, threads=1) == 1
+    assert run_batch(jobs[:3], each(make), console, force=False, threads=1) == 4
     assert capsys.readouterr().err.splitlines() == [
         "calotype: error: in0 is odd",
         "calotype: error: in1: there is not enough memory",

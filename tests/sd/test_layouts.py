@@ -17,7 +17,8 @@ from sd_weights import UNET, VAE, original_tensors, random_network, write_config
 
 from calotype.errors import ModelError
 from calotype.models import load_decoder
-from calotype.models.stable_diffusion import weights
+from calotype.models.stable_diffusion import source_named, weights
+from calotype.models.stable_diffusion.store import Location, hash_of
 from calotype.options import DiffusionOptions
 
 Array = NDArray[np.float32]
@@ -135,7 +136,6 @@ def test_a_model_that_predicts_something_else_is_refused(pipeline: Path, tmp_pat
 
 def test_the_embedded_architectures_have_the_published_sizes() -> None:
     from calotype.models.stable_diffusion import CATALOGUE
-    from calotype.models.stable_diffusion.store import Location
     from calotype.models.stable_diffusion.weights import read_config
 
     seen = set()
@@ -148,3 +148,49 @@ def test_the_embedded_architectures_have_the_published_sizes() -> None:
                 assert sum(p.numel() for p in network.parameters()) == part.parameters
                 seen.add(part.name)
     assert seen == {"vae", "unet", "taesd"}
+
+
+WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
+PAIR = ("taesd_encoder.safetensors", "taesd_decoder.safetensors")
+
+
+def fetched(folder: Path, names: list[str]) -> Location:
+    """A snapshot whose record has ``names``, each holding the tensor ``0.x`` with its place in the list."""
+    for number, name in enumerate(names):
+        if name.endswith(".safetensors"):
+            save_file({"0.x": torch.tensor([float(number)])}, folder / name)
+        else:
+            (folder / name).write_text("{}")
+    return Location(folder, {name: hash_of(folder / name) for name in names})
+
+
+@pytest.mark.parametrize("recorded", [WEIGHTS_FILE, WEIGHTS_FILE.replace(".safe", ".fp16.safe")])
+def test_what_other_programs_put_beside_fetched_weights_is_left_alone(recorded: str, tmp_path: Path) -> None:
+    """Nothing of it was recorded, so that it could not be checked."""
+    source = source_named("taesd")
+    assert source is not None
+    (part,) = source.parts
+    where = fetched(tmp_path, ["config.json", recorded])
+    for name in {WEIGHTS_FILE, *PAIR} - {recorded}:
+        save_file({"0.x": torch.tensor([77.0])}, tmp_path / name)
+    assert weights.read_weights(where, source, part, {})["0.x"] == 1
+    assert weights.part_hash(where, source, part) == where.sha256[recorded]
+    (tmp_path / recorded).write_bytes(b"changed")
+    with pytest.raises(ModelError, match="has changed since it was fetched"):
+        weights.read_weights(where, source, part, {})
+
+
+@pytest.mark.parametrize("changed", PAIR)
+def test_each_of_a_recorded_pair_is_checked(changed: str, tmp_path: Path) -> None:
+    source = source_named("taesd")
+    assert source is not None
+    (part,) = source.parts
+    where = fetched(tmp_path, list(PAIR))
+    found = weights.read_weights(where, source, part, {})
+    assert {name: float(tensor) for name, tensor in found.items()} == {
+        "encoder.layers.0.x": 0,
+        "decoder.layers.-1.x": 1,
+    }
+    save_file({"0.x": torch.tensor([77.0])}, tmp_path / changed)
+    with pytest.raises(ModelError, match=f"{changed} has changed since it was fetched"):
+        weights.read_weights(where, source, part, {})

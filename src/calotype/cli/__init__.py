@@ -40,7 +40,7 @@ Exit codes:
   1  an error: a picture cannot be read, a file cannot be written ...
   2  the command line is wrong
   3  a file is corrupt or not a Calotype file
-  4  a limit would be exceeded (see --max-pixels)
+  4  a limit would be exceeded (see --max-pixels), or there is not enough memory
   5  a model, or a package it needs, is missing
 130  interrupted; nothing is left half-written
 With several inputs, one that fails does not stop the others; the code is the highest of theirs.

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import click
 
-from calotype.errors import CalotypeError, CalotypeWarning
+from calotype.errors import CalotypeError, CalotypeWarning, OutOfMemoryError
 
 __all__ = ["Console", "Failures", "describe"]
 
@@ -130,7 +130,7 @@ def describe(error: Exception) -> tuple[str, int]:
     if isinstance(error, CalotypeError):
         return str(error).replace("\n", " "), error.exit_code  # other packages' words may span lines
     if isinstance(error, MemoryError):
-        return "there is not enough memory", 1
+        return "there is not enough memory", OutOfMemoryError.exit_code
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror.lower()}" if error.filename else error.strerror.lower(), 1
     return f"internal error, please report it: {type(error).__name__}: {error} (-vv shows where)", 1

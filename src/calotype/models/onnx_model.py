@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.errors import ModelError
 from calotype.models.grain import grain
+from calotype.models.onnx_session import OnnxSession
 from calotype.models.openvino_session import OpenvinoSession
 from calotype.models.protocol import TorchDecoder
 from calotype.options import DEFAULT_BACKEND
@@ -31,37 +31,8 @@ class _Session(Protocol):
 
 def _open(graph: bytes, threads: int | None, backend: str) -> _Session:
     if backend == DEFAULT_BACKEND:
-        return _OnnxSession(graph, threads)
+        return OnnxSession(graph, threads)
     return OpenvinoSession(graph, threads, "bf16" if backend.endswith("bf16") else "f32")
-
-
-class _OnnxSession:
-    """ONNX Runtime; ``threads`` None lets it use every core."""
-
-    def __init__(self, graph: bytes, threads: int | None) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise ModelError("ONNX Runtime is missing: pip install onnxruntime") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Tiles differ in size at the borders: a growing arena would keep the largest of every shape.
-        options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
-        try:
-            self._session: Any = onnxruntime.InferenceSession(
-                graph, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # the runtime's exceptions share no public base class
-            raise ModelError(f"ONNX Runtime cannot load the embedded model: {error}") from error
-        self.inputs = frozenset(value.name for value in self._session.get_inputs())
-
-    def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        feed = {name: np.ascontiguousarray(array[None]) for name, array in inputs.items()}
-        out: NDArray[np.float32] = self._session.run(None, feed)[0][0]
-        return out
 
 
 class _OnnxNetwork:

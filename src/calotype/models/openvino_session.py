@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import io
 import sys
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calotype.errors import ModelError
+from calotype.models.native import PerProcess, memory_errors
 
 __all__ = ["OpenvinoSession"]
 
@@ -23,31 +25,38 @@ class OpenvinoSession:
     """One ONNX graph; ``threads`` None lets the library use every core.
 
     ``precision`` "f32" or "bf16"; a processor without bfloat16 computes in float32 all the same. Raises
-    :class:`ModelError` without the library, or for a graph that it cannot run.
+    :class:`ModelError` without the library, or for a graph that it cannot run, and
+    :class:`OutOfMemoryError`.
     """
 
     def __init__(self, graph: bytes, threads: int | None, precision: str) -> None:
-        openvino = _import_openvino()
-        settings: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": precision,
-            "ENABLE_CPU_PINNING": False,  # several processes would be pinned to the same core
-        }
-        if threads is not None:
-            settings["INFERENCE_NUM_THREADS"] = threads
-        try:
-            core = openvino.Core()
-            self._compiled: Any = core.compile_model(core.read_model(io.BytesIO(graph)), "CPU", settings)
-        except RuntimeError as error:
-            raise ModelError(f"OpenVINO cannot load the embedded model: {error}") from error
-        self.inputs = frozenset(port.any_name for port in self._compiled.inputs)
+        self._compiled = PerProcess(partial(_compile, graph, threads, precision))
+        self.inputs = frozenset(port.any_name for port in self._compiled.get().inputs)
 
     def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """The graph's output for inputs without their first axis, of length 1; from any thread."""
         feed = {name: np.ascontiguousarray(array[None]) for name, array in inputs.items()}
-        request = self._compiled.create_infer_request()  # a request serves one thread at a time
-        out: NDArray[np.float32] = request.infer(feed)[0][0]
+        with memory_errors():
+            request = self._compiled.get().create_infer_request()  # which serves one thread at a time
+            out: NDArray[np.float32] = request.infer(feed)[0][0]
         return out
+
+
+def _compile(graph: bytes, threads: int | None, precision: str) -> Any:
+    openvino = _import_openvino()
+    settings: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": precision,
+        "ENABLE_CPU_PINNING": False,  # several processes would be pinned to the same core
+    }
+    if threads is not None:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    try:
+        with memory_errors():
+            core = openvino.Core()
+            return core.compile_model(core.read_model(io.BytesIO(graph)), "CPU", settings)
+    except RuntimeError as error:
+        raise ModelError(f"OpenVINO cannot load the embedded model: {error}") from error
 
 
 def _import_openvino() -> Any:
@@ -59,9 +68,12 @@ def _import_openvino() -> Any:
     if hide:
         sys.modules[_REPORTS] = None  # type: ignore[assignment]
     try:
-        import openvino
-    except ImportError as error:
+        with memory_errors():
+            import openvino
+    except ModuleNotFoundError as error:
         raise ModelError("OpenVINO is missing: pip install 'calotype[openvino]'") from error
+    except ImportError as error:
+        raise ModelError(f"OpenVINO cannot be loaded: {error}") from error
     finally:
         if hide:
             del sys.modules[_REPORTS]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calotype.compare.metrics.base import Pixels, UnmeasurableError
 from calotype.errors import ModelError
+from calotype.models.onnx_session import OnnxSession
 
 __all__ = ["Lpips"]
 
@@ -33,25 +33,20 @@ class Lpips:
     def __init__(self, graph: Path | None, threads: int | None = None) -> None:
         if graph is None:
             raise ModelError("needs a graph of the metric: --lpips FILE")
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        options.log_severity_level = 3
         try:
-            session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the runtime's exceptions share no public base class
-            raise ModelError(f"cannot load the LPIPS graph {graph}: {error}") from error
-        if {put.name for put in session.get_inputs()} != {"ref", "dist"}:
+            content = graph.read_bytes()
+        except OSError as error:
+            raise ModelError(f"cannot read the LPIPS graph {graph}: {error.strerror}") from error
+        self._session = OnnxSession(content, threads, f"the LPIPS graph {graph}")
+        if self._session.inputs != {"ref", "dist"}:
             raise ModelError(f"{graph} is no LPIPS graph: its inputs must be 'ref' and 'dist'")
-        self._session: Any = session
 
     def __call__(self, reference: Pixels, picture: Pixels) -> float:
         if min(reference.shape[:2]) < _SMALLEST:
             raise UnmeasurableError(f"needs {_SMALLEST} pixels on each side")
-        inputs = {"ref": self._normalised(reference), "dist": self._normalised(picture)}
-        return float(np.ravel(self._session.run(None, inputs)[0])[0])
+        distance = self._session.run(ref=self._normalised(reference), dist=self._normalised(picture))
+        return float(np.ravel(distance)[0])
 
     def _normalised(self, rgb: Pixels) -> NDArray[np.float32]:
         x = (rgb.astype(np.float32) / 255 - self._MEAN) / self._STD
-        return np.ascontiguousarray(x.transpose(2, 0, 1)[None])
+        return np.ascontiguousarray(x.transpose(2, 0, 1))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.errors import ModelError
+from calotype.models.native import memory_errors
 from calotype.models.stable_diffusion.catalogue import Part, Source
 from calotype.models.stable_diffusion.store import Location
 from calotype.models.stable_diffusion.weights import read_config, read_weights
@@ -53,10 +54,10 @@ class Network:
     def __call__(self, function: Callable[[Any, Any], Any], x: Array) -> Array:
         """``function(module, tensor)`` of ``x`` float32[n, c, h, w], as a float32 array again.
 
-        Raises :class:`ModelError` if the dtype's range was too small.
+        Raises :class:`ModelError` if the dtype's range was too small, and :class:`OutOfMemoryError`.
         """
         torch = torch_module()
-        with self._lock, torch.inference_mode():
+        with self._lock, torch.inference_mode(), memory_errors():
             tensor = self.tensor(x).contiguous(memory_format=torch.channels_last)
             result: Array = function(self.module, tensor).float().cpu().numpy()
         if not np.isfinite(result).all():
@@ -67,7 +68,7 @@ class Network:
 
     def differentiate(self, function: Callable[[Any, Any], Any], x: Any) -> Any:
         """``function(module, x)`` of a tensor float32[1, c, h, w] on the CPU, as another, with gradients."""
-        with self._lock:
+        with self._lock, memory_errors():
             return function(self.module, x.to(self._device, self._dtype)).float().cpu()
 
     def free(self) -> None:
@@ -128,7 +129,8 @@ def load_network(where: Location, source: Source, part: Part, backend: Backend) 
     with _loading:
         found = _loaded.get(key)
         if found is None:
-            found = _load(where, source, part, backend)
+            with memory_errors():
+                found = _load(where, source, part, backend)
             _loaded[key] = found
         return found
 

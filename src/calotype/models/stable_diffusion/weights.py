@@ -40,7 +40,7 @@ def has_part(where: Location, source: Source, part: Part) -> bool:
 def read_config(where: Location, source: Source, part: Part) -> dict[str, Any]:
     """A network's configuration: the folder's own, or the one in ``configs``. Raises :class:`ModelError`."""
     folder = None if where.path.is_file() else _folder(where, source, part)
-    if folder is None or not (folder / part.config).is_file():
+    if folder is None or not _holds(where, folder / part.config):
         embedded = files("calotype.models.stable_diffusion") / "configs" / part.name / part.config
         return dict(json.loads(embedded.read_text("utf-8")))
     path = folder / part.config
@@ -64,11 +64,10 @@ def read_weights(where: Location, source: Source, part: Part, config: dict[str, 
     """
     if part.name == "taesd" and not where.path.is_file():
         pair = [where.path / name for name in _TAESD_FILES]
-        if all(path.is_file() for path in pair):
-            return _join_taesd(*(_read(path) for path in pair))
+        if all(_holds(where, path) for path in pair):
+            return _join_taesd(*(_read_checked(where, source, path) for path in pair))
     path = _weights_path(where, source, part)
-    _check(where, source, path)
-    tensors = _read(path)
+    tensors = _read_checked(where, source, path)
     if where.path.is_file():
         tensors = _convert(tensors, part, config)
         if not tensors:
@@ -80,9 +79,9 @@ def _folder(where: Location, source: Source, part: Part) -> Path | None:
     """The folder of a part: its own, or the top if that is a folder of this one network."""
     tops = [where.path / part.name, where.path]
     for folder in reversed(tops) if source.root else tops:
-        if (folder / part.config).is_file():
+        if _holds(where, folder / part.config):
             return folder
-    return where.path if part.name == "taesd" and (where.path / _TAESD_FILES[0]).is_file() else None
+    return where.path if part.name == "taesd" and _holds(where, where.path / _TAESD_FILES[0]) else None
 
 
 def _weights_path(where: Location, source: Source, part: Part) -> Path:
@@ -93,9 +92,17 @@ def _weights_path(where: Location, source: Source, part: Part) -> Path:
         raise ModelError(f"{where.path} holds no {part.name}: there is no {source.folder(part)}{part.config}")
     names = [part.weights, part.weights.replace(".safetensors", ".fp16.safetensors")]
     for name in names:
-        if (folder / name).is_file():
+        if _holds(where, folder / name):
             return folder / name
     raise ModelError(f"{folder} holds neither {names[0]} nor {names[1]}")
+
+
+def _holds(where: Location, path: Path) -> bool:
+    """Whether a location has a file; of fetched ones only those count that were fetched.
+
+    Other programs put more files into the same folder of the hub's cache.
+    """
+    return path.is_file() and (not where.sha256 or _recorded(where, path) is not None)
 
 
 def _recorded(where: Location, path: Path) -> str | None:
@@ -110,6 +117,11 @@ def _check(where: Location, source: Source, path: Path) -> None:
         if expected is None:
             raise ModelError(f"{path} was not there when {source.name} was fetched")
         check_hash(path, expected, source.name)
+
+
+def _read_checked(where: Location, source: Source, path: Path) -> Tensors:
+    _check(where, source, path)
+    return _read(path)
 
 
 def _read(path: Path) -> Tensors:

@@ -1,0 +1,67 @@
+"""ONNX graphs run by ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calotype.errors import CalotypeError, ModelError
+from calotype.models.native import PerProcess, memory_errors
+
+__all__ = ["OnnxSession"]
+
+_FATAL = 4
+"""The severity from which ONNX Runtime prints to standard error: what fails is raised, once is enough."""
+
+
+class OnnxSession:
+    """One graph; ``threads`` None lets the runtime use every core.
+
+    ``name`` is what errors call the graph. Raises :class:`ModelError` without the runtime or for a graph
+    that it cannot run, and :class:`OutOfMemoryError`.
+    """
+
+    def __init__(self, graph: bytes, threads: int | None, name: str = "the embedded model") -> None:
+        self._session = PerProcess(partial(_open, graph, threads, name))
+        self.inputs = frozenset(value.name for value in self._session.get().get_inputs())
+
+    def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The graph's output for inputs without their first axis, of length 1; from any thread."""
+        feed = {name: np.ascontiguousarray(array[None]) for name, array in inputs.items()}
+        with memory_errors():
+            out: NDArray[np.float32] = self._session.get().run(None, feed)[0][0]
+        return out
+
+
+def _open(graph: bytes, threads: int | None, name: str) -> Any:
+    onnxruntime = _import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _FATAL
+    # Tiles differ in size at the borders: a growing arena would keep the largest of every shape.
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    try:
+        with memory_errors():
+            return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except CalotypeError:
+        raise
+    except Exception as error:  # the runtime's exceptions share no public base class
+        raise ModelError(f"ONNX Runtime cannot load {name}: {error}") from error
+
+
+def _import_onnxruntime() -> Any:
+    """The library; on Linux and macOS :mod:`calotype.telemetry` has switched its reports off already."""
+    try:
+        with memory_errors():
+            import onnxruntime
+    except ModuleNotFoundError as error:
+        raise ModelError("ONNX Runtime is missing: pip install onnxruntime") from error
+    except ImportError as error:
+        raise ModelError(f"ONNX Runtime cannot be loaded: {error}") from error
+    onnxruntime.disable_telemetry_events()  # on Windows, where it reports to the system's event log
+    return onnxruntime
