@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.scene import FileRate, Model, Rate, Scene
-from calotype.coding import FEEDBACK, STRENGTH
+from calotype.encoding.rate import TrialEncoder
+from calotype.encoding.write import ERROR_DIFFUSION, LAMBDA
 from calotype.entropy import decode_integers
-from calotype.latents import LEVEL_OFFSETS, STEPS, Drafter, dequantise_walked, log_step_map
-from calotype.tiling import Coded, decode_tiled
+from calotype.latents import CHANNEL_OFFSETS, STEPS, log_step_map, reconstruct
+from calotype.models import DecoderInput
+from calotype.models.tiling import decode_tiled
 
 __all__ = [
     "ENTROPY_LEVELS",
@@ -80,16 +82,16 @@ def ceiling(scene: Scene) -> dict[str, float]:
 def entropy(scene: Scene) -> dict[str, float]:
     """Bytes of TAESD's latents, rounded plainly: as rANS payload and by ideal order-0 entropy."""
     found = {}
-    drafter = Drafter(scene.latents("taesd"), scene.kit.context, 0.0)
+    encoder = TrialEncoder(scene.latents("taesd"), scene.kit.context, 0.0)
     for step, level in ENTROPY_LEVELS.items():
-        draft = drafter.draft(level, 0.0)
-        payload = draft.payload()
-        levels = np.full(draft.integers.shape[1:], level, np.int64)
-        back = decode_integers(scene.kit.context, payload, levels, STEPS, LEVEL_OFFSETS)
-        if not np.array_equal(back.integers, draft.integers):
+        trial = encoder.trial(level, 0.0)
+        payload = trial.payload()
+        levels = np.full(trial.integers.shape[1:], level, np.int64)
+        back = decode_integers(scene.kit.context, payload, levels, STEPS, CHANNEL_OFFSETS)
+        if not np.array_equal(back.integers, trial.integers):
             raise ValueError(f"the payload at step {step} does not decode to what was coded")
         found[f"rans-{step}.bytes"] = len(payload)
-        found[f"order0-{step}.bytes"] = order0_bytes(draft.integers)
+        found[f"order0-{step}.bytes"] = order0_bytes(trial.integers)
     return found
 
 
@@ -97,16 +99,16 @@ def rdo(scene: Scene) -> dict[str, float]:
     """Bytes and LPIPS along the levels, rounded plainly and as the default effort does."""
     found = {}
     latents, context = scene.latents("pocket"), scene.kit.context
-    ways = {"plain": Drafter(latents, context, 0.0)}
-    ways["rdo"] = Drafter(latents, context, STRENGTH, feedback=FEEDBACK)
+    ways = {"plain": TrialEncoder(latents, context, 0.0)}
+    ways["rdo"] = TrialEncoder(latents, context, LAMBDA, error_diffusion=ERROR_DIFFUSION)
     for level in RDO_LEVELS:
-        for name, drafter in ways.items():
-            draft = drafter.draft(level)
-            levels = np.full(draft.integers.shape[1:], level, np.int64)
-            made = dequantise_walked(draft.walked, levels)
-            coded = Coded(made.latents, log_step_map(levels), np.zeros(4), made.expected)
+        for name, encoder in ways.items():
+            trial = encoder.trial(level)
+            levels = np.full(trial.integers.shape[1:], level, np.int64)
+            made = reconstruct(trial.coded, levels)
+            coded = DecoderInput(made.latents, log_step_map(levels), np.zeros(4), made.conditional_mean)
             picture = decode_tiled(scene.kit.decoder, coded)
-            found[f"{name}-{level}.bytes"] = len(draft.payload())
+            found[f"{name}-{level}.bytes"] = len(trial.payload())
             found |= scene.figures(f"{name}-{level}", picture, "lpips")
     return found
 

@@ -13,10 +13,11 @@ from benchmarks.features import FeatureDistance
 from benchmarks.networks import Taesd
 from benchmarks.pictures import ASSETS
 from calotype.codec import Codec
-from calotype.coding import decode_latents
 from calotype.compare.metrics import Lpips, Psnr, Ssimulacra2
 from calotype.container import Header, parse
-from calotype.contents import coded_pixels, header_of
+from calotype.decoding import decode_latents
+from calotype.encoding.prepare import coded_pixels, header_of
+from calotype.encoding.resolution import encode_scaled
 from calotype.entropy import ContextModel
 from calotype.imaging import load_picture, resized
 from calotype.latents import FINEST, SD1, channel_steps, dequantise, log_step_map, noise_deviations
@@ -24,14 +25,14 @@ from calotype.limits import Limits
 from calotype.models import (
     DEFAULT_TABLE,
     Decoder,
+    DecoderInput,
     Encoder,
     load_decoder,
     load_encoder,
     load_table,
 )
+from calotype.models.tiling import decode_tiled, encode_tiled
 from calotype.options import EncodeOptions
-from calotype.scaling import encode_scaled
-from calotype.tiling import Coded, decode_tiled, encode_tiled
 
 __all__ = ["LPIPS_GRAPH", "FileRate", "Kit", "Model", "Rate", "Scene"]
 
@@ -134,13 +135,13 @@ class Scene:
         elif rate != "exact":
             parsed = parse(self.file(encoder, rate), limits=Limits())
             found = decode_latents(parsed)
-            latents, levels, expected = found.latents, found.levels, found.expected
+            latents, levels, expected = found.latents, found.levels, found.conditional_mean
             noise = noise_deviations(parsed.header.noise, found.levels)
             width, height = parsed.header.coded_size
         if decoder == "taesd":
             picture = self.kit.taesd.decode(expected)
         else:
-            coded = Coded(latents, log_step_map(levels), noise, expected)
+            coded = DecoderInput(latents, log_step_map(levels), noise, expected)
             picture = decode_tiled(self.kit.decoder, coded)
         return resized(picture[:height, :width], self.rgb.shape[1], self.rgb.shape[0])
 

@@ -60,8 +60,8 @@ def _pocket_decode(
 
 def _pocket_entropy(width: int, height: int, file: Path, threads: int) -> Callable[[], object]:
     from calotype import Limits
-    from calotype.codec import decode_latents
     from calotype.container import parse
+    from calotype.decoding import decode_latents
 
     data = file.read_bytes()
     return lambda: decode_latents(parse(data, limits=Limits()))

@@ -15,9 +15,9 @@ with watched():
     import numpy as np
 
     import calotype
-    from calotype.coding import decode_latents
     from calotype.container import Header, checksum, fixed_header, parse
     from calotype.container.varint import read_varint
+    from calotype.decoding import decode_latents
     from calotype.errors import CalotypeError, ChecksumError
     from calotype.limits import Limits
 
@@ -56,14 +56,14 @@ def _right_checksum(data: bytes) -> int:
         asked.append(checksum(header, integers))
         return asked[-1]
 
-    original, calotype.coding.checksum = calotype.coding.checksum, listen
+    original, calotype.decoding.latents.checksum = calotype.decoding.latents.checksum, listen
     try:
         decode_latents(parsed)
     except ChecksumError:
         if not asked:
             raise
     finally:
-        calotype.coding.checksum = original
+        calotype.decoding.latents.checksum = original
     return asked[-1]
 
 

@@ -19,15 +19,15 @@ with watched():
     from calotype.entropy import (
         ContextModel,
         Prediction,
-        StreamEncoder,
+        SymbolEncoder,
+        coding_pass,
         decode_integers,
         load_model,
-        walk,
     )
     from calotype.entropy.rans import PRECISION, RansDecoder, encode_symbols
     from calotype.entropy.tables import PHASES, ROWS, SYMBOLS, TOTAL, FrequencyTables
     from calotype.errors import CalotypeError
-    from calotype.latents import LEVEL_OFFSETS, STEPS
+    from calotype.latents import CHANNEL_OFFSETS, STEPS
 
 __all__ = ["TARGETS", "encoded_integers", "one_input"]
 
@@ -103,7 +103,7 @@ def _decoded(
     payload: bytes, levels: NDArray[np.int64], dtype: type[np.float32 | np.int64]
 ) -> NDArray[np.int16] | CalotypeError:
     try:
-        return decode_integers(_model(), payload, levels, STEPS, LEVEL_OFFSETS, dtype=dtype).integers
+        return decode_integers(_model(), payload, levels, STEPS, CHANNEL_OFFSETS, dtype=dtype).integers
     except CalotypeError as error:
         return error
 
@@ -120,14 +120,14 @@ def _levels(height: int, width: int, first: int, last: int) -> NDArray[np.int64]
 
 
 def _encoded(chosen: NDArray[np.int16], levels: NDArray[np.int64]) -> bytes:
-    stream = StreamEncoder(_model().tables)
+    stream = SymbolEncoder(_model().tables)
 
     def visit(prediction: Prediction) -> NDArray[np.int64]:
         values = chosen[prediction.channel, prediction.rows, prediction.columns].ravel().astype(np.int64)
         stream.put(values, prediction)
         return values
 
-    walk(_model(), levels, STEPS, LEVEL_OFFSETS, visit)
+    coding_pass(_model(), levels, STEPS, CHANNEL_OFFSETS, visit)
     return stream.finish()
 
 

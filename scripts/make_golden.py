@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import calotype
-from calotype.coding import decode_latents, encode_latents, finer_of
 from calotype.container import (
     Chunk,
     ChunkType,
@@ -42,8 +41,11 @@ from calotype.container import (
     parse,
     serialise,
 )
+from calotype.decoding import decode_latents, region_offsets
+from calotype.encoding import encode_latents
+from calotype.encoding.rate import TrialEncoder
 from calotype.entropy import decode_integers
-from calotype.latents import LEVEL_OFFSETS, STEPS, Drafter, level_map, palette
+from calotype.latents import CHANNEL_OFFSETS, STEPS, level_map, palette
 from calotype.limits import Limits
 from calotype.models import DEFAULT_TABLE, encoder_id, load_table
 
@@ -182,8 +184,8 @@ def _at_level(level: int) -> bytes:
     """A file at a level that encoders do not use."""
     values = np.random.RandomState(level).randint(-400, 401, (4, 3, 4))
     header = _header(30, 21, level, grey=True)
-    draft = Drafter((values / 100).astype(np.float32), load_table(header.table), 0.0).draft(level)
-    return serialise(header, draft.payload(), checksum(header, draft.integers.astype("<i2").tobytes()))
+    trial = TrialEncoder((values / 100).astype(np.float32), load_table(header.table), 0.0).trial(level)
+    return serialise(header, trial.payload(), checksum(header, trial.integers.astype("<i2").tobytes()))
 
 
 CASES = {
@@ -208,9 +210,9 @@ def integers_of(parsed: Parsed, dtype: type[np.float32 | np.int64] | None = None
     width, height = (-(-side // 8) for side in header.coded_size)
     if header.coding == Coding.PALETTE:
         return palette.unpack(parsed.payload, height, width)
-    levels = level_map(header.level, finer_of(parsed.chunks, height, width))
+    levels = level_map(header.level, region_offsets(parsed.chunks, height, width))
     table = load_table(header.table)
-    return decode_integers(table, parsed.payload, levels, STEPS, LEVEL_OFFSETS, dtype=dtype).integers
+    return decode_integers(table, parsed.payload, levels, STEPS, CHANNEL_OFFSETS, dtype=dtype).integers
 
 
 def describe(data: bytes, why: str) -> dict[str, Any]:

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 import calotype
-from calotype.codec import decode_latents, encode_latents
 from calotype.container import ChunkType, Header, checksum, parse, serialise
-from calotype.contents import Opened
-from calotype.entropy import stream
+from calotype.decoding import OpenedFile, decode_latents
+from calotype.encoding import encode_latents
+from calotype.encoding.closed_loop import corrected
+from calotype.entropy import symbols
 from calotype.errors import (
     ChecksumError,
     FormatError,
@@ -27,8 +28,7 @@ from calotype.errors import (
 from calotype.latents import SD1, channel_steps, noise_deviations, step_of
 from calotype.limits import Limits
 from calotype.models import DEFAULT_TABLE, load_decoder, load_encoder
-from calotype.synthesis import corrected
-from calotype.tiling import encode_tiled
+from calotype.models.tiling import encode_tiled
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "astronaut.png"
 
@@ -108,7 +108,7 @@ def errors_of(photo: Image.Image, effort: int, wanted: np.ndarray) -> tuple[floa
     """Of a file of 2,000 bytes: the squared error of 4x4 positions together, and of latents in steps."""
     data = calotype.encode(photo, target_size=2000, scale=1, effort=effort)
     found = decode_latents(parse(data, limits=Limits()))
-    cells = (found.expected - wanted).reshape(4, 16, 4, 16, 4).mean((2, 4))
+    cells = (found.conditional_mean - wanted).reshape(4, 16, 4, 16, 4).mean((2, 4))
     steps = channel_steps(np.zeros_like(found.levels))
     return float((cells**2).sum()), float((((found.latents - wanted) / steps) ** 2).sum())
 
@@ -119,7 +119,7 @@ def test_higher_effort_is_no_worse(photo: Image.Image) -> None:
     exact = encode_tiled(encoder, np.asarray(photo))
     assert errors_of(photo, 6, exact)[0] < 0.9 * errors_of(photo, 3, exact)[0]
     better = corrected(encoder, load_decoder("pocket", SD1.id), exact)
-    # 9 depends on torch: tests/test_optimise.py
+    # 9 depends on torch: tests/encoding/test_optimise.py
     assert errors_of(photo, 8, better)[1] <= errors_of(photo, 7, better)[1] * 1.0001
 
 
@@ -266,13 +266,13 @@ def test_a_checksum_of_other_integers_is_refused(small: Image.Image) -> None:
 
 
 def test_the_encoder_checks_what_it_wrote(small: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
-    encode_symbols = stream.encode_symbols
+    encode_symbols = symbols.encode_symbols
 
     def faulty(starts: list[int], freqs: list[int]) -> bytes:
         data = encode_symbols(starts, freqs)
         return data[:-1] + bytes([data[-1] ^ 1])
 
-    monkeypatch.setattr(stream, "encode_symbols", faulty)
+    monkeypatch.setattr(symbols, "encode_symbols", faulty)
     with pytest.raises(calotype.CalotypeError):
         calotype.encode(small, model="tiny")
 
@@ -318,11 +318,13 @@ def test_decoders_are_told_what_the_latents_probably_were(photo: Image.Image) ->
     """Within half a step of what they were rounded to, and nearer to the truth."""
     latents = encode_tiled(load_encoder("pocket"), np.asarray(photo))
     data = calotype.encode(photo, quality=20, scale=1, effort=1)
-    coded = Opened.of(data, calotype.DecodeOptions()).coded
+    coded = OpenedFile.of(data, calotype.DecodeOptions()).latents
     steps = channel_steps(np.full(latents.shape[1:], calotype.read_info(data).level))
-    assert (np.abs(coded.expected - coded.latents) <= steps / 2).all()
-    assert np.square(coded.expected - latents).mean() < 0.9 * np.square(coded.latents - latents).mean()
-    palette = Opened.of(
+    assert (np.abs(coded.conditional_mean - coded.latents) <= steps / 2).all()
+    assert (
+        np.square(coded.conditional_mean - latents).mean() < 0.9 * np.square(coded.latents - latents).mean()
+    )
+    palette = OpenedFile.of(
         calotype.encode(photo, model="tiny", recipe="palette"), calotype.DecodeOptions()
-    ).coded
-    assert np.array_equal(palette.expected, palette.latents)
+    ).latents
+    assert np.array_equal(palette.conditional_mean, palette.latents)

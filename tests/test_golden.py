@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import calotype
-from calotype.coding import decode_latents, finer_of
 from calotype.container import ChunkType, Coding, Header, Parsed, parse
-from calotype.entropy import Prediction, StreamDecoder, walk
+from calotype.decoding import decode_latents, region_offsets
+from calotype.entropy import Prediction, SymbolDecoder, coding_pass
 from calotype.entropy.tables import REACH
 from calotype.errors import CalotypeError, CalotypeWarning, FormatError
 from calotype.imaging import unpack_alpha
-from calotype.latents import LEVEL_OFFSETS, STEPS, level_map
+from calotype.latents import CHANNEL_OFFSETS, STEPS, level_map
 from calotype.limits import Limits
 from calotype.models import DEFAULT_TABLE, load_table
 
@@ -105,9 +105,9 @@ def test_together_they_reach_every_part_of_the_coder() -> None:
         if header.coding != Coding.LATTICE:
             continue
         model = load_table(header.table)
-        stream = StreamDecoder(model.tables, parsed.payload)
+        stream = SymbolDecoder(model.tables, parsed.payload)
 
-        def visit(prediction: Prediction, stream: StreamDecoder = stream) -> NDArray[np.int64]:
+        def visit(prediction: Prediction, stream: SymbolDecoder = stream) -> NDArray[np.int64]:
             chosen = stream(prediction)
             residual = (chosen >> prediction.slots.fine) - prediction.slots.centre
             seen.update({"escape up"} if residual.max() > REACH else ())
@@ -117,8 +117,8 @@ def test_together_they_reach_every_part_of_the_coder() -> None:
             return chosen
 
         width, height = (-(-side // 8) for side in header.coded_size)
-        levels = level_map(header.level, finer_of(parsed.chunks, height, width))
-        walk(model, levels, STEPS, LEVEL_OFFSETS, visit)
+        levels = level_map(header.level, region_offsets(parsed.chunks, height, width))
+        coding_pass(model, levels, STEPS, CHANNEL_OFFSETS, visit)
         stream.finish()
     assert {"escape up", "escape down", "fine", "scaled", "regions"} <= seen
     assert {"LATTICE", "LATTICE alpha", "LATTICE grey", "PALETTE"} <= seen
@@ -163,7 +163,7 @@ class Truth:
             assert str(error)
             return None
         assert parsed.header == self.parsed.header
-        for name in ("latents", "levels", "expected"):
+        for name in ("latents", "levels", "conditional_mean"):
             assert np.array_equal(getattr(found, name), getattr(self.found, name))
         assert alpha == self.alpha
         lost = set(parsed.chunks) < set(self.parsed.chunks)  # nothing is wrong, and something is missing

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import calotype
-from calotype.codec import decode_latents
 from calotype.container import ChunkType, Header, parse, serialise
+from calotype.decoding import decode_latents
 from calotype.entropy.rans import PRECISION, encode_symbols, most_symbols
 from calotype.entropy.tables import SYMBOLS
 from calotype.errors import LimitError, TruncatedError

@@ -20,11 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from calotype.coding import decode_latents, encode_latents, target_of
 from calotype.container import Chunk, Header
-from calotype.contents import Opened, chunks_of, coded_pixels, header_of
+from calotype.decoding import OpenedFile
+from calotype.encoding.closed_loop import closed_loop, is_looked_at
+from calotype.encoding.optimise import refine
+from calotype.encoding.prepare import chunks_of, coded_pixels, header_of
+from calotype.encoding.regions import is_coarse, protected
+from calotype.encoding.resolution import encode_scaled
+from calotype.encoding.write import target_of
 from calotype.errors import SourceError
-from calotype.faces import is_coarse, protected
 from calotype.imaging import Picture, load_picture
 from calotype.info import Info, describe
 from calotype.limits import Limits
@@ -37,20 +41,15 @@ from calotype.models import (
     load_encoder,
     load_face_finder,
 )
-from calotype.optimise import refine
+from calotype.models.tiling import decode_all, encode_all, encode_tiled
 from calotype.options import BACKENDS, DEFAULT_BACKEND, DecodeOptions, DiffusionOptions, EncodeOptions
-from calotype.scaling import encode_scaled
-from calotype.synthesis import closed_loop, is_looked_at
-from calotype.tiling import decode_all, encode_all, encode_tiled
 
 __all__ = [
     "Codec",
     "DataLike",
     "ImageLike",
     "decode",
-    "decode_latents",
     "encode",
-    "encode_latents",
     "read_info",
 ]
 
@@ -218,11 +217,11 @@ class Codec:
         """As :meth:`decode` for each of ``files``, in their order; for ``batch`` see :meth:`encode_many`."""
         options = _merged(options or DecodeOptions(), fields)
         for some in _batches(files, batch):
-            opened = [Opened.of(_bytes(data), options) for data in some]
+            opened = [OpenedFile.of(_bytes(data), options) for data in some]
             for space, neighbours in groupby(opened, key=lambda one: one.header.space):
                 group = list(neighbours)
                 decoder = self._decoder(options.model, space, options.diffusion)
-                found = decode_all(decoder, [one.coded for one in group])
+                found = decode_all(decoder, [one.latents for one in group])
                 for one, rgb in zip(group, found, strict=True):
                     yield one.image(rgb)
 

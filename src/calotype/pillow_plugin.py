@@ -63,7 +63,7 @@ class CalotypeImageFile(ImageFile.ImageFile):
     def verify(self) -> None:
         """Checks all of the file, damaged metadata and trailing bytes too, but decodes no pixels."""
         if self.fp is not None:
-            from calotype.codec import decode_latents
+            from calotype.decoding import decode_latents
 
             self.fp.seek(0)
             decode_latents(parse(self.fp.read(), limits=_LIMITS, strict=True))

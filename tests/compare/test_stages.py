@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 import calotype
-from calotype.codec import decode_latents
 from calotype.compare import bit_map, stages
 from calotype.compare.latent_view import heat_picture, latent_picture, plane_picture
 from calotype.container import parse
+from calotype.decoding import decode_latents
 from calotype.errors import UnsupportedError
 from calotype.limits import Limits
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 
 import numpy as np
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calotype.entropy import ContextModel
-from calotype.entropy.tables import PHASES, FrequencyTables, Slots, expected_offsets, locate
+from calotype.entropy.tables import FrequencyTables, locate
 from calotype.errors import ModelError
 from calotype.latents import STEPS
 
@@ -34,10 +33,10 @@ def test_locate(mean: int, scale: int, level: int) -> None:
 def test_cost_is_the_negative_logarithm(small_model: ContextModel) -> None:
     tables = small_model.tables
     slots = locate(*(np.array([v] * 3) for v in (10, 60, 60, int(STEPS[76]))))
-    cost = tables.cost(np.array([-20, 0, 20]), slots)
+    cost = tables.cost(slots.centre + np.array([-20, 0, 20]), slots)
     freqs = tables.frequencies[slots.table[0], [0, 20, 40]]
     assert np.allclose(cost, 16 - np.log2(freqs))
-    assert tables.cost(np.array([21, 21, 300]), slots)[2] > cost.min()
+    assert tables.cost(slots.centre + np.array([21, 21, 300]), slots)[2] > cost.min()
 
 
 @pytest.mark.parametrize("damage", ["zero", "sum", "shape"])
@@ -51,29 +50,3 @@ def test_damaged_tables_are_refused(small_model: ContextModel, damage: str) -> N
         table = table[:, :8]
     with pytest.raises(ModelError):
         FrequencyTables(table)
-
-
-def slots_of(row: int, phase: int, fine: int = 0) -> Slots:
-    return Slots(np.array([0]), np.array([row * PHASES + phase]), np.array([fine]))
-
-
-def truncated_mean(mean: float, sigma: float, low: float, high: float) -> float:
-    """Of a normal distribution between two bounds, in closed form."""
-    a, b = (low - mean) / sigma, (high - mean) / sigma
-    density = [math.exp(-x * x / 2) / math.sqrt(2 * math.pi) for x in (a, b)]
-    return mean + sigma * (density[0] - density[1]) / ((math.erf(b / 2**0.5) - math.erf(a / 2**0.5)) / 2)
-
-
-@given(st.integers(8, 48), st.integers(0, 15), st.integers(-2, 2))
-def test_the_expected_latent_is_the_mean_within_the_step(row: int, phase: int, residual: int) -> None:
-    sigma, mean = 2 ** ((row + 0.5) / 8 - 4), phase / 16 - 0.5
-    residual = int(np.clip(residual, math.ceil(mean - 3 * sigma), math.floor(mean + 3 * sigma)))
-    found = int(expected_offsets(np.array([residual]), slots_of(row, phase))[0]) / 256
-    wanted = truncated_mean(mean, sigma, residual - 0.5, residual + 0.5) - residual
-    assert found == pytest.approx(wanted, abs=1 / 256)
-
-
-def test_what_no_table_predicts_is_expected_in_the_middle() -> None:
-    assert expected_offsets(np.array([21]), slots_of(30, 3)) == 0  # an escape
-    assert expected_offsets(np.array([1]), slots_of(48, 3, fine=2)) == 0
-    assert expected_offsets(np.array([20]), slots_of(0, 8)) < -100  # far out: at the near end of the step

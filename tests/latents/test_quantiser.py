@@ -7,14 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calotype.entropy import Walked
 from calotype.latents import (
+    CHANNEL_OFFSETS,
     COARSEST,
     FINEST,
-    LEVEL_OFFSETS,
     STEPS,
     dequantise,
-    dequantise_walked,
     level_of_quality,
     log_step_map,
     noise_codes,
@@ -35,16 +33,8 @@ def test_dequantise_is_one_exact_product(level: int, integer: int, channel: int)
     integers = np.zeros((4, 1, 1), np.int16)
     integers[channel] = integer
     found = dequantise(integers, np.array([[level]]))
-    exact = integer * int(STEPS[level + LEVEL_OFFSETS[channel] + 16])
+    exact = integer * int(STEPS[level + CHANNEL_OFFSETS[channel] + 16])
     assert found[channel, 0, 0] == np.float32(exact / 2**22)
-
-
-def test_expected_latents_are_offset_by_parts_of_the_step() -> None:
-    integers = np.arange(4, dtype=np.int16).reshape(4, 1, 1)
-    found = dequantise_walked(Walked(integers, np.full((4, 1, 1), -64, np.int8)), np.array([[80]]))
-    steps = np.array([step_of(80 + offset) for offset in LEVEL_OFFSETS]).reshape(4, 1, 1)
-    assert np.array_equal(found.latents, dequantise(integers, found.levels))
-    assert np.allclose(found.expected, (integers - 0.25) * steps, rtol=1e-4)
 
 
 def test_quality_spans_the_levels_and_rises() -> None:
@@ -65,7 +55,7 @@ def test_noise_codes_tell_the_deviation(level: int, shrink: float) -> None:
     rng = np.random.default_rng(1)
     levels = np.full((64, 64), level)
     integers = rng.integers(-2, 3, (4, 64, 64)).astype(np.int16)
-    steps = np.array([step_of(level + offset) for offset in LEVEL_OFFSETS])[:, None, None]
+    steps = np.array([step_of(level + offset) for offset in CHANNEL_OFFSETS])[:, None, None]
     error = rng.uniform(-0.5, 0.5, (4, 64, 64)) * steps * shrink
     decoded = dequantise(integers, levels)
     codes = noise_codes((decoded + error).astype(np.float32), decoded, levels)

@@ -15,9 +15,12 @@ from nets import Decoder
 from quantise import CHANNEL_OFFSETS, steps_of
 from restore import restored, restored_lattice
 
-from calotype import coding, synthesis
+from calotype.encoding import closed_loop, write
+from calotype.encoding.rate import TrialEncoder
+from calotype.encoding.rdo import CASCADES
 from calotype.entropy import load_model
-from calotype.latents import CASCADES, FINEST, LEVEL_OFFSETS, Drafter, dequantise, step_of
+from calotype.latents import CHANNEL_OFFSETS as SHIPPED_OFFSETS
+from calotype.latents import FINEST, dequantise, step_of
 from calotype.models.grain import grain
 from calotype.models.onnx_model import OnnxDecoder
 
@@ -39,22 +42,22 @@ def latents() -> np.ndarray:
     return np.random.default_rng(8).normal(size=(4, 32, 40)).astype(np.float32)
 
 
-@pytest.mark.parametrize("strength", [0.0, 0.1])
+@pytest.mark.parametrize("lambda_", [0.0, 0.1])
 def test_the_shipped_model_is_the_trained_one(
-    lattice: Lattice, latents: np.ndarray, tmp_path: Path, strength: float
+    lattice: Lattice, latents: np.ndarray, tmp_path: Path, lambda_: float
 ) -> None:
     export(lattice, tmp_path / "model.npz")
     shipped = load_model((tmp_path / "model.npz").read_bytes())
     for level in (40, 64, 90):
-        feedback = FEEDBACK if strength else 0.0
-        draft = Drafter(latents, shipped, strength, feedback=feedback).draft(level, strength)
-        torch_strength = torch.tensor([strength]) if strength else None
+        feedback = FEEDBACK if lambda_ else 0.0
+        trial = TrialEncoder(latents, shipped, lambda_, error_diffusion=feedback).trial(level, lambda_)
+        torch_strength = torch.tensor([lambda_]) if lambda_ else None
         coded, bits = lattice.walk(torch.from_numpy(latents)[None], torch.tensor([level]), torch_strength)
         # Means are rounded to a sixteenth of a step and probabilities to 2**-16 when shipped.
-        assert draft.bits == pytest.approx(float(bits.sum()), rel=0.01)
-        reconstructed = dequantise(draft.integers, np.full((32, 40), level))
+        assert trial.bits == pytest.approx(float(bits.sum()), rel=0.01)
+        reconstructed = dequantise(trial.integers, np.full((32, 40), level))
         same = np.isclose(reconstructed, coded[0].numpy(), atol=1e-4)
-        assert same.mean() > (0.999 if not strength else 0.97)
+        assert same.mean() > (0.999 if not lambda_ else 0.97)
 
 
 def test_the_shipped_model_can_be_trained_on(lattice: Lattice, latents: np.ndarray, tmp_path: Path) -> None:
@@ -68,12 +71,12 @@ def test_the_shipped_model_can_be_trained_on(lattice: Lattice, latents: np.ndarr
 
 
 def test_training_decides_as_the_codec_does() -> None:
-    assert coding.FEEDBACK == FEEDBACK
+    assert write.ERROR_DIFFUSION == FEEDBACK
     assert CASCADES[0] == CASCADE
 
 
 def test_training_corrects_latents_as_the_codec_does() -> None:
-    assert (correct.FINEST, correct.SHARE) == (FINEST, synthesis._SHARE)
+    assert (correct.FINEST, correct.SHARE) == (FINEST, closed_loop._SHARE)
 
 
 def test_frequencies_follow_the_density() -> None:
@@ -85,7 +88,7 @@ def test_frequencies_follow_the_density() -> None:
 
 
 def test_training_and_codec_share_the_quantiser() -> None:
-    assert CHANNEL_OFFSETS == LEVEL_OFFSETS
+    assert CHANNEL_OFFSETS == SHIPPED_OFFSETS
     assert float(steps_of(torch.tensor([57]))[0]) == pytest.approx(step_of(57))
 
 

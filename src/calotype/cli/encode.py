@@ -20,8 +20,8 @@ from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetch
 from calotype.cli.files import open_picture
 from calotype.cli.plan import Job, plan
 from calotype.container import EXTENSION
+from calotype.encoding.optimise import ROUNDS
 from calotype.models import encoder_id
-from calotype.optimise import ROUNDS
 from calotype.options import DEFAULT_EFFORT, DEFAULT_QUALITY, EncodeOptions
 
 __all__ = ["encode"]

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import features
 
 import calotype
-from calotype.codec import decode_latents
 from calotype.compare.contest import DEFAULT_SIZES, Contest, Entry, Rules, read_pixels
 from calotype.compare.folder import INDEX, Pictures, fresh_folder
 from calotype.compare.latent_view import latent_picture
@@ -24,6 +23,7 @@ from calotype.compare.plot import legend_svg, plots_svg
 from calotype.compare.rows import Row, to_csv, to_json
 from calotype.compare.tables import figure, figures_table, means
 from calotype.container import EXTENSION, parse
+from calotype.decoding import decode_latents
 from calotype.errors import CalotypeError, LimitError, ModelError, SourceError
 from calotype.limits import Limits
 

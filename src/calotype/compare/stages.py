@@ -8,18 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 import calotype
-from calotype.codec import ImageLike, decode_latents
+from calotype.codec import ImageLike
 from calotype.compare.contest import read_pixels
 from calotype.container import Coding, parse
-from calotype.contents import coded_pixels
-from calotype.entropy import Prediction, StreamDecoder, walk
+from calotype.decoding import decode_latents
+from calotype.encoding.prepare import coded_pixels
+from calotype.entropy import Prediction, SymbolDecoder, coding_pass
 from calotype.entropy.tables import FrequencyTables
 from calotype.errors import UnsupportedError
-from calotype.latents import LEVEL_OFFSETS, STEPS
+from calotype.latents import CHANNEL_OFFSETS, STEPS
 from calotype.limits import Limits
 from calotype.models import load_encoder, load_table
+from calotype.models.tiling import encode_tiled
 from calotype.options import DiffusionOptions
-from calotype.tiling import encode_tiled
 
 __all__ = ["Stages", "bit_map", "stages"]
 
@@ -89,20 +90,20 @@ def _metered(data: bytes) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
         raise UnsupportedError("only the lattice coding spends its bits position by position")
     levels = decode_latents(parsed).levels
     table = load_table(parsed.header.table)
-    meter = _Meter(StreamDecoder(table.tables, parsed.payload), table.tables, levels.shape)
-    return walk(table, levels, STEPS, LEVEL_OFFSETS, meter).integers, meter.bits
+    meter = _Meter(SymbolDecoder(table.tables, parsed.payload), table.tables, levels.shape)
+    return coding_pass(table, levels, STEPS, CHANNEL_OFFSETS, meter).integers, meter.bits
 
 
 class _Meter:
-    """A visitor that lets another read and adds up what it pays."""
+    """A symbol coder that lets another one read and adds up the bits."""
 
-    def __init__(self, visit: StreamDecoder, tables: FrequencyTables, shape: tuple[int, ...]) -> None:
-        self._visit, self._tables = visit, tables
+    def __init__(self, decoder: SymbolDecoder, tables: FrequencyTables, shape: tuple[int, ...]) -> None:
+        self._decoder, self._tables = decoder, tables
         self.bits = np.zeros(shape, np.float32)
 
     def __call__(self, prediction: Prediction) -> NDArray[np.int64]:
-        chosen, slots = self._visit(prediction), prediction.slots
-        cost = self._tables.cost((chosen >> slots.fine) - slots.centre, slots)
+        chosen = self._decoder(prediction)
+        cost = self._tables.cost(chosen, prediction.slots)
         site = self.bits[prediction.rows, prediction.columns]
         site += cost.reshape(site.shape)
         return chosen

@@ -12,7 +12,7 @@ The payload is opaque here: :mod:`calotype.entropy` codes it.
 
 from __future__ import annotations
 
-from calotype.container.chunks import Chunk, ChunkInfo, ChunkType, data_of
+from calotype.container.chunks import METADATA_CHUNKS, Chunk, ChunkInfo, ChunkType, data_of
 from calotype.container.file import EXTENSION, MEDIA_TYPE, Parsed, checksum, parse, serialise
 from calotype.container.header import FORMAT_VERSION, FULL_SCALE, MAGIC, Coding, Header, fixed_header
 from calotype.container.regions import Region, pack_regions, unpack_regions
@@ -23,6 +23,7 @@ __all__ = [
     "FULL_SCALE",
     "MAGIC",
     "MEDIA_TYPE",
+    "METADATA_CHUNKS",
     "Chunk",
     "ChunkInfo",
     "ChunkType",

@@ -14,6 +14,7 @@ from calotype.limits import Limits
 
 __all__ = [
     "CRITICAL",
+    "METADATA_CHUNKS",
     "TRAILING",
     "Chunk",
     "ChunkInfo",
@@ -49,7 +50,8 @@ class ChunkType(IntEnum):
 _KNOWN = frozenset(ChunkType)
 # PATCHES has an id so that it can be refused by name, not yet a meaning.
 _READABLE_CRITICAL = {ChunkType.ALPHA, ChunkType.REGIONS}
-_METADATA = {ChunkType.ICC, ChunkType.EXIF, ChunkType.XMP}
+METADATA_CHUNKS = (ChunkType.ICC, ChunkType.EXIF, ChunkType.XMP)
+"""Those that describe the picture, and that count towards ``Limits.max_metadata_bytes`` together."""
 
 
 def _name(type_: int) -> str:
@@ -123,7 +125,7 @@ def read_chunks(
             break
         type_, start, end = frame
         name, critical, size = _name(type_), bool(type_ & CRITICAL), end - start
-        metadata += size if type_ in _METADATA else 0
+        metadata += size if type_ in METADATA_CHUNKS else 0
         if len(found) == limits.max_chunks:
             raise LimitError(f"the file holds more than {limits.max_chunks} chunks, the number allowed")
         if size > limits.max_chunk_bytes:

@@ -11,22 +11,22 @@ Everything that a decoder needs is integer arithmetic, numpy only, the same on e
 
 from __future__ import annotations
 
-from calotype.entropy.lattice import BLOCK, Prediction, Visitor, Walked, sites, walk
+from calotype.entropy.coding_pass import BLOCK, PassResult, Prediction, SymbolCoder, coding_pass, sites
 from calotype.entropy.model import CONTEXT_PEAK, ContextModel, SiteNet, load_model
-from calotype.entropy.stream import StreamDecoder, StreamEncoder, decode_integers
+from calotype.entropy.symbols import SymbolDecoder, SymbolEncoder, decode_integers
 
 __all__ = [
     "BLOCK",
     "CONTEXT_PEAK",
     "ContextModel",
+    "PassResult",
     "Prediction",
     "SiteNet",
-    "StreamDecoder",
-    "StreamEncoder",
-    "Visitor",
-    "Walked",
+    "SymbolCoder",
+    "SymbolDecoder",
+    "SymbolEncoder",
+    "coding_pass",
     "decode_integers",
     "load_model",
     "sites",
-    "walk",
 ]

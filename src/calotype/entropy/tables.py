@@ -7,14 +7,12 @@ A prediction becomes, for a position with quantisation step ``D``:
 * ``fine``: how many low bits are sent as they are, where sigma is more than four steps.
 
 Table ``[row, phase]`` holds the cumulative frequencies of the residuals -20..20 and of an escape.
-All of it is integer arithmetic: docs/format.md, "Frequency tables". :func:`expected_offsets` is for decoders
-of pixels and changes no integer.
+All of it is integer arithmetic: docs/format.md, "Frequency tables".
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +20,12 @@ from numpy.typing import NDArray
 from calotype.errors import ModelError
 
 __all__ = [
-    "OFFSET_UNIT_BITS",
     "PHASES",
     "REACH",
     "ROWS",
     "STEP_UNIT_BITS",
     "FrequencyTables",
     "Slots",
-    "expected_offsets",
     "locate",
 ]
 
@@ -46,11 +42,7 @@ SCALE_ORIGIN = 40
 """scale - level + 40 is 16 * (log2(sigma / step) + 4): scale s says sigma = 2**(s / 16 - 6.5), level l
 a step of 2**(l / 16 - 5)."""
 
-OFFSET_UNIT_BITS = 8
-"""Offsets within a step are integers in units of 2**-8 of it."""
-
 _STEP_BITS = STEP_UNIT_BITS - MEAN_UNIT_BITS
-_NODES = 64  # of the quadrature over one step
 
 
 @dataclass(frozen=True)
@@ -60,6 +52,22 @@ class Slots:
     centre: NDArray[np.int64]
     table: NDArray[np.int64]  # row * 16 + phase
     fine: NDArray[np.int64]
+
+    def symbols(self, integers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The symbol that codes each of ``integers`` int64[N]: a residual plus 20, or the escape."""
+        residual = self.residuals(integers)
+        return np.where(np.abs(residual) <= REACH, residual + REACH, ESCAPE)
+
+    def informative(self, integers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """As :meth:`symbols`, but the escape too where low bits are sent as they are.
+
+        There a symbol stands for several integers and does not tell where in its step a latent was.
+        """
+        return np.where(self.fine > 0, ESCAPE, self.symbols(integers))
+
+    def residuals(self, integers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """``integers`` int64[N] without their ``fine`` low bits, less the centre."""
+        return (integers >> self.fine) - self.centre
 
 
 def locate(
@@ -92,36 +100,11 @@ class FrequencyTables:
         self.rows: list[list[int]] = [[*row, TOTAL] for row in self.starts.tolist()]
         self.bits = (PHASES - np.log2(self.frequencies)).astype(np.float32)
 
-    def cost(self, residual: NDArray[np.int64], slots: Slots) -> NDArray[np.float32]:
-        """Bits that coding the residuals takes, raw bits included (an estimate for rate control only)."""
+    def cost(self, integers: NDArray[np.int64], slots: Slots) -> NDArray[np.float32]:
+        """Bits that coding ``integers`` int64[N] takes, raw bits included (an estimate for rate control)."""
+        residual = slots.residuals(integers)
         inside = np.abs(residual) <= REACH
         symbol = np.where(inside, residual + REACH, ESCAPE)
         extra = 6 + 2 * np.log2(np.maximum(np.abs(residual) - REACH, 1)).astype(np.float32)
         bits = self.bits[slots.table, symbol] + np.where(inside, np.float32(0), extra)
         return (bits + slots.fine).astype(np.float32)
-
-
-@cache
-def _offset_table() -> NDArray[np.int8]:
-    """int8[49 * 16, 42]: the mean of what is rounded to a symbol, by table slot, in 2**-8 steps from it."""
-    sigma = np.exp2((np.arange(ROWS) + 0.5) / 8 - 4).reshape(-1, 1, 1, 1)
-    mean = (np.arange(PHASES) / PHASES - 0.5).reshape(-1, 1, 1)
-    within = (np.arange(_NODES) + 0.5) / _NODES - 0.5
-    distance = np.arange(-REACH, REACH + 1).reshape(-1, 1) + within - mean
-    exponent = -0.5 * (distance / sigma) ** 2
-    weight = np.exp(exponent - exponent.max(-1, keepdims=True))  # far out the sum of exp() alone would be 0
-    offset = np.rint((weight * within).sum(-1) / weight.sum(-1) * (1 << OFFSET_UNIT_BITS))
-    table = np.zeros((ROWS, PHASES, SYMBOLS), np.int8)  # an escape says nothing
-    table[..., :ESCAPE] = offset
-    return table.reshape(-1, SYMBOLS)
-
-
-def expected_offsets(chosen: NDArray[np.int64], slots: Slots) -> NDArray[np.int8]:
-    """How far from the integers int64[N] the latents probably were before rounding, int8[N] in 2**-8 steps.
-
-    The mean of the normal distribution that the slots stand for, within the interval that rounds to the
-    integer; 0 for an escape and where bits are sent as they are.
-    """
-    residual = (chosen >> slots.fine) - slots.centre
-    symbol = np.where(np.abs(residual) <= REACH, residual + REACH, ESCAPE)
-    return np.where(slots.fine > 0, np.int8(0), _offset_table()[slots.table, symbol])

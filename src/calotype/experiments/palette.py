@@ -13,13 +13,13 @@ from PIL import Image
 import calotype
 from calotype.compare.codecs.base import decoded
 from calotype.compare.metrics import UnmeasurableError, ready
-from calotype.contents import padded
+from calotype.encoding.prepare import padded
 from calotype.experiments.variants import raised, variants
 from calotype.latents import level_of_deviation, log_step_map
-from calotype.models import Decoder, encoder_id, load_decoder, load_encoder
+from calotype.models import Decoder, DecoderInput, encoder_id, load_decoder, load_encoder
 from calotype.models.stable_diffusion import source_named
+from calotype.models.tiling import decode_tiled, encode_tiled
 from calotype.options import DiffusionOptions
-from calotype.tiling import Coded, decode_tiled, encode_tiled
 
 __all__ = ["Experiment", "Result", "Settings", "run"]
 
@@ -116,4 +116,4 @@ def _developed(decoder: Decoder, latents: NDArray[np.float32], coded: NDArray[np
     level = level_of_deviation(float(error.std()))
     levels = np.full(latents.shape[1:], level, np.int64)
     noise = error.std((1, 2)).astype(np.float64)
-    return decode_tiled(decoder, Coded(coded, log_step_map(levels), noise, expected=coded))
+    return decode_tiled(decoder, DecoderInput(coded, log_step_map(levels), noise, conditional_mean=coded))

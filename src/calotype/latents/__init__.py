@@ -1,16 +1,14 @@
-"""Latents, real and integer: the latent spaces, the quantiser, rate-distortion decisions, rate control."""
+"""Latents, real and integer: the latent spaces, the quantiser, reconstruction, the palette of 2022."""
 
 from __future__ import annotations
 
 from calotype.latents.quantiser import (
+    CHANNEL_OFFSETS,
     COARSEST,
     FINEST,
-    LEVEL_OFFSETS,
     STEPS,
-    Dequantised,
     channel_steps,
     dequantise,
-    dequantise_walked,
     level_map,
     level_of_deviation,
     level_of_quality,
@@ -19,32 +17,27 @@ from calotype.latents.quantiser import (
     noise_deviations,
     step_of,
 )
-from calotype.latents.rate import Draft, Drafter, fit_size
-from calotype.latents.rdo import CASCADES, Chooser
+from calotype.latents.reconstruction import Reconstruction, mean_offsets, reconstruct
 from calotype.latents.space import SD1, SPACES, LatentSpace
 
 __all__ = [
-    "CASCADES",
+    "CHANNEL_OFFSETS",
     "COARSEST",
     "FINEST",
-    "LEVEL_OFFSETS",
     "SD1",
     "SPACES",
     "STEPS",
-    "Chooser",
-    "Dequantised",
-    "Draft",
-    "Drafter",
     "LatentSpace",
+    "Reconstruction",
     "channel_steps",
     "dequantise",
-    "dequantise_walked",
-    "fit_size",
     "level_map",
     "level_of_deviation",
     "level_of_quality",
     "log_step_map",
+    "mean_offsets",
     "noise_codes",
     "noise_deviations",
+    "reconstruct",
     "step_of",
 ]

@@ -8,24 +8,20 @@ step saves and costs. Steps are integers in units of 2**-22, so that reconstruct
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.entropy import Walked
-from calotype.entropy.tables import OFFSET_UNIT_BITS, STEP_UNIT_BITS
+from calotype.entropy.tables import STEP_UNIT_BITS
 
 __all__ = [
+    "CHANNEL_OFFSETS",
     "COARSEST",
     "FINEST",
-    "LEVEL_OFFSETS",
     "STEPS",
-    "Dequantised",
     "channel_steps",
     "dequantise",
-    "dequantise_walked",
     "level_map",
     "level_of_deviation",
     "level_of_quality",
@@ -38,7 +34,7 @@ __all__ = [
 FINEST, COARSEST = 8, 104
 """The levels that encoders use; a file may have any from 0 to 127."""
 
-LEVEL_OFFSETS = (1, -1, 3, -3)
+CHANNEL_OFFSETS = (1, -1, 3, -3)
 
 # round(2**(i / 16) * 2**16): written out, because the format must not depend on a library's exp2.
 _OCTAVE = [65536, 68438, 71468, 74632, 77936, 81386, 84990, 88752]
@@ -64,43 +60,22 @@ def level_of_deviation(deviation: float) -> int:
     return min(round(16 * (math.log2(step) + 5)), 127)
 
 
-def level_map(level: int, finer: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """The level of each position, int64[h, w]: ``finer`` int[h, w] below ``level``, and never below 0."""
-    levels: NDArray[np.int64] = np.subtract(level, finer, dtype=np.int64)
+def level_map(level: int, offsets: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """The level of each position, int64[h, w]: ``offsets`` int[h, w] below ``level``, and never below 0."""
+    levels: NDArray[np.int64] = np.subtract(level, offsets, dtype=np.int64)
     np.maximum(levels, 0, out=levels)
     return levels
 
 
 def channel_steps(levels: NDArray[np.int64]) -> NDArray[np.float64]:
     """Levels int64[h, w] to the step of every channel, float64[4, h, w] in scaled-latent units."""
-    steps = np.stack([STEPS[levels + offset + 16] for offset in LEVEL_OFFSETS])
+    steps = np.stack([STEPS[levels + offset + 16] for offset in CHANNEL_OFFSETS])
     return steps.astype(np.float64) * 2.0**-STEP_UNIT_BITS
 
 
 def dequantise(integers: NDArray[np.int16], levels: NDArray[np.int64]) -> NDArray[np.float32]:
     """Integer latents int16[4, h, w] and their levels int64[h, w] to scaled latents float32[4, h, w]."""
     return (integers * channel_steps(levels)).astype(np.float32)  # the product is exact: 15 and 27 bits
-
-
-@dataclass(frozen=True, eq=False)
-class Dequantised:
-    """What the integers of a file stand for.
-
-    ``latents`` float32[4, h, w] are the integers times their steps, ``levels`` int64[h, w]; ``expected``
-    float32[4, h, w] is what the latents probably were before they were rounded: within half a step of them,
-    nearer to the true ones on average, and smoother.
-    """
-
-    latents: NDArray[np.float32]
-    levels: NDArray[np.int64]
-    expected: NDArray[np.float32]
-
-
-def dequantise_walked(walked: Walked, levels: NDArray[np.int64]) -> Dequantised:
-    """The integers of a walk and, by what the context model knew of them, what they were before."""
-    exact = walked.integers + walked.offsets * 2.0**-OFFSET_UNIT_BITS
-    expected = (exact * channel_steps(levels)).astype(np.float32)
-    return Dequantised(dequantise(walked.integers, levels), levels, expected)
 
 
 def log_step_map(levels: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -82,7 +82,7 @@ class OnnxDecoder(_OnnxNetwork):
         latents: NDArray[np.float32],
         log_step: NDArray[np.float32],
         noise: NDArray[np.float64],
-        expected: NDArray[np.float32] | None = None,
+        conditional_mean: NDArray[np.float32] | None = None,
         origin: tuple[int, int] = (0, 0),
     ) -> NDArray[np.float32]:
         inputs = {"latents": latents, "log_step": log_step}

@@ -126,14 +126,14 @@ class TorchGraph:
 class TorchGraphDecoder:
     """The graph of an ``OnnxDecoder``; see :class:`calotype.models.TorchDecoder`."""
 
-    wants_expected = False
+    wants_conditional_mean = False
 
     def __init__(self, data: bytes, margin: int) -> None:
         self.margin = margin
         self._graph = TorchGraph(data)
 
     def __call__(
-        self, latents: Tensor, log_step: Tensor, expected: Tensor, origin: tuple[int, int] = (0, 0)
+        self, latents: Tensor, log_step: Tensor, conditional_mean: Tensor, origin: tuple[int, int] = (0, 0)
     ) -> Tensor:
         inputs = {"latents": latents, "log_step": log_step}
         if "grain" in self._graph.inputs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -14,6 +15,7 @@ __all__ = [
     "BatchDecoder",
     "BatchEncoder",
     "Decoder",
+    "DecoderInput",
     "Differentiable",
     "Encoder",
     "FaceFinder",
@@ -50,8 +52,18 @@ class FaceFinder(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class DecoderInput:
+    """What a :class:`Decoder` is told of a picture: the arguments of its method."""
+
+    latents: NDArray[np.float32]
+    log_step: NDArray[np.float32]
+    noise: NDArray[np.float64]
+    conditional_mean: NDArray[np.float32]
+
+
 class Decoder(Protocol):
-    """Dequantised latents of one space to pixels."""
+    """Reconstruction latents of one space to pixels."""
 
     @property
     def margin(self) -> int | None:
@@ -63,14 +75,14 @@ class Decoder(Protocol):
         latents: NDArray[np.float32],
         log_step: NDArray[np.float32],
         noise: NDArray[np.float64],
-        expected: NDArray[np.float32] | None = None,
+        conditional_mean: NDArray[np.float32] | None = None,
         origin: tuple[int, int] = (0, 0),
     ) -> NDArray[np.float32]:
         """float32[4, h, w] to sRGB float32[3, 8h, 8w], nominally in [0, 1].
 
         ``log_step`` float32[1, h, w] is log2 of the quantisation step at each position, in scaled-latent
         units; ``noise`` float64[4] the standard deviation of each channel's quantisation error over the whole
-        picture; ``expected`` float32[4, h, w] what the latents probably were before they were quantised, by
+        picture; ``conditional_mean`` float32[4, h, w] the mean of what was quantised to these latents, given
         those around them; None means that nothing more is known than ``latents``. ``origin`` is the row and
         column of the first latent in its picture, so that what depends on the position goes on from tile to
         tile.
@@ -96,7 +108,7 @@ class BatchDecoder(Protocol):
         latents: NDArray[np.float32],
         log_step: NDArray[np.float32],
         noise: NDArray[np.float64],
-        expected: NDArray[np.float32] | None = None,
+        conditional_mean: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """float32[n, 4, h, w], [n, 1, h, w], float64[n, 4] and float32[n, 4, h, w] to [n, 3, 8h, 8w]."""
         ...
@@ -111,12 +123,12 @@ class TorchDecoder(Protocol):
         ...
 
     @property
-    def wants_expected(self) -> bool:
-        """Whether it looks at ``expected``, which takes a walk of the context model to know."""
+    def wants_conditional_mean(self) -> bool:
+        """Whether it looks at ``conditional_mean``, which takes a coding pass to know."""
         ...
 
     def __call__(
-        self, latents: Tensor, log_step: Tensor, expected: Tensor, origin: tuple[int, int] = (0, 0)
+        self, latents: Tensor, log_step: Tensor, conditional_mean: Tensor, origin: tuple[int, int] = (0, 0)
     ) -> Tensor:
         """float32[1, 4, h, w], [1, 1, h, w] and [1, 4, h, w], as for :class:`Decoder`, to [1, 3, 8h, 8w]."""
         ...

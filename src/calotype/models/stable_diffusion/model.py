@@ -5,8 +5,9 @@
     pixels ─ AutoencoderKL (posterior mean) ─ x 0.18215 ─ latents
     latents ─ [U-Net: as much denoising as the quantiser made noise] ─ / 0.18215 ─ AutoencoderKL ─ pixels
 
-TAESD takes the autoencoder's place without the factors. What no U-Net denoises is decoded from the *expected*
-latents instead: the context model has taken away what it could of the quantiser's noise.
+TAESD takes the autoencoder's place without the factors. What no U-Net denoises is decoded from the
+conditional means of the latents instead: the context model has taken away what it could of the quantiser's
+noise.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ _LOCAL_OVERLAP = 40, 20
 class _Autoencoder:
     """The autoencoder that ``options`` name, and its tiles; the first axis of arrays counts pictures."""
 
-    wants_expected = True
+    wants_conditional_mean = True
 
     def __init__(self, source: Source, where: Location, options: DiffusionOptions, backend: Backend) -> None:
         self._part = next(part for part in source.parts if part.name in ("vae", "taesd"))
@@ -96,9 +97,11 @@ class _Autoencoder:
         """How many latents around each one matter."""
         return _LOCAL_OVERLAP[1] if self._tiny else OVERLAP[0]
 
-    def __call__(self, latents: Any, log_step: Any, expected: Any, origin: tuple[int, int] = (0, 0)) -> Any:
+    def __call__(
+        self, latents: Any, log_step: Any, conditional_mean: Any, origin: tuple[int, int] = (0, 0)
+    ) -> Any:
         """See :class:`calotype.models.TorchDecoder`."""
-        return self._network.differentiate(self._develop, expected)
+        return self._network.differentiate(self._develop, conditional_mean)
 
 
 class _Denoiser:
@@ -121,7 +124,9 @@ class _Denoiser:
                 self._loaded = unet, prompt, tiler
             return self._loaded
 
-    def __call__(self, latents: Array, log_step: Array, noise: NDArray[np.float64], expected: Array) -> Array:
+    def __call__(
+        self, latents: Array, log_step: Array, noise: NDArray[np.float64], conditional_mean: Array
+    ) -> Array:
         starts = [timestep_for(self.schedule, deviations, self._options) for deviations in noise]
         tasks = {
             number: denoising(
@@ -134,7 +139,7 @@ class _Denoiser:
             for number, start in enumerate(starts)
             if start is not None
         }
-        found = expected.copy()
+        found = conditional_mean.copy()
         if tasks:
             found[list(tasks)] = denoise_all(self._predict, list(tasks.values()))
         return found
@@ -183,25 +188,37 @@ class DiffusionDecoder:
         latents: Array,
         log_step: Array,
         noise: NDArray[np.float64],
-        expected: Array | None = None,
+        conditional_mean: Array | None = None,
         origin: tuple[int, int] = (0, 0),
     ) -> Array:
-        likely = None if expected is None else expected[None]
+        likely = None if conditional_mean is None else conditional_mean[None]
         pixels: Array = self.decode_batch(latents[None], log_step[None], noise[None], likely)[0]
         return pixels
 
     def decode_batch(
-        self, latents: Array, log_step: Array, noise: NDArray[np.float64], expected: Array | None = None
+        self,
+        latents: Array,
+        log_step: Array,
+        noise: NDArray[np.float64],
+        conditional_mean: Array | None = None,
     ) -> Array:
         """See :class:`calotype.models.BatchDecoder`."""
-        return self._autoencoder.decode(self.denoised(latents, log_step, noise, expected))
+        return self._autoencoder.decode(self.denoised(latents, log_step, noise, conditional_mean))
 
     def denoised(
-        self, latents: Array, log_step: Array, noise: NDArray[np.float64], expected: Array | None = None
+        self,
+        latents: Array,
+        log_step: Array,
+        noise: NDArray[np.float64],
+        conditional_mean: Array | None = None,
     ) -> Array:
         """The latents float32[n, 4, h, w] as the autoencoder gets them."""
-        expected = latents if expected is None else expected
-        return expected if self._denoiser is None else self._denoiser(latents, log_step, noise, expected)
+        conditional_mean = latents if conditional_mean is None else conditional_mean
+        return (
+            conditional_mean
+            if self._denoiser is None
+            else self._denoiser(latents, log_step, noise, conditional_mean)
+        )
 
     def differentiable(self) -> TorchDecoder:
         """See :class:`calotype.models.Differentiable`: the autoencoder alone, as if nothing were denoised."""

@@ -11,18 +11,19 @@ import pytest
 from PIL import Image
 
 import calotype
-from calotype import codec, synthesis
-from calotype.coding import Written, write_latents
+from calotype import codec
 from calotype.container import Coding, Header
+from calotype.encoding import closed_loop as module
+from calotype.encoding.closed_loop import closed_loop, corrected, is_looked_at, is_thorough, recoloured
+from calotype.encoding.resolution import Scaled
+from calotype.encoding.write import EncodedFile, write_latents
 from calotype.errors import TargetSizeError
 from calotype.latents import FINEST, log_step_map
-from calotype.models import load_decoder, load_encoder
+from calotype.models import DecoderInput, load_decoder, load_encoder
+from calotype.models.tiling import decode_tiled, encode_tiled
 from calotype.options import EncodeOptions
-from calotype.scaling import Scaled
-from calotype.synthesis import closed_loop, corrected, is_looked_at, is_thorough, recoloured
-from calotype.tiling import Coded, decode_tiled, encode_tiled
 
-SAMPLE = Path(__file__).parents[1] / "samples" / "astronaut.png"
+SAMPLE = Path(__file__).parents[2] / "samples" / "astronaut.png"
 HEADER = Header(coding=Coding.LATTICE, space=1, table=241, encoder=240, width=8, height=8, level=64)
 
 
@@ -100,7 +101,7 @@ def test_a_file_is_kept_if_others_do_not_fit(photo: Image.Image, monkeypatch: py
         raise TargetSizeError(300, 301)
 
     made, rgb = plain(photo, target_size=300)
-    monkeypatch.setattr(synthesis, "write_latents", too_large)
+    monkeypatch.setattr(module, "write_latents", too_large)
     assert closed_loop(made, rgb, load_encoder("pocket"), load_decoder("pocket", 1)) is made
 
 
@@ -121,7 +122,7 @@ def test_corrected_latents_show_more_of_the_picture(photo: Image.Image) -> None:
     errors = []
     for latents in (plain, corrected(encoder, decoder, plain)):
         log_step = log_step_map(np.full(latents.shape[1:], FINEST))
-        shown = decode_tiled(decoder, Coded(latents, log_step, np.zeros(4), expected=latents))
+        shown = decode_tiled(decoder, DecoderInput(latents, log_step, np.zeros(4), conditional_mean=latents))
         errors.append(float(((shown - rgb.astype(float)) ** 2).mean()))
     assert errors[1] < 0.98 * errors[0]
 
@@ -152,11 +153,11 @@ def test_coarse_latents_are_corrected_less(level: int, share: float, monkeypatch
         shares.append(share)
         return corrected(model, model, found, share)
 
-    monkeypatch.setattr(synthesis, "corrected", noted)
+    monkeypatch.setattr(module, "corrected", noted)
     options = EncodeOptions(quality=50, effort=7)
     header = replace(HEADER, width=16, height=16, level=level)
-    quantised = synthesis.quantise_latents(latents, header, options)
-    made = Scaled(Written(b"", header, quantised), latents, options)
+    quantised = module.quantise_latents(latents, header, options)
+    made = Scaled(EncodedFile(b"", header, quantised), latents, options)
     closed_loop(made, np.full((16, 16, 3), 128, np.uint8), model, model)
     assert shares == [pytest.approx(share)]
     assert corrected(model, model, latents, 0.0) is latents

@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.coding import READ_BACK, decode_latents, write_file
 from calotype.container import parse, serialise
+from calotype.decoding import decode_latents
+from calotype.encoding.write import VERIFY_LIMITS, write_file
 from calotype.errors import CalotypeWarning, ModelError, SourceError
 from calotype.latents import channel_steps
 from calotype.models import Decoder, Differentiable, load_table
@@ -54,13 +55,13 @@ def refine(
         if not isinstance(decoder, Differentiable):
             raise ModelError("this decoder cannot be differentiated: choose another one to optimise for")
         network = decoder.differentiable()
+        from calotype.encoding.optimise.descent import Descent, Found
         from calotype.models.onnx_torch import TorchGraph
-        from calotype.optimise.descent import Descent, Found
     except ModelError as error:
         warnings.warn(f"effort 9 works like effort 8: {error}", CalotypeWarning, stacklevel=3)
         return data
     lpips = None if options.lpips is None else TorchGraph(_read(options.lpips))
-    parsed = parse(data, limits=READ_BACK)
+    parsed = parse(data, limits=VERIFY_LIMITS)
     header = parsed.header
     values = decode_latents(parsed)
     integers = np.round(values.latents / channel_steps(values.levels)).astype(np.int16)

@@ -10,28 +10,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from calotype.entropy import ContextModel, Prediction, StreamEncoder, decode_integers, load_model, walk
+from calotype.entropy import ContextModel, Prediction, SymbolEncoder, coding_pass, decode_integers, load_model
 from calotype.errors import FormatError, ModelError
-from calotype.latents import LEVEL_OFFSETS, STEPS
+from calotype.latents import CHANNEL_OFFSETS, STEPS
 
 from .conftest import model_arrays, model_file
 
 
 def encode(model: ContextModel, integers: NDArray, levels: NDArray) -> bytes:
-    stream = StreamEncoder(model.tables)
+    stream = SymbolEncoder(model.tables)
 
     def visit(prediction: Prediction) -> NDArray:
         chosen = integers[prediction.channel, prediction.rows, prediction.columns].ravel().astype(np.int64)
         stream.put(chosen, prediction)
         return chosen
 
-    written = walk(model, levels, STEPS, LEVEL_OFFSETS, visit)
+    written = coding_pass(model, levels, STEPS, CHANNEL_OFFSETS, visit)
     assert np.array_equal(written.integers, integers)
     return stream.finish()
 
 
 def decode(model: ContextModel, payload: bytes, levels: NDArray, **kw: type) -> NDArray:
-    return decode_integers(model, payload, levels, STEPS, LEVEL_OFFSETS, **kw).integers
+    return decode_integers(model, payload, levels, STEPS, CHANNEL_OFFSETS, **kw).integers
 
 
 def test_every_latent_is_visited_once(small_model: ContextModel) -> None:
@@ -42,7 +42,7 @@ def test_every_latent_is_visited_once(small_model: ContextModel) -> None:
             seen[prediction.channel, prediction.rows, prediction.columns] += 1
             return np.zeros(len(prediction.step), np.int64)
 
-        walk(small_model, np.full(shape, 60), STEPS, LEVEL_OFFSETS, visit)
+        coding_pass(small_model, np.full(shape, 60), STEPS, CHANNEL_OFFSETS, visit)
         assert (seen == 1).all()
 
 

@@ -8,30 +8,19 @@ without a margin get the whole, and see to their memory themselves.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.models import BatchDecoder, BatchEncoder, Decoder, Encoder, FaceFinder
+from calotype.models.protocol import BatchDecoder, BatchEncoder, Decoder, DecoderInput, Encoder, FaceFinder
 
-__all__ = ["TILE", "Coded", "decode_all", "decode_tiled", "encode_all", "encode_tiled", "find_tiled"]
+__all__ = ["TILE", "decode_all", "decode_tiled", "encode_all", "encode_tiled", "find_tiled"]
 
 TILE = 128
 """Side of a tile's kept part, in latent positions (1,024 pixels)."""
 
 Window = tuple[slice, slice]
-
-
-@dataclass(frozen=True, eq=False)
-class Coded:
-    """What a decoder is told of a picture: see :class:`calotype.models.Decoder`."""
-
-    latents: NDArray[np.float32]
-    log_step: NDArray[np.float32]
-    noise: NDArray[np.float64]
-    expected: NDArray[np.float32]
 
 
 def _tiles(height: int, width: int, margin: int | None) -> Iterator[tuple[Window, Window, Window]]:
@@ -67,7 +56,7 @@ def encode_tiled(encoder: Encoder, rgb: NDArray[np.uint8], factor: int = 8) -> N
     return latents
 
 
-def decode_tiled(decoder: Decoder, coded: Coded, factor: int = 8) -> NDArray[np.uint8]:
+def decode_tiled(decoder: Decoder, coded: DecoderInput, factor: int = 8) -> NDArray[np.uint8]:
     """Latents of h x w positions to sRGB uint8[8h, 8w, 3]."""
     height, width = coded.latents.shape[1:]
     rgb = np.empty((height * factor, width * factor, 3), np.uint8)
@@ -77,7 +66,7 @@ def decode_tiled(decoder: Decoder, coded: Coded, factor: int = 8) -> NDArray[np.
             coded.latents[window],
             coded.log_step[window],
             coded.noise,
-            coded.expected[window],
+            coded.conditional_mean[window],
             (read[0].start, read[1].start),
         )
         inner = _times(inner, factor)
@@ -105,7 +94,7 @@ def encode_all(encoder: Encoder, pictures: Sequence[NDArray[np.uint8]]) -> list[
     return [latents[number] for number in range(len(pictures))]
 
 
-def decode_all(decoder: Decoder, coded: Sequence[Coded]) -> list[NDArray[np.uint8]]:
+def decode_all(decoder: Decoder, coded: Sequence[DecoderInput]) -> list[NDArray[np.uint8]]:
     """:func:`decode_tiled` of each; those of one size together, if the decoder takes batches."""
     if not isinstance(decoder, BatchDecoder):
         return [decode_tiled(decoder, one) for one in coded]
@@ -116,7 +105,7 @@ def decode_all(decoder: Decoder, coded: Sequence[Coded]) -> list[NDArray[np.uint
             np.stack([one.latents for one in some]),
             np.stack([one.log_step for one in some]),
             np.stack([one.noise for one in some]),
-            np.stack([one.expected for one in some]),
+            np.stack([one.conditional_mean for one in some]),
         )
         pictures |= zip(group, map(_bytes, pixels), strict=True)
     return [pictures[number] for number in range(len(coded))]

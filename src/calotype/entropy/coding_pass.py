@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from calotype.entropy.model import CONTEXT_PEAK, ContextModel, SiteNet
 from calotype.entropy.network import Plane, exact_dtype
-from calotype.entropy.tables import STEP_UNIT_BITS, Slots, expected_offsets, locate
+from calotype.entropy.tables import STEP_UNIT_BITS, Slots, locate
 
-__all__ = ["BLOCK", "CHANNELS", "Prediction", "Visitor", "Walked", "sites", "walk"]
+__all__ = ["BLOCK", "CHANNELS", "PassResult", "Prediction", "SymbolCoder", "coding_pass", "sites"]
 
 BLOCK, CHANNELS = 8, 4
 _SITES = ((1, 1), (0, 1), (1, 0))
@@ -44,18 +44,19 @@ class Prediction:
 
 
 @dataclass(frozen=True, eq=False)
-class Walked:
-    """The integers of a picture, and what the model makes of them.
+class PassResult:
+    """The integers int16[4, h, w] of a picture, and how the context model coded them.
 
-    ``integers`` int16[4, h, w] are what is coded; ``offsets`` int8[4, h, w], in 2**-8 steps, say where within
-    the step around each integer the latent probably was, by all that was known when it was coded.
+    ``tables`` int16[4, h, w] are the frequency tables used, ``symbols`` uint8[4, h, w] the symbols in them
+    (:meth:`Slots.informative`): together they say what the model knew of each integer.
     """
 
     integers: NDArray[np.int16]
-    offsets: NDArray[np.int8]
+    tables: NDArray[np.int16]
+    symbols: NDArray[np.uint8]
 
 
-class Visitor(Protocol):
+class SymbolCoder(Protocol):
     """Chooses (encoder) or reads (decoder) the integers of one prediction, int64[N]."""
 
     def __call__(self, prediction: Prediction) -> NDArray[np.int64]: ...
@@ -74,16 +75,16 @@ def sites(model: ContextModel) -> Iterator[tuple[SiteNet, int, tuple[int, int], 
             known.append(site)
 
 
-def walk(
+def coding_pass(
     model: ContextModel,
     levels: NDArray[np.int64],
     steps: NDArray[np.int64],
     offsets: tuple[int, ...],
-    visit: Visitor,
+    coder: SymbolCoder,
     *,
     dtype: type[np.float32] | type[np.int64] | None = None,
-) -> Walked:
-    """Visits every latent in coding order; returns what the visitor chose.
+) -> PassResult:
+    """Takes every latent in coding order to the symbol coder, and returns the integers of that.
 
     ``levels`` int64[h, w] (0..127); ``steps`` int64 by effective level + 16, in 2**-22 latents; ``offsets``
     the level offset of each channel; ``dtype`` overrides the arithmetic the networks run in.
@@ -95,9 +96,8 @@ def walk(
     guide = np.zeros((2, *full), np.int8)  # the level, and which positions exist
     guide[0, :height, :width] = np.clip(2 * (levels - 64), -CONTEXT_PEAK, CONTEXT_PEAK)
     guide[1, :height, :width] = CONTEXT_PEAK
-    walked = Walked(
-        np.zeros((CHANNELS, height, width), np.int16), np.zeros((CHANNELS, height, width), np.int8)
-    )
+    shape = (CHANNELS, height, width)
+    result = PassResult(np.zeros(shape, np.int16), np.zeros(shape, np.int16), np.zeros(shape, np.uint8))
     for net, stride, (y, x), known in sites(model):
         rows, columns = slice(y, height, stride), slice(x, width, stride)
         here = levels[rows, columns]
@@ -114,11 +114,12 @@ def walk(
             level = here.ravel() + offsets[channel]
             step = steps[level + 16]
             slots = locate(mean, scale, level, step)
-            chosen = visit(Prediction(channel, rows, columns, slots, step))
-            walked.integers[channel, rows, columns] = chosen.reshape(here.shape)
-            walked.offsets[channel, rows, columns] = expected_offsets(chosen, slots).reshape(here.shape)
+            chosen = coder(Prediction(channel, rows, columns, slots, step))
+            result.integers[channel, rows, columns] = chosen.reshape(here.shape)
+            result.tables[channel, rows, columns] = slots.table.reshape(here.shape)
+            result.symbols[channel, rows, columns] = slots.informative(chosen).reshape(here.shape)
             seen = (chosen * step + (1 << (_CONTEXT_SHIFT - 1))) >> _CONTEXT_SHIFT
             seen = np.clip(seen, -CONTEXT_PEAK, CONTEXT_PEAK).reshape(here.shape)
             context[channel, rows, columns] = seen
             coded = context[: channel + 1, site[1], site[2]].astype(dtype)
-    return walked
+    return result

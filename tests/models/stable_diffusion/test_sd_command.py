@@ -235,7 +235,7 @@ def test_the_self_test_condemns_random_weights(pipeline: Path) -> None:
 
 
 def test_the_self_test_passes_for_real_weights(run: Run) -> None:
-    assets = Path(os.environ.get("CALOTYPE_ASSETS", Path(__file__).parents[3] / "shared"))
+    assets = Path(os.environ.get("CALOTYPE_ASSETS", Path(__file__).parents[4] / "shared"))
     if not (assets / "models" / "taesd").is_dir():
         pytest.skip("TAESD is not there: set CALOTYPE_ASSETS")
     done = run(

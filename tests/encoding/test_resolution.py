@@ -13,12 +13,12 @@ from PIL import Image
 
 import calotype
 from calotype.container import Header, parse
+from calotype.encoding.resolution import SCALES, next_scale
 from calotype.errors import FormatError, LimitError, TargetSizeError
 from calotype.imaging import resized
 from calotype.limits import Limits
-from calotype.scaling import SCALES, next_scale
 
-SAMPLE = Path(__file__).parents[1] / "samples" / "astronaut.png"
+SAMPLE = Path(__file__).parents[2] / "samples" / "astronaut.png"
 
 
 @pytest.fixture(scope="module")

@@ -21,12 +21,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from calotype.encoding.optimise.distortion import measures
+from calotype.encoding.optimise.rate import Rate
+from calotype.encoding.rate import Trial, TrialEncoder
 from calotype.entropy import ContextModel
-from calotype.latents import Draft, Drafter, channel_steps, dequantise_walked, log_step_map
+from calotype.latents import channel_steps, log_step_map, reconstruct
 from calotype.models import TorchDecoder
 from calotype.models.onnx_torch import TorchGraph
-from calotype.optimise.distortion import measures
-from calotype.optimise.rate import Rate
 
 __all__ = ["Descent", "Found"]
 
@@ -87,13 +88,15 @@ class Descent:
         try:
             with torch.no_grad():
                 first = integers * self._steps
-                errors = torch.stack(list(self._errors(first, self._expected(first), deadline))).sum(0)
+                errors = torch.stack(list(self._errors(first, self._conditional_mean(first), deadline))).sum(
+                    0
+                )
                 budget = self._rate(first).item()
             weights = 1 / (errors.clamp(min=1e-9) * len(errors))
             for done in range(rounds):
                 v = (torch.round(y) * self._steps).requires_grad_()
                 distortion = 0.0
-                for error in self._errors(v, self._expected(v), deadline):
+                for error in self._errors(v, self._conditional_mean(v), deadline):
                     weighed = error @ weights
                     weighed.backward()
                     distortion += weighed.item()
@@ -115,24 +118,24 @@ class Descent:
 
     def _coded(self, v: Tensor, distortion: float, fits: Callable[[bytes], bool]) -> Found | None:
         """What the dequantised latents ``v`` make, if that fits."""
-        draft = self._drafted(v)
-        payload = draft.payload()
-        return Found(draft.integers, payload, distortion) if fits(payload) else None
+        trial = self._trial(v)
+        payload = trial.payload()
+        return Found(trial.integers, payload, distortion) if fits(payload) else None
 
-    def _drafted(self, v: Tensor) -> Draft:
-        """The walk over the dequantised latents ``v``, which are what the levels allow already."""
+    def _trial(self, v: Tensor) -> Trial:
+        """The coding pass over the dequantised latents ``v``, which are what the levels allow already."""
         coarsest = int(self._levels.max())
-        finer = coarsest - self._levels
-        return Drafter(v.detach().numpy(), self._model, 0.0, finer=finer).draft(coarsest)
+        offsets = coarsest - self._levels
+        return TrialEncoder(v.detach().numpy(), self._model, 0.0, offsets=offsets).trial(coarsest)
 
-    def _expected(self, v: Tensor) -> Tensor:
-        """What a decoder will expect for the dequantised latents ``v``: they are off by a constant."""
-        if not self._decoder.wants_expected:
+    def _conditional_mean(self, v: Tensor) -> Tensor:
+        """The conditional means for the dequantised latents ``v``: they are off by a constant."""
+        if not self._decoder.wants_conditional_mean:
             return v
-        found = dequantise_walked(self._drafted(v).walked, self._levels)
-        return v + torch.from_numpy(found.expected - found.latents)
+        found = reconstruct(self._trial(v).coded, self._levels)
+        return v + torch.from_numpy(found.conditional_mean - found.latents)
 
-    def _errors(self, v: Tensor, expected: Tensor, deadline: float) -> Iterator[Tensor]:
+    def _errors(self, v: Tensor, conditional_mean: Tensor, deadline: float) -> Iterator[Tensor]:
         """The measures of each tile, weighed by its share of the picture. Raises ``TimeoutError``."""
         log_step = torch.from_numpy(log_step_map(self._levels))[None]
         margin = self._decoder.margin
@@ -142,7 +145,7 @@ class Descent:
                     raise TimeoutError
                 y, x = max(top - margin, 0), max(left - margin, 0)
                 read = (..., slice(y, bottom + margin), slice(x, right + margin))
-                picture = self._decoder(v[None][read], log_step[read], expected[None][read], (y, x))
+                picture = self._decoder(v[None][read], log_step[read], conditional_mean[None][read], (y, x))
                 inner = picture[..., 8 * (top - y) : 8 * (bottom - y), 8 * (left - x) : 8 * (right - x)]
                 wanted = self._rgb[8 * top : 8 * bottom, 8 * left : 8 * right].transpose(2, 0, 1)
                 reference = torch.from_numpy(wanted.astype(np.float32) / 255)[None]

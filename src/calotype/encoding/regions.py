@@ -17,13 +17,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.coding import write_latents
 from calotype.container import Chunk, ChunkType, Header, Region, pack_regions
+from calotype.encoding.resolution import Scaled, next_scale
+from calotype.encoding.write import write_latents
 from calotype.errors import TargetSizeError
 from calotype.models import FaceFinder
+from calotype.models.tiling import find_tiled
 from calotype.options import EncodeOptions
-from calotype.scaling import Scaled, next_scale
-from calotype.tiling import find_tiled
 
 __all__ = ["is_coarse", "protected", "regions_of"]
 

@@ -20,14 +20,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.coding import quantise_latents, write_latents
 from calotype.container import Chunk, Header
+from calotype.encoding.resolution import Scaled
+from calotype.encoding.write import quantise_latents, write_latents
 from calotype.errors import TargetSizeError
-from calotype.latents import FINEST, Dequantised, log_step_map
-from calotype.models import Decoder, Encoder
+from calotype.latents import FINEST, Reconstruction, log_step_map
+from calotype.models import Decoder, DecoderInput, Encoder
+from calotype.models.tiling import decode_tiled, encode_tiled
 from calotype.options import EncodeOptions
-from calotype.scaling import Scaled
-from calotype.tiling import Coded, decode_tiled, encode_tiled
 
 __all__ = ["closed_loop", "corrected", "is_looked_at", "is_thorough", "recoloured"]
 
@@ -88,9 +88,9 @@ def closed_loop(
     their size or quality; it is ``made`` itself if it is no nearer.
     """
     header, latents, options = made.file.header, made.latents, made.options
-    lacking = before = _lacking(rgb, made.file.found, decoder)
+    lacking = before = _lacking(rgb, made.file.reconstruction, decoder)
     if is_thorough(options):
-        latents = corrected(encoder, decoder, latents, _share_at(made.file.found.levels))
+        latents = corrected(encoder, decoder, latents, _share_at(made.file.reconstruction.levels))
         lacking = _lacking(rgb, quantise_latents(latents, header, options, chunks), decoder)
     for left in reversed(range(_ROUNDS)):
         latents = recoloured(latents, lacking)
@@ -100,7 +100,7 @@ def closed_loop(
         file = write_latents(latents, header, options, chunks)
     except TargetSizeError:  # these need more bytes, if only a few
         return made
-    if np.abs(_lacking(rgb, file.found, decoder)).sum() >= np.abs(before).sum():
+    if np.abs(_lacking(rgb, file.reconstruction, decoder)).sum() >= np.abs(before).sum():
         return made
     return Scaled(file, latents, options)
 
@@ -118,7 +118,7 @@ def corrected(
     if not np.any(share):
         return latents
     levels = np.full(latents.shape[1:], FINEST, np.int64)
-    shown = _shown(Dequantised(latents, levels, expected=latents), decoder)
+    shown = _shown(Reconstruction(latents, levels, conditional_mean=latents), decoder)
     lacking = latents - encode_tiled(encoder, shown)
     found: NDArray[np.float32] = latents + np.asarray(share, np.float32) * lacking
     return found
@@ -139,13 +139,15 @@ def _share_at(levels: NDArray[np.int64]) -> NDArray[np.float32]:
     return share.astype(np.float32)
 
 
-def _shown(found: Dequantised, decoder: Decoder) -> NDArray[np.uint8]:
+def _shown(found: Reconstruction, decoder: Decoder) -> NDArray[np.uint8]:
     """uint8[8h, 8w, 3], at the size that is coded."""
     noise = np.zeros(len(found.latents))
-    return decode_tiled(decoder, Coded(found.latents, log_step_map(found.levels), noise, found.expected))
+    return decode_tiled(
+        decoder, DecoderInput(found.latents, log_step_map(found.levels), noise, found.conditional_mean)
+    )
 
 
-def _lacking(rgb: NDArray[np.uint8], found: Dequantised, decoder: Decoder) -> NDArray[np.float32]:
+def _lacking(rgb: NDArray[np.uint8], found: Reconstruction, decoder: Decoder) -> NDArray[np.float32]:
     """What the mean colours of 8x8 pixels lack, smoothed over neighbours, float32[3, h, w]."""
     error = _cell_means(rgb) - _cell_means(_shown(found, decoder))
     for axis in (1, 2):

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import calotype
-from calotype import optimise
-from calotype.coding import encode_latents
 from calotype.container import Header, parse
+from calotype.encoding import optimise
+from calotype.encoding.rate import TrialEncoder
+from calotype.encoding.write import encode_latents
 from calotype.errors import CalotypeWarning, ModelError, SourceError
-from calotype.latents import Drafter, dequantise, level_map
+from calotype.latents import dequantise, level_map
 from calotype.limits import Limits
 from calotype.models import DEFAULT_TABLE, load_decoder, load_encoder, load_table
 from calotype.options import EncodeOptions
@@ -28,10 +29,10 @@ from calotype.options import EncodeOptions
 torch = pytest.importorskip("torch", reason="effort 9 needs torch")
 onnx = pytest.importorskip("onnx", reason="effort 9 needs onnx")
 
+from calotype.encoding.optimise.descent import Descent, Found  # noqa: E402
+from calotype.encoding.optimise.distortion import measures  # noqa: E402
+from calotype.encoding.optimise.rate import Rate  # noqa: E402
 from calotype.models.onnx_torch import TorchGraph  # noqa: E402  (needs both)
-from calotype.optimise.descent import Descent, Found  # noqa: E402
-from calotype.optimise.distortion import measures  # noqa: E402
-from calotype.optimise.rate import Rate  # noqa: E402
 
 LEVEL = 50
 
@@ -79,13 +80,13 @@ def test_the_surrogate_tells_the_size_of_the_payload(level: int, regions: bool) 
     rng = np.random.default_rng(level)
     latents = np.cumsum(rng.normal(0, 0.3, (4, 21, 30)), 2).astype(np.float32)
     model = load_table(DEFAULT_TABLE)
-    finer = np.zeros(latents.shape[1:], np.int64)
-    finer[4:15, 6:20] = 16 * regions
-    draft = Drafter(latents, model, 0.0, finer=finer).draft(level)
-    levels = level_map(level, finer)
-    bits = float(Rate(model, levels)(torch.from_numpy(dequantise(draft.integers, levels))))
-    assert bits == pytest.approx(draft.bits, rel=0.01)
-    assert bits / 8 == pytest.approx(len(draft.payload()), rel=0.02, abs=8)
+    offsets = np.zeros(latents.shape[1:], np.int64)
+    offsets[4:15, 6:20] = 16 * regions
+    trial = TrialEncoder(latents, model, 0.0, offsets=offsets).trial(level)
+    levels = level_map(level, offsets)
+    bits = float(Rate(model, levels)(torch.from_numpy(dequantise(trial.integers, levels))))
+    assert bits == pytest.approx(trial.bits, rel=0.01)
+    assert bits / 8 == pytest.approx(len(trial.payload()), rel=0.02, abs=8)
 
 
 @pytest.mark.parametrize("seed", range(1, 6))
@@ -96,7 +97,7 @@ def test_the_gradient_of_the_rate_points_to_larger_files(seed: int) -> None:
     v = torch.from_numpy(latents).requires_grad_()
     (slope,) = torch.autograd.grad(Rate(model, np.full((16, 24), level))(v), v)
     uphill = 0.05 * slope.sign().numpy()  # short: further down the code length rises again
-    sizes = [Drafter(latents + t * uphill, model, 0.0).draft(level).bits for t in (-1, 0, 1)]
+    sizes = [TrialEncoder(latents + t * uphill, model, 0.0).trial(level).bits for t in (-1, 0, 1)]
     assert sizes == sorted(sizes)
 
 
@@ -129,8 +130,8 @@ def test_a_finer_start_is_recovered_from_a_spoilt_one(
     """Latents away from what the decoder wants are pulled back, without more bytes."""
     model = load_table(DEFAULT_TABLE)
     spoilt = latents + np.random.default_rng(3).normal(0, 0.15, latents.shape).astype(np.float32)
-    draft = Drafter(spoilt, model, 0.0).draft(LEVEL)
-    start = Found(draft.integers, draft.payload())
+    trial = TrialEncoder(spoilt, model, 0.0).trial(LEVEL)
+    start = Found(trial.integers, trial.payload())
     network = load_decoder("tiny", 1, 1).differentiable()  # type: ignore[attr-defined]
     wanted = np.clip(mosaic(rgb) + 0.5, 0, 255).astype(np.uint8)
     calls: list[None] = []
@@ -178,7 +179,7 @@ def test_without_torch_a_warning_and_the_plain_file(
     rgb: NDArray[np.uint8], latents: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, decoder = file_of(latents, quality=60), load_decoder("tiny", 1, 1)
-    for name in ("calotype.models.onnx_torch", "calotype.optimise.descent"):
+    for name in ("calotype.models.onnx_torch", "calotype.encoding.optimise.descent"):
         monkeypatch.delitem(sys.modules, name)
     original = builtins.__import__
 

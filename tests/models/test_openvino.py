@@ -19,7 +19,7 @@ import calotype
 from calotype.cli import cli
 from calotype.errors import ModelError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # Root mean square and peak of the difference to ONNX Runtime's pixels, as docs/guide.md states them.
 TOLERANCES = {"openvino": (0.5, 1), "openvino-bf16": (0.5, 4)}
 

@@ -17,7 +17,7 @@ from calotype.errors import ModelError
 from calotype.models import load_decoder, load_encoder
 from calotype.options import DiffusionOptions
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TAESD = Path(os.environ.get("CALOTYPE_ASSETS", ROOT.parent / "shared")) / "models" / "taesd"
 pytestmark = pytest.mark.skipif(not TAESD.is_dir(), reason="TAESD is not there: set CALOTYPE_ASSETS")
 

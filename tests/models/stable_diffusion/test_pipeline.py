@@ -17,9 +17,10 @@ from safetensors.torch import load_file
 from sd_weights import SCHEDULER, TEXT, write_vae
 
 import calotype
-from calotype import experiments, optimise
-from calotype.codec import decode_latents
+from calotype import experiments
 from calotype.container import parse
+from calotype.decoding import decode_latents
+from calotype.encoding import optimise
 from calotype.errors import ModelError
 from calotype.latents import log_step_map, noise_deviations
 from calotype.limits import Limits
@@ -303,8 +304,10 @@ def test_what_is_not_denoised_is_what_the_latents_probably_were(
     found = decode_latents(parse(data, limits=Limits()))
     log_step = log_step_map(found.levels)
     noises = np.array([[1e-3] * 4, [0.4] * 4])  # nothing to denoise, and something
-    latents, steps, expected = (np.stack([part] * 2) for part in (found.latents, log_step, found.expected))
+    latents, steps, expected = (
+        np.stack([part] * 2) for part in (found.latents, log_step, found.conditional_mean)
+    )
     nothing, something = decoder.denoised(latents, steps, noises, expected)
-    assert np.abs(found.expected - found.latents).max() > 0
-    np.testing.assert_array_equal(nothing, found.expected)
-    assert np.array_equal(something, found.expected) == (denoise == "off")
+    assert np.abs(found.conditional_mean - found.latents).max() > 0
+    np.testing.assert_array_equal(nothing, found.conditional_mean)
+    assert np.array_equal(something, found.conditional_mean) == (denoise == "off")

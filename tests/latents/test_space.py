@@ -12,15 +12,16 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from calotype.codec import decode_latents, encode_latents
 from calotype.container import Coding, Header, parse
+from calotype.decoding import decode_latents
+from calotype.encoding import encode_latents
 from calotype.latents import SD1, log_step_map, noise_deviations
 from calotype.limits import Limits
-from calotype.models import DEFAULT_TABLE, encoder_id, load_decoder, load_encoder
+from calotype.models import DEFAULT_TABLE, DecoderInput, encoder_id, load_decoder, load_encoder
+from calotype.models.tiling import decode_tiled, encode_tiled
 from calotype.options import EncodeOptions
-from calotype.tiling import Coded, decode_tiled, encode_tiled
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ASSETS = Path(os.environ.get("CALOTYPE_ASSETS", ROOT.parent / "shared"))
 
 pytest.importorskip("torch", reason="torch is not installed: pip install 'calotype[test]'")
@@ -96,7 +97,7 @@ def quality(models: dict[str, Any], photos: list[NDArray[np.uint8]], encoder: st
         parsed = parse(encode_latents(latents, header, EncodeOptions(target_size=5000)), limits=Limits())
         found = decode_latents(parsed)
         noise = noise_deviations(parsed.header.noise, found.levels)
-        coded = Coded(found.latents, log_step_map(found.levels), noise, found.expected)
+        coded = DecoderInput(found.latents, log_step_map(found.levels), noise, found.conditional_mean)
         results.append(psnr(rgb, decode_tiled(models["decoder"][decoder], coded)))
     return float(np.mean(results))
 

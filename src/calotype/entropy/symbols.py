@@ -1,4 +1,4 @@
-"""Residuals to rANS symbols and back: what happens at each prediction of the walk.
+"""Residuals to rANS symbols and back: what happens at each prediction of a coding pass.
 
 A residual r is one symbol of its table when |r| <= 20, otherwise the escape. After the symbols of one
 prediction come, position by position, the unmodelled bits: for an escape a sign, the bit length of
@@ -10,21 +10,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.entropy.lattice import CHANNELS, Prediction, Walked, walk
+from calotype.entropy.coding_pass import CHANNELS, PassResult, Prediction, coding_pass
 from calotype.entropy.model import ContextModel
 from calotype.entropy.rans import PRECISION, RansDecoder, encode_symbols, most_symbols
 from calotype.entropy.tables import ESCAPE, REACH, FrequencyTables
 from calotype.errors import ChecksumError, TruncatedError
 
-__all__ = ["LARGEST", "StreamDecoder", "StreamEncoder", "decode_integers"]
+__all__ = ["LARGEST", "SymbolDecoder", "SymbolEncoder", "decode_integers"]
 
 LARGEST = (1 << 15) - 1
 """Largest magnitude of a coded integer."""
 _LENGTH_BITS = 4
 
 
-class StreamEncoder:
-    """Collects the symbols of a walk; :meth:`finish` makes the payload."""
+class SymbolEncoder:
+    """Collects the symbols of a coding pass; :meth:`finish` makes the payload."""
 
     def __init__(self, tables: FrequencyTables) -> None:
         self._tables = tables
@@ -34,8 +34,7 @@ class StreamEncoder:
     def put(self, chosen: NDArray[np.int64], prediction: Prediction) -> None:
         """Codes int64[N] integers, |q| <= 32767, of one prediction."""
         slots = prediction.slots
-        residual = (chosen >> slots.fine) - slots.centre
-        symbol = np.where(np.abs(residual) <= REACH, residual + REACH, ESCAPE)
+        residual, symbol = slots.residuals(chosen), slots.symbols(chosen)
         self._starts += self._tables.starts[slots.table, symbol].tolist()
         self._freqs += self._tables.frequencies[slots.table, symbol].tolist()
         for index in np.flatnonzero((symbol == ESCAPE) | (slots.fine > 0)).tolist():
@@ -59,8 +58,8 @@ class StreamEncoder:
         return encode_symbols(self._starts, self._freqs)
 
 
-class StreamDecoder:
-    """The visitor that reads integers from a payload."""
+class SymbolDecoder:
+    """The symbol coder that reads integers from a payload."""
 
     def __init__(self, tables: FrequencyTables, payload: bytes) -> None:
         self._rows = tables.rows
@@ -99,8 +98,8 @@ def decode_integers(
     offsets: tuple[int, ...],
     *,
     dtype: type[np.float32] | type[np.int64] | None = None,
-) -> Walked:
-    """Payload to integer latents and their offsets; the arguments are those of :func:`walk`.
+) -> PassResult:
+    """Payload to integer latents; the arguments are those of :func:`coding_pass`.
 
     Raises :class:`TruncatedError` or :class:`ChecksumError` unless the payload is consumed exactly; at once,
     whatever size is claimed, if it is too short for so many integers.
@@ -108,7 +107,7 @@ def decode_integers(
     count = CHANNELS * levels.size
     if count > most_symbols(len(payload)):
         raise TruncatedError(f"the payload has {len(payload)} bytes, too few for any {count} integers")
-    stream = StreamDecoder(model.tables, payload)
-    walked = walk(model, levels, steps, offsets, stream, dtype=dtype)
+    stream = SymbolDecoder(model.tables, payload)
+    coded = coding_pass(model, levels, steps, offsets, stream, dtype=dtype)
     stream.finish()
-    return walked
+    return coded

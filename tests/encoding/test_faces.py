@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import calotype
-from calotype.coding import decode_latents, encode_latents
 from calotype.container import (
     Chunk,
     ChunkType,
@@ -22,16 +21,18 @@ from calotype.container import (
     serialise,
     unpack_regions,
 )
+from calotype.decoding import decode_latents
+from calotype.encoding import encode_latents
+from calotype.encoding.regions import is_coarse, protected, regions_of
+from calotype.encoding.resolution import Scaled, encode_scaled
 from calotype.errors import CalotypeError, ChecksumError, FormatError
-from calotype.faces import is_coarse, protected, regions_of
 from calotype.latents import channel_steps
 from calotype.limits import Limits
 from calotype.models import load_face_finder
+from calotype.models.tiling import TILE, find_tiled
 from calotype.options import EncodeOptions
-from calotype.scaling import Scaled, encode_scaled
-from calotype.tiling import TILE, find_tiled
 
-SAMPLES = Path(__file__).parents[1] / "samples"
+SAMPLES = Path(__file__).parents[2] / "samples"
 HEADER = Header(coding=0, space=1, table=241, encoder=250, width=160, height=128, level=0)
 FACE = (220, 110)
 """Where the nose of the astronaut is, x and y in pixels."""
@@ -124,7 +125,7 @@ def test_a_protected_file_keeps_to_its_options(latents: NDArray[np.float32], rat
     assert (region.left, region.top, region.width, region.height) == (5, 3, 5, 6)
 
     def error(scaled: Scaled) -> float:
-        return float(np.square(scaled.file.found.expected - latents)[:, 4:8, 6:9].mean())
+        return float(np.square(scaled.file.reconstruction.conditional_mean - latents)[:, 4:8, 6:9].mean())
 
     assert error(finer) < 0.6 * error(made)
     if "quality" in rate:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.coding import Written, write_latents
 from calotype.container import FULL_SCALE, Chunk, Header
+from calotype.encoding.write import EncodedFile, write_latents
 from calotype.errors import LimitError, TargetSizeError
 from calotype.latents import COARSEST
 from calotype.options import EncodeOptions
@@ -51,7 +51,7 @@ _SMALLEST_SIDE = 32  # pixels, of the coded picture
 class Scaled:
     """A file, the latents float32[4, h, w] that it codes, and the options with which it does."""
 
-    file: Written
+    file: EncodedFile
     latents: NDArray[np.float32]
     options: EncodeOptions
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from calotype import models, tiling
+from calotype import models
 from calotype.errors import ModelError, UnsupportedError
 from calotype.latents import SD1, log_step_map
-from calotype.models import onnx_model, registry
+from calotype.models import onnx_model, registry, tiling
 
 WEIGHTS = Path(registry.__file__).parent / "weights"
 NOISE = np.full(4, 0.1)
@@ -159,7 +159,7 @@ def test_a_tiled_decode_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> Non
     decoder = models.load_decoder("pocket", SD1.id, threads=1)
     latents = smooth(4, 40, 33, 3)
     log_step = log_step_map(np.full((40, 33), 56))
-    coded = tiling.Coded(latents, log_step, NOISE, expected=latents)
+    coded = models.DecoderInput(latents, log_step, NOISE, conditional_mean=latents)
     whole = tiling.decode_tiled(decoder, coded).astype(int)
     monkeypatch.setattr(tiling, "TILE", 8)
     tiled = tiling.decode_tiled(decoder, coded)
@@ -181,7 +181,7 @@ class ShowsWhatIsExpected:
 def test_tiles_cut_what_is_expected_where_they_cut_the_latents(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = np.random.default_rng(2).random((4, 13, 11), np.float32)
     numbered = np.arange(4 * 13 * 11, dtype=np.float32).reshape(expected.shape)
-    coded = tiling.Coded(numbered, np.zeros((1, 13, 11), np.float32), NOISE, expected)
+    coded = models.DecoderInput(numbered, np.zeros((1, 13, 11), np.float32), NOISE, expected)
     monkeypatch.setattr(tiling, "TILE", 4)
     shown = tiling.decode_tiled(ShowsWhatIsExpected(), coded)
     assert np.abs(shown[::8, ::8] / 255 - expected[:3].transpose(1, 2, 0)).max() < 1 / 255

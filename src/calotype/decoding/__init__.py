@@ -1,0 +1,8 @@
+"""Decoding: from a file to latents, and on to the picture. It never imports ``calotype.encoding``."""
+
+from __future__ import annotations
+
+from calotype.decoding.latents import checksum_of, decode_latents, region_offsets, values_of
+from calotype.decoding.picture import OpenedFile
+
+__all__ = ["OpenedFile", "checksum_of", "decode_latents", "region_offsets", "values_of"]

@@ -1,0 +1,59 @@
+"""From a whole file to the picture to show."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from calotype import imaging
+from calotype.container import METADATA_CHUNKS, ChunkType, Header, parse
+from calotype.decoding.latents import decode_latents
+from calotype.errors import CalotypeWarning
+from calotype.imaging import Metadata
+from calotype.latents import log_step_map, noise_deviations
+from calotype.models import DecoderInput
+from calotype.options import DecodeOptions
+
+__all__ = ["OpenedFile"]
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedFile:
+    """A file before its latents are decoded to pixels; ``alpha`` uint8[H, W] or None."""
+
+    header: Header
+    latents: DecoderInput
+    alpha: NDArray[np.uint8] | None
+    metadata: Metadata
+
+    @classmethod
+    def of(cls, data: bytes, options: DecodeOptions) -> OpenedFile:
+        """Reads a whole file, its latents too. Raises :class:`FormatError` and :class:`LimitError`."""
+        parsed = parse(data, limits=options.limits, strict=options.strict)
+        for name in parsed.damaged:
+            warnings.warn(f"a damaged part of the file was left out: {name}", CalotypeWarning, stacklevel=4)
+        header = parsed.header
+        found = decode_latents(parsed)
+        noise = noise_deviations(header.noise, found.levels)
+        latents = DecoderInput(found.latents, log_step_map(found.levels), noise, found.conditional_mean)
+        alpha = None
+        if header.alpha:
+            packed = parsed.chunk(ChunkType.ALPHA) or b""
+            alpha = imaging.unpack_alpha(packed, header.width, header.height)
+        keep = (
+            {type_.name.lower(): parsed.chunk(type_) for type_ in METADATA_CHUNKS}
+            if options.keep_metadata
+            else {}
+        )
+        return cls(header, latents, alpha, Metadata(**keep))
+
+    def image(self, rgb: NDArray[np.uint8]) -> Image.Image:
+        """The picture to show, of the decoder's pixels ``rgb`` uint8[8h, 8w, 3]."""
+        header = self.header
+        width, height = header.coded_size
+        shown = imaging.resized(rgb[:height, :width], header.width, header.height)
+        return imaging.to_image(shown, self.alpha, header.grey, self.metadata)

@@ -1,0 +1,196 @@
+"""Rate control: from a target in bytes to a level and a Lagrangian multiplier.
+
+The level sets the scale (a step of 4.4 %, about 2.5 % of the bytes); the multiplier closes the gap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calotype.encoding.rdo import CASCADES, Cascade, RdoQuantiser
+from calotype.entropy import ContextModel, PassResult, coding_pass
+from calotype.errors import TargetSizeError
+from calotype.latents import CHANNEL_OFFSETS, COARSEST, FINEST, STEPS, level_map, step_of
+
+__all__ = ["Trial", "TrialEncoder", "fit_size"]
+
+_MAX_LAMBDA = 1.0
+"""Beyond it a picture of few bytes is no longer worth them."""
+
+_FADED_LEVEL, _FADING_LEVELS = 96, 24
+"""The level from which on nothing is optimised, and over how many levels the multiplier fades out before."""
+
+_TOLERANCE = 0.01
+"""A trial this much below the target is close enough."""
+
+_MAX_LEVEL_TRIALS, _MAX_LAMBDA_TRIALS = 5, 6
+
+# First guesses, from the mean of the validation photos: bytes per latent position at a level, and the
+# logarithmic slopes of the size in the level and (at the first level, e-fold every so many) the multiplier.
+_FIRST_LEVEL, _FIRST_RATE, _SLOPE = 56, 1.15, -0.024
+_LAMBDA_SLOPE, _LAMBDA_FOLD = -0.2, 12
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Latents quantised and modelled at ``level`` with ``lambda_``; ``payload()`` is made when it is wanted.
+
+    ``bits`` is the ideal code length, ``error`` the squared error with the channels weighed as their steps.
+    """
+
+    level: int
+    lambda_: float
+    coded: PassResult
+    bits: float
+    error: float
+    payload: Callable[[], bytes]
+
+    @property
+    def integers(self) -> NDArray[np.int16]:
+        """int16[4, h, w]."""
+        return self.coded.integers
+
+
+class TrialEncoder:
+    """Quantises one picture's latents (float32[4, h, w]) as often as rate control asks."""
+
+    def __init__(
+        self,
+        latents: NDArray[np.float32],
+        model: ContextModel,
+        lambda_: float,
+        cascade: Cascade = CASCADES[0],
+        error_diffusion: float = 0.0,
+        offsets: NDArray[np.integer[Any]] | None = None,
+    ) -> None:
+        """``lambda_`` is the nominal Lagrangian multiplier; with ``error_diffusion`` 0 too, all is rounded.
+
+        ``offsets`` int[h, w] is by how many levels each position is finer than the trial's; None: all alike.
+        """
+        self.latents, self.model, self.lambda_, self.cascade = latents, model, lambda_, cascade
+        self.error_diffusion = error_diffusion
+        self.offsets = np.zeros(latents.shape[1:], np.int64) if offsets is None else offsets
+
+    def nominal(self, level: int) -> float:
+        """The multiplier used at a level unless rate control asks for another.
+
+        It fades out where most integers are zero: there greedy choices starve the context of those
+        that follow, and the picture with it.
+        """
+        return self.lambda_ * min(max((_FADED_LEVEL - level) / _FADING_LEVELS, 0.0), 1.0)
+
+    def trial(self, level: int, lambda_: float | None = None) -> Trial:
+        """One coding pass at a level (0..127)."""
+        lambda_ = self.nominal(level) if lambda_ is None else lambda_
+        levels = level_map(level, self.offsets)
+        quantiser = RdoQuantiser(self.latents, self.model.tables, lambda_, self.cascade, self.error_diffusion)
+        coded = coding_pass(self.model, levels, STEPS, CHANNEL_OFFSETS, quantiser)
+        error = quantiser.error * step_of(level) ** 2
+        return Trial(level, lambda_, coded, quantiser.bits, error, quantiser.symbols.finish)
+
+
+def fit_size(
+    encoder: TrialEncoder, target: int, overhead: Callable[[int], int], first: int | None = None
+) -> tuple[Trial, bytes]:
+    """The best trial whose whole file has at most ``target`` bytes, and its payload.
+
+    ``overhead(payload_size)`` is what the rest of the file takes; ``first`` is a level that is thought to be
+    near, if one is known. Raises :class:`TargetSizeError` with the smallest possible size if even the
+    coarsest level is too large.
+    """
+    return _Search(encoder, target, overhead, first).run()
+
+
+class _Search:
+    def __init__(
+        self, encoder: TrialEncoder, target: int, overhead: Callable[[int], int], first: int | None
+    ) -> None:
+        self._encoder, self._target, self._overhead, self._first = encoder, target, overhead, first
+        self._best: tuple[int, Trial, bytes] | None = None
+
+    def run(self) -> tuple[Trial, bytes]:
+        """The level whose size is nearest, then the multiplier that fills what is left."""
+        level, size = self._nearest_level()
+        if level > FINEST or size > self._target:
+            self._trim(level, size)
+        jump = 1
+        while self._best is None and level < COARSEST:
+            level = min(level + jump, COARSEST)
+            self._try(level)
+            jump *= 2
+        if self._best is None:
+            size = self._try(COARSEST, _MAX_LAMBDA)
+        if self._best is None:
+            raise TargetSizeError(self._target, size)
+        return self._best[1:]
+
+    def _try(self, level: int, lambda_: float | None = None) -> int:
+        """Whole-file bytes of one trial; the largest that fits is kept."""
+        trial = self._encoder.trial(level, lambda_)
+        payload = trial.payload()
+        size = len(payload) + self._overhead(len(payload))
+        if size <= self._target and (self._best is None or size > self._best[0]):
+            self._best = size, trial, payload
+        return size
+
+    def _close_enough(self) -> bool:
+        return self._best is not None and self._best[0] >= self._target * (1 - _TOLERANCE)
+
+    def _nearest_level(self) -> tuple[int, int]:
+        """(level, size) with the size nearest to the target at the nominal multiplier.
+
+        Without rate-distortion optimisation the multiplier can only be raised: the level then must not be
+        too coarse.
+        """
+        per_position = self._target / self._encoder.latents[0].size
+        guess = _FIRST_LEVEL + math.log(per_position / _FIRST_RATE) / _SLOPE
+        level = self._clamp(guess if self._first is None else self._first)
+        finest, coarsest, slope = FINEST, COARSEST, _SLOPE
+        sizes: dict[int, int] = {}
+        for _ in range(_MAX_LEVEL_TRIALS):
+            size = sizes[level] = self._try(level)
+            if self._close_enough() or (level == FINEST and size <= self._target):
+                break
+            if len(sizes) > 1:
+                (a, size_a), (b, size_b) = list(sizes.items())[-2:]
+                slope = min((math.log(size_b) - math.log(size_a)) / (b - a), -0.008)
+            if size > self._target:
+                finest = min(level + 1, COARSEST)
+            else:
+                coarsest = max(level - 1, FINEST)
+            estimate = level + math.log(self._target / size) / slope
+            level = round(estimate if self._encoder.lambda_ else estimate - 0.5)
+            level = min(max(level, finest), max(coarsest, finest))
+            if level in sizes:
+                break
+        nearest = min(sizes, key=lambda at: abs(math.log(sizes[at] / self._target)))
+        return nearest, sizes[nearest]
+
+    @staticmethod
+    def _clamp(level: float) -> int:
+        return min(max(round(level), FINEST), COARSEST)
+
+    def _trim(self, level: int, size: int) -> None:
+        """Regula falsi on the multiplier at one level, within the bracket once there is one."""
+        goal = math.log(self._target * (1 - _TOLERANCE / 3))
+        at, value = self._encoder.nominal(level), math.log(size) - goal
+        slope = _LAMBDA_SLOPE * math.exp((level - _FIRST_LEVEL) / _LAMBDA_FOLD)
+        low, high = 0.0, _MAX_LAMBDA
+        for _ in range(_MAX_LAMBDA_TRIALS):
+            if self._close_enough():
+                return
+            low, high = (at, high) if value > 0 else (low, at)
+            inset = 0.1 * (high - low) if high < _MAX_LAMBDA else 0.0
+            lambda_ = min(max(at - value / slope, low + inset), high - inset)
+            if lambda_ == at:
+                return
+            next_value = math.log(self._try(level, lambda_)) - goal
+            if next_value != value:
+                slope = min((next_value - value) / (lambda_ - at), -0.05)
+            at, value = lambda_, next_value

@@ -1,0 +1,72 @@
+"""Reconstruction: what the integers of a file stand for, as values that a decoder network can use.
+
+The quantiser's own values are the centres of its intervals. The context model knows more: within its interval
+a latent is distributed as the model predicted it. The mean of that distribution, conditional on the interval,
+is the estimate of least squared error (conditional-mean or MMSE reconstruction). It changes no integer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calotype.entropy import PassResult
+from calotype.entropy.tables import ESCAPE, PHASES, REACH, ROWS, SYMBOLS
+from calotype.latents.quantiser import channel_steps, dequantise
+
+__all__ = ["Reconstruction", "mean_offsets", "reconstruct"]
+
+_OFFSET_UNIT_BITS = 8
+"""Offsets are kept as integers in units of 2**-8 of a step."""
+
+_NODES = 64
+"""Points of the quadrature over one step."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """What the integers of a file stand for.
+
+    ``latents`` float32[4, h, w] are the integers times their steps, ``levels`` int64[h, w] their levels.
+    ``conditional_mean`` float32[4, h, w] is the mean of what would have been rounded to these integers: it is
+    within half a step of ``latents``, nearer to the true values on average, and smoother.
+    """
+
+    latents: NDArray[np.float32]
+    levels: NDArray[np.int64]
+    conditional_mean: NDArray[np.float32]
+
+
+def reconstruct(coded: PassResult, levels: NDArray[np.int64]) -> Reconstruction:
+    """The integers of a coding pass at ``levels`` int64[h, w] to values."""
+    exact = coded.integers + mean_offsets(coded.tables, coded.symbols)
+    conditional_mean = (exact * channel_steps(levels)).astype(np.float32)
+    return Reconstruction(dequantise(coded.integers, levels), levels, conditional_mean)
+
+
+def mean_offsets(tables: NDArray[np.integer], symbols: NDArray[np.integer]) -> NDArray[np.float64]:
+    """How far from the integers the conditional means are, in steps: float64 of the shape of ``symbols``.
+
+    ``tables`` and ``symbols`` say in which slot of which frequency table each integer was coded. The offset
+    is 0 for an escape, and where bits are sent as they are.
+    """
+    offsets: NDArray[np.float64] = _offset_table()[tables, symbols] * 2.0**-_OFFSET_UNIT_BITS
+    return offsets
+
+
+@cache
+def _offset_table() -> NDArray[np.int8]:
+    """int8[49 * 16, 42]: the mean of what is rounded to a symbol, by table and symbol, in 2**-8 steps."""
+    sigma = np.exp2((np.arange(ROWS) + 0.5) / 8 - 4).reshape(-1, 1, 1, 1)
+    mean = (np.arange(PHASES) / PHASES - 0.5).reshape(-1, 1, 1)
+    within = (np.arange(_NODES) + 0.5) / _NODES - 0.5
+    distance = np.arange(-REACH, REACH + 1).reshape(-1, 1) + within - mean
+    exponent = -0.5 * (distance / sigma) ** 2
+    weight = np.exp(exponent - exponent.max(-1, keepdims=True))  # far out the sum of exp() alone would be 0
+    offset = np.rint((weight * within).sum(-1) / weight.sum(-1) * (1 << _OFFSET_UNIT_BITS))
+    table = np.zeros((ROWS, PHASES, SYMBOLS), np.int8)  # an escape says nothing
+    table[..., :ESCAPE] = offset
+    return table.reshape(-1, SYMBOLS)
