@@ -12,7 +12,7 @@ from web_samples import ADDRESS, client_of, picture
 
 import calotype
 from calotype.container import MAGIC, MEDIA_TYPE
-from calotype.web.guard import POLICY
+from calotype.web.guard import POLICY, SECURITY_HEADERS
 from calotype.web.studio import RIVALS, Studio
 
 
@@ -65,7 +65,7 @@ def test_prepare_turns_and_shrinks(client: TestClient) -> None:
 def test_rivals_keep_to_the_budget_or_give_their_smallest(client: TestClient, png: bytes, name: str) -> None:
     roomy, tight = (client.post(f"/rivals/{name}?max_size={size}", content=png) for size in (900, 1))
     assert roomy.status_code == tight.status_code == 200
-    assert roomy.headers["content-type"] == RIVALS[name].media_type == f"image/{name}"
+    assert roomy.headers["content-type"] == RIVALS[name]().media_type == f"image/{name}"
     assert 1 < len(tight.content) <= len(roomy.content) <= 900
     assert Image.open(io.BytesIO(roomy.content)).size == (64, 48)
 
@@ -107,6 +107,13 @@ def test_too_small_a_target_tells_the_smallest(client: TestClient, png: bytes) -
         ("/encode", b"", 422, "empty"),
         ("/encode?quality=50&bpp=1", picture(), 422, "exclude each other"),
         ("/encode?quality=101", picture(), 422, "quality"),
+        ("/encode?quality=nan", picture(), 422, "quality"),
+        ("/encode?bpp=inf", picture(), 422, "bpp"),
+        ("/encode?scale=nan", picture(), 422, "scale"),
+        ("/encode?quality=50&quality=60", picture(), 422, "quality: given more than once"),
+        ("/decode?strict=1&strict=1", b"", 422, "strict: given more than once"),
+        ("/info?strict=1", b"", 422, "strict"),
+        ("/prepare?sides=5", picture(), 422, "sides"),
         ("/encode?model=pocket", picture(), 422, "model"),
         ("/encode?bpp=1e-300", picture(), 422, "too small"),
         ("/decode", b"no file of ours", 415, "not a .calo file"),
@@ -140,12 +147,6 @@ def test_a_body_without_a_declared_length_is_bounded_too(client: TestClient) -> 
     assert answer.status_code == 413
 
 
-def test_forms_are_told_how_to_send(client: TestClient, png: bytes) -> None:
-    answer = client.post("/encode", files={"file": png})
-    assert answer.status_code == 415
-    assert "--data-binary" in answer.json()["error"]
-
-
 def test_a_fault_shows_nothing_of_the_inside(monkeypatch: pytest.MonkeyPatch, png: bytes) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("/secret/path.py is broken")
@@ -159,13 +160,49 @@ def test_a_fault_shows_nothing_of_the_inside(monkeypatch: pytest.MonkeyPatch, pn
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/docs", "/info", "/openapi.json", "/static/app.js", "/static/base.css", "/nowhere"]
+    "path", ["/", "/docs", "/info", "/openapi.json", "/static/app.js", "/static/base.css", "/nowhere", "/fault"]
 )
-def test_every_answer_has_the_strict_policy(client: TestClient, path: str) -> None:
-    answer = client.get(path)
-    assert answer.headers["content-security-policy"] == POLICY
+def test_every_answer_has_the_strict_policy(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    if path == "/fault":
+        monkeypatch.setattr("calotype.web.api.client_of", lambda host: 1 // 0)
+    answer = client.post("/info", content=b"?") if path == "/fault" else client.get(path)
+    assert (answer.status_code == 500) == (path == "/fault")
+    for name, value in SECURITY_HEADERS.items():
+        assert answer.headers[name] == value
     assert "unsafe" not in POLICY
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/info", "/openapi.json", "/static/app.js"])
+def test_head_answers_as_get_does_without_the_body(client: TestClient, path: str) -> None:
+    head, get = client.head(path), client.get(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert head.headers["content-length"] == get.headers["content-length"]
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/", {"GET", "HEAD"}),
+        ("/docs", {"GET", "HEAD"}),
+        ("/static/app.js", {"GET", "HEAD"}),
+        ("/static/base.css", {"GET", "HEAD"}),
+        ("/info", {"GET", "HEAD", "POST"}),
+        ("/encode", {"POST"}),
+        ("/rivals/jpeg", {"POST"}),
+    ],
+)
+def test_a_method_that_is_not_allowed_is_told_all_that_are(
+    client: TestClient, path: str, methods: set[str]
+) -> None:
+    for method in ("DELETE", "OPTIONS"):
+        answer = client.request(method, path)
+        assert answer.status_code == 405
+        assert set(answer.headers["allow"].split(", ")) == methods
+        assert answer.json()["error"] == "Method Not Allowed"
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
@@ -183,6 +220,30 @@ def test_other_sites_may_not_use_the_server(client: TestClient, png: bytes) -> N
     renamed = client.get("/info", headers={"Host": "example.org"})
     own = client.get("/info", headers={"Origin": ADDRESS})
     assert (foreign.status_code, renamed.status_code, own.status_code) == (403, 403, 200)
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://a]b", "null", "", "http://", "//127.0.0.1"])
+def test_an_origin_that_makes_no_sense_is_another_site(client: TestClient, origin: str) -> None:
+    answer = client.get("/info", headers={"Origin": origin})
+    assert answer.status_code == 403
+    assert answer.headers["content-security-policy"] == POLICY
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("LocalHost", "http://localhost"),
+        ("LOCALHOST:8000", "http://LocalHost:8000"),
+        ("localhost:80", "http://localhost"),
+        ("127.0.0.1", "http://127.0.0.1:80"),
+        ("[::1]:8000", "http://[::1]:8000"),
+        ("localhost", "https://localhost"),  # behind a proxy that speaks TLS
+        ("localhost", "https://localhost:443"),  # behind a proxy that speaks TLS
+    ],
+)
+def test_names_are_compared_without_case_and_usual_ports(client: TestClient, host: str, origin: str) -> None:
+    answer = client.get("/info", headers={"Host": host, "Origin": origin})
+    assert answer.status_code == 200
 
 
 def test_on_the_network_any_name_will_do() -> None:

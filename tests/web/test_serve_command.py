@@ -7,7 +7,8 @@ import sys
 
 import httpx2 as httpx
 import pytest
-from web_samples import running_server
+from PIL import Image
+from web_samples import client_of, picture, running_server
 
 from calotype.cli import main
 
@@ -23,10 +24,13 @@ def test_it_serves_this_machine_and_nothing_else() -> None:
             other.connect(("127.0.0.2", port))
 
 
+@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "python_multipart.exceptions"])
 def test_without_the_extra_the_command_to_install_it_is_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    for module in [name for name in sys.modules if name.startswith("calotype.web.")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, package, None)
     assert main(["serve", "--port", "0"]) == 5
     assert "pip install 'calotype[web]'" in capsys.readouterr().err
 
@@ -41,3 +45,14 @@ def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> Non
 def test_an_unknown_model_is_told_before_anything_is_served(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--port", "0", "--model", "nikon"]) == 5
     assert "nikon" in capsys.readouterr().err
+
+
+def test_a_pillow_without_avif_serves_all_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.init()
+    monkeypatch.delitem(Image.SAVE, "AVIF")
+    with client_of() as client:
+        assert client.get("/info").json()["rivals"] == ["jpeg", "webp"]
+        assert client.post("/rivals/webp?max_size=900", content=picture()).status_code == 200
+        refused = client.post("/rivals/avif?max_size=900", content=picture())
+    assert refused.status_code == 503
+    assert refused.json()["error"] == "this build of Pillow does not write AVIF"

@@ -16,7 +16,6 @@ from calotype.web import LOOPBACK, Settings
 
 __all__ = ["serve"]
 
-_CONNECTIONS = 256
 _DEFAULTS = Settings()
 
 
@@ -73,31 +72,24 @@ def serve(console: Console, /, host: str, port: int, verbose: bool, **bounds: An
     so it listens to this machine alone unless --host says otherwise.
     """
     try:
-        import uvicorn
-
         from calotype.web.app import create_app
+        from calotype.web.connections import server
         from calotype.web.studio import Studio
     except ImportError as error:
         raise ModelError("calotype serve needs more packages: pip install 'calotype[web]'") from error
 
-    local = f"[{host}]" in LOOPBACK or host in LOOPBACK
+    local = f"[{host}]" in LOOPBACK or host.lower() in LOOPBACK
     settings = Settings(**bounds, hosts=LOOPBACK if local else None)
     with _listening(host, port) as listener:
         studio = Studio(settings)
         studio.warm_up()  # a model that is missing is told now, not to the first visitor
-        config = uvicorn.Config(
-            create_app(settings, studio),
-            log_level="info" if verbose else "warning",
-            limit_concurrency=_CONNECTIONS,
-            timeout_graceful_shutdown=5,
-            server_header=False,
-        )
+        ready = server(create_app(settings, studio), settings, log_level="info" if verbose else "warning")
         shown = f"[{host}]" if ":" in host else host
         console.note(f"calotype: http://{shown}:{listener.getsockname()[1]} (Ctrl-C ends it)")
         if not local:
             console.note("calotype: warning: everybody who reaches this address can use it, unencrypted")
         with suppress(KeyboardInterrupt):  # the usual way to end it
-            uvicorn.Server(config).run(sockets=[listener])
+            ready.run(sockets=[listener])
     return 0
 
 

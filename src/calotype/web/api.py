@@ -1,7 +1,8 @@
 """The operations of the HTTP interface.
 
-The body of a request is the file itself, read into memory and nowhere else, so that ``curl --data-binary``
-and a browser's ``fetch`` send it alike and no temporary file is ever made.
+The body of a request is the file itself, as ``curl --data-binary`` and a browser's ``fetch`` send it, or a
+form that holds it, as ``curl -F`` and HTML send it. Either is read into memory and nowhere else: no temporary
+file is ever made.
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 
 import calotype
 from calotype.container import EXTENSION, MEDIA_TYPE
 from calotype.limits import MAX_SIDE
 from calotype.options import EncodeOptions
+from calotype.web.clients import client_of
 from calotype.web.desk import Desk
+from calotype.web.form import ENVELOPE_BYTES, file_of_form, is_form
 from calotype.web.schema import (
     CALO_BODY,
     PICTURE_BODY,
     DecodeQuery,
     EncodeQuery,
+    NoQuery,
     PrepareQuery,
     RivalQuery,
     ServerInfo,
@@ -35,7 +39,17 @@ __all__ = ["Server", "decode", "encode", "info", "prepare", "rival", "router", "
 
 _Result = TypeVar("_Result")
 
-router = APIRouter()
+
+
+async def _once_each(request: Request) -> None:
+    """Refuses a query that gives a parameter twice, of which the framework would take the last."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if names.count(name) > 1:
+            raise HTTPException(422, f"{name}: given more than once")
+
+
+router = APIRouter(dependencies=[Depends(_once_each)])
 
 
 @dataclass(frozen=True)
@@ -63,10 +77,12 @@ async def decode(request: Request, query: Annotated[DecodeQuery, Query()]) -> Re
     return _file(await _worked(request, lambda studio, upload: studio.decode(upload, query.strict)))
 
 
-@router.get("/info", responses={403: answers()[403]})
-async def server_info(request: Request) -> ServerInfo:
+@router.head("/info", include_in_schema=False)
+@router.get("/info", responses={code: answers()[code] for code in (403, 422)})
+async def server_info(request: Request, _: Annotated[NoQuery, Query()]) -> ServerInfo:
     """What the server is, and what it allows."""
-    settings = _server(request).settings
+    server = _server(request)
+    settings = server.settings
     return ServerInfo(
         name="calotype",
         version=calotype.__version__,
@@ -74,7 +90,7 @@ async def server_info(request: Request) -> ServerInfo:
         extension=EXTENSION,
         model=settings.model,
         decoder=settings.decoder,
-        rivals=list(RIVALS),
+        rivals=list(server.studio.rivals),
         max_upload=settings.max_upload,
         max_pixels=settings.max_pixels,
         max_side=MAX_SIDE,
@@ -84,7 +100,7 @@ async def server_info(request: Request) -> ServerInfo:
 
 
 @router.post("/info", responses=answers(), openapi_extra=CALO_BODY)
-async def info(request: Request) -> dict[str, Any]:
+async def info(request: Request, _: Annotated[NoQuery, Query()]) -> dict[str, Any]:
     """What a .calo file says of itself, without decoding it."""
     return await _worked(request, lambda studio, upload: studio.describe(upload).as_dict())
 
@@ -98,7 +114,7 @@ async def prepare(request: Request, query: Annotated[PrepareQuery, Query()]) -> 
 @router.post(
     "/rivals/{name}",
     response_class=Response,
-    responses=answers(*(rival.media_type for rival in RIVALS.values())),
+    responses=answers(*(f"image/{name}" for name in RIVALS)),
     openapi_extra=PICTURE_BODY,
 )
 async def rival(
@@ -127,34 +143,42 @@ def _file(made: Made) -> Response:
 async def _worked(request: Request, work: Callable[[Studio, bytes], _Result]) -> _Result:
     """What ``work`` makes of the upload, which is only read once there is a place for it."""
     server = _server(request)
-    _refuse_forms(request)
-    client = request.client.host if request.client else ""
+    content_type = request.headers.get("content-type", "")
+    form = is_form(content_type)
+    client = client_of(request.client.host if request.client else None)
     async with server.desk.place(client) as place:
-        upload = await _upload(request, server.settings)
-        return await place.run(lambda: work(server.studio, upload), request.is_disconnected)
+        body = await _body(request, server.settings, ENVELOPE_BYTES if form else 0)
+
+        def worked() -> _Result:
+            upload = file_of_form(body, content_type) if form else body
+            if len(upload) > server.settings.max_upload:
+                raise _too_large(server.settings)
+            if not upload:
+                raise HTTPException(422, "the upload is empty")
+            return work(server.studio, upload)
+
+        return await place.run(worked, request.is_disconnected)
 
 
-def _refuse_forms(request: Request) -> None:
-    if request.headers.get("content-type", "").startswith("multipart/"):
-        raise HTTPException(415, "send the file itself as the body, not a form: curl --data-binary @FILE")
-
-
-async def _upload(request: Request, settings: Settings) -> bytes:
-    too_large = HTTPException(
-        413, f"the upload is larger than the {settings.max_upload:,} bytes that are allowed"
-    )
+async def _body(request: Request, settings: Settings, envelope: int) -> bytes:
+    """The whole body, of at most ``max_upload`` bytes and those of the ``envelope`` around the file."""
+    most = settings.max_upload + envelope
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > settings.max_upload:
-        raise too_large
-    upload = bytearray()
+    if declared.isdecimal() and int(declared) > most:
+        raise _too_large(settings)
+    body = bytearray()
     try:
         async with asyncio.timeout(settings.upload_time):
             async for piece in request.stream():
-                upload += piece
-                if len(upload) > settings.max_upload:
-                    raise too_large
+                body += piece
+                if len(body) > most:
+                    raise _too_large(settings)
     except TimeoutError as error:
         raise HTTPException(408, f"the upload took longer than {settings.upload_time:g} s") from error
-    if not upload:
-        raise HTTPException(422, "the upload is empty")
-    return bytes(upload)
+    return bytes(body)
+
+
+def _too_large(settings: Settings) -> HTTPException:
+    return HTTPException(
+        413, f"the upload is larger than the {settings.max_upload:,} bytes that are allowed"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,6 +13,8 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match, Mount
+from starlette.types import ASGIApp
 
 import calotype
 from calotype.compare import page as shared
@@ -25,12 +28,15 @@ from calotype.errors import (
 )
 from calotype.web.api import Server, router
 from calotype.web.desk import Desk
+from calotype.web.form import MediaError
 from calotype.web.guard import Guard
-from calotype.web.settings import Settings
-from calotype.web.studio import MediaError, Studio, remarks_collected
+from calotype.web.settings import RETRY, Settings
+from calotype.web.studio import Studio, remarks_collected
 
 __all__ = ["create_app"]
 
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_OF_FILES = ("GET", "HEAD")
 _STATIC = Path(__file__).parent / "static"
 _STATUS: dict[type[CalotypeError], int] = {
     MediaError: 415,
@@ -40,6 +46,17 @@ _STATUS: dict[type[CalotypeError], int] = {
     FormatError: 422,
     ModelError: 503,
 }
+
+
+class _Application(FastAPI):
+    """Its guard stands around all of it, the handler of internal errors included."""
+
+    def __init__(self, settings: Settings, **more: Any) -> None:
+        super().__init__(**more)
+        self._settings = settings
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Guard(super().build_middleware_stack(), self._settings)
 
 
 def create_app(settings: Settings | None = None, studio: Studio | None = None) -> FastAPI:
@@ -54,15 +71,16 @@ def create_app(settings: Settings | None = None, studio: Studio | None = None) -
             yield
         desk.close()
 
-    app = FastAPI(
+    app = _Application(
+        settings,
         title="Calotype",
         version=calotype.__version__,
-        description="Photographs as a few kilobytes. The body of every POST request is the file itself.",
+        description="Photographs as a few kilobytes. The body of every POST request is the file itself,"
+        " or a form that holds it.",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
     )
-    app.add_middleware(Guard, settings=settings)
     app.add_exception_handler(CalotypeError, _calotype_error)
     app.add_exception_handler(RequestValidationError, _bad_parameter)
     app.add_exception_handler(HTTPException, _http_error)
@@ -73,7 +91,7 @@ def create_app(settings: Settings | None = None, studio: Studio | None = None) -
     pages = {"/": _STATIC / "index.html", "/docs": _STATIC / "docs.html"}
     pages |= {f"/static/{name}": Path(shared.__file__).with_name(name) for name in shared.SHARED}
     for address, file in pages.items():
-        app.add_api_route(address, _page(file), include_in_schema=False)
+        app.add_api_route(address, _page(file), methods=list(_OF_FILES), include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     return app
 
@@ -101,12 +119,26 @@ async def _bad_parameter(_: Request, error: Exception) -> JSONResponse:
     return _refused(422, f"{first['loc'][-1]}: {first['msg']}")
 
 
-async def _http_error(_: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
     answer = _refused(error.status_code, error.detail)
     answer.headers.update(error.headers or {})
+    if error.status_code == 405:
+        answer.headers["Allow"] = ", ".join(_allowed(request))
     return answer
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods that the address of ``request`` knows, whichever of its routes they belong to."""
+
+    def knows(method: str) -> bool:
+        path = request.scope["path"]
+        scope = {"type": "http", "method": method, "path": path, "root_path": "", "headers": []}
+        matching = [route for route in request.app.routes if route.matches(scope)[0] is Match.FULL]
+        return any(not isinstance(route, Mount) or method in _OF_FILES for route in matching)
+
+    return [method for method in _METHODS if knows(method)]
 
 
 async def _nobody_listens(_: Request, error: Exception) -> JSONResponse:
@@ -114,7 +146,9 @@ async def _nobody_listens(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _no_memory(_: Request, error: Exception) -> JSONResponse:
-    return _refused(503, "there is not enough memory for this picture now")
+    answer = _refused(503, "there is not enough memory for this now: try again, or a smaller picture")
+    answer.headers.update(RETRY)
+    return answer
 
 
 async def _fault(_: Request, error: Exception) -> JSONResponse:

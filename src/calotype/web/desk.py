@@ -19,14 +19,13 @@ from typing import Any, TypeVar
 
 from fastapi import HTTPException
 
-from calotype.web.settings import Settings
+from calotype.web.settings import RETRY, Settings
 
 __all__ = ["Desk", "Place"]
 
 _Result = TypeVar("_Result")
 
 _WATCH_SECONDS = 0.25
-_RETRY = {"Retry-After": "2"}
 
 
 class Desk:
@@ -49,9 +48,9 @@ class Desk:
             sentence = (
                 f"at most {settings.per_client} requests at once are taken from one address: try again soon"
             )
-            raise HTTPException(429, sentence, _RETRY)
+            raise HTTPException(429, sentence, RETRY)
         if self._held.total() >= settings.jobs + settings.queue:
-            raise HTTPException(503, "the server is busy: try again soon", _RETRY)
+            raise HTTPException(503, "the server is busy: try again soon", RETRY)
         self._held[client] += 1
         place = Place(self._pool, self._idle, settings.work_time)
         try:
@@ -89,7 +88,7 @@ class Place:
             if late or await gone():
                 task.cancel()
                 sentence = f"the work took longer than the {self._seconds:g} s that are allowed"
-                raise HTTPException(503, sentence if late else "the client has gone", _RETRY)
+                raise HTTPException(503, sentence if late else "the client has gone", RETRY)
         return task.result()
 
     async def _work(self, work: Callable[[], _Result]) -> _Result:

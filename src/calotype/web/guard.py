@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -13,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from calotype.web.settings import Settings
 
-__all__ = ["POLICY", "Guard"]
+__all__ = ["POLICY", "SECURITY_HEADERS", "Guard"]
 
 POLICY = "; ".join(
     (
@@ -30,13 +29,16 @@ POLICY = "; ".join(
 )
 """The content security policy: nothing inline, nothing from elsewhere."""
 
-_HEADERS = {
+SECURITY_HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+"""Of every answer."""
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _DRAIN_SECONDS = 2.0
 
 
@@ -65,7 +67,7 @@ class Guard:
                 if arriving and "expect" not in headers:
                     await self._drain(receive_noting_the_end, lambda: arriving)
                 guarded = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in SECURITY_HEADERS.items():
                     guarded[name] = value
                 guarded.setdefault("Cache-Control", "no-store")
             await send(message)
@@ -78,11 +80,10 @@ class Guard:
 
     def _refusal(self, headers: Headers) -> str | None:
         host = headers.get("host", "")
-        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-        if self._settings.hosts is not None and name not in self._settings.hosts:
+        known = self._settings.hosts
+        if known is not None and _name_and_port(host)[0] not in {name.lower() for name in known}:
             return "this server is not known by that name: open it as http://127.0.0.1 or http://localhost"
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if not all(_same_site(origin, host) for origin in headers.getlist("origin")):
             return "pages of other sites may not use this server"
         return None
 
@@ -93,3 +94,19 @@ class Guard:
             async with asyncio.timeout(_DRAIN_SECONDS):
                 while arriving() and left > 0:
                     left -= len((await receive()).get("body", b""))
+
+
+def _name_and_port(authority: str) -> tuple[str, str]:
+    """(the name in lower case, in which names are compared, the port or "") of a ``Host`` header."""
+    name, _, port = authority.rpartition(":")
+    return (name.lower(), port) if port.isdecimal() else (authority.lower(), "")
+
+
+def _same_site(origin: str, host: str) -> bool:
+    """Whether ``Origin`` names the server that ``Host`` names; the scheme's usual port may be left out."""
+    scheme, separator, authority = origin.partition("://")
+    usual = _DEFAULT_PORTS.get(scheme.lower())
+    if not separator or usual is None:
+        return False
+    ours, theirs = (_name_and_port(each) for each in (host, authority))
+    return (ours[0], ours[1] or str(usual)) == (theirs[0], theirs[1] or str(usual))

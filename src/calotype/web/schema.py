@@ -9,12 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from calotype.container import MEDIA_TYPE
 from calotype.limits import MAX_SIDE
 from calotype.options import DEFAULT_EFFORT
+from calotype.web.form import MEDIA_TYPE as FORM_TYPE
 
 __all__ = [
     "CALO_BODY",
     "PICTURE_BODY",
     "DecodeQuery",
     "EncodeQuery",
+    "NoQuery",
     "PrepareQuery",
     "Problem",
     "RivalQuery",
@@ -23,11 +25,13 @@ __all__ = [
 ]
 
 
-class _Query(BaseModel):
+class NoQuery(BaseModel):
+    """No parameters; what is none of an operation's parameters is refused."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class EncodeQuery(_Query):
+class EncodeQuery(NoQuery):
     """At most one of ``target_size``, ``quality`` and ``bpp``."""
 
     target_size: int | None = Field(
@@ -42,15 +46,15 @@ class EncodeQuery(_Query):
     strict: bool = Field(False, description="Refuse what is otherwise done with a remark")
 
 
-class DecodeQuery(_Query):
+class DecodeQuery(NoQuery):
     strict: bool = Field(False, description="Refuse files with damaged parts that a picture needs not")
 
 
-class PrepareQuery(_Query):
+class PrepareQuery(NoQuery):
     side: int = Field(MAX_SIDE, ge=1, le=MAX_SIDE, description="The longer side in pixels, at most")
 
 
-class RivalQuery(_Query):
+class RivalQuery(NoQuery):
     max_size: int = Field(ge=1, le=1 << 40, description="Bytes that the file should take at most")
 
 
@@ -87,13 +91,14 @@ _REFUSALS = {
     422: "The upload is damaged, or a parameter cannot be met",
     429: "Too many requests at once from this address",
     500: "A fault of the server",
-    503: "The server is busy, or the work took too long",
+    503: "The server is busy or out of memory, lacks a model or codec, or the work took too long",
 }
 
 
 def _body(media_type: str, description: str) -> dict[str, Any]:
-    """An upload, for ``openapi_extra``: the file itself is the body; its media type does not matter."""
-    content = {media_type: _BINARY}
+    """An upload, for ``openapi_extra``: the file itself, whatever its media type, or a form that holds it."""
+    form = {"type": "object", "properties": {"file": _BINARY["schema"]}, "required": ["file"]}
+    content = {media_type: _BINARY, FORM_TYPE: {"schema": form | {"additionalProperties": False}}}
     return {"requestBody": {"required": True, "description": description, "content": content}}
 
 

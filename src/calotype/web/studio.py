@@ -6,7 +6,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TextIO
@@ -18,26 +18,23 @@ from PIL import Image
 import calotype
 from calotype.compare.codecs import PillowCodec, avif, jpeg, webp
 from calotype.container import MAGIC, MEDIA_TYPE
-from calotype.errors import CalotypeError, CalotypeWarning, SourceError
+from calotype.errors import CalotypeWarning, ModelError, SourceError
 from calotype.imaging import Picture, load_picture, to_image
 from calotype.imaging.source import open_source
 from calotype.limits import Limits
 from calotype.options import DecodeOptions, EncodeOptions
+from calotype.web.form import MediaError
 from calotype.web.settings import Settings
 
-__all__ = ["RIVALS", "Made", "MediaError", "Studio", "remarks_collected"]
+__all__ = ["RIVALS", "Made", "Studio", "remarks_collected"]
 
-RIVALS: dict[str, PillowCodec] = {
-    "jpeg": jpeg(),
-    "webp": webp(),
+RIVALS: dict[str, Callable[[], PillowCodec]] = {
+    "jpeg": jpeg,
+    "webp": webp,
     # Somebody waits: this takes a tenth of the time of the speed that reports use, for 3 % more bytes.
-    "avif": replace(avif(), settings={"speed": 6, "max_threads": 1}),
+    "avif": lambda: replace(avif(), settings={"speed": 6, "max_threads": 1}),
 }
-"""The other codecs, by the names they have in addresses."""
-
-
-class MediaError(CalotypeError):
-    """The upload is not of the kind that was asked for."""
+"""How to make the other codecs, by the names they have in addresses, which are those of their media types."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +47,18 @@ class Made:
 
 
 class Studio:
-    """Encodes, decodes, prepares and compares pictures; safe to use from several threads."""
+    """Encodes, decodes, prepares and compares pictures; safe to use from several threads.
+
+    ``rivals``: the other codecs that can run here, by name.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._limits = settings.limits
+        self.rivals: dict[str, PillowCodec] = {}
+        for name, make in RIVALS.items():
+            with suppress(ModelError):  # a Pillow that was built without it; asking for it will say so
+                self.rivals[name] = make()
         self._codec = calotype.Codec(threads=max(1, (os.cpu_count() or 1) // settings.jobs))
 
     def warm_up(self) -> None:
@@ -90,9 +94,10 @@ class Studio:
     def rival(self, upload: bytes, name: str, max_size: int) -> Made:
         """A picture, over white where it is transparent, as the best file of another codec.
 
-        Of at most ``max_size`` bytes, or else the smallest that codec can make.
+        Of at most ``max_size`` bytes, or else the smallest that codec can make. Raises :class:`ModelError`
+        if this build of Pillow lacks the codec.
         """
-        rival = RIVALS[name]
+        rival = self.rivals[name] if name in self.rivals else RIVALS[name]()
 
         def best() -> bytes:
             ((data, _),) = rival.within(_flattened(self._load(upload)), [max_size])

@@ -1,0 +1,175 @@
+"""Connections: how many there are, and how long each may keep the server waiting.
+
+::
+
+    connection ── header ── body ── work ── answer ── next header, or idle
+      503, 429     408      408     503     cut off if nobody reads it
+
+uvicorn speaks the protocol. It has bounds for idle connections only; the others are added here. The time
+for the body and the work is bounded where these are done, in :mod:`calotype.web.api` and
+:mod:`calotype.web.desk`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import h11
+import uvicorn
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from calotype.web.clients import client_of
+from calotype.web.guard import SECURITY_HEADERS, Guard
+from calotype.web.settings import RETRY, Settings
+
+__all__ = ["server"]
+
+_LEAST_RATE = 4096  # bytes a second that a client has to read of an answer
+_RATE_SECONDS = 15.0  # over which that is measured
+
+
+def server(app: ASGIApp, settings: Settings, *, log_level: str) -> uvicorn.Server:
+    """A server of ``app`` for HTTP/1.1, which bounds its connections by ``settings``."""
+
+    def protocol(*arguments: Any, **more: Any) -> _Connection:
+        return _Connection(settings, *arguments, **more)
+
+    config = uvicorn.Config(
+        app,
+        http=protocol,  # type: ignore[arg-type]  # uvicorn only calls it
+        ws="none",
+        log_level=log_level,
+        timeout_graceful_shutdown=5,
+        server_header=False,
+    )
+    return uvicorn.Server(config)
+
+
+class _Connection(H11Protocol):
+    """One connection of a client, with deadlines."""
+
+    def __init__(self, settings: Settings, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._settings = settings
+        self._header_timer: asyncio.TimerHandle | None = None
+        self._rate_timer: asyncio.TimerHandle | None = None
+        self._waits_since = self.loop.time()
+        self._client = ""
+
+    @property
+    def _waits(self) -> bool:
+        """Whether the server has nothing to do here but to wait for what the client sends."""
+        answered = self.conn.our_state in (h11.DONE, h11.MUST_CLOSE)
+        return self.conn.their_state is h11.IDLE or (answered and self.conn.their_state is h11.SEND_BODY)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows it too
+        self._client = client_of(self.client[0] if self.client else None)
+        self._start_header_timer()
+        self._claim()
+
+    def _claim(self) -> None:
+        """Makes room for this connection by ending one that only waits, or has its request refused."""
+        settings = self._settings
+        others = [each for each in self.connections if isinstance(each, _Connection) and each is not self]
+        own = [each for each in others if each._client == self._client]
+        if len(others) >= 2 * settings.connections:  # too many are even being refused
+            self.transport.abort()
+        elif len(own) >= settings.connections_per_client and not _ended_one(own):
+            sentence = f"at most {settings.connections_per_client} connections from one address are taken"
+            self._refuse_request(429, sentence)
+        elif len(others) >= settings.connections and not _ended_one(others):
+            self._refuse_request(503, "the server is busy: try again soon")
+
+    def _refuse_request(self, status: int, sentence: str) -> None:
+        headers = RETRY | {"Connection": "close"}
+        self.app = Guard(JSONResponse({"error": sentence}, status, headers), self._settings)
+
+    def _start_header_timer(self) -> None:
+        if self._header_timer is None:
+            self._header_timer = self.loop.call_later(self._settings.header_time, self._header_late)
+
+    def _stop_header_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _header_late(self) -> None:
+        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+            self._answer(408, f"the header took longer than {self._settings.header_time:g} s")
+        self.transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._waits:
+            self._start_header_timer()
+        else:
+            self._stop_header_timer()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._waits_since = self.loop.time()
+        if self.conn.their_state is h11.SEND_BODY:  # what still arrives is dropped, but not for ever
+            self._start_header_timer()
+
+    def send_400_response(self, msg: str) -> None:
+        """uvicorn's answer to what is no HTTP, in the one form of all refusals."""
+        self._answer(400, msg.rstrip("."))
+        self.transport.close()
+
+    def _answer(self, status: int, sentence: str) -> None:
+        """Answers without a request that could be handed to the application, if there is no answer yet."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE) or self.transport.is_closing():
+            return
+        body = json.dumps({"error": sentence}).encode()
+        more = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
+        headers = list((SECURITY_HEADERS | more).items())
+        response = h11.Response(status_code=status, headers=headers)
+        for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_rate()
+
+    def _watch_rate(self, expected: float = float("inf")) -> None:
+        """Cuts off a client that does not read its answer, which takes memory until it has."""
+        unread = self.transport.get_write_buffer_size()
+        if unread > expected:
+            self.transport.abort()
+            return
+        later = unread - _LEAST_RATE * _RATE_SECONDS
+        self._rate_timer = self.loop.call_later(_RATE_SECONDS, self._watch_rate, later)
+
+    def _stop_rate_timer(self) -> None:
+        if self._rate_timer is not None:
+            self._rate_timer.cancel()
+            self._rate_timer = None
+
+    def resume_writing(self) -> None:
+        self._stop_rate_timer()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_header_timer()
+        self._stop_rate_timer()
+        super().connection_lost(exc)
+
+
+def _ended_one(connections: Iterable[_Connection]) -> bool:
+    """Ends, of those that only wait, the longest waiting one of the client with the most connections."""
+    connections = list(connections)
+    waiting = [each for each in connections if each._waits]
+    if not waiting:
+        return False
+    held = Counter(each._client for each in connections)
+    victim = min(waiting, key=lambda each: (-held[each._client], each._waits_since))
+    victim.connections.discard(victim)  # at once, not when the event loop comes to it
+    victim.transport.abort()
+    return True
