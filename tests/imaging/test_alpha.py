@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from calotype.errors import FormatError
-from calotype.imaging import fill_hidden, load_picture, pack_alpha, unpack_alpha
+from calotype.imaging import fill_hidden, load_picture, over_white, pack_alpha, unpack_alpha
 from calotype.limits import Limits
 
 deterministic = settings(derandomize=True, deadline=None, database=None)
@@ -153,3 +153,11 @@ def test_loading_fills_what_is_hidden() -> None:
     picture = load_picture(rgba, limits=Limits(), strict=True)
     np.testing.assert_array_equal(picture.rgb, np.full((32, 32, 3), (90, 60, 30)))
     np.testing.assert_array_equal(picture.alpha, rgba[..., 3])
+
+
+def test_transparent_parts_lie_on_white() -> None:
+    rgb = np.full((2, 3, 3), (0, 100, 200), np.uint8)
+    alpha = np.array([[0, 128, 255]] * 2, np.uint8)
+    shown = over_white(rgb, alpha)
+    assert shown.tolist() == [[[255, 255, 255], [127, 177, 227], [0, 100, 200]]] * 2
+    assert over_white(rgb, None) is rgb

@@ -12,6 +12,7 @@ from web_samples import ADDRESS, client_of, picture
 
 import calotype
 from calotype.container import MAGIC, MEDIA_TYPE
+from calotype.errors import OutOfMemoryError
 from calotype.web.guard import POLICY, SECURITY_HEADERS
 from calotype.web.studio import RIVALS, Studio
 
@@ -159,8 +160,26 @@ def test_a_fault_shows_nothing_of_the_inside(monkeypatch: pytest.MonkeyPatch, pn
     assert "Traceback" not in answer.text
 
 
+@pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError(), None])
+def test_too_little_memory_is_no_fault_of_the_server(
+    monkeypatch: pytest.MonkeyPatch, png: bytes, error: Exception | None
+) -> None:
+    def greedy(*_: object) -> None:
+        if error is not None:
+            raise error
+        np.empty(1 << 60, np.uint8)  # numpy has its own
+
+    monkeypatch.setattr(Studio, "encode", greedy)
+    with client_of() as client:
+        answer = client.post("/encode", content=png)
+    assert answer.status_code == 503
+    assert "not enough memory" in answer.json()["error"]
+    assert answer.headers["retry-after"] == "2"
+
+
 @pytest.mark.parametrize(
-    "path", ["/", "/docs", "/info", "/openapi.json", "/static/app.js", "/static/base.css", "/nowhere", "/fault"]
+    "path",
+    ["/", "/docs", "/info", "/openapi.json", "/static/app.js", "/static/base.css", "/nowhere", "/fault"],
 )
 def test_every_answer_has_the_strict_policy(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str
@@ -222,7 +241,9 @@ def test_other_sites_may_not_use_the_server(client: TestClient, png: bytes) -> N
     assert (foreign.status_code, renamed.status_code, own.status_code) == (403, 403, 200)
 
 
-@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://a]b", "null", "", "http://", "//127.0.0.1"])
+@pytest.mark.parametrize(
+    "origin", ["http://[", "http://[::1", "http://a]b", "null", "", "http://", "//127.0.0.1"]
+)
 def test_an_origin_that_makes_no_sense_is_another_site(client: TestClient, origin: str) -> None:
     answer = client.get("/info", headers={"Origin": origin})
     assert answer.status_code == 403

@@ -22,7 +22,9 @@ def file_part(content: bytes, name: str = "photo.png") -> bytes:
 END = f"--{BOUNDARY}--\r\n".encode()
 
 
-@pytest.mark.parametrize("operation", ["encode?effort=1", "decode", "info", "prepare", "rivals/jpeg?max_size=900"])
+@pytest.mark.parametrize(
+    "operation", ["encode?effort=1", "decode", "info", "prepare", "rivals/jpeg?max_size=900"]
+)
 def test_a_form_gives_what_its_file_gives(
     client: TestClient, png: bytes, calo: bytes, operation: str
 ) -> None:
@@ -57,7 +59,10 @@ def test_the_bound_of_an_upload_is_that_of_the_file_in_the_form(client: TestClie
         (file_part(b"") + END, "the upload is empty"),
         (file_part(b"a") + file_part(b"b") + END, "several files"),
         (file_part(b"a") * 2000 + END, "several files"),
-        (part(b"5000", 'Content-Disposition: form-data; name="target_size"') + END, "'target_size' is no file"),
+        (
+            part(b"5000", 'Content-Disposition: form-data; name="target_size"') + END,
+            "'target_size' is no file",
+        ),
         (part(b"5000", "Content-Type: text/plain") + END, "cannot be read"),
         (part(b"a", *(f"X-{number}: y" for number in range(99))) + END, "cannot be read"),
         (file_part(b"a"), "ends too early"),
@@ -79,7 +84,11 @@ def test_a_form_that_does_not_hold_one_file_is_refused(client: TestClient, body:
         ("multipart/form-data; boundary=\xe9", 422, "cannot be read"),
         ("multipart/mixed; boundary=gate", 415, "multipart/mixed"),
         ("Multipart/Form-Data; Boundary=gate", 200, ""),
-        ("application/x-www-form-urlencoded", 415, "not an image"),  # how curl --data-binary calls all it sends
+        (
+            "application/x-www-form-urlencoded",
+            415,
+            "not an image",
+        ),  # curl --data-binary says so
         ("\xff;;=", 415, "not an image"),
     ],
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2 as httpx
@@ -103,6 +104,12 @@ class Page:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with opened_page(tmp_path_factory) as page:
+        yield page
+
+
+@contextmanager
+def opened_page(tmp_path_factory: pytest.TempPathFactory, lacking: Sequence[str] = ()) -> Iterator[Page]:
     downloads = tmp_path_factory.mktemp("downloads")
     options = ChromeOptions()
     options.binary_location = CHROMIUM or ""
@@ -110,7 +117,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         options.add_argument(flag)
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with running_server("--max-upload", "200000") as (address, _):
+    with running_server("--max-upload", "200000", lacking=lacking) as (address, _):
         browser = Chrome(options=options, service=Service(CHROMEDRIVER))
         try:
             yield Page(browser, address, downloads)
@@ -222,6 +229,18 @@ def test_it_fits_and_is_accessible(page: Page, photo: Path, size: tuple[int, int
     if "CALOTYPE_SCREENSHOTS" in os.environ:
         folder = Path(os.environ["CALOTYPE_SCREENSHOTS"])
         page.browser.save_screenshot(str(folder / f"page-{size[0]}-{theme}.png"))
+
+
+def test_codecs_that_the_server_lacks_are_not_offered(
+    tmp_path_factory: pytest.TempPathFactory, photo: Path
+) -> None:
+    with opened_page(tmp_path_factory, lacking=["AVIF"]) as page:
+        page.visit()
+        page.open(photo)
+        page.until_done()
+        assert len(page.pictures_drawn()) == 4
+        assert "AVIF" not in [option.text for option in Select(page["right"]).options]
+        assert page.browser.get_log("browser") == []
 
 
 def test_the_policy_lets_nothing_inline_run(page: Page) -> None:

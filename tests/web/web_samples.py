@@ -6,7 +6,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -37,9 +37,13 @@ def client_of(**bounds: object) -> Iterator[TestClient]:
 
 
 @contextmanager
-def running_server(*arguments: str) -> Iterator[tuple[str, int]]:
-    """(address, process id) of ``calotype serve`` on a free port."""
-    command = [sys.executable, "-m", "calotype", "serve", "--port", "0", "-m", "tiny", "--decoder", "tiny"]
+def running_server(*arguments: str, lacking: Sequence[str] = ()) -> Iterator[tuple[str, int]]:
+    """(address, process id) of ``calotype serve`` on a free port, with a Pillow ``lacking`` some formats."""
+    start = (
+        "from PIL import Image; from calotype.cli import main; Image.init();"
+        f" [Image.SAVE.pop(name) for name in {list(lacking)}]; raise SystemExit(main())"
+    )
+    command = [sys.executable, "-c", start, "serve", "--port", "0", "-m", "tiny", "--decoder", "tiny"]
     environment = dict(os.environ, OMP_NUM_THREADS="1")
     with subprocess.Popen(
         [*command, *arguments], stderr=subprocess.PIPE, text=True, env=environment

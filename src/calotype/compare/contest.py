@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from calotype.codec import ImageLike
 from calotype.compare.codecs import Codec, Coded, codec_makers
 from calotype.compare.metrics import Metric, UnmeasurableError, ready
 from calotype.compare.rows import Row
 from calotype.errors import ModelError
-from calotype.imaging import load_picture
+from calotype.imaging import load_picture, over_white
 from calotype.limits import Limits
 from calotype.options import DiffusionOptions
 
@@ -117,8 +116,4 @@ def read_pixels(image: ImageLike, limits: Limits | None = None) -> NDArray[np.ui
     Raises :class:`SourceError`, :class:`LimitError`.
     """
     picture = load_picture(image, limits=limits or Limits(), strict=False)
-    if picture.alpha is None:
-        return picture.rgb
-    sheet = Image.new("RGB", picture.rgb.shape[1::-1], "white")
-    sheet.paste(Image.fromarray(picture.rgb), mask=Image.fromarray(picture.alpha))
-    return np.asarray(sheet)
+    return over_white(picture.rgb, picture.alpha)

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from calotype.imaging.alpha import fill_hidden, pack_alpha, unpack_alpha
+from calotype.imaging.alpha import fill_hidden, over_white, pack_alpha, unpack_alpha
 from calotype.imaging.metadata import Metadata
 from calotype.imaging.output import resized, to_image
 from calotype.imaging.picture import Picture, load_picture
@@ -22,6 +22,7 @@ __all__ = [
     "Picture",
     "fill_hidden",
     "load_picture",
+    "over_white",
     "pack_alpha",
     "resized",
     "to_image",

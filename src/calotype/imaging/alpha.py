@@ -14,7 +14,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from calotype.errors import CalotypeError, FormatError, LimitError
 from calotype.imaging.webp import lossless_size
 
-__all__ = ["fill_hidden", "pack_alpha", "unpack_alpha"]
+__all__ = ["fill_hidden", "over_white", "pack_alpha", "unpack_alpha"]
 
 _WEBP_SIDE = 16_383
 _WEBP_PIXELS = 178_956_970  # Pillow's WebP reader refuses more, whatever our own limits say
@@ -74,6 +74,15 @@ def _unpack(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
     if image.mode != mode or image.size != size:
         raise FormatError(f"the alpha plane has mode {image.mode}, not {mode}")
     return np.array(image.getchannel(0))
+
+
+def over_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    """``rgb`` (uint8[H, W, 3], sRGB) as it is seen on white paper; ``alpha``: uint8[H, W], None if opaque."""
+    if alpha is None:
+        return rgb
+    paper = Image.new("RGB", rgb.shape[1::-1], "white")
+    paper.paste(Image.fromarray(rgb), mask=Image.fromarray(alpha))
+    return np.asarray(paper)
 
 
 def fill_hidden(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:

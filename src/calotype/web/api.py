@@ -40,7 +40,6 @@ __all__ = ["Server", "decode", "encode", "info", "prepare", "rival", "router", "
 _Result = TypeVar("_Result")
 
 
-
 async def _once_each(request: Request) -> None:
     """Refuses a query that gives a parameter twice, of which the framework would take the last."""
     names = [name for name, _ in request.query_params.multi_items()]
@@ -179,6 +178,4 @@ async def _body(request: Request, settings: Settings, envelope: int) -> bytes:
 
 
 def _too_large(settings: Settings) -> HTTPException:
-    return HTTPException(
-        413, f"the upload is larger than the {settings.max_upload:,} bytes that are allowed"
-    )
+    return HTTPException(413, f"the upload is larger than the {settings.max_upload:,} bytes that are allowed")

@@ -23,6 +23,7 @@ from calotype.errors import (
     FormatError,
     LimitError,
     ModelError,
+    OutOfMemoryError,
     SourceError,
     TargetSizeError,
 )
@@ -86,6 +87,7 @@ def create_app(settings: Settings | None = None, studio: Studio | None = None) -
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _nobody_listens)
     app.add_exception_handler(MemoryError, _no_memory)
+    app.add_exception_handler(OutOfMemoryError, _no_memory)  # a CalotypeError too, which would come first
     app.add_exception_handler(Exception, _fault)
     app.include_router(router)
     pages = {"/": _STATIC / "index.html", "/docs": _STATIC / "docs.html"}

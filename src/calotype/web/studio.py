@@ -12,14 +12,13 @@ from io import BytesIO
 from typing import TextIO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 import calotype
 from calotype.compare.codecs import PillowCodec, avif, jpeg, webp
 from calotype.container import MAGIC, MEDIA_TYPE
 from calotype.errors import CalotypeWarning, ModelError, SourceError
-from calotype.imaging import Picture, load_picture, to_image
+from calotype.imaging import Picture, load_picture, over_white, to_image
 from calotype.imaging.source import open_source
 from calotype.limits import Limits
 from calotype.options import DecodeOptions, EncodeOptions
@@ -100,7 +99,8 @@ class Studio:
         rival = self.rivals[name] if name in self.rivals else RIVALS[name]()
 
         def best() -> bytes:
-            ((data, _),) = rival.within(_flattened(self._load(upload)), [max_size])
+            picture = self._load(upload)
+            ((data, _),) = rival.within(over_white(picture.rgb, picture.alpha), [max_size])
             return data
 
         return _made(best, rival.media_type)
@@ -137,14 +137,6 @@ def _png(image: Image.Image) -> bytes:
     file = BytesIO()
     image.save(file, "PNG", compress_level=4)  # half the time of the default, a few per cent larger
     return file.getvalue()
-
-
-def _flattened(picture: Picture) -> NDArray[np.uint8]:
-    if picture.alpha is None:
-        return picture.rgb
-    image = Image.new("RGB", picture.rgb.shape[1::-1], "white")
-    image.paste(Image.fromarray(picture.rgb), mask=Image.fromarray(picture.alpha))
-    return np.asarray(image)
 
 
 _this_thread = threading.local()

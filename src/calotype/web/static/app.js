@@ -7,7 +7,7 @@ import { Stage } from "./stage.js";
 const element = (id) => document.getElementById(id);
 const TITLES = { original: "Original", calotype: "Calotype", jpeg: "JPEG", webp: "WebP", avif: "AVIF" };
 const NAMES = Object.keys(TITLES);
-const RIVALS = ["jpeg", "webp", "avif"];
+let rivals = ["jpeg", "webp", "avif"]; // those that the server has
 const SETTLED = 350;
 
 const stage = new Stage();
@@ -107,7 +107,7 @@ function begin() {
 async function open(file) {
   const signal = begin();
   try {
-    limits ??= await ask("info");
+    limits ??= await asked();
     if (file.size > limits.max_upload) {
       const allowed = bytes(limits.max_upload);
       throw new Refused(`${file.name} takes ${bytes(file.size)}, and at most ${allowed} are allowed.`, 413);
@@ -118,6 +118,18 @@ async function open(file) {
   } catch (error) {
     complain(error);
   }
+}
+
+/** What the server allows; codecs that it lacks disappear from the page. */
+async function asked() {
+  const told = await ask("info");
+  for (const name of rivals.filter((each) => !told.rivals.includes(each))) {
+    tiles.get(name).button.parentElement.remove();
+    for (const side of ["left", "right"]) element(side).querySelector(`option[value=${name}]`).remove();
+    tiles.delete(name);
+  }
+  rivals = rivals.filter((name) => told.rivals.includes(name));
+  return told;
 }
 
 /** A .calo file: there is nothing to compare it with. */
@@ -151,7 +163,7 @@ async function prepare(signal) {
 async function compare(signal) {
   const size = target();
   drawSize(size);
-  ["calotype", ...RIVALS].forEach((name) => drawTile(name, "", true));
+  ["calotype", ...rivals].forEach((name) => drawTile(name, "", true));
   offer("save-calo", null);
   offer("save-png", null);
 
@@ -167,11 +179,11 @@ async function compare(signal) {
 
   let done = 60;
   progress(done, "The others, at the same size …");
-  await Promise.all(RIVALS.map(async (name) => {
+  await Promise.all(rivals.map(async (name) => {
     const { blob } = await send(`rivals/${name}?max_size=${file.size}`, prepared.blob, signal);
     put(name, blob, blob.size > file.size ? "can go no lower" : "");
     drawTile(name, bytes(blob.size), false);
-    done += 40 / RIVALS.length;
+    done += 40 / rivals.length;
     progress(done, "The others, at the same size …");
   }));
   progress(100, ["Done", prepared.remark, developed.remark].filter(Boolean).join(" · "));
