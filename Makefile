@@ -3,20 +3,44 @@ PYTHON ?= python3
 VENV ?= .venv
 
 RUN := $(VENV)/bin/python
-SOURCES := pyproject.toml $(shell find src -type f -not -path '*/__pycache__/*')
+PIP_INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PYTEST := $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+# What "make test" adds to pytest: "make test COVERAGE=1" measures, and fails below the floor of pyproject.toml.
+COVERAGE_OPTIONS := $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
 
-.PHONY: demo test lint bench clean
+.PHONY: demo dev check test lint docs links matrix package bench clean
 
 demo: $(VENV)/installed   ## encode and decode the sample photograph, and compare: see demo/
 	$(RUN) -m scripts.demo
 
-test: $(VENV)/installed-test   ## the whole suite
-	$(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+dev: $(VENV)/installed-dev   ## an editable install with everything that work on Calotype needs
 
-lint: $(VENV)/installed-lint   ## style and types
+check: lint $(VENV)/installed-check   ## lint, and the quick tests of what the default install runs
+	$(PYTEST) -m 'not slow and not extra'
+
+test: $(VENV)/installed-test   ## every test
+	$(PYTEST) $(COVERAGE_OPTIONS)
+
+lint: $(VENV)/installed-lint   ## style, types and dead code
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(RUN) -m vulture
+
+docs: $(VENV)/installed-docs   ## the documentation as a site: build/site/docs/index.html; warnings are errors
+	$(RUN) -m sphinx --quiet --fail-on-warning --keep-going --nitpicky -c docs . build/site
+
+links: $(VENV)/installed-docs   ## ask every web address that the documentation links to whether it is there
+	$(RUN) -m sphinx --quiet -b linkcheck -c docs . build/links
+
+matrix:   ## the quick tests on every supported Python that is here, and with the oldest supported packages
+	$(PYTHON) -m scripts.matrix
+
+package: $(VENV)/installed-dev   ## wheel and sdist in dist/, built, checked and tried in fresh environments
+	rm -rf dist
+	$(RUN) -m build
+	$(RUN) -m twine check --strict dist/*
+	$(RUN) -m scripts.try_package dist
 
 bench: $(VENV)/installed-bench   ## quality and speed, on $$CALOTYPE_ASSETS/data/kodak: see benchmarks/results/
 	$(RUN) -m benchmarks.quality
@@ -30,10 +54,11 @@ $(VENV)/created:
 	$(PYTHON) -m venv --clear $(VENV)
 	touch $@
 
-$(VENV)/installed: $(SOURCES) | $(VENV)/created
-	$(RUN) -m pip install --quiet --disable-pip-version-check .
+# Installs are editable: a change of the sources needs no new one. The wheel has tests of its own.
+$(VENV)/installed: pyproject.toml | $(VENV)/created
+	$(PIP_INSTALL) --editable .
 	touch $@
 
-$(VENV)/installed-%: $(SOURCES) | $(VENV)/created
-	$(RUN) -m pip install --quiet --disable-pip-version-check '.[$*]'
+$(VENV)/installed-%: pyproject.toml constraints.txt | $(VENV)/created
+	$(PIP_INSTALL) --editable '.[$*]'
 	touch $@

@@ -2,6 +2,13 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
+
+import pytest
+
+# Folders and files whose tests need packages beyond the default install, or test code that does.
+EXTRA = {"benchmarks", "compare", "experiments", "sd", "training", "web"}
+EXTRA |= {"test_openvino.py", "test_optimise.py", "test_space.py"}
 
 
 def pytest_configure() -> None:
@@ -15,3 +22,11 @@ def pytest_configure() -> None:
     if worker and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(worker) % len(cores)]})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests of :data:`EXTRA`, which ``make check`` leaves out."""
+    tests = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(tests) and item.path.relative_to(tests).parts[0] in EXTRA:
+            item.add_marker("extra")

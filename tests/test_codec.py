@@ -68,7 +68,7 @@ def test_header_and_fixed_parts_take_at_most_28_bytes(photo: Image.Image) -> Non
     assert (info.width, info.height, info.mode, info.encoder) == (512, 512, "RGB", "tiny")
 
 
-@pytest.mark.parametrize("effort", [1, 6, 8])
+@pytest.mark.parametrize("effort", [1, *(pytest.param(effort, marks=pytest.mark.slow) for effort in (6, 8))])
 @pytest.mark.parametrize("target", [900, 2500])
 def test_target_size_is_met_from_below(photo: Image.Image, target: int, effort: int) -> None:
     data = calotype.encode(photo, model="tiny", target_size=target, effort=effort)
@@ -94,6 +94,7 @@ def test_too_small_a_target_names_the_smallest_size(small: Image.Image) -> None:
     assert len(calotype.encode(small, model="tiny", target_size=smallest)) <= smallest
 
 
+@pytest.mark.slow
 def test_more_quality_means_more_bytes_and_less_error(photo: Image.Image) -> None:
     source = mosaic(np.asarray(photo))
     sizes, errors = [], []
@@ -113,6 +114,7 @@ def errors_of(photo: Image.Image, effort: int, wanted: np.ndarray) -> tuple[floa
     return float((cells**2).sum()), float((((found.latents - wanted) / steps) ** 2).sum())
 
 
+@pytest.mark.slow
 def test_higher_effort_is_no_worse(photo: Image.Image) -> None:
     """In what it is for: from 5 up wide errors at equal bytes, beyond 7 the error of all latents in steps."""
     encoder = load_encoder("pocket")
@@ -314,6 +316,7 @@ def test_the_public_names() -> None:
     assert public - modules - {"annotations"} == set(calotype.__all__) - {"__version__"}
 
 
+@pytest.mark.slow
 def test_decoders_are_told_what_the_latents_probably_were(photo: Image.Image) -> None:
     """Within half a step of what they were rounded to, and nearer to the truth."""
     latents = encode_tiled(load_encoder("pocket"), np.asarray(photo))

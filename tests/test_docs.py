@@ -56,6 +56,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Image.open(ROOT / "samples" / "coffee.png") as sample:

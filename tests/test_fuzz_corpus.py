@@ -26,6 +26,7 @@ def test_replay(name: str, path: Path) -> None:
     one_input(name)(path.read_bytes())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HARNESSES)
 def test_each_harness_has_a_small_corpus_that_decodes_in_part(name: str) -> None:
     files = common.corpus_files(common.CORPORA / name)
@@ -57,6 +58,7 @@ def test_a_harness_lets_only_refusals_pass() -> None:
         target(b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HARNESSES)
 def test_a_harness_run_without_atheris_replays_its_corpus(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

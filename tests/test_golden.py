@@ -198,6 +198,7 @@ def test_every_truncation_is_noticed(folder: Path) -> None:
     assert whole == len(truth.parsed.chunks) - critical
 
 
+@pytest.mark.slow
 @each
 def test_single_bit_changes_are_noticed(folder: Path) -> None:
     truth = Truth(read(folder)[0])
@@ -217,6 +218,7 @@ def test_single_bit_changes_are_noticed(folder: Path) -> None:
         truth.shows_the_rest(copy)
 
 
+@pytest.mark.slow
 def test_every_change_of_every_byte_of_the_smallest_is_noticed() -> None:
     truth = Truth(read(NEWEST / "one-pixel")[0])
     for position in range(len(truth.data)):

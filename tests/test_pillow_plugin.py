@@ -178,6 +178,7 @@ def test_verify(data: bytes) -> None:
         Image.open(io.BytesIO(data + b"\0")).verify()
 
 
+@pytest.mark.slow
 def test_quality_and_size_options() -> None:
     image = Image.fromarray(np.kron(COLOURS, np.ones((8, 8, 1), np.uint8)))
     assert len(saved(image, quality=10)) < len(saved(image, quality=90))

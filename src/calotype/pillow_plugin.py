@@ -79,7 +79,7 @@ def _accept(prefix: bytes) -> bool:
     return prefix.startswith(MAGIC)
 
 
-def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
+def _save(image: Image.Image, file: IO[bytes], _filename: str | bytes) -> None:
     """Options of ``image.save`` are those of :class:`calotype.EncodeOptions`, and Pillow's for metadata.
 
     ``exif``, ``icc_profile`` and ``xmp`` describe ``image`` instead of what its ``info`` says, and are

@@ -19,6 +19,7 @@ from calotype.errors import CalotypeError, FormatError, LimitError
 ENCODE = ("encode", "-m", "tiny", "-e", "1")
 
 
+@pytest.mark.slow
 def test_one_failure_does_not_stop_the_others(run: Run, tmp_path: Path) -> None:
     for name in "abc":
         picture(width=16 + ord(name) % 8).save(tmp_path / f"{name}.png")
@@ -50,6 +51,7 @@ def test_one_failure_does_not_stop_the_others(run: Run, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "back").iterdir()) == ["a.webp", "c.webp"]
 
 
+@pytest.mark.slow
 def test_jobs_do_not_change_the_files(run: Run, tmp_path: Path) -> None:
     names = [f"{i}.png" for i in range(4)]
     for i, name in enumerate(names):

@@ -24,6 +24,7 @@ def test_one_file(run: Run, calo: str, tmp_path: Path) -> None:
         assert image.tobytes() == expected.tobytes()
 
 
+@pytest.mark.slow
 def test_the_extension_or_the_option_chooses_the_format(run: Run, calo: str, tmp_path: Path) -> None:
     for name, format_, options in (
         ("a.webp", "WEBP", ()),
@@ -71,6 +72,7 @@ def test_failures_are_one_sentence_and_a_code(
     assert (found, sentence in said) == (code, True), said
 
 
+@pytest.mark.slow
 def test_transparency_is_never_lost_silently(run: Run, tmp_path: Path) -> None:
     picture("RGBA").save(tmp_path / "clear.png")
     assert run("encode", "-m", "tiny", "-e", "1", "clear.png", "clear.calo").returncode == 0

@@ -21,6 +21,7 @@ def test_one_picture(run: Run, photo: str, tmp_path: Path) -> None:
     assert calotype.read_info(tmp_path / "out.calo").encoder == "tiny"
 
 
+@pytest.mark.slow
 def test_the_rate_options_are_heard(run: Run, photo: str, tmp_path: Path) -> None:
     sizes = {}
     for option, value in (("-q", "0"), ("--quality", "90"), ("--target-size", "0.06kB"), ("--bpp", "0.25")):
@@ -32,6 +33,7 @@ def test_the_rate_options_are_heard(run: Run, photo: str, tmp_path: Path) -> Non
     assert sizes["--bpp"] <= 0.25 * 48 * 40 / 8
 
 
+@pytest.mark.slow
 def test_a_picture_coded_smaller_than_it_is_shown(run: Run, photo: str) -> None:
     done = run(*TINY, "--scale", "0.5", "--json", photo, "half.calo")
     record = json.loads(done.stdout)
@@ -58,6 +60,7 @@ def test_verbose_says_more(run: Run, photo: str) -> None:
     assert b"encoder tiny, level " in run(*TINY, "-v", photo, "out.calo").stderr
 
 
+@pytest.mark.slow
 def test_metadata_is_dropped_unless_kept(run: Run, tmp_path: Path) -> None:
     image = picture()
     image.getexif()[0x010E] = "where I live"
@@ -70,6 +73,7 @@ def test_metadata_is_dropped_unless_kept(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "bare.calo").read_bytes() == (tmp_path / "with--strip.calo").read_bytes()
 
 
+@pytest.mark.slow
 def test_animations_warn_or_are_refused(run: Run, tmp_path: Path) -> None:
     picture().save(tmp_path / "moving.gif", save_all=True, append_images=[picture("L").convert("RGB")])
     done = run(*TINY, "moving.gif", "a.calo")

@@ -61,6 +61,7 @@ def test_models(run: Run) -> None:
         assert record["name"] in text and record["description"] in text
 
 
+@pytest.mark.slow
 def test_version_and_help(run: Run) -> None:
     for option in ("-V", "--version"):
         assert run(option).stdout.decode() == f"calotype {calotype.__version__}\n"

@@ -19,6 +19,7 @@ ENCODE = ("encode", "-m", "tiny", "-e", "1", "--quiet")
 DECODE = ("decode", "-m", "tiny", "--quiet")
 
 
+@pytest.mark.slow
 def test_files_and_pipes_give_the_same_bytes(run: Run, photo: str, calo: str, tmp_path: Path) -> None:
     encoded = run(*ENCODE, "-", "-", input=(tmp_path / photo).read_bytes())
     assert (encoded.returncode, encoded.stderr) == (0, b"")
@@ -32,6 +33,7 @@ def test_files_and_pipes_give_the_same_bytes(run: Run, photo: str, calo: str, tm
     assert decoded.stdout[8:12] == b"WEBP"
 
 
+@pytest.mark.slow
 def test_a_pipe_that_is_not_a_picture(run: Run) -> None:
     for data in (b"", b"not a picture"):
         done = run(*ENCODE, "-", "-", input=data)
@@ -64,6 +66,7 @@ def test_a_closed_pipe_ends_quietly(run: Run, calo: str, arguments: list[str], s
     assert (done.returncode, done.stderr) == (1, sentence)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")
 def test_a_full_disk_is_one_sentence(run: Run, calo: str) -> None:
     with Path("/dev/full").open("wb") as full:

@@ -13,7 +13,7 @@ DOCUMENT = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding
 
 
 def test_the_example_file() -> None:
-    block = DOCUMENT.partition("```hex\n")[2].partition("```")[0]
+    block = DOCUMENT.partition("### Example\n")[2].partition("```text\n")[2].partition("```")[0]
     data = bytes.fromhex("".join(re.split(r"  +[a-z]", line)[0] for line in block.splitlines()))
     header = Header(
         coding=0,

@@ -39,6 +39,7 @@ def colour_error(data: bytes, source: Image.Image) -> float:
     return float(np.abs(error.reshape(16, 16, 16, 16, 3).mean((1, 3))).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [{"target_size": 700}, {"target_size": 1500}, {"quality": 20, "scale": 1}])
 def test_looking_at_the_picture_leaves_less_of_its_tints(
     photo: Image.Image, rate: dict[str, int], monkeypatch: pytest.MonkeyPatch

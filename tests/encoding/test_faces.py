@@ -154,6 +154,7 @@ def test_small_faces_are_coded_larger_if_the_user_leaves_it_open(latents: NDArra
     assert not asked and same.file.header.scale == 40 and chunks
 
 
+@pytest.mark.slow
 def test_the_astronaut_has_a_face_and_a_rocket_none() -> None:
     with Image.open(SAMPLES / "astronaut.png") as photo:
         data = calotype.encode(photo.convert("RGB"), target_size=1250)

@@ -48,6 +48,7 @@ def test_any_size_at_any_scale(photo: Image.Image, size: tuple[int, int], scale:
     assert info.coded_width == -(-size[0] * round(scale * 64) // 64)
 
 
+@pytest.mark.slow
 def test_the_fewer_bytes_the_smaller_is_the_picture_that_is_coded(photo: Image.Image) -> None:
     coded, levels = [], []
     for target in (3000, 700, 250, 100, 50):
@@ -82,6 +83,7 @@ def test_full_size_if_the_user_says_so(photo: Image.Image) -> None:
     assert info.coded_width == 256
 
 
+@pytest.mark.slow
 def test_a_target_out_of_reach_at_full_size(photo: Image.Image) -> None:
     with pytest.raises(TargetSizeError) as full:
         encoded(photo, target_size=60, scale=1)
@@ -91,6 +93,7 @@ def test_a_target_out_of_reach_at_full_size(photo: Image.Image) -> None:
     assert len(encoded(photo, target_size=caught.value.smallest)[0]) <= caught.value.smallest
 
 
+@pytest.mark.slow
 def test_quality_is_bytes_whatever_the_scale(photo: Image.Image) -> None:
     """A file takes what it would at full size, and spends it better."""
     qualities = (0, 10, 40, 100)
@@ -127,6 +130,7 @@ def test_alpha_and_grey_are_of_the_size_to_show(photo: Image.Image) -> None:
     assert np.array_equal(np.asarray(decoded)[..., 1], alpha)
 
 
+@pytest.mark.slow
 def test_several_at_once_and_through_pillow(photo: Image.Image) -> None:
     options = {"model": "tiny", "target_size": 150}
     files = list(calotype.Codec(threads=1).encode_many([photo, photo.resize((64, 64))], **options))

@@ -155,6 +155,7 @@ def smooth(channels: int, height: int, width: int, scale: int) -> NDArray[np.flo
     return (field[:, :height, :width] / field.std()).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_a_tiled_decode_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = models.load_decoder("pocket", SD1.id, threads=1)
     latents = smooth(4, 40, 33, 3)
@@ -187,6 +188,7 @@ def test_tiles_cut_what_is_expected_where_they_cut_the_latents(monkeypatch: pyte
     assert np.abs(shown[::8, ::8] / 255 - expected[:3].transpose(1, 2, 0)).max() < 1 / 255
 
 
+@pytest.mark.slow
 def test_a_tiled_encode_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = models.load_encoder("pocket", threads=1)
     rgb = np.clip(128 + 50 * smooth(3, 320, 264, 12), 0, 255).astype(np.uint8).transpose(1, 2, 0)

@@ -158,8 +158,7 @@ def _test(console: Console, source: Source, options: DiffusionOptions) -> int:
 
 @models.command()
 @_names_argument
-@click.pass_obj
-def path(console: Console, sources: list[Source]) -> int:
+def path(sources: list[Source]) -> int:
     """Print the folder that holds a model's files."""
     for source in sources:
         click.echo(str(Path(located(source).path)))

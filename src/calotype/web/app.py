@@ -143,15 +143,15 @@ def _allowed(request: Request) -> list[str]:
     return [method for method in _METHODS if knows(method)]
 
 
-async def _nobody_listens(_: Request, error: Exception) -> JSONResponse:
+async def _nobody_listens(_: Request, __: Exception) -> JSONResponse:
     return _refused(408, "the upload broke off")
 
 
-async def _no_memory(_: Request, error: Exception) -> JSONResponse:
+async def _no_memory(_: Request, __: Exception) -> JSONResponse:
     answer = _refused(503, "there is not enough memory for this now: try again, or a smaller picture")
     answer.headers.update(RETRY)
     return answer
 
 
-async def _fault(_: Request, error: Exception) -> JSONResponse:
+async def _fault(_: Request, __: Exception) -> JSONResponse:
     return _refused(500, "an internal error, which the server's log describes")

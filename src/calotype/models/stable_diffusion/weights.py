@@ -21,7 +21,7 @@ from calotype.errors import ModelError
 from calotype.models.stable_diffusion.catalogue import Part, Source
 from calotype.models.stable_diffusion.store import Location, check_hash, hash_of
 
-__all__ = ["Tensors", "has_part", "part_hash", "read_config", "read_weights"]
+__all__ = ["Tensors", "part_hash", "read_config", "read_weights"]
 
 Tensors = dict[str, Any]
 """A network's torch tensors by name."""
@@ -30,11 +30,6 @@ _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": 
 _OLD_NAME = re.compile(r"(attentions\.\d+)\.(query|key|value|proj_attn)\.")
 _TEXT_PREFIX = "cond_stage_model.transformer."
 _TAESD_FILES = ("taesd_encoder.safetensors", "taesd_decoder.safetensors")
-
-
-def has_part(where: Location, source: Source, part: Part) -> bool:
-    """Whether a folder holds ``part``; an original file is taken to hold every part of its model."""
-    return where.path.is_file() or _folder(where, source, part) is not None
 
 
 def read_config(where: Location, source: Source, part: Part) -> dict[str, Any]:
