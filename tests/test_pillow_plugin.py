@@ -1,18 +1,30 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, UnidentifiedImageError
+from icc_profiles import ADOBE_RGB, rgb_profile
+from picture_files import tiff
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 import calotype
 from calotype import CalotypeError, read_info, register_pillow
-from calotype.errors import ChecksumError, LimitError, ModelError, SourceError, TruncatedError
+from calotype.container import Chunk, ChunkType, parse, serialise
+from calotype.errors import (
+    CalotypeWarning,
+    ChecksumError,
+    LimitError,
+    ModelError,
+    SourceError,
+    TruncatedError,
+)
 from calotype.imaging import Metadata, load_picture
 from calotype.limits import Limits
 from calotype.pillow_plugin import FORMAT, CalotypeImageFile
@@ -221,12 +233,24 @@ def test_metadata_by_name(name: str) -> None:
 
 
 def test_orientation_is_applied_once() -> None:
-    image = Image.fromarray(COLOURS)
-    image.info["exif"] = exif(6).tobytes()
+    file = io.BytesIO()
+    Image.fromarray(COLOURS).save(file, "JPEG", exif=exif(6))
     for options in ({}, {"exif": exif(6)}, {"keep_metadata": True}, {"xmp": XMP}):
-        assert Image.open(io.BytesIO(saved(image, **options))).size == (24, 40)
-    image.info.clear()
+        assert Image.open(io.BytesIO(saved(Image.open(file), **options))).size == (24, 40)
+    assert Image.open(io.BytesIO(saved(Image.open(file), exif=exif(1)))).size == (40, 24)
+    image = Image.fromarray(COLOURS)
     assert Image.open(io.BytesIO(saved(image, exif=exif(6)))).size == (24, 40)
+    assert image.size == (40, 24)
+
+
+def test_an_image_turned_by_hand_is_not_turned_again() -> None:
+    file = io.BytesIO()
+    Image.fromarray(COLOURS).save(file, "JPEG", exif=exif(6))
+    turned = Image.open(file).rotate(-90, expand=True)
+    for options in ({}, {"keep_metadata": True}, {"icc_profile": SRGB}):
+        assert Image.open(io.BytesIO(saved(turned, **options))).size == (24, 40)
+    # Given by name, EXIF is about the pixels as they are, as in Pillow's own writers.
+    assert Image.open(io.BytesIO(saved(turned, exif=exif(6)))).size == (40, 24)
 
 
 def test_exif_of_an_open_file() -> None:
@@ -248,3 +272,163 @@ def test_strict_and_limits() -> None:
 def test_a_calo_file_is_a_source_too(data: bytes) -> None:
     picture = load_picture(io.BytesIO(data), limits=Limits(), strict=True)
     np.testing.assert_array_equal(picture.rgb, np.asarray(calotype.decode(data)))
+
+
+def recoded(scale: int, width: int = 3000, height: int = 3000) -> bytes:
+    """A small file whose header claims another size and scale."""
+    parsed = parse(calotype.encode(np.zeros((8, 8, 3), np.uint8), **FAST), limits=Limits())
+    header = dataclasses.replace(parsed.header, width=width, height=height, scale=scale)
+    return serialise(header, parsed.payload, parsed.checksum)
+
+
+def test_the_bomb_check_sees_what_is_coded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 9_000_000)
+    Image.open(io.BytesIO(recoded(64)))
+    with pytest.warns(Image.DecompressionBombWarning):
+        Image.open(io.BytesIO(recoded(80)))
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(io.BytesIO(recoded(255)))
+    Image.open(io.BytesIO(recoded(8)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    with pytest.raises(LimitError, match="11954x11954 pixels"):
+        load_picture(io.BytesIO(recoded(255)), limits=Limits(max_pixels=9_000_000), strict=True)
+
+
+@pytest.fixture(scope="module")
+def described() -> bytes:
+    """A file with all kinds of metadata."""
+    image = Image.fromarray(COLOURS)
+    image.putalpha(Image.fromarray(COLOURS[..., 0]))
+    image.info = {"exif": exif().tobytes(), "icc_profile": SRGB, "xmp": XMP}
+    return calotype.encode(image, keep_metadata=True, **FAST)
+
+
+def test_metadata_is_known_when_a_file_is_opened(described: bytes) -> None:
+    image = Image.open(io.BytesIO(described))
+    expected = {"exif": exif().tobytes(), "icc_profile": SRGB, "xmp": XMP}
+    assert image.info == expected
+    assert image.getexif()[271] == "Talbot"
+    assert image._im is None  # and yet it is not loaded
+    image.load()
+    assert image.info == expected
+
+
+def test_what_is_changed_in_info_before_loading_stays_so(described: bytes) -> None:
+    image = Image.open(io.BytesIO(described))
+    del image.info["exif"]
+    image.load()
+    assert "exif" not in image.info
+
+
+def test_the_idiom_of_pillows_handbook_keeps_the_colours() -> None:
+    profile = rgb_profile(ADOBE_RGB, 2.2)
+    flat = Image.new("RGB", (64, 64), (150, 90, 90))
+    stored = io.BytesIO()
+    flat.save(stored, FORMAT, effort=1, icc_profile=profile)
+    image = Image.open(stored)
+    file = io.BytesIO()
+    image.save(file, "PNG", icc_profile=image.info.get("icc_profile"))
+    before = np.full((1, 1, 3), (150, 90, 90), np.uint8)
+    after = np.asarray(Image.open(file))
+    assert Image.open(file).info["icc_profile"] == profile
+    assert np.abs(after.astype(int) - before).mean() < 4
+
+
+def test_a_profile_that_cannot_be_used_is_not_in_info() -> None:
+    parsed = parse(calotype.encode(COLOURS, **FAST), limits=Limits())
+    data = serialise(parsed.header, parsed.payload, parsed.checksum, [Chunk(ChunkType.ICC, b"junk")])
+    image = Image.open(io.BytesIO(data))
+    assert image.info == {}
+    with pytest.warns(CalotypeWarning, match="ICC profile is left out"):
+        image.load()
+    assert image.info == {}
+
+
+def test_damaged_metadata_is_left_out(described: bytes) -> None:
+    damaged = bytearray(described)
+    damaged[damaged.index(b"Talbot")] ^= 1
+    image = Image.open(io.BytesIO(damaged))
+    assert set(image.info) == {"icc_profile", "xmp"}
+    with pytest.warns(CalotypeWarning, match="EXIF"):
+        image.load()
+
+
+def test_any_damage_is_what_callers_of_pillow_catch(described: bytes) -> None:
+    """UnidentifiedImageError is an OSError; DecompressionBombError they catch as well."""
+    caught = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+    ends = range(len(described))
+    damaged = [described[:end] for end in ends]
+    damaged += [described[:at] + bytes([described[at] ^ 0xA5]) + described[at + 1 :] for at in ends]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for file in damaged:
+            for use in (Image.Image.load, Image.Image.verify):
+                try:
+                    image = Image.open(io.BytesIO(file))
+                    if use is Image.Image.verify:
+                        image.verify()
+                except caught:
+                    pass
+    for end in (8, 20, len(described) // 2, len(described) - 1):
+        with pytest.raises(OSError, match=r"the file|cannot identify"):
+            Image.open(io.BytesIO(described[:end])).load()
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1 << 20])
+def test_parser_fed_in_pieces(size: int, described: bytes) -> None:
+    parser = ImageFile.Parser()
+    for start in range(0, len(described), size):
+        parser.feed(described[start : start + size])
+    image = parser.close()
+    assert (image.format, image.mode, image.size) == ("CALOTYPE", "RGBA", (40, 24))
+    np.testing.assert_array_equal(np.asarray(image), np.asarray(calotype.decode(described)))
+    assert image.info["xmp"] == XMP
+
+
+def test_parser_that_gets_too_little(described: bytes) -> None:
+    parser = ImageFile.Parser()
+    parser.feed(described[: len(described) // 2])
+    with pytest.raises(OSError, match="the file ends"):
+        parser.close()
+
+
+def test_every_option_of_encoding_is_one_of_save(tmp_path: Path) -> None:
+    image = Image.fromarray(COLOURS)
+    file = io.BytesIO()
+    image.save(file, FORMAT, model="tiny", recipe="palette")
+    assert read_info(file.getvalue()).coding == "palette"
+    for option in ("protect", "recipe"):
+        with pytest.raises(ValueError, match=option):
+            saved(image, **{option: "nonsense"})
+    with pytest.raises(ValueError, match="time_limit"):
+        saved(image, time_limit=-1)
+    names = {field.name for field in dataclasses.fields(calotype.EncodeOptions)} - set(FAST)
+    for name in names - {"quality", "target_size", "bpp", "recipe"}:
+        saved(image, **{name: getattr(calotype.EncodeOptions(), name)})
+
+
+@pytest.mark.parametrize("option", ["qualty", "optimize", "lossless"])
+def test_unknown_options_are_refused(option: str, tmp_path: Path) -> None:
+    path = tmp_path / "photo.calo"
+    with pytest.raises(TypeError, match=f"there is no option {option}"):
+        Image.fromarray(COLOURS).save(path, **{option: 50})
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("nothing", [None, b""])
+def test_metadata_that_is_not_to_be_kept(nothing: bytes | None) -> None:
+    image = Image.fromarray(COLOURS)
+    image.info = {"exif": exif().tobytes(), "icc_profile": SRGB, "xmp": XMP}
+    assert kept(saved(image, exif=nothing)) == Metadata()
+    everything_else = kept(saved(image, exif=nothing, keep_metadata=True))
+    assert everything_else == Metadata(SRGB, None, XMP)
+
+
+def test_the_pixels_of_a_tiff_file_are_understood_with_metadata_too() -> None:
+    ramp = np.tile(np.linspace(0, 65535, 40).astype(np.uint16), (24, 1))
+    file = tiff(ramp, 0, 16)
+    for options in ({}, {"xmp": XMP}):
+        stored = io.BytesIO()
+        Image.open(file).save(stored, FORMAT, effort=1, **options)
+        shown = np.asarray(Image.open(stored))
+        assert shown[:, :8].mean() > shown[:, -8:].mean() + 20

@@ -29,7 +29,7 @@ from calotype.encoding.regions import is_coarse, protected
 from calotype.encoding.resolution import encode_scaled
 from calotype.encoding.write import target_of
 from calotype.errors import SourceError
-from calotype.imaging import Picture, load_picture
+from calotype.imaging import EVERYTHING, Picture, load_picture
 from calotype.info import Info, describe
 from calotype.limits import Limits
 from calotype.models import (
@@ -135,7 +135,7 @@ class Codec:
         options = _merged(options or EncodeOptions(), fields)
         encoder = self._encoder(options.model, options.diffusion)
         for some in _batches(images, batch):
-            pictures = [load_picture(one, limits=options.limits, strict=options.strict) for one in some]
+            pictures = [_loaded(one, options) for one in some]
             chunks = [chunks_of(picture, options) for picture in pictures]
             headers = [header_of(picture, options) for picture in pictures]
             seen = [coded_pixels(one.rgb, header) for one, header in zip(pictures, headers, strict=True)]
@@ -233,6 +233,11 @@ def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
     left = iter(items)
     while some := list(islice(left, size)):
         yield some
+
+
+def _loaded(image: ImageLike, options: EncodeOptions) -> Picture:
+    keep = EVERYTHING if options.keep_metadata else ()
+    return load_picture(image, limits=options.limits, strict=options.strict, keep=keep)
 
 
 def _merged(options: _Options, fields: dict[str, Any]) -> _Options:

@@ -6,11 +6,11 @@
     ├── SourceError           the picture to encode cannot be read, or is refused
     ├── TargetSizeError       no file that small can be made (ValueError too)
     ├── OutputError           the result cannot be written
-    ├── FormatError           the bytes are not a well-formed .calo file
+    ├── FormatError           the bytes are not a well-formed .calo file (OSError too)
     │   ├── TruncatedError    ... they end too early
     │   ├── ChecksumError     ... they do not decode to what was encoded
     │   └── UnsupportedError  ... they name a version, space, table or model that is unknown here
-    ├── LimitError            a stated limit would be exceeded
+    ├── LimitError            a stated limit would be exceeded (OSError too)
     ├── OutOfMemoryError      a network needs more memory than there is (MemoryError too)
     └── ModelError            a model's weights or the packages it needs are missing
 
@@ -66,8 +66,8 @@ class OutputError(CalotypeError):
     """The result cannot be written."""
 
 
-class FormatError(CalotypeError):
-    """The bytes are not a well-formed .calo file."""
+class FormatError(CalotypeError, OSError):
+    """The bytes are not a well-formed .calo file; an ``OSError``, as callers of Pillow expect."""
 
     exit_code = 3
 
@@ -84,8 +84,8 @@ class UnsupportedError(FormatError):
     """The file names a version, space, table or model that this release does not know."""
 
 
-class LimitError(CalotypeError):
-    """A limit of :class:`calotype.Limits` would be exceeded."""
+class LimitError(CalotypeError, OSError):
+    """A limit of :class:`calotype.Limits` would be exceeded; an ``OSError`` for the same reason."""
 
     exit_code = 4
 

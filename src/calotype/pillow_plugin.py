@@ -5,22 +5,22 @@ Nothing is registered before :func:`register_pillow` is called.
 
 from __future__ import annotations
 
-from typing import IO, Any
+import math
+from dataclasses import fields, replace
+from typing import IO, Any, BinaryIO, cast
 
 from PIL import Image, ImageFile
 
-from calotype.container import EXTENSION, MAGIC, MEDIA_TYPE, parse
-from calotype.container.header import read_header
-from calotype.imaging import Metadata, load_picture, to_image
+from calotype.container import EXTENSION, MAGIC, MEDIA_TYPE, ChunkType, parse, peek
+from calotype.imaging import Metadata, described_by, describes, load_picture, to_image, to_info
 from calotype.limits import MAX_SIDE, Limits
+from calotype.options import EncodeOptions
 
 __all__ = ["FORMAT", "CalotypeImageFile", "register_pillow"]
 
 FORMAT = "CALOTYPE"
 """The name of the format in Pillow, as in ``image.format`` and ``image.save(file, format=...)``."""
 
-_HEADER_BYTES = 64  # more than any fixed header has
-_OPTIONS = ("quality", "target_size", "bpp", "scale", "effort", "model", "keep_metadata", "strict", "limits")
 _METADATA = {"icc_profile": "icc", "exif": "exif", "xmp": "xmp"}
 
 # How many pixels are too many is decided by Image.open and PIL.Image.MAX_IMAGE_PIXELS, as for any format.
@@ -28,23 +28,33 @@ _LIMITS = Limits(max_pixels=MAX_SIDE**2)
 
 
 class CalotypeImageFile(ImageFile.ImageFile):
-    """A .calo file: opening reads its header, loading decodes it, metadata included.
+    """A .calo file: opening reads its header and its metadata, loading decodes it.
 
-    Of ``info``, the keys ``icc_profile``, ``exif`` and ``xmp`` are there once it is loaded. A file that
-    is damaged or unsupported raises :class:`~calotype.CalotypeError`, when opened or when loaded.
+    ``info`` has the keys ``icc_profile``, ``exif`` and ``xmp`` where the file has such data. A file that
+    is damaged or unsupported raises :class:`~calotype.CalotypeError`, which is an ``OSError`` then, as
+    whoever opens files with Pillow expects: some kinds of damage when it is opened, all when it is loaded.
+    ``coded_size`` is the size in pixels of what is coded, which may be larger than the picture.
     """
 
     format = FORMAT
     format_description = "Calotype"
+    coded_size: tuple[int, int]
 
     def _open(self) -> None:
         assert self.fp is not None
-        start = self.fp.read(_HEADER_BYTES)
-        if not _accept(start):
+        if not _accept(self.fp.read(len(MAGIC))):
             raise SyntaxError("not a Calotype file")
-        header, _ = read_header(start, _LIMITS)
+        self.fp.seek(0)
+        header, chunks = peek(cast(BinaryIO, self.fp), _LIMITS)
         self._size = header.width, header.height
         self._mode = ("L" if header.grey else "RGB") + ("A" if header.alpha else "")
+        self.coded_size = header.coded_size
+        if math.prod(self.coded_size) > math.prod(self._size):  # which Image.open checks
+            Image._decompression_bomb_check(self.coded_size)
+        icc = chunks.get(ChunkType.ICC)
+        if icc is not None and not describes(icc, self._mode.removesuffix("A")):
+            icc = None
+        self.info.update(to_info(Metadata(icc, chunks.get(ChunkType.EXIF), chunks.get(ChunkType.XMP))))
 
     def load(self) -> Any:
         """Decodes the file, at the first call; returns Pillow's pixel access object."""
@@ -52,9 +62,7 @@ class CalotypeImageFile(ImageFile.ImageFile):
             from calotype.codec import decode
 
             self.fp.seek(0)
-            image = decode(self.fp.read(), limits=_LIMITS)
-            self.im = image.im
-            self.info.update(image.info)
+            self.im = decode(self.fp.read(), limits=_LIMITS).im
             if self._exclusive_fp:
                 self.fp.close()
             self.fp = None
@@ -69,11 +77,6 @@ class CalotypeImageFile(ImageFile.ImageFile):
             decode_latents(parse(self.fp.read(), limits=_LIMITS, strict=True))
         super().verify()
 
-    def getexif(self) -> Image.Exif:
-        """EXIF of the file, which is loaded for it."""
-        self.load()
-        return super().getexif()
-
 
 def _accept(prefix: bytes) -> bool:
     return prefix.startswith(MAGIC)
@@ -83,28 +86,35 @@ def _save(image: Image.Image, file: IO[bytes], _filename: str | bytes) -> None:
     """Options of ``image.save`` are those of :class:`calotype.EncodeOptions`, and Pillow's for metadata.
 
     ``exif``, ``icc_profile`` and ``xmp`` describe ``image`` instead of what its ``info`` says, and are
-    kept; ``keep_metadata=True`` keeps what ``info`` says too. Unknown options are ignored, as by Pillow.
+    kept (or, if empty or None, are not); ``keep_metadata=True`` keeps what ``info`` says too. Raises
+    ``TypeError`` for an unknown option.
     """
     from calotype.codec import encode
 
-    given = image.encoderinfo
-    options = {name: given[name] for name in _OPTIONS if name in given}
-    named = {name: given[name] for name in _METADATA if given.get(name)}
-    if named:
-        image = _described(image, named, options)
-        options["keep_metadata"] = True
-    file.write(encode(image, **options))
+    given = dict(image.encoderinfo)
+    metadata = {name: given.pop(name) for name in _METADATA if name in given}
+    if unknown := sorted(given.keys() - {field.name for field in fields(EncodeOptions)}):
+        raise TypeError(f"there is no option {', '.join(unknown)}: those of calotype.EncodeOptions are known")
+    options = replace(EncodeOptions(), **given)
+    if metadata:
+        image = _described(image, metadata, options)
+        options = replace(options, keep_metadata=True)
+    file.write(encode(image, options))
 
 
-def _described(image: Image.Image, named: dict[str, Any], options: dict[str, Any]) -> Image.Image:
-    """``image`` as the metadata ``named`` describe it, without any other unless all is to be kept."""
-    image = image.copy()
-    for name, value in named.items():
-        image.info[name] = value.tobytes() if isinstance(value, Image.Exif) else value
-    picture = load_picture(image, limits=options.get("limits", Limits()), strict=options.get("strict", False))
-    fields = {field for name, field in _METADATA.items() if name in named or options.get("keep_metadata")}
-    kept = Metadata(**{field: getattr(picture.metadata, field) for field in fields})
-    return to_image(picture.rgb, picture.alpha, picture.grey, kept)
+def _described(image: Image.Image, metadata: dict[str, Any], options: EncodeOptions) -> Image.Image:
+    """``image`` as ``metadata`` describe it, without any other unless all is to be kept."""
+    named = {
+        name: value.tobytes() if isinstance(value, Image.Exif) else value
+        for name, value in metadata.items()
+        if value
+    }
+    others = _METADATA.keys() - metadata.keys() if options.keep_metadata else set()
+    keep = {_METADATA[name] for name in named.keys() | others}
+    picture = load_picture(
+        described_by(image, named), limits=options.limits, strict=options.strict, keep=keep
+    )
+    return to_image(picture.rgb, picture.alpha, picture.grey, picture.metadata)
 
 
 def register_pillow() -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import io
+import struct
+from typing import Any
 
 import numpy as np
 import pytest
+from picture_files import GREY, GREY_ALPHA, PALETTE, RGB, png, tiff
 from PIL import Image
 
 from calotype.imaging import Picture, load_picture
@@ -180,3 +183,122 @@ def test_the_image_is_left_as_it_was() -> None:
     before, info = image.tobytes(), dict(image.info)
     load(image)
     assert (image.tobytes(), image.mode, image.info) == (before, "RGBA", info)
+
+
+def tiff_picture(pixels: np.ndarray, photometric: int, bits: int, sample_format: int = 1) -> Picture:
+    return load_picture(tiff(pixels, photometric, bits, sample_format), limits=Limits(), strict=True)
+
+
+def test_white_is_zero_in_every_depth() -> None:
+    ramp = np.array([[0, 1000, 40_000, 65_535]], np.uint16)
+    check_grey(tiff_picture(ramp, 0, 16), 255 - np.round(ramp / 257))
+    check_grey(tiff_picture(ramp, 1, 16), np.round(ramp / 257))
+    floats = np.array([[0, 0.25, 1]], np.float32)
+    check_grey(tiff_picture(floats, 0, 32, 3), np.array([[255, 191, 0]]))
+    bytes_ = np.array([[0, 1, 200, 255]], np.uint8)
+    check_grey(tiff_picture(bytes_, 0, 8), 255 - bytes_)
+    check_grey(tiff_picture(np.array([[0x0F, 0x84]], np.uint8), 0, 4), 255 - 17 * np.array([[0, 15, 8, 4]]))
+    check_grey(tiff_picture(np.array([[0x1B]], np.uint8), 0, 2), 255 - 85 * np.array([[0, 1, 2, 3]]))
+    check_grey(tiff_picture(np.array([[0x55]], np.uint8), 0, 1), np.array([[255, 0] * 4]))
+
+
+def test_unsigned_32_bits() -> None:
+    values = np.array([[0, 2**30, 2**31 - 2**23, 2**31, 2**31 + 2**30, 2**32 - 1]], np.uint32)
+    check_grey(tiff_picture(values, 1, 32), np.array([[0, 64, 127, 128, 191, 255]]))
+    check_grey(tiff_picture(np.array([[0, 257, 65535]], np.uint32), 1, 32), np.array([[0, 1, 255]]))
+    check_grey(
+        tiff_picture(np.array([[-5, 2**30, 2**31 - 1]], np.int32), 1, 32, 2), np.array([[0, 128, 255]])
+    )
+
+
+def test_signed_16_bits() -> None:
+    values = np.array([[-7, 0, 16_384, 32_767]], np.int16)
+    check_grey(tiff_picture(values, 1, 16, 2), np.array([[0, 0, 128, 255]]))
+    check_grey(tiff_picture(np.array([[0, 7, 255]], np.int16), 1, 16, 2), np.array([[0, 7, 255]]))
+
+
+def test_12_bits() -> None:
+    packed = np.array([[0x00, 0x08, 0x00, 0xFF, 0xF4, 0x00]], np.uint8)  # 0, 2048, 4095, 1024
+    check_grey(tiff_picture(packed, 1, 12), np.array([[0, 128, 255, 64]]))
+
+
+def test_dark_pictures_of_16_bits_stay_dark() -> None:
+    values = np.array([[0, 128, 255]], ">u2")
+    file = io.BytesIO(b"P5 3 1 65535\n" + values.tobytes())
+    check_grey(load_picture(file, limits=Limits(), strict=True), np.array([[0, 0, 1]]))
+
+
+def png_picture(*args: Any, **options: Any) -> Picture:
+    return load_picture(png(*args, **options), limits=Limits(), strict=True)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_transparent_shade_of_grey_png_in_every_depth(depth: int) -> None:
+    levels = (1 << depth) - 1
+    shades = np.unique(np.linspace(0, levels, 8).round().astype(np.uint16))
+    for key in (0, int(shades[len(shades) // 2]), levels):
+        if depth == 16:
+            row = shades.astype(">u2").tobytes()
+        else:
+            bits = "".join(f"{shade:0{depth}b}" for shade in shades)
+            row = bytes(int(bits[i : i + 8].ljust(8, "0"), 2) for i in range(0, len(bits), 8))
+        picture = png_picture((len(shades), 1), depth, GREY, [row], [(b"tRNS", struct.pack(">H", key))])
+        np.testing.assert_array_equal(picture.alpha, [np.where(shades == key, 0, 255)])
+        shown = shades != key
+        np.testing.assert_array_equal(picture.rgb[0, shown, 0], np.round(shades * (255 / levels))[shown])
+        assert picture.grey
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_transparent_colour_of_rgb_png_in_every_depth(depth: int) -> None:
+    key = (10, 20, 30) if depth == 8 else (0x0A14, 20, 0x1E00)
+    near = [key, (key[0] ^ 1, *key[1:]), (key[0], key[1] ^ 1, key[2]), (*key[:2], key[2] ^ 1)]
+    if depth == 16:
+        near += [(key[0] ^ 0x100, *key[1:]), (0x0A00, 0, 0x1E00), (0x0A0A, 0x1414, 0x1E1E)]
+    row = np.array(near, ">u2" if depth == 16 else np.uint8).tobytes()
+    picture = png_picture((len(near), 1), depth, RGB, [row], [(b"tRNS", struct.pack(">HHH", *key))])
+    np.testing.assert_array_equal(picture.alpha, [[0] + [255] * (len(near) - 1)])
+
+
+def test_transparent_16_bit_colour_of_an_open_image_and_of_an_interlaced_one() -> None:
+    row = struct.pack(">6H", 1, 2, 3, 4, 5, 6)
+    for interlaced in (False, True):
+        rows = [row[:6], row[6:]] if interlaced else [row]  # its passes 1 and 6
+        file = png((2, 1), 16, RGB, rows, [(b"tRNS", struct.pack(">HHH", 4, 5, 6))], interlaced=interlaced)
+        for source in (file, Image.open(file)):
+            picture = load_picture(source, limits=Limits(), strict=True)
+            np.testing.assert_array_equal(picture.alpha, [[255, 0]])
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_transparent_entries_of_palettes_in_every_depth(depth: int) -> None:
+    palette = bytes([9, 9, 9, 200, 0, 0])
+    row = bytes([0x40 if depth == 1 else 0x10 if depth == 2 else 0x01]) + (b"\1" if depth == 8 else b"")
+    row = b"\0\1" if depth == 8 else row
+    for alphas in (b"\0", b"\xff\0", b"\x10\x20"):
+        chunks = [(b"PLTE", palette), (b"tRNS", alphas)]
+        picture = png_picture((2, 1), depth, PALETTE, [row], chunks)
+        np.testing.assert_array_equal(picture.alpha, [list(alphas.ljust(2, b"\xff"))])
+
+
+def test_depths_without_a_key_are_left_to_pillow() -> None:
+    assert png_picture((4, 1), 4, GREY, [b"\x05\xaf"]).alpha is None
+    assert png_picture((1, 1), 16, RGB, [bytes(6)]).alpha is None
+    grey_alpha = png_picture((2, 1), 16, GREY_ALPHA, [struct.pack(">4H", 0, 0xFFFF, 0, 0x8000)])
+    np.testing.assert_array_equal(grey_alpha.alpha, [[255, 128]])
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_transparent_entry_of_gif(grey: bool) -> None:
+    pixels = GREYS % 4
+    image = Image.fromarray(pixels)
+    image.putpalette([v for i in range(4) for v in ((i, i, i) if grey else (i, 9 * i, 200))])
+    for entry in range(4):
+        picture = stored(image, "GIF", transparency=entry)
+        np.testing.assert_array_equal(picture.alpha, np.where(pixels == entry, 0, 255))
+
+
+def test_transparent_colour_of_xpm() -> None:
+    text = '/* XPM */\nstatic char *x[] = {\n"2 1 2 1",\n"a c None",\n"b c #ff0000",\n"ab"\n};\n'
+    picture = load_picture(io.BytesIO(text.encode()), limits=Limits(), strict=True)
+    np.testing.assert_array_equal(picture.alpha, [[0, 255]])

@@ -115,5 +115,5 @@ def read_pixels(image: ImageLike, limits: Limits | None = None) -> NDArray[np.ui
 
     Raises :class:`SourceError`, :class:`LimitError`.
     """
-    picture = load_picture(image, limits=limits or Limits(), strict=False)
+    picture = load_picture(image, limits=limits or Limits(), strict=False, keep=())
     return over_white(picture.rgb, picture.alpha)

@@ -5,7 +5,7 @@
     file   = fixed header │ payload length │ checksum │ payload │ chunk …
     chunk  = type │ length │ data │ CRC-32
 
-    varint, field  ←  header, chunks, regions  ←  file
+    varint, field  ←  header, chunks, regions  ←  file  ←  peek
 
 The payload is opaque here: :mod:`calotype.entropy` codes it.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 from calotype.container.chunks import METADATA_CHUNKS, Chunk, ChunkInfo, ChunkType, data_of
 from calotype.container.file import EXTENSION, MEDIA_TYPE, Parsed, checksum, parse, serialise
 from calotype.container.header import FORMAT_VERSION, FULL_SCALE, MAGIC, Coding, Header, fixed_header
+from calotype.container.peek import peek
 from calotype.container.regions import Region, pack_regions, unpack_regions
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "fixed_header",
     "pack_regions",
     "parse",
+    "peek",
     "serialise",
     "unpack_regions",
 ]

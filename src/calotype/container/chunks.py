@@ -20,6 +20,7 @@ __all__ = [
     "ChunkInfo",
     "ChunkType",
     "data_of",
+    "frame_size",
     "read_chunks",
     "write_chunk",
 ]
@@ -143,6 +144,18 @@ def read_chunks(
         found.append(ChunkInfo(name, size, critical, intact=problem is None))
         position = end + _CRC.size
     return tuple(chunks), tuple(found)
+
+
+def frame_size(start: bytes) -> tuple[int, int]:
+    """(type, bytes of the whole chunk with type, length and CRC) of the chunk that begins with ``start``.
+
+    Raises :class:`FormatError` if none begins so.
+    """
+    type_, position = _TYPE.read(start, 0)
+    if type_ == 0:
+        raise FormatError("no chunk has the type 0")
+    length, position = _LENGTH.read(start, position)
+    return type_, position + length + _CRC.size
 
 
 def _frame(data: bytes, position: int, strict: bool) -> tuple[int, int, int] | None:

@@ -13,7 +13,7 @@ from calotype.container.varint import MAX_VARINT
 from calotype.errors import FormatError, TruncatedError
 from calotype.limits import Limits
 
-__all__ = ["EXTENSION", "MEDIA_TYPE", "Parsed", "checksum", "parse", "serialise"]
+__all__ = ["EXTENSION", "MEDIA_TYPE", "Parsed", "checksum", "parse", "payload_span", "serialise"]
 
 MEDIA_TYPE = "image/x-calotype"
 EXTENSION = ".calo"
@@ -55,10 +55,8 @@ def parse(data: bytes, *, limits: Limits, strict: bool = False) -> Parsed:
     and trailing bytes. Raises :class:`FormatError` (or a subclass) and, before anything that a file
     claims is allocated, :class:`LimitError`.
     """
-    header, position = read_header(data, limits)
-    length, position = _PAYLOAD_LENGTH.read(data, position)
-    stored, position = _CHECKSUM.read(data, position)
-    end = position + length
+    header, position, end = payload_span(data, limits)
+    stored, _ = _CHECKSUM.read(data, position - _CHECKSUM.size)
     if end > len(data):
         raise TruncatedError(f"the file ends after {len(data)} bytes, but its payload goes on to byte {end}")
     chunks, found = read_chunks(data, end, limits, strict)
@@ -69,6 +67,17 @@ def parse(data: bytes, *, limits: Limits, strict: bool = False) -> Parsed:
         if type_ in types and not announced:
             raise FormatError(f"the file holds a chunk {type_.name} that its header does not announce")
     return Parsed(header, data[position:end], stored, chunks, found, len(data))
+
+
+def payload_span(start: bytes, limits: Limits) -> tuple[Header, int, int]:
+    """(header, where the payload begins, where it ends) of the file that begins with ``start``.
+
+    Raises :class:`FormatError`, :class:`LimitError`.
+    """
+    header, position = read_header(start, limits)
+    length, position = _PAYLOAD_LENGTH.read(start, position)
+    _, position = _CHECKSUM.read(start, position)
+    return header, position, position + length
 
 
 def serialise(header: Header, payload: bytes, checksum: int, chunks: Sequence[Chunk] = ()) -> bytes:

@@ -13,18 +13,24 @@
 from __future__ import annotations
 
 from calotype.imaging.alpha import fill_hidden, over_white, pack_alpha, unpack_alpha
-from calotype.imaging.metadata import Metadata
-from calotype.imaging.output import resized, to_image
+from calotype.imaging.colour import describes
+from calotype.imaging.described import described_by
+from calotype.imaging.metadata import EVERYTHING, Metadata
+from calotype.imaging.output import resized, to_image, to_info
 from calotype.imaging.picture import Picture, load_picture
 
 __all__ = [
+    "EVERYTHING",
     "Metadata",
     "Picture",
+    "described_by",
+    "describes",
     "fill_hidden",
     "load_picture",
     "over_white",
     "pack_alpha",
     "resized",
     "to_image",
+    "to_info",
     "unpack_alpha",
 ]

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import struct
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
-from PIL import Image
+from PIL import Image, ImageFile
 from PIL.ExifTags import IFD, Base
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PsdImagePlugin import PsdImageFile
 
-__all__ = ["EXIF_PREFIX", "Metadata", "read_exif", "read_orientation", "read_xmp"]
+from calotype.imaging.png import raw_profile
+from calotype.imaging.xmp import EXTENSION_PREFIX, XmpError, has_extension, joined
+
+__all__ = [
+    "EVERYTHING",
+    "EXIF_PREFIX",
+    "Metadata",
+    "held_exif",
+    "orientation_of",
+    "read_exif",
+    "read_orientation",
+    "read_xmp",
+]
 
 EXIF_PREFIX = b"Exif\0\0"
 """What stands before EXIF in JPEG files and in Pillow's ``image.info["exif"]``."""
 
+_XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 _SHORT = 3
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>))[0-9]")
+_PSD_EXIF, _PSD_XMP = 1058, 1060
 
 # In a TIFF file EXIF shares its directory with the layout of the pixels: only these describe the picture.
 _DESCRIPTIVE = (
@@ -30,6 +48,9 @@ _DESCRIPTIVE = (
     Base.Artist,
     Base.Copyright,
 )
+_DIRECTORIES = (IFD.Exif, IFD.GPSInfo)
+
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -47,8 +68,23 @@ class Metadata:
     xmp: bytes | None = None
 
 
+EVERYTHING = tuple(field.name for field in fields(Metadata))
+"""The names of all that a :class:`Metadata` can hold."""
+
+
 def read_orientation(image: Image.Image) -> int:
-    """EXIF orientation (or that in XMP), 1 to 8; 1 if there is none that makes sense. ``image`` is loaded."""
+    """How the loaded ``image`` is to be turned, by EXIF or XMP: 1 to 8; 1 if neither makes sense.
+
+    Only an image as Pillow has opened it has pixels that its orientation is about. What an operation of
+    Pillow returns keeps ``info``, even if it has turned the pixels: it is 1, upright as it is held.
+    """
+    if not isinstance(image, ImageFile.ImageFile):
+        return 1
+    return orientation_of(image)
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The orientation that EXIF or XMP of ``image`` name, 1 to 8, whatever became of its pixels."""
     try:
         orientation = image.getexif().get(Base.Orientation, 1)
     except Exception:  # damaged EXIF, which Pillow reports in many ways, must not cost the picture
@@ -56,37 +92,113 @@ def read_orientation(image: Image.Image) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
-def read_exif(image: Image.Image) -> bytes | None:
-    """EXIF of the loaded ``image``, its orientation reset, everything else as it was; None if unreadable."""
-    exif = image.info.get("exif")
-    if not isinstance(exif, bytes):
-        exif = _descriptive_exif(image)
-    while exif.startswith(EXIF_PREFIX):
-        exif = exif.removeprefix(EXIF_PREFIX)
-    return _upright(exif)
+def held_exif(image: Image.Image) -> Image.Exif:
+    """EXIF of ``image``, to be looked at in every way: ``get_ifd`` leaves traces in what is written later."""
+    exif = image.getexif()
+    try:
+        return copy.deepcopy(exif)
+    except TypeError:  # it reads from an open file
+        return exif
 
 
-def read_xmp(image: Image.Image) -> bytes | None:
-    """XMP packet of ``image``, its orientation reset, everything else as it was."""
-    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+def read_exif(image: Image.Image, report: Report) -> bytes | None:
+    """EXIF of the loaded ``image`` as ``getexif`` has it, its orientation reset.
+
+    Unless that was changed in memory, everything else is as it was, to the byte. ``report`` is told
+    why EXIF that is there is left out.
+    """
+    try:
+        exif = _exif_bytes(image)
+    except Exception as error:  # as in orientation_of
+        report(f"EXIF that is damaged and is left out: {error}")
+        return None
+    if not exif:
+        return None
+    upright = _upright(exif)
+    if upright is None:
+        report("EXIF that is damaged and is left out: it is no TIFF structure")
+    return upright
+
+
+def read_xmp(image: Image.Image, report: Report) -> bytes | None:
+    """XMP packet of the loaded ``image``, extended XMP joined to it, its orientation reset.
+
+    ``report`` is told what is left out.
+    """
+    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or _resource(image, _PSD_XMP)
+    try:
+        xmp = xmp or raw_profile(image.info, "xmp") or _app1(image, _XMP_PREFIX)
+    except ValueError as error:
+        report(f"XMP that is left out: {error}")
     if isinstance(xmp, str):
         xmp = xmp.encode()
-    return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp) if isinstance(xmp, bytes) else None
+    if not xmp:
+        return None
+    if not isinstance(xmp, bytes):
+        report("XMP that is left out: it is no text")
+        return None
+    if has_extension(xmp):
+        try:
+            xmp = joined(xmp, _extensions(image))
+        except XmpError as error:
+            report(f"extended XMP that is left out: {error}")
+    return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
 
 
-def _descriptive_exif(image: Image.Image) -> bytes:
-    """EXIF of an image, such as TIFF, that comes without the bytes; empty if it has none."""
-    try:
-        found, kept = image.getexif(), Image.Exif()
-        for tag in _DESCRIPTIVE:
-            if tag in found:
-                kept[tag] = found[tag]
-        for directory in (IFD.Exif, IFD.GPSInfo):
-            if entries := found.get_ifd(directory):
-                kept[directory] = entries
-        return kept.tobytes() if kept else b""
-    except Exception:  # as in read_orientation
-        return b""
+def _extensions(image: Image.Image) -> list[bytes]:
+    if not isinstance(image, JpegImageFile):
+        return []
+    return [data for name, data in image.applist if name == "APP1" and data.startswith(EXTENSION_PREFIX)]
+
+
+def _exif_bytes(image: Image.Image) -> bytes:
+    """EXIF without its prefix; empty if there is none. Raises whatever Pillow raises."""
+    exif = image.info.get("exif") or _resource(image, _PSD_EXIF)
+    exif = exif or raw_profile(image.info, "exif") or _app1(image, EXIF_PREFIX)
+    if not isinstance(exif, bytes):
+        return _written(held_exif(image), _DESCRIPTIVE, _DIRECTORIES)
+    while exif.startswith(EXIF_PREFIX):
+        exif = exif.removeprefix(EXIF_PREFIX)
+    if exif and "exif" in image.info and _upright(exif) is not None:
+        stored, held = Image.Exif(), held_exif(image)
+        stored.load(exif)
+        removed = [directory for directory in _DIRECTORIES if directory in stored and directory not in held]
+        if removed or _content(stored) != _content(held):
+            tags = [tag for tag in held if tag not in _DIRECTORIES]
+            return _written(held, tags, [directory for directory in _DIRECTORIES if directory not in removed])
+    return exif
+
+
+def _content(exif: Image.Exif) -> str:
+    """All that is said, but the orientation; as text, where 0/0 equals 0/0."""
+    exclude = (Base.Orientation, *_DIRECTORIES)
+    main = {tag: value for tag, value in exif.items() if tag not in exclude}
+    return repr([sorted(part.items()) for part in (main, *map(exif.get_ifd, _DIRECTORIES))])
+
+
+def _written(exif: Image.Exif, tags: Sequence[int], directories: Sequence[int]) -> bytes:
+    kept = Image.Exif()
+    kept.endian = exif.endian
+    for tag in tags:
+        if tag in exif:
+            kept[tag] = exif[tag]
+    for directory in directories:
+        if entries := exif.get_ifd(directory):
+            kept[directory] = entries
+    return kept.tobytes().removeprefix(EXIF_PREFIX) if kept else b""
+
+
+def _resource(image: Image.Image, number: int) -> bytes | None:
+    """A resource of a PSD file."""
+    if not isinstance(image, PsdImageFile):
+        return None
+    return next((data for id_, _, data in image.resources if id_ == number), None)
+
+
+def _app1(image: Image.Image, prefix: bytes) -> bytes | None:
+    """The content of an APP1 segment that ImageMagick has written to a PNG file, if it starts so."""
+    data = raw_profile(image.info, "APP1")
+    return data.removeprefix(prefix) if data is not None and data.startswith(prefix) else None
 
 
 def _upright(exif: bytes) -> bytes | None:

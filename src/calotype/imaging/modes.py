@@ -5,27 +5,37 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ExifTags import Base
+from PIL.TiffImagePlugin import TiffImageFile
 
 __all__ = ["split"]
 
 _OPAQUE = ("L", "RGB", "CMYK", "LAB")
 _GREY = ("1", "L", "LA", "La")
 _FULL_SCALES = (255.0, 65_535.0, 2.0**31 - 1)
+_UINT32 = 2.0**32 - 1
+_WHITE_IS_ZERO = 0
+_UNSIGNED = 1
 
 
-def split(image: Image.Image) -> tuple[Image.Image, NDArray[np.uint8] | None]:
+def split(
+    image: Image.Image, alpha: NDArray[np.uint8] | None = None
+) -> tuple[Image.Image, NDArray[np.uint8] | None]:
     """(the colours, in mode L, RGB, CMYK or LAB; the alpha plane uint8[H, W] or None).
 
-    Deep modes are scaled, not clipped: I;16 from 0..65535. I and F have no range of their own: the full
-    scale is the smallest of 255, 65535 and 2**31 - 1 (and, for F, 1 or the maximum itself) that no value
-    exceeds; what is negative or not a number is black. Raises whatever Pillow raises.
+    ``alpha`` is what is known better than Pillow knows it. Deep modes are scaled, not clipped: I;16 from
+    0..65535, or what the bits of a TIFF file can say. I and F have no range of their own, if the format
+    does not give them one: the full scale is the smallest of 255, 65535 and 2**31 - 1 (and, for F, 1 or
+    the maximum itself) that no value exceeds; what is negative or not a number is black. Raises whatever
+    Pillow raises.
     """
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _split_deep(image)
     if image.has_transparency_data and image.mode not in ("CMYK", "LAB"):
         grey = image.mode in _GREY
         both = image.convert("LA" if grey else "RGBA")
-        return both.convert("L" if grey else "RGB"), np.array(both.getchannel("A"))
+        found = np.array(both.getchannel("A")) if alpha is None else alpha
+        return both.convert("L" if grey else "RGB"), found
     if image.mode in _OPAQUE:
         return image, None
     return image.convert("L" if image.mode in _GREY else "RGB"), None
@@ -35,12 +45,35 @@ def _split_deep(image: Image.Image) -> tuple[Image.Image, NDArray[np.uint8] | No
     values = np.asarray(image)
     hidden = image.info.get("transparency")
     alpha = np.where(values == hidden, 0, 255).astype(np.uint8) if isinstance(hidden, int) else None
+    scales = _scales(image)
+    if scales[-1] == _UINT32:
+        values = values.view(np.uint32)
+    levels = np.nan_to_num(values.astype(np.float32), posinf=0)
+    peak = float(levels.max())
+    full = next((scale for scale in scales if peak <= scale), peak)
+    shades = np.rint(np.clip(levels, 0, full) * (255 / full)).astype(np.uint8)
+    return Image.fromarray(255 - shades if _is_negative(image) else shades), alpha
+
+
+def _scales(image: Image.Image) -> tuple[float, ...]:
+    """The values that may be white in an image of a deep mode, the smallest first."""
+    bits, sample_format = 16, None
+    if isinstance(image, TiffImageFile):
+        bits = image.tag_v2.get(Base.BitsPerSample, (1,))[0]
+        sample_format = image.tag_v2.get(Base.SampleFormat, (_UNSIGNED,))[0]
     if image.mode.startswith("I;16"):
-        shades = (values.astype(np.uint32) + 128) // 257
-    else:
-        levels = np.nan_to_num(values.astype(np.float32), posinf=0)
-        peak = float(levels.max())
-        scales = (1.0, *_FULL_SCALES) if image.mode == "F" else _FULL_SCALES
-        full = next((scale for scale in scales if peak <= scale), peak)
-        shades = np.rint(np.clip(levels, 0, full) * (255 / full))
-    return Image.fromarray(shades.astype(np.uint8)), alpha
+        return (2.0**bits - 1,)
+    if image.mode == "F":
+        return (1.0, *_FULL_SCALES)
+    if image.format == "PPM":  # whose reader scales to 16 bits
+        return (65_535.0,)
+    if sample_format is not None and bits == 16:  # signed, for unsigned ones have a mode of their own
+        return (255.0, 32_767.0)
+    return (*_FULL_SCALES[:2], _UINT32) if sample_format == _UNSIGNED else _FULL_SCALES
+
+
+def _is_negative(image: Image.Image) -> bool:
+    """Whether 0 is white, which Pillow's reader of TIFF heeds in 8 bits and less only."""
+    if not isinstance(image, TiffImageFile):
+        return False
+    return bool(image.tag_v2.get(Base.PhotometricInterpretation, _WHITE_IS_ZERO) == _WHITE_IS_ZERO)

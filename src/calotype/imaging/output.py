@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from calotype.errors import CalotypeWarning
 from calotype.imaging.colour import ProfileError, from_srgb
 from calotype.imaging.metadata import EXIF_PREFIX, Metadata
 
-__all__ = ["resized", "to_image"]
+__all__ = ["resized", "to_image", "to_info"]
 
 
 def resized(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
@@ -49,7 +51,12 @@ def to_image(
             profile = None
     if alpha is not None:
         image.putalpha(Image.fromarray(alpha))
-    exif = None if metadata.exif is None else EXIF_PREFIX + metadata.exif
-    info = {"icc_profile": profile, "exif": exif, "xmp": metadata.xmp}
-    image.info = {key: value for key, value in info.items() if value is not None}
+    image.info = to_info(replace(metadata, icc=profile))
     return image
+
+
+def to_info(metadata: Metadata) -> dict[str | tuple[int, int], Any]:
+    """``metadata`` as it stands in ``image.info``."""
+    exif = None if metadata.exif is None else EXIF_PREFIX + metadata.exif
+    info = {"icc_profile": metadata.icc, "exif": exif, "xmp": metadata.xmp}
+    return {key: value for key, value in info.items() if value is not None}

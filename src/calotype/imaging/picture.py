@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 from PIL.ExifTags import Base
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from calotype.errors import CalotypeWarning, SourceError
+from calotype.imaging.ahead import read_ahead
 from calotype.imaging.alpha import fill_hidden
 from calotype.imaging.colour import ProfileError, describes, to_srgb
-from calotype.imaging.metadata import Metadata, read_exif, read_orientation, read_xmp
+from calotype.imaging.declared import Declared, declared
+from calotype.imaging.metadata import EVERYTHING, Metadata, read_exif, read_orientation, read_xmp
 from calotype.imaging.modes import split
 from calotype.imaging.source import Source, open_source
+from calotype.imaging.spaces import SpaceError
 from calotype.limits import Limits
 
 __all__ = ["Picture", "load_picture"]
 
 Pixels = NDArray[np.uint8]
+Report = Callable[[str], None]
 
 # Their further "frames" are layers, or a thumbnail or gain map that belongs to the first one.
 _ONE_PICTURE = {"MPO", "PSD"}
@@ -45,7 +51,7 @@ class Picture:
 
     ``rgb`` uint8[H, W, 3]: sRGB, upright, hidden colours replaced. ``alpha`` uint8[H, W], 255 is opaque;
     None if all of it is. ``grey``: the three channels are equal everywhere. ``metadata``: all that the
-    source carries, GPS coordinates included; whether to keep it is for the caller to decide.
+    source carries of what was to be kept, GPS coordinates included.
     """
 
     rgb: NDArray[np.uint8]
@@ -54,34 +60,49 @@ class Picture:
     metadata: Metadata
 
 
-def load_picture(source: Source, *, limits: Limits, strict: bool) -> Picture:
+def load_picture(
+    source: Source, *, limits: Limits, strict: bool, keep: Collection[str] = EVERYTHING
+) -> Picture:
     """Reads ``source``: an image or array, a path, or a binary stream.
 
-    The size is checked from the header, against ``limits`` alone. All modes of Pillow are understood;
-    EXIF orientation is applied and ICC profiles are converted to sRGB. Of an animation only the current
-    frame (of a file: the first) is taken, and a profile that cannot be used is ignored: both with a
-    :class:`CalotypeWarning`, or a :class:`SourceError` if ``strict``. Raises :class:`SourceError` for what
-    cannot be read, :class:`LimitError` for what is too large, ``TypeError`` and ``ValueError`` for what
-    is no source.
+    The size is checked from the header, against ``limits`` alone. All modes of Pillow are understood.
+    Orientation (by EXIF or XMP) is applied to files and to images as Pillow has opened them; what an
+    operation of Pillow has returned is taken as it is held. Colours are converted to sRGB from the space
+    that an ICC profile, or the format in another way, says that they are in. ``keep`` are the fields of
+    :class:`Metadata` that are read; the others are None.
+    With a :class:`CalotypeWarning`, or a :class:`SourceError` if ``strict``: of an animation only the
+    current frame (of a file: the first) is taken; a profile or another space that cannot be used is
+    ignored; and EXIF or XMP to be kept that cannot be read is left out. Raises
+    :class:`SourceError` for what cannot be read, :class:`LimitError` for what is too large, ``TypeError``
+    and ``ValueError`` for what is no source.
     """
     with open_source(source, limits) as (image, name):
+        report = partial(_report, name, strict)
         if image.format not in _ONE_PICTURE and getattr(image, "is_animated", False):
-            _report(f"{name} holds several frames: only frame {image.tell() + 1} is encoded", strict)
+            report(f"holds several frames: only frame {image.tell() + 1} is encoded")
+        ahead = read_ahead(image)
         _reserve(image)
         image.load()
+        if ahead.missing_rows:
+            raise SourceError(f"{name} cannot be read: {ahead.missing_rows} rows of its pixels are missing")
+        if _exceeds_palette(image):
+            report("has pixels whose colours are missing in its palette: they are black")
         limits.check_size(*image.size)  # again: icon formats learn their true size only now
         orientation = read_orientation(image)
-        colours, alpha = split(image)
-        colours, profile = _managed(colours, image.info.get("icc_profile"), name, strict)
+        colours, alpha = split(image, ahead.alpha)
+        colours, profile = _managed(colours, declared(image, ahead.colours), report)
         rgb = _upright(np.asarray(colours.convert("RGB")), orientation)
         if alpha is not None:
             alpha = _upright(alpha, orientation)
             rgb = fill_hidden(rgb, alpha)
             alpha = None if (alpha == 255).all() else alpha
         grey = _is_grey(rgb)
-        if profile is not None and not describes(profile, "L" if grey else "RGB"):
+        if profile is not None and not ("icc" in keep and describes(profile, "L" if grey else "RGB")):
             profile = None
-        return Picture(rgb, alpha, grey, Metadata(profile, read_exif(image), read_xmp(image)))
+        has = partial(_has, report)
+        exif = read_exif(image, has) if "exif" in keep else None
+        xmp = read_xmp(image, has) if "xmp" in keep else None
+        return Picture(rgb, alpha, grey, Metadata(profile, exif, xmp))
 
 
 def _reserve(image: Image.Image) -> None:
@@ -93,21 +114,37 @@ def _reserve(image: Image.Image) -> None:
         ImageFile.ImageFile.load_prepare(image)
 
 
-def _managed(
-    colours: Image.Image, profile: bytes | None, name: str, strict: bool
-) -> tuple[Image.Image, bytes | None]:
+def _exceeds_palette(image: Image.Image) -> bool:
+    """Whether a PNG file names entries of its palette that are not there, which Pillow takes for black."""
+    if not isinstance(image, PngImageFile) or image.mode != "P" or image.palette is None:
+        return False
+    return int(np.asarray(image).max()) >= len(image.palette.palette) // 3
+
+
+def _managed(colours: Image.Image, source: Declared, report: Report) -> tuple[Image.Image, bytes | None]:
     """(``colours`` in sRGB, the profile that they were in, if it could be used)."""
+    problem = source.problem
     try:
-        return to_srgb(colours, profile), profile
+        profile = source.profile(grey=colours.mode == "L")
+        if problem is None:
+            return to_srgb(colours, profile), profile
     except ProfileError as error:
-        _report(f"{name} has an ICC profile that cannot be used and is ignored: {error}", strict)
-        return to_srgb(colours, None), None
+        report(f"has an ICC profile that cannot be used and is ignored: {error}")
+    except SpaceError as error:
+        problem = str(error)
+    if problem is not None:
+        report(f"is in a colour space that cannot be converted, and is taken for sRGB: {problem}")
+    return to_srgb(colours, None), None
 
 
-def _report(message: str, strict: bool) -> None:
+def _has(report: Report, message: str) -> None:
+    report(f"has {message}")
+
+
+def _report(name: str, strict: bool, message: str) -> None:
     if strict:
-        raise SourceError(message)
-    warnings.warn(message, CalotypeWarning, stacklevel=4)
+        raise SourceError(f"{name} {message}")
+    warnings.warn(f"{name} {message}", CalotypeWarning, stacklevel=4)
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import os
 import struct
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +25,7 @@ Source = Image.Image | NDArray[np.uint8] | str | os.PathLike[str] | BinaryIO
 
 # Pillow hands EPS to Ghostscript: no program is run on behalf of an untrusted file.
 _REFUSED_FORMATS = {"EPS"}
+_NO_REASON = "not identified by this driver"
 
 
 @contextmanager
@@ -46,6 +47,7 @@ def open_source(source: Source, limits: Limits) -> Iterator[tuple[Image.Image, s
             if min(image.size) < 1:
                 raise SourceError(f"{name} has no pixels: its size is {image.width}x{image.height}")
             limits.check_size(*image.size)
+            limits.check_size(*getattr(image, "coded_size", image.size))  # our own reader tells it
             yield image, name
     except (CalotypeError, Warning):  # a warning that the user has made an error stays what it is
         raise
@@ -92,18 +94,37 @@ def _identify(file: BinaryIO, name: str, limits: Limits) -> Image.Image:
     if size := webp_size(prefix):
         limits.check_size(*size)
     tried = set(_REFUSED_FORMATS)
+    refusals: list[str] = []
     for load_readers in (Image.preinit, Image.init):
         load_readers()
         for format_ in [known for known in Image.ID if known not in tried]:
             tried.add(format_)
             reader, accepts = Image.OPEN[format_]
-            verdict = accepts is None or accepts(prefix[:16])
-            if not verdict or isinstance(verdict, str):  # a string says what the reader lacks
+            if not _is_accepted(accepts, prefix[:16]):
                 continue
             file.seek(0)
-            with suppress(SyntaxError, IndexError, TypeError, struct.error):  # "not mine", by Pillow's custom
+            try:
                 return reader(file, "")
-    raise SourceError(f"{name} is not an image in a format that can be read")
+            except (SyntaxError, IndexError, TypeError, struct.error) as error:  # "not mine", by custom
+                if accepts is not None:
+                    refusals.append(f"{name} cannot be read as {format_}: {_refusal(error)}")
+    raise SourceError(refusals[0] if refusals else f"{name} is not an image in a format that can be read")
+
+
+def _is_accepted(accepts: Callable[[bytes], bool | str] | None, prefix: bytes) -> bool:
+    """Whether a reader wants a file that starts so; None: it wants every one."""
+    try:
+        verdict = accepts is None or accepts(prefix)
+    except (IndexError, struct.error):  # fewer bytes than it looks at
+        return False
+    return bool(verdict) and not isinstance(verdict, str)  # a string says what the reader lacks
+
+
+def _refusal(error: Exception) -> str:
+    """Why a reader that accepts the first bytes of a file does not read it."""
+    reason = error.args[0] if error.args else None
+    told = isinstance(error, SyntaxError) and isinstance(reason, str) and reason != _NO_REASON
+    return str(reason) if told else "it is damaged or ends too early"
 
 
 def _rewind(file: BinaryIO) -> bool:

@@ -111,7 +111,7 @@ class Studio:
         return calotype.read_info(upload, limits=self._limits)
 
     def _load(self, upload: bytes) -> Picture:
-        return load_picture(_picture_file(upload, self._limits), limits=self._limits, strict=False)
+        return load_picture(_picture_file(upload, self._limits), limits=self._limits, strict=False, keep=())
 
 
 class _Upload(BytesIO):

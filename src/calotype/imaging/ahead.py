@@ -1,0 +1,82 @@
+"""What is read from a picture's file before Pillow decodes it, and is out of reach afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from calotype.imaging import png
+from calotype.imaging.declared import Declared, read_colours
+
+__all__ = ["Ahead", "read_ahead"]
+
+
+@dataclass(frozen=True, eq=False)
+class Ahead:
+    """What the file of a picture tells.
+
+    ``colours``: see :mod:`calotype.imaging.declared`. ``alpha``: uint8[H, W] where Pillow's is wrong.
+    ``missing_rows``: how many rows of pixels the file lacks without Pillow noticing, which paints them black.
+    """
+
+    colours: Declared = field(default_factory=Declared)
+    alpha: NDArray[np.uint8] | None = None
+    missing_rows: int = 0
+
+
+def read_ahead(image: Image.Image) -> Ahead:
+    """Reads the file of ``image``, if it is there and not read yet.
+
+    Raises whatever Pillow raises, and ``ValueError`` for a broken palette.
+    """
+    with _file_of(image) as file:
+        if file is None:
+            return Ahead()
+        alpha = None
+        if isinstance(image, PngImageFile) and image.tell() == 0:
+            _check_palette(image)
+            alpha = png.key_alpha(file)
+        return Ahead(read_colours(image, file), alpha, _missing_rows(image, file))
+
+
+@contextmanager
+def _file_of(image: Image.Image) -> Iterator[BinaryIO | None]:
+    """The open file of an image that is not loaded yet; where it stands does not change."""
+    if not isinstance(image, ImageFile.ImageFile) or not image.fp or image.fp.closed or not image.tile:
+        yield None
+        return
+    file = cast(BinaryIO, image.fp)
+    position = file.tell()
+    try:
+        yield file
+    finally:
+        file.seek(position)
+
+
+def _check_palette(image: PngImageFile) -> None:
+    """Raises ``ValueError`` if the palette that the pixels need is missing or broken."""
+    if image.mode != "P":
+        return
+    if image.palette is None:
+        raise ValueError("its palette is missing")
+    if not image.palette.palette or len(image.palette.palette) % 3:
+        raise ValueError(f"its palette is damaged: it has {len(image.palette.palette)} bytes")
+
+
+def _missing_rows(image: Image.Image, file: BinaryIO) -> int:
+    if ImageFile.LOAD_TRUNCATED_IMAGES:  # the application wants the rest of a picture
+        return 0
+    if isinstance(image, PngImageFile):
+        return png.missing_rows(file)
+    if isinstance(image, TiffImageFile):  # strips and tiles that have no offset
+        ends = [tile.extents[3] for tile in image.tile if tile.extents]
+        return max(0, image._tile_size[1] - max(ends, default=0))
+    return 0

@@ -1,0 +1,207 @@
+"""What colour space a picture says that it is in, in every way in which its format can say so."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+from PIL.ExifTags import IFD, Base, Interop
+from PIL.TiffImagePlugin import TiffImageFile
+
+from calotype.imaging import boxes, png
+from calotype.imaging.metadata import held_exif
+from calotype.imaging.spaces import (
+    ADOBE_RGB,
+    LINEAR,
+    ROMM_RGB,
+    SRGB_CURVE,
+    SRGB_PRIMARIES,
+    Curve,
+    Primaries,
+    Space,
+    SpaceError,
+    of_codes,
+)
+
+__all__ = ["Declared", "declared", "read_colours"]
+
+_KNOTS = 1024
+"""Longest table, in entries, of a transfer function that is kept."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A colour space: an ICC profile or numbers; neither: sRGB. ``problem`` says why another is not known.
+
+    ``overrides`` what the picture's ICC profile says. An empty ``icc`` is a profile that cannot be read.
+    """
+
+    icc: bytes | None = None
+    space: Space | None = None
+    problem: str | None = None
+    overrides: bool = False
+
+    def profile(self, grey: bool) -> bytes | None:
+        """An ICC profile that says it for grey or for coloured pixels; None: sRGB."""
+        if self.icc is not None:
+            return self.icc
+        return self.space.profile(grey) if self.space is not None and not self.space.is_srgb else None
+
+
+def read_colours(image: Image.Image, file: BinaryIO) -> Declared:
+    """What ``file``, of which ``image`` is not loaded yet, says and Pillow's reader does not pass on."""
+    read = _READERS.get(image.format or "")
+    if read is None:
+        return Declared()
+    try:
+        return read(file)
+    except SpaceError as error:
+        return Declared(problem=str(error))
+    except (LookupError, struct.error, OverflowError) as error:
+        return Declared(problem=f"its description is damaged ({error})")
+
+
+def declared(image: Image.Image, read: Declared) -> Declared:
+    """The colour space of the loaded ``image``; ``read`` is what :func:`read_colours` has found.
+
+    An ICC profile counts more than numbers (but less than cICP in PNG), and these more than EXIF.
+    """
+    if "icc_profile" in image.info and not read.overrides:
+        return Declared(icc=image.info["icc_profile"] or b"")
+    if read != Declared():
+        return read
+    try:
+        if (raw := png.raw_profile(image.info, "icc", "icm")) is not None:
+            return Declared(icc=raw)
+    except ValueError:
+        return Declared(icc=b"")
+    try:
+        return Declared(space=_of_info(image.info) or _of_tiff(image) or _of_exif(image))
+    except SpaceError as error:
+        return Declared(problem=str(error))
+
+
+def _read_png(file: BinaryIO) -> Declared:
+    codes = png.colour_codes(file)
+    if codes is None:
+        return Declared()
+    primaries, transfer, matrix, full = codes
+    if matrix != 0 or full != 1:
+        raise SpaceError(f"its cICP has the matrix {matrix} and the range {full}")
+    return Declared(space=of_codes(primaries, transfer), overrides=True)
+
+
+def _read_heif(file: BinaryIO) -> Declared:
+    found = boxes.heif_colours(file)
+    if found.icc is not None or found.codes is None:
+        return Declared(icc=found.icc)
+    return Declared(space=of_codes(*found.codes[:2]))
+
+
+def _read_jp2(file: BinaryIO) -> Declared:
+    found = boxes.jp2_colours(file)
+    if found.enumerated in (None, 0, 12, 15, 16, 17, 18):  # greys, CMYK, sRGB and its YCC: Pillow's own
+        return Declared(icc=found.icc)
+    if found.enumerated == 21:
+        return Declared(space=ROMM_RGB)
+    raise SpaceError(f"its colour space has the number {found.enumerated} in JPEG 2000")
+
+
+def _read_qoi(file: BinaryIO) -> Declared:
+    file.seek(13)
+    return Declared(space=Space(curve=LINEAR)) if file.read(1) == b"\1" else Declared()
+
+
+def _read_bmp(file: BinaryIO) -> Declared:
+    """Headers of version 4 and 5."""
+    file.seek(14)
+    header = file.read(124)
+    (size,) = struct.unpack_from("<I", header)
+    if size not in (108, 124):
+        return Declared()
+    kind = header[56:60][::-1]
+    if kind == b"MBED" and size == 124:
+        start, length = struct.unpack_from("<II", header, 112)
+        file.seek(14 + start)
+        return Declared(icc=file.read(length))
+    if kind == b"LINK" and size == 124:
+        raise SpaceError("its profile is in another file")
+    numbers = struct.unpack_from("<12I", header, 60)
+    if kind != bytes(4) or not all(numbers[9:]) or not any(numbers[:9]):
+        return Declared()
+    red, green, blue = (
+        (numbers[i] / sum(numbers[i : i + 3]), numbers[i + 1] / sum(numbers[i : i + 3]))
+        if sum(numbers[i : i + 3])
+        else (0.0, 0.0)
+        for i in (0, 3, 6)
+    )
+    gamma = sum(numbers[9:]) / 3 / 65536
+    return Declared(space=Space(Primaries(SRGB_PRIMARIES.white, red, green, blue), Curve(gamma)))
+
+
+_READERS: dict[str, Callable[[BinaryIO], Declared]] = {
+    "PNG": _read_png,
+    "AVIF": _read_heif,
+    "HEIF": _read_heif,
+    "JPEG2000": _read_jp2,
+    "QOI": _read_qoi,
+    "BMP": _read_bmp,
+}
+
+
+def _of_info(info: dict[Any, Any]) -> Space | None:
+    """By gAMA and cHRM of PNG, unless its chunk sRGB says that they stand for that."""
+    gamma, xy = info.get("gamma"), info.get("chromaticity")
+    if "srgb" in info or not (isinstance(gamma, float) or isinstance(xy, tuple)):
+        return None
+    primaries, curve = SRGB_PRIMARIES, SRGB_CURVE
+    if isinstance(xy, tuple) and len(xy) == 8:
+        primaries = Primaries(xy[0:2], xy[2:4], xy[4:6], xy[6:8])
+    if isinstance(gamma, float):
+        if not gamma > 0:
+            raise SpaceError(f"its gamma ({gamma:.5g}) makes no sense")
+        curve = Curve(1 / gamma)
+    return Space(primaries, curve)
+
+
+def _of_tiff(image: Image.Image) -> Space | None:
+    """By the tags PrimaryChromaticities, WhitePoint and TransferFunction of TIFF."""
+    if not isinstance(image, TiffImageFile):
+        return None
+    tags = image.tag_v2
+    primaries, curve = SRGB_PRIMARIES, SRGB_CURVE
+    xy, white = tags.get(Base.PrimaryChromaticities), tags.get(Base.WhitePoint)
+    table = tags.get(Base.TransferFunction)
+    if xy is None and table is None:
+        return None
+    try:
+        if xy is not None:
+            r, g, b = ((float(xy[i]), float(xy[i + 1])) for i in (0, 2, 4))
+            point = SRGB_PRIMARIES.white if white is None else (float(white[0]), float(white[1]))
+            primaries, curve = Primaries(point, r, g, b), Curve(2.2)
+        if table is not None:
+            shades = 1 << tags.get(Base.BitsPerSample, (1,))[0]
+            if len(table) not in (shades, 3 * shades):
+                raise SpaceError("its transfer function is damaged")
+            if len(table) > shades and not table[:shades] == table[shades:-shades] == table[-shades:]:
+                raise SpaceError("it has a transfer function for each channel")
+            knots = np.linspace(0, shades - 1, min(shades, _KNOTS)).round().astype(int)
+            curve = Curve(1.0, table=tuple(int(table[knot]) for knot in knots))
+    except (TypeError, ValueError, IndexError, ZeroDivisionError) as error:
+        raise SpaceError(f"its description is damaged ({error})") from error
+    return Space(primaries, curve)
+
+
+def _of_exif(image: Image.Image) -> Space | None:
+    """Adobe RGB, the one colour space besides sRGB that EXIF has a word for."""
+    try:
+        exif = held_exif(image)
+        named = exif.get_ifd(IFD.Exif).get(Base.ColorSpace) == 2
+        option = exif.get_ifd(IFD.Interop).get(Interop.InteropIndex) == "R03"
+    except Exception:  # damaged EXIF, which Pillow reports in many ways, must not cost the picture
+        return None
+    return ADOBE_RGB if named or option else None

@@ -1,0 +1,167 @@
+"""What Pillow's PNG reader leaves out, read from the file itself."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.PngImagePlugin import PngImageFile
+
+__all__ = ["SIGNATURE", "Header", "colour_codes", "key_alpha", "missing_rows", "raw_profile", "read_header"]
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+_BLOCK = 1 << 16
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_GREY, _RGB = 0, 2
+# x and y of the first pixel, and the distances to the next, of the passes of Adam7.
+_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_PROFILE_KEY = "Raw profile type "
+
+
+@dataclass(frozen=True)
+class Header:
+    """The chunk IHDR."""
+
+    width: int
+    height: int
+    depth: int
+    colour: int
+    interlaced: bool
+
+    def passes(self) -> Iterator[tuple[int, int]]:
+        """(number of rows, bytes of each with its filter) of each pass that has pixels."""
+        bits = self.depth * _SAMPLES[self.colour]
+        for x, y, across, down in _PASSES if self.interlaced else ((0, 0, 1, 1),):
+            columns, rows = -((x - self.width) // across), -((y - self.height) // down)
+            if columns > 0 and rows > 0:
+                yield rows, 1 + (columns * bits + 7) // 8
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """(name, length) of each chunk, the file standing at its data, up to the first that is damaged."""
+    file.seek(len(SIGNATURE))
+    while len(start := file.read(8)) == 8:
+        length, name = struct.unpack(">I4s", start)
+        after = file.tell() + length + 4
+        yield name, length
+        file.seek(after)
+
+
+def read_header(file: BinaryIO) -> Header | None:
+    """The header of a PNG file; None if it is none that can be read."""
+    for name, length in _chunks(file):
+        if name != b"IHDR" or length != 13:
+            return None
+        width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", file.read(13))
+        return Header(width, height, depth, colour, bool(interlaced)) if colour in _SAMPLES else None
+    return None
+
+
+def colour_codes(file: BinaryIO) -> tuple[int, int, int, int] | None:
+    """The chunk cICP: code points of primaries, transfer function and matrix (ITU-T H.273), and the range."""
+    for name, length in _chunks(file):
+        if name == b"IDAT":
+            return None
+        if name == b"cICP" and length == 4:
+            data = file.read(4)
+            if file.read(4) == struct.pack(">I", zlib.crc32(name + data)):
+                return data[0], data[1], data[2], data[3]
+    return None
+
+
+def missing_rows(file: BinaryIO) -> int:
+    """How many rows of pixels the file lacks, which Pillow paints black.
+
+    Of an interlaced picture the rows of its passes count.
+    """
+    header = read_header(file)
+    if header is None:
+        return 0
+    held = _inflated_size(file)
+    missing = 0
+    for rows, stride in header.passes():
+        missing += max(0, rows - held // stride)
+        held -= min(held, rows * stride)
+    return missing
+
+
+def _inflated_size(file: BinaryIO) -> int:
+    """Bytes that the IDAT chunks hold, as far as they can be inflated."""
+    inflater, size = zlib.decompressobj(), 0
+    for name, length in _chunks(file):
+        if name != b"IDAT":
+            continue
+        while length > 0 and (block := file.read(min(length, _BLOCK))):
+            length -= len(block)
+            try:
+                while block:
+                    size += len(inflater.decompress(block, _BLOCK))
+                    block = inflater.unconsumed_tail
+            except zlib.error:
+                return size
+    return size
+
+
+def key_alpha(file: BinaryIO) -> NDArray[np.uint8] | None:
+    """Alpha uint8[H, W] by the transparent colour of a file whose depth is not the one of Pillow's pixels.
+
+    None: the file has no such colour, or is one of those of which Pillow finds it by itself. Of 16-bit RGB
+    Pillow keeps the upper bytes only, and of 2 and 4 bits compares the scaled value with the unscaled.
+    """
+    header = read_header(file)
+    if header is None:
+        return None
+    if header.colour == _GREY and header.depth in (2, 4):
+        image = _reader(file)
+        key = image.info.get("transparency")
+        if key is None:
+            return None
+        levels = (1 << header.depth) - 1
+        return _alpha(np.asarray(image) == (key & levels) * (255 // levels))
+    if header.colour == _RGB and header.depth == 16:
+        image = _reader(file)
+        key = image.info.get("transparency")
+        if key is None:
+            return None
+        upper = np.asarray(image)
+        lower = np.asarray(_reader(file, "RGB;16L"))  # the other byte of each sample
+        wanted = np.array(key)
+        return _alpha(((upper == wanted >> 8) & (lower == (wanted & 255))).all(-1))
+    return None
+
+
+def _reader(file: BinaryIO, raw_mode: str | None = None) -> PngImageFile:
+    file.seek(0)
+    image = PngImageFile(file)
+    if raw_mode is not None:
+        image.tile = [tile._replace(args=raw_mode) for tile in image.tile]
+    return image
+
+
+def _alpha(hidden: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    return np.where(hidden, 0, 255).astype(np.uint8)
+
+
+def raw_profile(info: Mapping[Any, Any], *kinds: str) -> bytes | None:
+    """The profile that ImageMagick has written as text of one of these ``kinds``, such as "exif"; or None.
+
+    ``info``: that of the image. Raises ``ValueError`` for a damaged one.
+    """
+    for kind in kinds:
+        text = info.get(_PROFILE_KEY + kind)
+        if isinstance(text, str):
+            try:
+                _, length, digits = text.split(maxsplit=2)
+                data = bytes.fromhex(digits)
+                if len(data) == int(length):
+                    return data
+            except ValueError:
+                pass
+            raise ValueError(f"the raw profile {kind} is damaged")
+    return None
