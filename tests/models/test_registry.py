@@ -103,6 +103,20 @@ def test_missing_weights_are_refused(weights: Path) -> None:
     assert tiny.size_bytes == (weights / "tiny-250-decoder.onnx").stat().st_size
 
 
+def test_listing_reads_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_bytes = Path.read_bytes
+
+    def only_small_files(path: Path) -> bytes:
+        data = read_bytes(path)
+        assert len(data) < 10_000, path
+        return data
+
+    monkeypatch.setattr(Path, "read_bytes", only_small_files)
+    for info in models.list_models():
+        if models.is_embedded(info.name):
+            assert info.size_bytes == sum(path.stat().st_size for path in WEIGHTS.glob(f"{info.name}-*.onnx"))
+
+
 def test_listing_loads_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     code = "import sys; from calotype.models import list_models; list_models(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

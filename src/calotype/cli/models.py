@@ -82,8 +82,8 @@ def fetch(
 ) -> int:
     """Fetch the weights of models, and verify them.
 
-    An interrupted transfer goes on where it stopped. The sha256 of every file is recorded, and checked each
-    time the model is loaded.
+    A broken connection is resumed; after an interrupt the next call keeps the files that are complete. The
+    sha256 of every file is recorded, and checked each time the model is loaded.
     """
     for source in sources:
         fetch_with_consent(

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from calotype.entropy import ContextModel, load_model
 from calotype.errors import ModelError, UnsupportedError
@@ -133,12 +135,18 @@ def list_models() -> list[ModelInfo]:
                 space=SPACES[model.space].name,
                 roles=tuple(parts),
                 sha256={role: _hashes()[file] for role, file in parts.items()},
-                size_bytes=sum(len(path.read_bytes()) for path in paths if path.is_file()),
+                size_bytes=sum(_size_of(path) for path in paths if path.is_file()),
                 available=all(path.is_file() for path in paths),
                 description=model.description,
             )
         )
     return infos + [_describe(source) for source in CATALOGUE]
+
+
+def _size_of(file: Traversable) -> int:
+    """The size of a file of the package in bytes, without reading it."""
+    with file.open("rb") as stream:
+        return stream.seek(0, os.SEEK_END)
 
 
 def _describe(source: Source) -> ModelInfo:

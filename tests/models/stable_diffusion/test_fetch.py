@@ -132,17 +132,21 @@ def test_a_cut_connection_is_resumed_at_once(hub: FakeHub, source: Source) -> No
 
 
 @pytest.mark.usefixtures("agreed")
-def test_a_lost_network_is_resumed_by_the_next_call(hub: FakeHub, source: Source, home: Path) -> None:
+def test_after_a_lost_network_the_next_call_keeps_the_complete_files(
+    hub: FakeHub, source: Source, home: Path
+) -> None:
     hub.cut_after, hub.gone_after_cut = 12_288, True
     with pytest.raises(ModelError, match=r"could not be fetched .*run 'calotype models fetch sd-1\.5' again"):
         fetch(source)
-    (partial,) = blobs(home, ".incomplete")
-    assert partial.stat().st_size == 12_288
     assert read_record(source) is None
+    complete = blobs(home)
+    assert complete
+    assert not blobs(home, ".incomplete")
     hub.cut_after = None
     hub.requests.clear()
     fetch(source)
-    assert [asked for method, _, asked in hub.requests if method == "GET" and asked] == ["bytes=12288-"]
+    fetched = [path for method, path, _ in hub.requests if method == "GET"]
+    assert len(fetched) + len(complete) == len(blobs(home))
     assert not blobs(home, ".incomplete")
 
 
@@ -204,12 +208,13 @@ def test_a_disk_that_fills_up_keeps_what_there_is(
     monkeypatch.setattr(file_download, "http_get", full)
     with pytest.raises(OutputError, match=r"cannot be written \(no space left on device\)"):
         fetch(source)
-    assert len(blobs(home, ".incomplete")) == 1
+    assert blobs(home)
+    assert not blobs(home, ".incomplete")
     assert read_record(source) is None
 
 
 @pytest.mark.usefixtures("agreed")
-def test_an_interrupt_leaves_only_what_the_next_call_goes_on_with(
+def test_an_interrupt_leaves_no_incomplete_file(
     hub: FakeHub, source: Source, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(url: str, file: object, **options: object) -> None:
@@ -221,7 +226,7 @@ def test_an_interrupt_leaves_only_what_the_next_call_goes_on_with(
     with pytest.raises(KeyboardInterrupt):
         fetch(source)
     assert read_record(source) is None
-    assert all(path.name.endswith(".incomplete") for path in blobs(home))
+    assert not blobs(home, ".incomplete")
     monkeypatch.setattr(file_download, "http_get", fetch_all)
     fetch(source)
     assert not blobs(home, ".incomplete")
@@ -261,6 +266,17 @@ def test_a_changed_file_is_refused_with_both_hashes(
         fetch(source)
     fetch(source, force=True)
     calotype.encode(photo, model="sd-1.5", effort=1)
+
+
+@pytest.mark.usefixtures("agreed")
+def test_a_changed_file_without_a_record_is_fetched_anew(hub: FakeHub, source: Source, home: Path) -> None:
+    record = fetch(source)
+    path = located(source).path / UNET
+    right = path.read_bytes()
+    path.resolve().write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
+    (home / "calotype" / "sd-1.5.json").unlink()
+    assert fetch(source).sha256 == record.sha256
+    assert path.read_bytes() == right
 
 
 @pytest.mark.usefixtures("agreed")

@@ -1,21 +1,18 @@
-"""Fetching weights from the hub into its own cache: resumed where it stopped, and checked before it counts.
+"""Fetching weights from the hub into its own cache, and checking them before they count.
 
-The hub's client looks up addresses, sizes and hashes and moves the bytes; it retries broken connections.
-What it does not do is to go on with a file at the next call, so the unfinished file is kept here, as
-``<etag>.incomplete`` beside the finished ones, and a file gets its name only when its hash is right.
+The hub's client looks up addresses, sizes and hashes, fetches the files and resumes broken connections. A
+file that is complete stays when a later one cannot be fetched, so that the next call goes on with that one.
+The client compares sizes only, so the hashes are compared here.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 from calotype.errors import CalotypeError, ModelError, OutputError
 from calotype.models.stable_diffusion.catalogue import Source
@@ -40,14 +37,13 @@ class Remote:
     """A file of the hub. ``etag`` is its sha256 if it is large, else the sha1 of its git blob."""
 
     name: str
-    url: str
     commit: str
     etag: str
     size: int
 
 
 def look_up(source: Source, *, half: bool = False, commit: str = "main") -> list[Remote]:
-    """Addresses, sizes and hashes of a model's files, all of one commit.
+    """Sizes and hashes of a model's files, all of one commit.
 
     Raises :class:`ModelError` if the hub cannot be reached or does not have them.
     """
@@ -59,7 +55,7 @@ def look_up(source: Source, *, half: bool = False, commit: str = "main") -> list
         if found.commit_hash is None or found.etag is None or found.size is None:
             raise ModelError(f"the hub's answer about {name} of {source.repository} is incomplete: try again")
         commit = found.commit_hash  # of "main" at the first file; the others must be of the same commit
-        files.append(Remote(name, found.location, commit, found.etag, found.size))
+        files.append(Remote(name, commit, found.etag, found.size))
     return files
 
 
@@ -91,86 +87,62 @@ def fetch(source: Source, *, half: bool = False, force: bool = False, offline: b
     _check_space(source, remotes)
     sha256, size = {}, {}
     for remote in remotes:
-        with hub().utils.WeakFileLock(_folder(source) / f"{remote.etag}.lock"):
-            path = _download(source, remote, force=force)
+        path = _download(source, remote)
         sha256[remote.name], size[remote.name] = hash_of(path), remote.size
         known = record.sha256.get(remote.name) if record else None
         if known is not None:
             check_hash(path, known, source.name)
+    if commit == "main":
+        _name_commit(source, remotes[0])
     return write_record(source, remotes[0].commit, sha256, size)
 
 
-def _folder(source: Source) -> Path:
-    name = f"models--{source.repository.replace('/', '--')}"
-    return Path(hub().constants.HF_HUB_CACHE) / name
+def _name_commit(source: Source, remote: Remote) -> None:
+    """Lets the hub's cache know which commit "main" is, so that other programs find the files offline."""
+    with _output_errors(Path(hub().constants.HF_HUB_CACHE)), _hub_errors(source, remote.name):
+        hub().hf_hub_download(source.repository, remote.name, cache_dir=hub().constants.HF_HUB_CACHE)
 
 
 def _check_space(source: Source, remotes: list[Remote]) -> None:
-    folder = _folder(source)
-    blobs = folder / "blobs"
-    missing = 0
-    for remote in remotes:
-        if not (blobs / remote.etag).exists():
-            partial = blobs / f"{remote.etag}.incomplete"
-            missing += remote.size - (partial.stat().st_size if partial.exists() else 0)
+    folder = Path(hub().constants.HF_HUB_CACHE)
+    missing = sum(
+        remote.size for remote in remotes if cached(source.repository, remote.name, remote.commit) is None
+    )
     with _output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
     if missing > free:
         raise OutputError(
-            f"{source.name} needs {missing / 1e9:.2f} GB more in {folder.parent}, where {free / 1e9:.2f} GB "
+            f"{source.name} needs {missing / 1e9:.2f} GB more in {folder}, where {free / 1e9:.2f} GB "
             "are free (HF_HOME names another place)"
         )
 
 
-def _download(source: Source, remote: Remote, *, force: bool) -> Path:
-    """One file into the hub's cache; returns its path there."""
-    folder = _folder(source)
-    blob = folder / "blobs" / remote.etag
-    pointer = folder / "snapshots" / remote.commit / remote.name
-    if force and blob.exists() and not _is_right(blob, remote):
-        blob.unlink()
-        pointer.unlink(missing_ok=True)
-    with _output_errors(pointer):
-        for path in (blob, pointer, folder / "refs" / "main"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        if not blob.exists():
-            if pointer.exists() and not pointer.is_symlink() and _is_right(pointer, remote):
-                return pointer  # a file system without links
-            partial = blob.with_name(f"{blob.name}.incomplete")
-            _transfer(source, remote, partial)
-            if not _is_right(partial, remote):
-                found = _etag_of(partial, remote)
-                partial.unlink()
-                raise ModelError(
-                    f"{remote.name} of {source.repository} arrived damaged: its hash is {found}, "
-                    f"not {remote.etag}; fetch it again"
-                )
-            partial.replace(blob)
-        _point(pointer, blob)
-        (folder / "refs" / "main").write_text(remote.commit)
-    return pointer
-
-
-def _transfer(source: Source, remote: Remote, partial: Path) -> None:
-    from huggingface_hub.file_download import http_get
-
-    headers: dict[str, Any] = hub().utils.build_hf_headers()
-    if urlsplit(remote.url).netloc != urlsplit(hub().constants.ENDPOINT).netloc:
-        headers.pop("authorization", None)  # the storage behind the hub signs its addresses
-    with partial.open("ab") as file:
-        done = file.tell()
-        if done > remote.size:
-            file.truncate(done := 0)
-        with _hub_errors(source, remote.name):
-            http_get(
-                remote.url,
-                file,
-                resume_size=done,
-                headers=headers,
-                expected_size=remote.size,
-                displayed_filename=remote.name,
+def _download(source: Source, remote: Remote) -> Path:
+    """One file into the hub's cache, unless it is there and intact; returns its path there."""
+    path = cached(source.repository, remote.name, remote.commit)
+    if path is not None and _is_right(path, remote):
+        return path
+    with _output_errors(Path(hub().constants.HF_HUB_CACHE)), _hub_errors(source, remote.name):
+        path = Path(
+            hub().hf_hub_download(
+                source.repository,
+                remote.name,
+                revision=remote.commit,
+                cache_dir=hub().constants.HF_HUB_CACHE,
+                force_download=path is not None,
             )
+        )
+    if not _is_right(path, remote):
+        found = _etag_of(path, remote)
+        with _output_errors(path):
+            path.resolve().unlink()  # the cache's own copy, which other programs would take for the right one
+            path.unlink(missing_ok=True)
+        raise ModelError(
+            f"{remote.name} of {source.repository} arrived damaged: its hash is {found}, "
+            f"not {remote.etag}; fetch it again"
+        )
+    return path
 
 
 def _is_right(path: Path, remote: Remote) -> bool:
@@ -182,17 +154,6 @@ def _etag_of(path: Path, remote: Remote) -> str:
         return hash_of(path)
     data = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-
-
-def _point(pointer: Path, blob: Path) -> None:
-    """Makes the snapshot's file: a relative link, or the file itself where there are no links."""
-    if pointer.exists():
-        return
-    pointer.unlink(missing_ok=True)  # a link to nothing
-    try:
-        pointer.symlink_to(os.path.relpath(blob, pointer.parent))
-    except OSError:
-        blob.replace(pointer)
 
 
 @contextmanager
