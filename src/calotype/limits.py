@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from calotype.errors import LimitError
 
-__all__ = ["MAX_SIDE", "Limits"]
+__all__ = ["ANY_SIZE", "MAX_SIDE", "Limits"]
 
 MAX_SIDE = 16_384
 """Longest side, in pixels, that format version 1 can describe."""
@@ -35,3 +35,7 @@ class Limits:
                 f"{width}x{height} pixels: at most {self.max_pixels} are allowed "
                 "(raise max_pixels to lift this)"
             )
+
+
+ANY_SIZE = Limits(max_pixels=MAX_SIDE**2)
+"""For pictures that were within their limits when they were read, and for files made of them."""

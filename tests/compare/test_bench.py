@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from PIL import Image
 
 from calotype.compare import Rules, bench
 from calotype.compare.bench import Settings, run_bench
+from calotype.compare.codecs import PillowCodec
 from calotype.compare.rows import read_csv
-from calotype.errors import CalotypeError, ModelError, OutputError, SourceError
+from calotype.errors import CalotypeError, ModelError, OutOfMemoryError, OutputError, SourceError
 
 JPEG = Settings(Rules((), ("jpeg",), threads=1), sizes=(20_000, 10_000))
 
@@ -181,3 +183,68 @@ def test_what_cannot_be_measured_is_said(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="too few for a crop of 999x999"):
         run_bench(folder, tmp_path / "out", Settings(JPEG.rules, crop=999), remark=said.append)
     assert any("lpips is left out" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"settings": 1}', '{"settings": {}, "pictures": 7}']
+)
+def test_a_damaged_record_is_told_and_can_be_made_anew(
+    folder: Path, tmp_path: Path, measured: list[tuple[str, str]], content: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_text(content)
+    with pytest.raises(OutputError, match=r"run\.json is damaged: .*--force starts anew"):
+        run_bench(folder, tmp_path / "out", JPEG)
+    assert len(run_bench(folder, tmp_path / "out", JPEG, force=True)) == 4
+
+
+def test_damaged_figures_are_told_and_can_be_made_anew(
+    folder: Path, tmp_path: Path, measured: list[tuple[str, str]]
+) -> None:
+    run_bench(folder, tmp_path / "out", JPEG)
+    (tmp_path / "out" / "figures.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(OutputError, match="no table of figures"):
+        run_bench(folder, tmp_path / "out", JPEG)
+    assert len(run_bench(folder, tmp_path / "out", JPEG, force=True)) == 4
+
+
+def test_a_codec_that_cannot_code_a_picture_does_not_stop_the_others(
+    folder: Path, tmp_path: Path, measured: list[tuple[str, str]]
+) -> None:
+    Image.new("RGB", (16_384, 2)).save(folder / "wide.png")
+    two = Settings(Rules((), ("jpeg", "webp"), threads=1), sizes=JPEG.sizes)
+    failed: list[tuple[str, str]] = []
+
+    def tell(file: Path, error: CalotypeError) -> None:
+        failed.append((file.name, str(error)))
+
+    rows = run_bench(folder, tmp_path / "out", two, failed=tell)
+    assert {row.codec for row in rows if row.picture == "wide.png"} == {"jpeg"}
+    ((name, why),) = failed
+    assert name == "wide.png" and why.startswith("WebP cannot write a picture of 16384x2 pixels")
+
+
+def test_a_process_that_is_ended_from_outside_is_told(folder: Path) -> None:
+    class Killed:
+        def __reduce__(self) -> tuple[object, tuple[int]]:
+            return os._exit, (9,)  # as the system does when memory runs out
+
+    lethal = Settings(Rules((), ("jpeg",), threads=Killed()), sizes=JPEG.sizes)  # type: ignore[arg-type]
+    with pytest.raises(OutOfMemoryError, match="fewer --jobs"):
+        list(bench._measured([(folder / "a.png", "jpeg")], lethal, 1))
+
+
+def test_lack_of_memory_concerns_one_picture(
+    folder: Path, tmp_path: Path, measured: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def greedy(self: object, rgb: NDArray[np.uint8], budgets: object) -> None:
+        if rgb.shape == (180, 180, 3):
+            raise MemoryError
+        return usual(self, rgb, budgets)  # type: ignore[arg-type,return-value]
+
+    usual = PillowCodec.compress
+    monkeypatch.setattr(PillowCodec, "compress", greedy)
+    failed: list[str] = []
+    rows = run_bench(folder, tmp_path / "out", JPEG, failed=lambda file, error: failed.append(str(error)))
+    assert {row.picture for row in rows} == {"a.png"}
+    assert failed == ["there is not enough memory for jpeg and its metrics"]

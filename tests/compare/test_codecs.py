@@ -16,8 +16,10 @@ from calotype.compare.codecs import (
     CalotypeCodec,
     PaletteCodec,
     PillowCodec,
+    UncodableError,
     avif,
     codec_makers,
+    decoded,
     jpeg,
     jpeg_xl,
     largest_within,
@@ -95,3 +97,27 @@ def test_makers_are_named_after_models_and_codecs() -> None:
     with pytest.raises(CalotypeError, match="unknown codec 'bpg': there are jpeg"):
         codec_makers([], ["bpg"])
     assert set(CODECS) == {"jpeg", "webp", "avif", "jxl", "palette"}
+
+
+@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("shape", [(1, 1, 3), (3, 2, 3), (48, 64, 3)], ids=str)
+def test_small_pictures_reach_the_highest_quality(name: str, shape: tuple[int, ...]) -> None:
+    if name == "jxl":
+        pytest.importorskip("pillow_jxl")
+    picture = np.full(shape, (200, 100, 50), np.uint8)
+    (make,) = codec_makers((), (name,), threads=1).values()
+    (coded,) = make().compress(picture, [100_000])
+    assert coded.fits and coded.rgb.shape == shape
+
+
+def test_what_a_format_cannot_hold_is_told() -> None:
+    with pytest.raises(UncodableError, match=r"WebP cannot write a picture of 16384x1 pixels: .*16383"):
+        webp().encode(np.zeros((1, 16_384, 3), np.uint8), 50)
+
+
+def test_what_was_encoded_is_decoded_whatever_its_size(
+    monkeypatch: pytest.MonkeyPatch, photo: Pixels
+) -> None:
+    data = jpeg().encode(photo, 90)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert decoded(data).shape == photo.shape

@@ -6,8 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from calotype.cli import main
+from calotype.compare import Rules
+from calotype.compare.bench import Settings, _measure
+from calotype.limits import Limits
 
 TINY = ["--models", "tiny", "--codecs", "jpeg"]
 
@@ -101,3 +105,25 @@ def test_bench(photos: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
     }
     assert main([*call, "--crop", "176"]) == 1
     assert "--force starts anew" in said(capfd)
+
+
+def test_pictures_above_the_usual_limits_are_compared_if_they_are_allowed(
+    photos: list[Path], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = Limits.__init__.__defaults__
+    assert usual is not None and usual[0] == Limits.max_pixels
+    monkeypatch.setattr(Limits.__init__, "__defaults__", (5000, *usual[1:]))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # Pillow refuses twice as many
+    photo, codecs = str(photos[1]), "jpeg,webp,palette"
+    arguments = [photo, "--max-pixels", "50000", "--out"]
+    sizes = ["--models", "tiny", "--codecs", codecs, "--sizes", "1kB"]
+    assert main(["compare", *arguments, "report", *sizes, "--json"]) == 0
+    out, _ = capfd.readouterr()
+    # Pillow keeps its own limit for WebP, and the package of SSIMULACRA2 reads by Pillow.
+    assert [json.loads(line)["codec"] for line in out.splitlines()] == ["calotype-tiny", "jpeg", "palette"]
+    assert "MAX_IMAGE_PIXELS" in Path("report/index.html").read_text("utf-8")
+    assert main(["stages", *arguments, "page", "--model", "tiny", "--target-size", "1kB"]) == 0
+    assert main(["compare", photo, "--max-pixels", "5000", "--out", "refused", *sizes]) == 4
+    settings = Settings(Rules(("tiny",), ("jpeg",)), (1000,), max_pixels=50_000)
+    assert _measure(photos[1], "calotype-tiny", settings, 1)
+    said(capfd)

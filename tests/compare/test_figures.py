@@ -15,7 +15,7 @@ from PIL import Image
 
 from calotype.compare.bd_rate import bd_rate
 from calotype.compare.plot import curves, plots_png, plots_svg, style_of
-from calotype.compare.rows import COLUMNS, Row, read_csv, to_csv, to_json
+from calotype.compare.rows import COLUMNS, Row, of_all_codecs, read_csv, to_csv, to_json
 from calotype.compare.summary import summary
 from calotype.compare.tables import figure, figures_table, means
 from calotype.errors import SourceError
@@ -149,3 +149,30 @@ def test_summary_holds_means_wins_worst_cases_and_the_method() -> None:
     assert "| 5,000 | avif | 20.00 (b) | 0.3000 (a) |" in lines
     assert any("PCHIP" in line for line in lines)
     assert "| calotype-pocket | avif | - | - |" in lines
+
+
+def test_names_of_pictures_come_back_whatever_they_hold(tmp_path: Path) -> None:
+    names = ['a "b", c', "line\u2028separator", "form\x0cfeed", "next\x85line", "new\nline"]
+    rows = [replace(ROW, picture=name) for name in names]
+    (tmp_path / "rows.csv").write_text(to_csv(rows), "utf-8")
+    assert [row.picture for row in read_csv(tmp_path / "rows.csv")] == names
+
+
+def test_a_table_that_is_no_text_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes(to_csv(ROWS).encode() + b"caf\xe9\n")
+    with pytest.raises(SourceError, match="is damaged"):
+        read_csv(tmp_path / "rows.csv")
+
+
+def test_means_are_over_the_pictures_that_every_codec_can_code() -> None:
+    rows = [row for row in ROWS if (row.codec, row.picture) != ("avif", "b")]
+    assert {row.picture for row in of_all_codecs(rows)} == {"a"}
+    assert [mean.figures["psnr"] for mean in means(rows)] == [24.5, 26.5, 20.5]
+    assert [curve.points[0][1] for curve in curves(rows, "psnr")] == [24.5, 26.5]
+    assert "leave out what not every codec can code: b.\n" in summary(rows)
+    assert "leave out" not in summary(ROWS)
+
+
+def test_names_do_not_break_tables() -> None:
+    rows = [replace(row, picture="a|b") for row in ROWS if row.picture == "a"]
+    assert "(a\\|b)" in summary(rows)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,9 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import calotype
-from calotype.compare import Row, Rules, widget, write_report
+from calotype.compare import Row, Rules, widget, write_report, write_stages
+from calotype.compare.bench import Settings, run_bench
 from calotype.compare.rows import read_csv
-from calotype.errors import CalotypeError, ModelError, OutputError, SourceError
+from calotype.errors import CalotypeError, ModelError, OutOfMemoryError, OutputError, SourceError
 
 Report = tuple[Path, list[Row]]
 
@@ -182,3 +185,88 @@ def test_the_widget_is_the_page_in_a_frame(photo: NDArray[np.uint8]) -> None:
     assert found == [made.page]
     assert "figures.csv" not in made.page
     assert made.rows[0].codec == "jpeg"
+
+
+def test_a_codec_that_cannot_code_a_picture_is_explained(tmp_path: Path) -> None:
+    for name, width in (("wide", 16_384), ("usual", 40)):
+        Image.new("RGB", (width, 2), "gold").save(tmp_path / f"{name}.png")
+    photos = [tmp_path / "wide.png", tmp_path / "usual.png"]
+    both = Rules((), ("jpeg", "webp"), threads=1)
+    rows = write_report(photos, tmp_path / "both", sizes=[90_000], rules=both)
+    assert [(row.picture, row.codec) for row in rows] == [
+        ("wide", "jpeg"),
+        ("usual", "jpeg"),
+        ("usual", "webp"),
+    ]
+    page = (tmp_path / "both" / "index.html").read_text("utf-8")
+    wide, usual = data_of(page)["pictures"]
+    assert [column["id"] for column in wide["sizes"][0]] == ["original", "jpeg", "webp"]
+    assert "16384x2 pixels" in wide["sizes"][0][-1]["why"]
+    assert [column.get("why") for column in usual["sizes"][0]] == [None] * 3
+    assert "Means over the 1 of 2 pictures that every codec can code" in page
+
+    failed: list[tuple[Path, str]] = []
+    only = Rules((), ("webp",), threads=1)
+
+    def tell(photo: Path, error: CalotypeError) -> None:
+        failed.append((photo, str(error)))
+
+    rows = write_report(photos, tmp_path / "only", sizes=[90_000], rules=only, failed=tell)
+    assert [row.picture for row in rows] == ["usual"]
+    assert [photo for photo, _ in failed] == photos[:1]
+    with pytest.raises(SourceError, match="16384x2 pixels"):
+        write_report(photos[:1], tmp_path / "none", sizes=[90_000], rules=only)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError()])
+def test_lack_of_memory_stops_one_codec_only(
+    photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def greedy(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("calotype.compare.codecs.calotype.CalotypeCodec.compress", greedy)
+    rows = write_report(photos[:1], tmp_path / "out", sizes=SIZES, rules=RULES)
+    assert {row.codec for row in rows} == {"jpeg", "webp", "palette"}
+    assert "not enough memory" in (tmp_path / "out" / "index.html").read_text("utf-8")
+
+
+def test_pictures_of_one_name_are_told_apart(photos: list[Path], tmp_path: Path) -> None:
+    twice = [photos[1], photos[1]]
+    rows = write_report(twice, tmp_path / "out", sizes=[900], rules=Rules((), ("jpeg",), threads=1))
+    assert [row.picture for row in rows] == ["tall", "tall (2)"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"caf\xe9", "caf\\xe9"),
+        ("café | “x”".encode(), "café | “x”"),
+        (b"a\nb\tc", "a\\nb\\tc"),
+        ("line\u2028separator\x85".encode(), "line\\u2028separator\\x85"),
+        (b"y" * 251, "y" * 251),
+    ],
+)
+def test_every_file_name_can_be_shown(
+    photo: NDArray[np.uint8], tmp_path: Path, name: bytes, shown: str
+) -> None:
+    file = tmp_path / os.fsdecode(name + b".png")
+    try:
+        Image.fromarray(photo[:16, :16]).save(file)
+    except (OSError, ValueError):
+        pytest.skip("this file system has no such names")
+    rows = write_report([file], tmp_path / "report", sizes=[900], rules=Rules((), ("jpeg",), threads=1))
+    assert [row.picture for row in rows] == [shown]
+    assert [row.picture for row in read_csv(tmp_path / "report" / "figures.csv")] == [shown]
+    assert escape(shown) in (tmp_path / "report" / "index.html").read_text("utf-8")
+    write_stages(file, tmp_path / "stages", model="tiny", target_size=500)
+    page = (tmp_path / "stages" / "index.html").read_text("utf-8")
+    (coded,) = (tmp_path / "stages").glob("*.calo")
+    assert f'href="{coded.name}" download' in page
+    folder = tmp_path / os.fsdecode(name)
+    folder.mkdir()
+    file.rename(folder / file.name)
+    rows = run_bench(folder, tmp_path / "bench", Settings(Rules((), ("jpeg",), threads=1), sizes=(900,)))
+    assert [row.picture for row in rows] == [f"{shown}.png"]
+    assert (tmp_path / "bench" / "summary.md").read_text("utf-8").startswith(f"## {shown}: 1 pictures")
+    assert run_bench(folder, tmp_path / "bench", Settings(Rules((), ("jpeg",), threads=1), sizes=(900,)))

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 import calotype
-from calotype.compare import bit_map, stages
+from calotype.compare import bit_map, stages, write_stages
 from calotype.compare.latent_view import heat_picture, latent_picture, plane_picture
 from calotype.container import parse
 from calotype.decoding import decode_latents
@@ -51,6 +52,14 @@ def test_stages_belong_to_one_file(photo: NDArray[np.uint8], target: int, column
     assert np.corrcoef(found.latents.ravel(), dequantised.ravel())[0, 1] > 0.9
     assert ((found.integers == 0) == (dequantised == 0)).all()
     assert found.order0_bytes > 0.5 * len(found.data)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 3, 3), (3, 3, 3), (64, 64, 3)], ids=str)
+def test_tiny_and_flat_pictures_have_their_page(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    Image.fromarray(np.full(shape, 90, np.uint8)).save(tmp_path / "flat.png")
+    found = write_stages(tmp_path / "flat.png", tmp_path / "out", model="tiny", target_size=500)
+    assert replace(found, integers=np.zeros_like(found.integers)).order0_bytes == 0
+    assert "which saves nothing." in (tmp_path / "out" / "index.html").read_text("utf-8")
 
 
 def test_order_0_is_the_entropy_of_each_channel() -> None:

@@ -12,6 +12,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -22,10 +23,11 @@ from numpy.typing import NDArray
 
 import calotype
 from calotype.compare.contest import Contest, Rules, read_pixels
+from calotype.compare.folder import shown_name
 from calotype.compare.plot import plots_png
 from calotype.compare.rows import Row, read_csv, to_csv
 from calotype.compare.summary import summary
-from calotype.errors import CalotypeError, ModelError, OutputError, SourceError
+from calotype.errors import CalotypeError, ModelError, OutOfMemoryError, OutputError, SourceError
 from calotype.limits import Limits
 from calotype.options import DiffusionOptions
 
@@ -84,46 +86,50 @@ def run_bench(
     ``force`` discards figures made with other settings. Raises :class:`SourceError`, :class:`ModelError`,
     :class:`OutputError`.
     """
-    files = picture_files(folder)
+    files = {shown_name(file.name): file for file in picture_files(folder)}
     contest = Contest(settings.rules)
     for name, why in contest.missing.items():
         remark(f"{name} is left out: {why}")
     try:
         out.mkdir(parents=True, exist_ok=True)
         ledger = _Ledger(out, settings, force=force)
-        digests = {file.name: _digest(file) for file in files}
+        digests = {name: _digest(file) for name, file in files.items()}
         rows = ledger.open(digests)
         have = {(row.picture, row.codec, row.budget) for row in rows}
         tasks = [
             (file, codec)
-            for file in files
+            for name, file in files.items()
             for codec in contest.codecs
-            if any((file.name, codec, size) not in have for size in settings.sizes)
+            if any((name, codec, size) not in have for size in settings.sizes)
         ]
         step = started(len(tasks))
-        broken: dict[Path | str, CalotypeError] = {}
+        told: set[tuple[Path | None, str]] = set()
         for file, found in _measured(tasks, settings, jobs):
             if isinstance(found, list):
                 rows += [row for row in found if (row.picture, row.codec, row.budget) not in have]
                 ledger.add(found)
-            elif isinstance(found, ModelError):  # of the codec, whatever the picture
-                if broken.setdefault(str(found), found) is found:
-                    remark(str(found))
-            elif failed is None:
-                raise found
-            elif broken.setdefault(file, found) is found:
-                failed(file, found)
+            else:
+                subject = None if isinstance(found, ModelError) else file  # a model, whatever the picture
+                new = (subject, str(found)) not in told
+                told.add((subject, str(found)))
+                if subject is None:
+                    if new:
+                        remark(str(found))
+                elif failed is None:
+                    raise found
+                elif new:
+                    failed(file, found)
             step()
         order = {name: number for number, name in enumerate(contest.codecs)}
         mine = [row for row in rows if row.codec in order and row.budget in settings.sizes]
         mine.sort(key=lambda row: (row.picture, order[row.codec], -row.budget))
         if not mine:
-            kind = SourceError if any(isinstance(key, Path) for key in broken) else ModelError
+            kind = SourceError if any(subject for subject, _ in told) else ModelError
             raise kind(f"nothing of {folder} could be measured")
         ledger.close(rows)
         view = f"{settings.crop}×{settings.crop} centre crops" if settings.crop else "full size"
         count = len({row.picture for row in mine})
-        title = f"{folder.resolve().name}: {count} pictures, {view}"
+        title = f"{shown_name(folder.resolve().name)}: {count} pictures, {view}"
         (out / "summary.md").write_text(f"## {title}\n\n{summary(mine)}", "utf-8")
         (out / "curves.png").write_bytes(plots_png(mine, title.replace("×", "x")))
     except OSError as error:
@@ -137,23 +143,36 @@ class _Ledger:
     def __init__(self, out: Path, settings: Settings, *, force: bool) -> None:
         self._figures, self._run = out / "figures.csv", out / "run.json"
         self._wanted = settings.fingerprint()
-        known = json.loads(self._run.read_text("utf-8")) if self._run.exists() else None
-        if known is not None and known["settings"] != self._wanted:
+        self._digests: dict[str, str] = {}
+        self._rows: list[Row] = []
+        try:
+            self._recall(out)
+        except CalotypeError as error:
             if not force:
-                raise OutputError(
-                    f"{out} has figures of other settings {known['settings']} (--force starts anew)"
-                )
-            known = None
-        self._digests: dict[str, str] = {} if known is None else known["pictures"]
+                raise OutputError(f"{error} (--force starts anew)") from error
+            self._digests, self._rows = {}, []
+
+    def _recall(self, out: Path) -> None:
+        """What an earlier run left. Raises :class:`CalotypeError` if it is damaged, or of other settings."""
+        if not self._run.exists():
+            return
+        try:
+            known = json.loads(self._run.read_text("utf-8"))
+            settings, self._digests = known["settings"], dict(known["pictures"])
+        except (ValueError, LookupError, TypeError) as error:
+            raise SourceError(f"{self._run} is damaged: {error}") from error
+        if settings != self._wanted:
+            raise OutputError(f"{out} has figures of other settings {settings}")
+        if self._figures.exists():
+            self._rows = read_csv(self._figures)
 
     def open(self, digests: dict[str, str]) -> list[Row]:
         """The rows of pictures that are still the same; the file is left with these."""
-        earlier = read_csv(self._figures) if self._digests and self._figures.exists() else []
         changed = {name for name, digest in digests.items() if self._digests.get(name) != digest}
-        rows = [row for row in earlier if row.picture not in changed]
+        rows = [row for row in self._rows if row.picture not in changed]
         self.close(rows)
         record: dict[str, Any] = {"settings": self._wanted, "pictures": self._digests | digests}
-        self._run.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+        _replaced(self._run, json.dumps(record, indent=1) + "\n")
         return rows
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -163,9 +182,14 @@ class _Ledger:
     def close(self, rows: Sequence[Row]) -> None:
         """The whole file again, in order."""
         ordered = sorted(rows, key=lambda row: (row.picture, row.codec, -row.budget))
-        fresh = self._figures.with_suffix(".tmp")
-        fresh.write_text(to_csv(ordered), "utf-8")
-        fresh.replace(self._figures)
+        _replaced(self._figures, to_csv(ordered))
+
+
+def _replaced(file: Path, text: str) -> None:
+    """Writes the whole of ``file`` anew, or leaves it as it is."""
+    fresh = file.with_suffix(".tmp")
+    fresh.write_text(text, "utf-8")
+    fresh.replace(file)
 
 
 def _digest(file: Path) -> str:
@@ -190,6 +214,11 @@ def _measured(
                 yield running[future], future.result()
             except CalotypeError as error:
                 yield running[future], error
+            except BrokenProcessPool as error:  # the system ends one that takes too much memory
+                raise OutOfMemoryError(
+                    f"one of {jobs} processes was ended from outside, mostly for lack of memory:"
+                    " run it again, with fewer --jobs"
+                ) from error
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():  # or they would work on, for nobody
@@ -207,7 +236,7 @@ def _measure(file: Path, codec: str, settings: Settings, threads: int | None) ->
     area = rgb.shape[0] * rgb.shape[1]
     sizes = [max(size * area // 512**2, 1) for size in settings.sizes]
     contest = _contest(settings.rules, threads)
-    return [entry.row for entry in contest.run(codec, file.name, rgb, sizes, settings.sizes)]
+    return [entry.row for entry in contest.run(codec, shown_name(file.name), rgb, sizes, settings.sizes)]
 
 
 @cache  # one in every process
@@ -221,6 +250,6 @@ def _pixels(file: Path, crop: int | None, max_pixels: int) -> NDArray[np.uint8]:
         return rgb
     height, width = rgb.shape[:2]
     if min(height, width) < crop:
-        raise SourceError(f"{file.name}: {width}x{height} pixels are too few for a crop of {crop}x{crop}")
+        raise SourceError(f"{file}: {width}x{height} pixels are too few for a crop of {crop}x{crop}")
     top, left = (height - crop) // 2, (width - crop) // 2
     return np.ascontiguousarray(rgb[top : top + crop, left : left + crop])

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.codec import ImageLike
-from calotype.compare.codecs import Codec, Coded, codec_makers
+from calotype.compare.codecs import Codec, Coded, UncodableError, codec_makers
 from calotype.compare.metrics import Metric, UnmeasurableError, ready
 from calotype.compare.rows import Row
-from calotype.errors import ModelError
+from calotype.errors import ModelError, OutOfMemoryError
 from calotype.imaging import load_picture, over_white
 from calotype.limits import Limits
 from calotype.options import DiffusionOptions
@@ -53,13 +53,15 @@ class Entry:
 class Contest:
     """Makes codecs and metrics once and uses them for every picture.
 
-    ``metrics``: those that can run here; ``missing``: why the other metrics and codecs cannot, by name.
+    ``metrics``: those that can run here; ``missing``: why the other metrics and codecs cannot, by name;
+    ``failed``: why a codec has nothing of a picture, by (picture, codec).
     """
 
     def __init__(self, rules: Rules) -> None:
         """Raises :class:`ModelError` if no codec can run, or for a graph of LPIPS that cannot be used."""
         self.metrics, self.missing = ready(rules.lpips, rules.threads)
         self.codecs: dict[str, Codec] = {}
+        self.failed: dict[tuple[str, str], str] = {}
         makers = codec_makers(rules.models, rules.codecs, rules.threads, rules.diffusion)
         for name, make in makers.items():
             try:
@@ -74,8 +76,8 @@ class Contest:
     ) -> Iterator[Entry]:
         """Every codec on ``rgb``, uint8[H, W, 3] in sRGB, within each of ``sizes`` (bytes), codec by codec.
 
-        A codec whose model turns out to be missing goes to ``missing``. ``labels`` are what the rows name
-        as their budgets, if not the sizes.
+        A codec whose model turns out to be missing goes to ``missing``, one that cannot code this picture
+        to ``failed``. ``labels`` are what the rows name as their budgets, if not the sizes.
         """
         for name in tuple(self.codecs):
             try:
@@ -83,6 +85,8 @@ class Contest:
             except ModelError as error:
                 self.missing[name] = str(error)
                 del self.codecs[name]
+            except (UncodableError, OutOfMemoryError) as error:
+                self.failed[picture, name] = str(error)
 
     def run(
         self,
@@ -92,7 +96,23 @@ class Contest:
         sizes: Sequence[int],
         labels: Sequence[int] | None = None,
     ) -> list[Entry]:
-        """One codec of the contest; see :meth:`enter`. Raises :class:`ModelError`."""
+        """One codec of the contest; see :meth:`enter`.
+
+        Raises :class:`ModelError`, :class:`UncodableError`, :class:`OutOfMemoryError`.
+        """
+        try:
+            return self._run(name, picture, rgb, sizes, labels)
+        except MemoryError as error:
+            raise OutOfMemoryError(f"there is not enough memory for {name} and its metrics") from error
+
+    def _run(
+        self,
+        name: str,
+        picture: str,
+        rgb: NDArray[np.uint8],
+        sizes: Sequence[int],
+        labels: Sequence[int] | None,
+    ) -> list[Entry]:
         codec, entries = self.codecs[name], []
         found = codec.compress(rgb, sizes)
         for label, coded in zip(labels or sizes, found, strict=True):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -16,9 +18,30 @@ from PIL import Image
 
 from calotype.errors import OutputError
 
-__all__ = ["INDEX", "Pictures", "check_folder", "fresh_folder", "png"]
+__all__ = ["INDEX", "Pictures", "check_folder", "file_name", "fresh_folder", "png", "shown_name"]
 
 INDEX = "index.html"
+
+_UNSHOWABLE = {"Cc", "Cs", "Zl", "Zp"}  # Unicode categories: controls, surrogates, ends of lines
+_LONGEST = 80  # characters of a picture's name that the names of its files repeat
+
+
+def shown_name(name: str) -> str:
+    """``name``, of a file, as one line of text that every encoding of Unicode can hold.
+
+    Bytes that are not of the file system's encoding and control characters stand as escapes.
+    """
+    return "".join(_escaped(char) if unicodedata.category(char) in _UNSHOWABLE else char for char in name)
+
+
+def _escaped(char: str) -> str:
+    byte = ord(char) - 0xDC00  # how Python keeps the bytes of a name that it cannot decode
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else char.encode("unicode_escape").decode()
+
+
+def file_name(name: str) -> str:
+    """``name`` as the beginning of a file's name that every file system and address can hold."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:_LONGEST]
 
 
 def check_folder(target: Path, *, force: bool, mark: str = INDEX) -> None:

@@ -10,7 +10,7 @@ from statistics import fmean
 from calotype.compare.canvas import Canvas, PngCanvas, Point, SvgCanvas
 from calotype.compare.codecs import OURS
 from calotype.compare.metrics import METRICS
-from calotype.compare.rows import Row
+from calotype.compare.rows import Row, of_all_codecs
 
 __all__ = ["Curve", "curves", "legend_svg", "plots_png", "plots_svg", "style_of"]
 
@@ -31,11 +31,12 @@ class Curve:
 
 
 def curves(rows: Sequence[Row], metric: str) -> list[Curve]:
-    """The curves of a metric, one for each codec that has figures of it.
+    """The curves of a metric, one for each codec that has figures of it, over the pictures that all have.
 
     A codec that cannot go as low as a budget stands at the rate it really has.
     """
     found = []
+    rows = of_all_codecs(rows)
     for codec in dict.fromkeys(row.codec for row in rows):
         points = []
         for budget in sorted({row.budget for row in rows if row.codec == codec}, reverse=True):

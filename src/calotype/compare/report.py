@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL
@@ -14,23 +12,20 @@ from numpy.typing import NDArray
 from PIL import features
 
 import calotype
-from calotype.compare.contest import DEFAULT_SIZES, Contest, Entry, Rules, read_pixels
-from calotype.compare.folder import INDEX, Pictures, fresh_folder
-from calotype.compare.latent_view import latent_picture
+from calotype.compare.contest import DEFAULT_SIZES, Contest, Rules, read_pixels
+from calotype.compare.folder import INDEX, Pictures, file_name, fresh_folder, shown_name
 from calotype.compare.metrics import METRICS
 from calotype.compare.page import build, fill
 from calotype.compare.plot import legend_svg, plots_svg
-from calotype.compare.rows import Row, to_csv, to_json
-from calotype.compare.tables import figure, figures_table, means
-from calotype.container import EXTENSION, parse
-from calotype.decoding import decode_latents
+from calotype.compare.rows import Row, of_all_codecs, to_csv, to_json
+from calotype.compare.subject import Subject
+from calotype.compare.tables import figures_table, means
 from calotype.errors import CalotypeError, LimitError, ModelError, SourceError
 from calotype.limits import Limits
 
 __all__ = ["render", "write_report"]
 
 _LINKS = 'The same as <a href="figures.csv">CSV</a> and <a href="figures.json">JSON</a>.'
-_UNBROKEN = str.maketrans(" -", "\N{NO-BREAK SPACE}\N{NON-BREAKING HYPHEN}")
 _VIEWS = {"divider": "Divider", "grid": "Side by side", "difference": "Difference"}
 
 
@@ -55,23 +50,43 @@ def write_report(
     :class:`OutputError`; nothing is left half-written.
     """
     contest = Contest(rules or Rules())
+    named = _named(photos)
     with fresh_folder(out, force=force) as folder:
-        named = _readable(photos, limits, failed)
-        pictures = Pictures(folder, embed=embed)
-        page, rows = render(named, contest, sizes, pictures, links=_LINKS, progress=progress)
+        page, rows = render(
+            _readable(named, limits, failed),
+            contest,
+            sizes,
+            Pictures(folder, embed=embed),
+            links=_LINKS,
+            progress=progress,
+            failed=failed and (lambda name, error: failed(named[name], error)),
+        )
         (folder / "figures.csv").write_text(to_csv(rows), "utf-8")
         (folder / "figures.json").write_text(to_json(rows, missing=contest.missing), "utf-8")
         (folder / INDEX).write_text(page, "utf-8")
     return rows
 
 
+def _named(photos: Sequence[Path]) -> dict[str, Path]:
+    """``photos`` by the names that they have in the report; of equal names, the later ones are numbered."""
+    named: dict[str, Path] = {}
+    for photo in photos:
+        name = stem = shown_name(photo.stem)
+        number = 1
+        while name in named:
+            number += 1
+            name = f"{stem} ({number})"
+        named[name] = photo
+    return named
+
+
 def _readable(
-    photos: Sequence[Path],
+    photos: Mapping[str, Path],
     limits: Limits | None,
     failed: Callable[[Path, CalotypeError], None] | None,
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """The name and pixels of every photo that can be read."""
-    for photo in photos:
+    for name, photo in photos.items():
         try:
             rgb = read_pixels(photo, limits)
         except (SourceError, LimitError) as error:
@@ -79,7 +94,7 @@ def _readable(
                 raise
             failed(photo, error)
         else:
-            yield photo.stem, rgb
+            yield name, rgb
 
 
 def render(
@@ -90,20 +105,29 @@ def render(
     *,
     links: str = "",
     progress: Callable[[], None] = lambda: None,
+    failed: Callable[[str, CalotypeError], None] | None = None,
 ) -> tuple[str, list[Row]]:
     """(the page, its figures) of named photos, uint8[H, W, 3]; ``links`` is HTML that tells of other files.
 
-    Raises :class:`ModelError` if nothing could be made of a photo, :class:`SourceError` if there is none.
+    ``failed`` is called for a photo that no codec can code, which is left out (if None, an error is raised).
+    Raises :class:`ModelError` if no codec can run, :class:`SourceError` if no photo is left.
     """
     sizes = sorted(set(sizes), reverse=True)
-    subjects: list[_Subject] = []
+    subjects: list[Subject] = []
     titles: dict[str, str] = {}
     for number, (name, rgb) in enumerate(photos, 1):
-        place = f"pictures/{number:02}-{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}"
+        place = f"pictures/{number:02}-{file_name(name)}"
         entries = list(contest.enter(name, rgb, sizes))
-        if not entries:
+        why = {codec: why for (picture, codec), why in contest.failed.items() if picture == name}
+        if not contest.codecs:
             raise ModelError("; ".join(contest.missing.values()))
-        subjects.append(_Subject(name, rgb, place, pictures, sizes, entries))
+        if not entries:
+            error = SourceError("; ".join(why.values()))
+            if failed is None:
+                raise error
+            failed(name, error)
+            continue
+        subjects.append(Subject(name, rgb, place, pictures, sizes, entries, why))
         titles |= {entry.row.codec: entry.title for entry in entries}
         progress()
     if not subjects:
@@ -113,103 +137,19 @@ def render(
     ]
 
 
-class _Subject:
-    """One photo of the report: its pictures are written, and only their addresses kept."""
-
-    def __init__(
-        self,
-        name: str,
-        rgb: NDArray[np.uint8],
-        place: str,
-        pictures: Pictures,
-        sizes: Sequence[int],
-        entries: Iterable[Entry],
-    ) -> None:
-        self.name = name
-        self.height, self.width = rgb.shape[:2]
-        self._place, self._pictures = place, pictures
-        self.original = pictures.add(f"{place}/original", rgb)
-        self.rows: list[Row] = []
-        self.columns: dict[int, list[dict[str, Any]]] = {size: [self._original()] for size in sizes}
-        self._addresses: dict[str, tuple[str, tuple[str, str] | None]] = {}
-        ghosts: dict[int, list[dict[str, Any]]] = {size: [] for size in sizes}
-        for entry in entries:
-            self.rows.append(entry.row)
-            picture, ghost = self._written(entry)
-            self.columns[entry.row.budget].append(self._column(entry, picture))
-            if ghost is not None:
-                ghosts[entry.row.budget].append(self._ghost(entry, *ghost))
-        for size in sizes:
-            self.columns[size] += ghosts[size]
-
-    def _original(self) -> dict[str, Any]:
-        return {
-            "id": "original",
-            "label": "Original",
-            "note": f"{3 * self.width * self.height:,} bytes as plain RGB, {self.width} × {self.height}",
-            "src": self.original,
-            "alt": f"{self.name}, the original",
-            "width": self.width,
-        }
-
-    def _written(self, entry: Entry) -> tuple[str, tuple[str, str] | None]:
-        """(address of the picture, (that of its latents, their shape)); equal files are written once."""
-        name = f"{self._place}/{entry.row.codec}-{entry.row.size}"
-        if name not in self._addresses:
-            ghost = None
-            self._pictures.write(name + entry.suffix, entry.coded.data)
-            if entry.suffix == EXTENSION:
-                latents = decode_latents(parse(entry.coded.data, limits=Limits())).latents
-                _, rows, columns = latents.shape
-                address = self._pictures.add(f"{name}-latents", latent_picture(latents))
-                ghost = address, f"{columns} × {rows}"
-            self._addresses[name] = self._pictures.add(name, entry.coded.rgb), ghost
-        return self._addresses[name]
-
-    def _column(self, entry: Entry, address: str) -> dict[str, Any]:
-        row = entry.row
-        parts = [f"{row.size:,} bytes" + ("" if row.fits else ", its smallest")]
-        parts += [f"{row.ratio:.0f} : 1", f"{row.bpp:.3f} bpp"]
-        parts += [
-            f"{METRICS[name].title} {figure(name, value)}"
-            for name, value in row.figures.items()
-            if value is not None
-        ]
-        return {
-            "id": row.codec,
-            "label": entry.title,
-            "note": " · ".join(part.translate(_UNBROKEN) for part in parts),
-            "src": address,
-            "alt": f"{self.name}, as {entry.title} gives it back from {row.size:,} bytes",
-            "width": self.width,
-        }
-
-    def _ghost(self, entry: Entry, address: str, shape: str) -> dict[str, Any]:
-        return {
-            "id": f"{entry.row.codec}-latents",
-            "label": f"Latents of {entry.title}",
-            "note": f"{shape} positions, four channels shown as three colours",
-            "src": address,
-            "alt": f"The latents that {entry.title} keeps of {self.name}: a small, ghostly version of it",
-            "width": self.width,
-            "coarse": True,
-        }
-
-
 def _page(
-    subjects: Sequence[_Subject],
+    subjects: Sequence[Subject],
     titles: dict[str, str],
     missing: dict[str, str],
     sizes: Sequence[int],
     links: str,
 ) -> str:
     rows = [row for subject in subjects for row in subject.rows]
-    absent = [{"id": name, "label": name, "why": why} for name, why in missing.items() if name not in METRICS]
     data = {
         "pictures": [
             {
                 "ratio": subject.width / subject.height,
-                "sizes": [[*subject.columns[size], *absent] for size in sizes],
+                "sizes": [[*subject.columns[size], *_absent(subject, missing)] for size in sizes],
             }
             for subject in subjects
         ]
@@ -225,8 +165,7 @@ def _page(
         views=_radios("view", list(_VIEWS.values()), list(_VIEWS)),
         tables=_tables(subjects, rows, titles, missing),
         links=links,
-        curves_note="Up and to the left is better."
-        + (f" Means over the {len(subjects)} pictures." if len(subjects) > 1 else ""),
+        curves_note="Up and to the left is better." + (f" {_means_over(rows)}." if len(subjects) > 1 else ""),
         legend="".join(f"<li>{legend_svg(name, list(titles))}{escape(titles[name])}</li>" for name in titles),
         plots="".join(plots_svg(rows).values()),
         reading=_reading(missing),
@@ -243,7 +182,13 @@ def _page(
     )
 
 
-def _thumbnail(subject: _Subject) -> str:
+def _absent(subject: Subject, missing: dict[str, str]) -> list[dict[str, str]]:
+    """What stands in place of the columns of codecs that have no picture, with the reason."""
+    codecs = {name: why for name, why in missing.items() if name not in METRICS} | dict(subject.failed)
+    return [{"id": name, "label": name, "why": why} for name, why in codecs.items()]
+
+
+def _thumbnail(subject: Subject) -> str:
     return f'<img src="{escape(subject.original)}" alt="{escape(subject.name)}" loading="lazy">'
 
 
@@ -263,7 +208,7 @@ def _radios(name: str, labels: Sequence[str], values: Sequence[str] | None = Non
 
 
 def _tables(
-    subjects: Sequence[_Subject], rows: Sequence[Row], titles: dict[str, str], missing: dict[str, str]
+    subjects: Sequence[Subject], rows: Sequence[Row], titles: dict[str, str], missing: dict[str, str]
 ) -> str:
     parts = []
     for number, subject in enumerate(subjects):
@@ -271,9 +216,15 @@ def _tables(
         table = figures_table(caption, subject.rows, titles, missing)
         parts.append(f'<div data-picture="{number}">{table}</div>')
     if len(subjects) > 1:
-        caption = f"Means over the {len(subjects)} pictures"
-        parts.append(f"<br>{figures_table(caption, means(rows), titles, missing)}")
+        parts.append(f"<br>{figures_table(_means_over(rows), means(rows), titles, missing)}")
     return "".join(parts)
+
+
+def _means_over(rows: Sequence[Row]) -> str:
+    count, every = (len({row.picture for row in chosen}) for chosen in (of_all_codecs(rows), rows))
+    if count == every:
+        return f"Means over the {every} pictures"
+    return f"Means over the {count} of {every} pictures that every codec can code"
 
 
 def _reading(missing: dict[str, str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from calotype.compare.metrics import METRICS
 from calotype.errors import SourceError
 
-__all__ = ["COLUMNS", "Row", "read_csv", "to_csv", "to_json"]
+__all__ = ["COLUMNS", "Row", "of_all_codecs", "read_csv", "to_csv", "to_json"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,16 @@ class Row:
         return plain | {name: _rounded(self.figures.get(name)) for name in METRICS}
 
 
+def of_all_codecs(rows: Iterable[Row]) -> list[Row]:
+    """The rows of the pictures that every codec has coded: only over these are means to be compared."""
+    rows = list(rows)
+    codecs: dict[str, set[str]] = {}
+    for row in rows:
+        codecs.setdefault(row.picture, set()).add(row.codec)
+    every = {row.codec for row in rows}
+    return [row for row in rows if codecs[row.picture] == every]
+
+
 COLUMNS = ("picture", "codec", "budget", "bytes", "fits", "width", "height", "bpp", "ratio", *METRICS)
 """Of the CSV; ``fits`` is 0 or 1."""
 
@@ -89,8 +99,11 @@ def read_csv(path: Path) -> list[Row]:
 
     Raises :class:`SourceError` for a file of another kind.
     """
-    text = path.read_text("utf-8")
-    reader = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
+    try:
+        text = path.read_text("utf-8")
+    except ValueError as error:
+        raise SourceError(f"{path} is damaged: {error}") from error
+    reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
     if reader.fieldnames is None:
         return []
     if tuple(reader.fieldnames) != COLUMNS:

@@ -17,10 +17,10 @@ from calotype.entropy import Prediction, SymbolDecoder, coding_pass
 from calotype.entropy.tables import FrequencyTables
 from calotype.errors import UnsupportedError
 from calotype.latents import CHANNEL_OFFSETS, STEPS
-from calotype.limits import Limits
+from calotype.limits import ANY_SIZE, Limits
 from calotype.models import load_encoder, load_table
 from calotype.models.tiling import encode_tiled
-from calotype.options import DiffusionOptions
+from calotype.options import DecodeOptions, DiffusionOptions, EncodeOptions
 
 __all__ = ["Stages", "bit_map", "stages"]
 
@@ -62,30 +62,32 @@ def stages(
     """
     rgb = read_pixels(image, limits)
     codec, diffusion = calotype.Codec(), diffusion or DiffusionOptions()
-    data = codec.encode(rgb, target_size=target_size, model=model, diffusion=diffusion)
-    integers, bits = _metered(data)
-    seen = coded_pixels(rgb, parse(data, limits=limits or Limits()).header)
+    encoding = EncodeOptions(target_size=target_size, model=model, diffusion=diffusion, limits=ANY_SIZE)
+    decoding = DecodeOptions(model=model, diffusion=diffusion, limits=ANY_SIZE)
+    data = codec.encode(rgb, encoding)
+    integers, bits = _metered(data, ANY_SIZE)
+    seen = coded_pixels(rgb, parse(data, limits=ANY_SIZE).header)
     return Stages(
         original=rgb,
         latents=encode_tiled(load_encoder(model, diffusion=diffusion), seen),
         integers=integers,
         bits=bits,
         data=data,
-        developed=np.asarray(codec.decode(data, model=model, diffusion=diffusion).convert("RGB")),
+        developed=np.asarray(codec.decode(data, decoding).convert("RGB")),
     )
 
 
-def bit_map(data: bytes) -> NDArray[np.float32]:
+def bit_map(data: bytes, limits: Limits | None = None) -> NDArray[np.float32]:
     """Bits that each latent position of a .calo file takes, its four channels together: float32[h, w].
 
-    Their sum is the ideal length of the payload. Raises :class:`FormatError`, and
+    Their sum is the ideal length of the payload. Raises :class:`FormatError`, :class:`LimitError`, and
     :class:`UnsupportedError` for a file that has no context model.
     """
-    return _metered(data)[1]
+    return _metered(data, limits or Limits())[1]
 
 
-def _metered(data: bytes) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
-    parsed = parse(data, limits=Limits())
+def _metered(data: bytes, limits: Limits) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+    parsed = parse(data, limits=limits)
     if parsed.header.coding != Coding.LATTICE:
         raise UnsupportedError("only the lattice coding spends its bits position by position")
     levels = decode_latents(parsed).levels

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 import calotype
-from calotype.compare.folder import INDEX, Pictures, fresh_folder
+from calotype.compare.folder import INDEX, Pictures, file_name, fresh_folder, shown_name
 from calotype.compare.latent_view import heat_picture, latent_picture, plane_picture
 from calotype.compare.metrics import Psnr
 from calotype.compare.page import build, fill
 from calotype.compare.stages import Stages, stages
-from calotype.limits import Limits
+from calotype.container import EXTENSION
+from calotype.limits import ANY_SIZE, Limits
 from calotype.options import DiffusionOptions
 
 __all__ = ["write_stages"]
@@ -39,13 +40,14 @@ def write_stages(
     found = stages(photo, target_size=target_size, model=model, diffusion=diffusion, limits=limits)
     with fresh_folder(out, force=force) as folder:
         pictures = Pictures(folder, embed=embed)
-        pictures.write(f"{photo.stem}.calo", found.data)
-        (folder / INDEX).write_text(_page(photo.stem, model, found, pictures), "utf-8")
+        coded = f"{file_name(photo.stem)}{EXTENSION}"
+        pictures.write(coded, found.data)
+        (folder / INDEX).write_text(_page(shown_name(photo.stem), coded, model, found, pictures), "utf-8")
     return found
 
 
-def _page(name: str, model: str, found: Stages, pictures: Pictures) -> str:
-    info = calotype.read_info(found.data)
+def _page(name: str, coded: str, model: str, found: Stages, pictures: Pictures) -> str:
+    info = calotype.read_info(found.data, limits=ANY_SIZE)
     height, width = found.original.shape[:2]
     rows, columns = found.bits.shape
     raw, floats = found.original.nbytes, found.latents.nbytes
@@ -71,7 +73,7 @@ def _page(name: str, model: str, found: Stages, pictures: Pictures) -> str:
         plain=_size(found.order0_bytes, raw),
         payload=_size(info.payload_size, raw),
         file=_size(len(found.data), raw),
-        saved=f"{100 * (1 - info.payload_size / found.order0_bytes):.0f} %",
+        saved=_saved(info.payload_size, found.order0_bytes),
         step=f"{info.step:.3f}",
         lowest_integer=str(int(found.integers.min())).replace("-", "\N{MINUS SIGN}"),
         highest_integer=str(int(found.integers.max())),
@@ -80,7 +82,7 @@ def _page(name: str, model: str, found: Stages, pictures: Pictures) -> str:
         mean_bits=f"{float(found.bits.mean()):.1f}",
         header=str(len(found.data) - info.payload_size),
         dump=_dump(found.data, len(found.data) - info.payload_size),
-        file_name=escape(f"{name}.calo"),
+        file_name=escape(coded),
         psnr=f"{Psnr()(found.original, found.developed):.2f} dB",
         ratio=f"{raw / len(found.data):.0f} : 1",
         bpp=f"{info.bpp:.3f}",
@@ -93,6 +95,11 @@ def _page(name: str, model: str, found: Stages, pictures: Pictures) -> str:
         data=None,
         scripts=("stages.js",),
     )
+
+
+def _saved(size: int, plain: int) -> str:
+    """By how much ``size`` is below ``plain`` bytes, which are none for a flat or tiny picture."""
+    return f"{100 * (1 - size / plain):.0f} %" if size < plain else "nothing"
 
 
 def _planes(found: Stages, pictures: Pictures) -> str:

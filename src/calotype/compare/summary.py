@@ -8,7 +8,7 @@ from calotype.compare.bd_rate import METHOD, bd_rate
 from calotype.compare.codecs import OURS
 from calotype.compare.metrics import METRICS
 from calotype.compare.plot import curves
-from calotype.compare.rows import Row
+from calotype.compare.rows import Row, of_all_codecs
 from calotype.compare.tables import means
 from calotype.errors import ModelError
 
@@ -20,8 +20,13 @@ def summary(rows: Sequence[Row]) -> str:
     budgets = sorted({row.budget for row in rows}, reverse=True)
     metrics = [name for name in METRICS if any(row.figures.get(name) is not None for row in rows)]
     parts = []
+    fair = of_all_codecs(rows)
+    if left_out := {row.picture for row in rows} - {row.picture for row in fair}:
+        parts.append(
+            f"Means and BD-rates leave out what not every codec can code: {', '.join(sorted(left_out))}.\n"
+        )
     for budget in budgets:
-        chosen = [row for row in rows if row.budget == budget]
+        chosen = [row for row in fair if row.budget == budget]
         parts.append(f"### At most {budget:,} bytes per 512×512 pixels\n\n{_means(chosen, metrics)}")
     parts.append(f"### Worst cases\n\n{_worst(rows, budgets, metrics)}")
     parts.append(f"### BD-rate\n\n{_bd_rates(rows, metrics)}")
@@ -79,7 +84,7 @@ def _worst_of(rows: Sequence[Row], metric: str) -> str:
     if not known:
         return "-"
     value, picture = max(known) if METRICS[metric].lower_is_better else min(known)
-    return f"{_figure(metric, value)} ({picture})"
+    return f"{_figure(metric, value)} ({_cell(picture)})"
 
 
 def _bd_rates(rows: Sequence[Row], metrics: Sequence[str]) -> str:
@@ -112,6 +117,11 @@ def _title(metric: str) -> str:
 
 def _figure(metric: str, value: float | None) -> str:
     return "-" if value is None else f"{value:.{METRICS[metric].digits}f}"
+
+
+def _cell(text: str) -> str:
+    """A name as it may stand in a table."""
+    return text.replace("|", "\\|")
 
 
 def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

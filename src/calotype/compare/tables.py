@@ -9,7 +9,7 @@ from statistics import fmean
 
 from calotype.compare.codecs import OURS
 from calotype.compare.metrics import METRICS
-from calotype.compare.rows import Row
+from calotype.compare.rows import Row, of_all_codecs
 
 __all__ = ["figure", "figures_table", "means"]
 
@@ -63,8 +63,12 @@ def figures_table(
 
 
 def means(rows: Sequence[Row]) -> list[Row]:
-    """One row for each codec and budget, with means over the pictures; it fits if all of them do."""
+    """One row for each codec and budget, with means over the pictures; it fits if all of them do.
+
+    Pictures that one of the codecs could not code are left out.
+    """
     found = []
+    rows = of_all_codecs(rows)
     for codec, budget in dict.fromkeys((row.codec, row.budget) for row in rows):
         chosen = [row for row in rows if (row.codec, row.budget) == (codec, budget)]
         figures: dict[str, float | None] = {}
@@ -91,7 +95,7 @@ def _why(metric: str, rows: Sequence[Row], missing: Mapping[str, str]) -> str:
     if metric in missing:
         return missing[metric]
     empty = all(row.figures.get(metric) is None for row in rows)
-    return "the picture is too small for it" if empty else ""
+    return "the picture is too small or too large for it" if empty else ""
 
 
 def _head(text: str, why: str = "") -> str:

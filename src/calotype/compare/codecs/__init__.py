@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from calotype.compare.codecs.avif import avif
-from calotype.compare.codecs.base import Codec, Coded, decoded, largest_within
+from calotype.compare.codecs.base import Codec, Coded, UncodableError, decoded, largest_within
 from calotype.compare.codecs.calotype import CalotypeCodec
 from calotype.compare.codecs.jpeg import jpeg
 from calotype.compare.codecs.jxl import jpeg_xl
@@ -24,6 +24,7 @@ __all__ = [
     "Coded",
     "PaletteCodec",
     "PillowCodec",
+    "UncodableError",
     "avif",
     "codec_makers",
     "decoded",

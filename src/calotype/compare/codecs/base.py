@@ -9,9 +9,16 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-__all__ = ["Codec", "Coded", "decoded", "largest_within"]
+from calotype.errors import SourceError
+from calotype.imaging.source import open_source
+from calotype.limits import ANY_SIZE
+
+__all__ = ["Codec", "Coded", "UncodableError", "decoded", "largest_within"]
+
+
+class UncodableError(SourceError):
+    """This codec has no file for a picture like this one; the message says which codec, and why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +52,7 @@ class Codec(Protocol):
         """``rgb``, uint8[H, W, 3] in sRGB, within each of ``budgets`` (bytes of the whole file).
 
         Where even the smallest file is larger than the budget, that one is returned with ``fits`` False.
+        Raises :class:`UncodableError`.
         """
         ...
 
@@ -70,6 +78,6 @@ def largest_within(
 
 
 def decoded(data: bytes) -> NDArray[np.uint8]:
-    """The pixels uint8[H, W, 3] of a picture file that Pillow reads."""
-    with Image.open(io.BytesIO(data)) as image:
+    """The pixels uint8[H, W, 3] of a picture file that Pillow reads, whatever its size."""
+    with open_source(io.BytesIO(data), ANY_SIZE) as (image, _):
         return np.asarray(image.convert("RGB"))

@@ -11,6 +11,7 @@ import calotype
 from calotype.compare.codecs.base import Coded
 from calotype.container import EXTENSION
 from calotype.errors import TargetSizeError
+from calotype.limits import ANY_SIZE
 from calotype.models import encoder_id
 from calotype.options import DecodeOptions, DiffusionOptions, EncodeOptions
 
@@ -28,8 +29,8 @@ class CalotypeCodec:
         encoder_id(model)
         self.title = f"Calotype {model}"
         self._codec, diffusion = calotype.Codec(threads=threads), diffusion or DiffusionOptions()
-        self._encoding = EncodeOptions(model=model, diffusion=diffusion)
-        self._decoding = DecodeOptions(model=model, diffusion=diffusion)
+        self._encoding = EncodeOptions(model=model, diffusion=diffusion, limits=ANY_SIZE)
+        self._decoding = DecodeOptions(model=model, diffusion=diffusion, limits=ANY_SIZE)
 
     def compress(self, rgb: NDArray[np.uint8], budgets: Sequence[int]) -> list[Coded]:
         """See :meth:`Codec.compress`."""

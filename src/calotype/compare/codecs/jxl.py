@@ -8,5 +8,8 @@ __all__ = ["jpeg_xl"]
 
 
 def jpeg_xl() -> PillowCodec:
-    """JPEG XL (libjxl) at effort 7."""
-    return PillowCodec("JPEG XL", ".jxl", "JXL", "image/jxl", {"effort": 7}, plugin="pillow_jxl")
+    """JPEG XL (libjxl) at effort 7.
+
+    Quality 100 would be its lossless mode, which the plugin does not ask for as libjxl demands.
+    """
+    return PillowCodec("JPEG XL", ".jxl", "JXL", "image/jxl", {"effort": 7}, highest=99, plugin="pillow_jxl")

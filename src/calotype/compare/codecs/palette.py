@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 import calotype
 from calotype.compare.codecs.base import Coded
 from calotype.container import EXTENSION
+from calotype.limits import ANY_SIZE
 from calotype.models import encoder_id
 from calotype.options import DecodeOptions, DiffusionOptions, EncodeOptions
 
@@ -27,8 +28,8 @@ class PaletteCodec:
     ) -> None:
         encoder_id(model)
         self._codec, diffusion = calotype.Codec(threads=threads), diffusion or DiffusionOptions()
-        self._encoding = EncodeOptions(model=model, recipe="palette", diffusion=diffusion)
-        self._decoding = DecodeOptions(model=model, diffusion=diffusion)
+        self._encoding = EncodeOptions(model=model, recipe="palette", diffusion=diffusion, limits=ANY_SIZE)
+        self._decoding = DecodeOptions(model=model, diffusion=diffusion, limits=ANY_SIZE)
 
     def compress(self, rgb: NDArray[np.uint8], budgets: Sequence[int]) -> list[Coded]:
         """See :meth:`Codec.compress`."""

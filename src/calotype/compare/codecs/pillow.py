@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from calotype.compare.codecs.base import Coded, decoded, largest_within
-from calotype.errors import ModelError
+from calotype.compare.codecs.base import Coded, UncodableError, decoded, largest_within
+from calotype.errors import LimitError, ModelError, SourceError
 
 __all__ = ["PillowCodec"]
 
 
 @dataclass(frozen=True)
 class PillowCodec:
-    """A format with a quality from ``lowest`` to 100, written with ``settings``.
+    """A format with a quality from ``lowest`` to ``highest``, written with ``settings``.
 
     ``fineness`` is into how many parts a point of quality divides: 1 where the encoder takes integers only.
     ``plugin`` names the module that adds the format to Pillow, if it is not one of Pillow's own.
@@ -34,6 +34,7 @@ class PillowCodec:
     media_type: str
     settings: Mapping[str, Any]
     lowest: int = 0
+    highest: int = 100
     plugin: str | None = None
     fineness: int = 1
 
@@ -48,17 +49,30 @@ class PillowCodec:
             raise ModelError(f"this build of Pillow does not write {self.title}")
 
     def encode(self, rgb: NDArray[np.uint8], quality: float) -> bytes:
-        """The whole file of uint8[H, W, 3] at ``quality``."""
+        """The whole file of uint8[H, W, 3] at ``quality``.
+
+        Raises :class:`UncodableError` where the format has no such picture, mostly for its size.
+        """
         file = io.BytesIO()
-        Image.fromarray(rgb).save(file, self.format, quality=quality, **self.settings)
+        try:
+            Image.fromarray(rgb).save(file, self.format, quality=quality, **self.settings)
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow's writers and their libraries raise many kinds
+            size = f"{rgb.shape[1]}x{rgb.shape[0]} pixels"
+            raise UncodableError(f"{self.title} cannot write a picture of {size}: {error}") from error
         return file.getvalue()
 
     def within(self, rgb: NDArray[np.uint8], budgets: Sequence[int]) -> list[tuple[bytes, bool]]:
         """For each budget the largest file that fits, or the smallest there is and False."""
         fine = self.fineness
         encode = cache(lambda at: self.encode(rgb, at if fine == 1 else at / fine))
-        return [largest_within(encode, budget, self.lowest * fine, 100 * fine) for budget in budgets]
+        return [largest_within(encode, budget, self.lowest * fine, self.highest * fine) for budget in budgets]
 
     def compress(self, rgb: NDArray[np.uint8], budgets: Sequence[int]) -> list[Coded]:
         """See :meth:`Codec.compress`."""
-        return [Coded(data, decoded(data), fits) for data, fits in self.within(rgb, budgets)]
+        files = self.within(rgb, budgets)
+        try:
+            return [Coded(data, decoded(data), fits) for data, fits in files]
+        except (SourceError, LimitError) as error:  # Pillow reads no WebP above MAX_IMAGE_PIXELS
+            raise UncodableError(f"{self.title} cannot be read back: {error}") from error

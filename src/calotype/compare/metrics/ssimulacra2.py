@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from importlib import import_module
 
 from PIL import Image
@@ -30,7 +31,12 @@ class Ssimulacra2:
     def __call__(self, reference: Pixels, picture: Pixels) -> float:
         if min(reference.shape[:2]) < _SMALLEST:
             raise UnmeasurableError(f"needs {_SMALLEST} pixels on each side")
-        return float(self._compute(_png(reference), _png(picture)))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of pictures made here
+                return float(self._compute(_png(reference), _png(picture)))
+        except Image.DecompressionBombError as error:
+            raise UnmeasurableError("takes no more pixels than Pillow's MAX_IMAGE_PIXELS allows") from error
 
 
 def _png(rgb: Pixels) -> io.BytesIO:
