@@ -9,8 +9,9 @@ from cli_samples import Refused, Run, picture
 from PIL import Image
 
 import calotype
-from calotype.cli.pictures import FORMATS, format_named, pack_picture
+from calotype.cli.pictures import format_named, format_of_path
 from calotype.errors import OutputError
+from calotype.imaging import FORMATS, pack_picture
 
 TINY = ("decode", "-m", "tiny")
 
@@ -29,7 +30,8 @@ def test_the_extension_or_the_option_chooses_the_format(run: Run, calo: str, tmp
     for name, format_, options in (
         ("a.webp", "WEBP", ()),
         ("b.JPEG", "JPEG", ()),
-        ("c.dat", "TIFF", ("--format", "tiff")),
+        ("c.dat", "TIFF", ("--format", "tif")),
+        ("d.dat", "JPEG", ("--format", "jpeg")),
     ):
         done = run(*TINY, *options, "--json", "--quiet", calo, name)
         assert json.loads(done.stdout)["format"] == format_
@@ -121,5 +123,6 @@ def test_a_format_that_fails_says_so() -> None:
 
 
 def test_names_and_formats() -> None:
-    assert format_named("x/y.TIF").pillow == "TIFF"
-    assert format_named("a.jpeg") is FORMATS["jpg"]
+    assert format_of_path("x/y.TIF").pillow == "TIFF"
+    assert format_of_path("a.jpeg") is FORMATS["jpg"]
+    assert format_named("tif") is FORMATS["tiff"]

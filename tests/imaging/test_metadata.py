@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from picture_files import png_chunk, raw_profile, rgb_png
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
-from PIL.ExifTags import GPS, IFD, Base
+from PIL.ExifTags import GPS, IFD, Base, Interop
 from PIL.PngImagePlugin import PngInfo
 
 from calotype.errors import CalotypeWarning, SourceError
-from calotype.imaging import Metadata, Picture, load_picture, to_image
+from calotype.imaging import FORMATS, Metadata, Picture, load_picture, pack_picture, to_image
 from calotype.limits import Limits
 
 COLOURS = np.arange(3 * 5 * 3, dtype=np.uint8).reshape(3, 5, 3) * 5
@@ -252,6 +252,21 @@ def test_exif_that_was_changed_in_memory_is_kept_so() -> None:
     assert after[Base.Make] == "Fox"
     assert after.get(Base.Orientation, 1) == 1
     assert after.get_ifd(IFD.Exif)[Base.ExposureTime] == 60.0
+
+
+def test_directories_within_directories_are_kept_when_exif_is_written_anew() -> None:
+    tags = Image.Exif()
+    tags[IFD.Exif] = {Base.ExposureTime: 60.0, IFD.Interop: {Interop.InteropIndex: "R98"}}
+    image = Image.open(saved("JPEG", exif=tags))
+    image.getexif()[Base.Make] = "Fox"
+    tagged = Image.fromarray(COLOURS)
+    tagged.info["exif"] = tags.tobytes()
+    for source in (image, io.BytesIO(pack_picture(tagged, FORMATS["tiff"]))):
+        kept = parsed(load(source).metadata.exif)
+        assert kept.get_ifd(IFD.Exif)[Base.ExposureTime] == 60.0
+        assert kept.get_ifd(IFD.Interop) == {Interop.InteropIndex: "R98"}
+    image.getexif()[IFD.GPSInfo] = {GPS.GPSLatitudeRef: "S"}
+    assert parsed(load(image).metadata.exif).get_ifd(IFD.GPSInfo) == {GPS.GPSLatitudeRef: "S"}
 
 
 def test_exif_that_was_only_looked_at_is_kept_to_the_byte() -> None:

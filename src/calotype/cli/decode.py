@@ -14,9 +14,10 @@ from calotype.cli.common import backend_option, batch_options, file_arguments, l
 from calotype.cli.console import Console
 from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
 from calotype.cli.files import STDIO, read_calotype
-from calotype.cli.pictures import FORMATS, PictureFormat, format_named, pack_picture
+from calotype.cli.pictures import FORMAT_NAMES, format_named, format_of_path
 from calotype.cli.plan import Job, plan
 from calotype.errors import OutputError
+from calotype.imaging import FORMATS, PictureFormat, pack_picture
 from calotype.models import encoder_id
 from calotype.options import DecodeOptions
 
@@ -31,7 +32,7 @@ _DEFAULT_FORMAT = "png"
     "--format",
     "format_name",
     metavar="NAME",
-    type=click.Choice(list(FORMATS), case_sensitive=False),
+    type=click.Choice(FORMAT_NAMES, case_sensitive=False),
     show_default="by OUT's extension, png for folders and pipes",
     help=f"Picture format: {', '.join(FORMATS)}.",
 )
@@ -128,5 +129,5 @@ def decode(
 
 def _format_of(job: Job, name: str | None) -> PictureFormat:
     if name is not None:
-        return FORMATS[name]
-    return FORMATS[_DEFAULT_FORMAT] if job.target == STDIO else format_named(job.target)
+        return format_named(name)
+    return FORMATS[_DEFAULT_FORMAT] if job.target == STDIO else format_of_path(job.target)

@@ -7,7 +7,7 @@
                       └ limits ┘        └───┬───┘           └────────┘          └───┬───┘
                                             └────────────── alpha ──────────────────┘
 
-    pixels, alpha, metadata ── output ── PIL.Image.Image
+    pixels, alpha, metadata ── output ── PIL.Image.Image ── formats ── a file of another format
 """
 
 from __future__ import annotations
@@ -15,20 +15,25 @@ from __future__ import annotations
 from calotype.imaging.alpha import fill_hidden, over_white, pack_alpha, unpack_alpha
 from calotype.imaging.colour import describes
 from calotype.imaging.described import described_by
+from calotype.imaging.formats import FORMAT_ALIASES, FORMATS, PictureFormat, pack_picture
 from calotype.imaging.metadata import EVERYTHING, Metadata
 from calotype.imaging.output import resized, to_image, to_info
 from calotype.imaging.picture import Picture, load_picture
 
 __all__ = [
     "EVERYTHING",
+    "FORMATS",
+    "FORMAT_ALIASES",
     "Metadata",
     "Picture",
+    "PictureFormat",
     "described_by",
     "describes",
     "fill_hidden",
     "load_picture",
     "over_white",
     "pack_alpha",
+    "pack_picture",
     "resized",
     "to_image",
     "to_info",

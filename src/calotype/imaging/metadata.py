@@ -7,6 +7,7 @@ import re
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 from PIL import Image, ImageFile
 from PIL.ExifTags import IFD, Base
@@ -17,11 +18,13 @@ from calotype.imaging.png import raw_profile
 from calotype.imaging.xmp import EXTENSION_PREFIX, XmpError, has_extension, joined
 
 __all__ = [
+    "DIRECTORIES",
     "EVERYTHING",
     "EXIF_PREFIX",
     "Metadata",
     "held_exif",
     "orientation_of",
+    "read_directory",
     "read_exif",
     "read_orientation",
     "read_xmp",
@@ -48,7 +51,8 @@ _DESCRIPTIVE = (
     Base.Artist,
     Base.Copyright,
 )
-_DIRECTORIES = (IFD.Exif, IFD.GPSInfo)
+DIRECTORIES = (IFD.Exif, IFD.GPSInfo)
+"""Those that EXIF has besides its main one."""
 
 Report = Callable[[str], None]
 
@@ -99,6 +103,15 @@ def held_exif(image: Image.Image) -> Image.Exif:
         return copy.deepcopy(exif)
     except TypeError:  # it reads from an open file
         return exif
+
+
+def read_directory(exif: Image.Exif, directory: int) -> dict[int, Any]:
+    """The entries of a directory of ``exif`` and of the one in it, as another ``Exif`` can write them."""
+    held = exif.get(directory)  # where they are; or what was assigned, which get_ifd does not know
+    entries = dict(held if isinstance(held, dict) else exif.get_ifd(directory))
+    if not isinstance(entries.get(IFD.Interop, {}), dict):
+        entries[IFD.Interop] = exif.get_ifd(IFD.Interop)
+    return entries
 
 
 def read_exif(image: Image.Image, report: Report) -> bytes | None:
@@ -156,24 +169,25 @@ def _exif_bytes(image: Image.Image) -> bytes:
     exif = image.info.get("exif") or _resource(image, _PSD_EXIF)
     exif = exif or raw_profile(image.info, "exif") or _app1(image, EXIF_PREFIX)
     if not isinstance(exif, bytes):
-        return _written(held_exif(image), _DESCRIPTIVE, _DIRECTORIES)
+        return _written(held_exif(image), _DESCRIPTIVE, DIRECTORIES)
     while exif.startswith(EXIF_PREFIX):
         exif = exif.removeprefix(EXIF_PREFIX)
     if exif and "exif" in image.info and _upright(exif) is not None:
         stored, held = Image.Exif(), held_exif(image)
         stored.load(exif)
-        removed = [directory for directory in _DIRECTORIES if directory in stored and directory not in held]
+        removed = [directory for directory in DIRECTORIES if directory in stored and directory not in held]
         if removed or _content(stored) != _content(held):
-            tags = [tag for tag in held if tag not in _DIRECTORIES]
-            return _written(held, tags, [directory for directory in _DIRECTORIES if directory not in removed])
+            tags = [tag for tag in held if tag not in DIRECTORIES]
+            return _written(held, tags, [directory for directory in DIRECTORIES if directory not in removed])
     return exif
 
 
 def _content(exif: Image.Exif) -> str:
     """All that is said, but the orientation; as text, where 0/0 equals 0/0."""
-    exclude = (Base.Orientation, *_DIRECTORIES)
+    exclude = (Base.Orientation, *DIRECTORIES)
     main = {tag: value for tag, value in exif.items() if tag not in exclude}
-    return repr([sorted(part.items()) for part in (main, *map(exif.get_ifd, _DIRECTORIES))])
+    directories = (read_directory(exif, directory) for directory in DIRECTORIES)
+    return repr([sorted(part.items()) for part in (main, *directories)])
 
 
 def _written(exif: Image.Exif, tags: Sequence[int], directories: Sequence[int]) -> bytes:
@@ -183,7 +197,7 @@ def _written(exif: Image.Exif, tags: Sequence[int], directories: Sequence[int]) 
         if tag in exif:
             kept[tag] = exif[tag]
     for directory in directories:
-        if entries := exif.get_ifd(directory):
+        if entries := read_directory(exif, directory):
             kept[directory] = entries
     return kept.tobytes().removeprefix(EXIF_PREFIX) if kept else b""
 

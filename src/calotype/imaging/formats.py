@@ -1,0 +1,147 @@
+"""Pictures in the formats of others that can hold them."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from calotype.errors import CalotypeWarning, OutputError
+from calotype.imaging.colour import ProfileError, to_srgb
+from calotype.imaging.tiff import with_exif
+
+__all__ = ["FORMATS", "FORMAT_ALIASES", "PictureFormat", "pack_picture"]
+
+_XMP_TAG = 700
+_BOTH = frozenset({"L", "RGB"})
+_COLOUR = frozenset({"RGB"})
+_MAX_SEGMENT = 65_500
+"""Longest metadata, in bytes, of a JPEG file."""
+
+
+@dataclass(frozen=True)
+class PictureFormat:
+    """A format to write.
+
+    ``pillow`` is Pillow's name of it. ``alpha``, ``metadata``: whether it holds transparency, EXIF and
+    XMP, the two of at most ``longest`` bytes each. ``profiles``: the modes, but for alpha, whose ICC
+    profiles it holds. ``parameters`` keep its loss small.
+    """
+
+    pillow: str
+    alpha: bool
+    profiles: frozenset[str] = frozenset()
+    metadata: bool = False
+    parameters: dict[str, Any] = field(default_factory=dict)
+    longest: int | None = None
+
+
+FORMATS = {
+    "png": PictureFormat("PNG", True, _BOTH, True),
+    "webp": PictureFormat("WEBP", True, _COLOUR, True, {"lossless": True}),
+    "tiff": PictureFormat("TIFF", True, _BOTH, True, {"compression": "tiff_adobe_deflate"}),
+    "jpg": PictureFormat(
+        "JPEG", False, _BOTH, True, {"quality": 95, "subsampling": "4:4:4"}, longest=_MAX_SEGMENT
+    ),
+    "avif": PictureFormat("AVIF", True, _COLOUR, True, {"quality": 95, "subsampling": "4:4:4"}),
+    "jp2": PictureFormat("JPEG2000", True),
+    "tga": PictureFormat("TGA", True),
+    "bmp": PictureFormat("BMP", False),
+    "ppm": PictureFormat("PPM", False),
+}
+"""By the extension that stands for them. Formats with fewer colours, such as GIF, are left out.
+
+WebP has no grey pictures, and grey AVIF is not read by all: their pixels count as coloured.
+"""
+
+FORMAT_ALIASES = {"jpeg": "jpg", "tif": "tiff", "pnm": "ppm"}
+"""Other extensions for some of :data:`FORMATS`."""
+
+
+def pack_picture(image: Image.Image, picture_format: PictureFormat) -> bytes:
+    """``image`` in the given format, with the EXIF, XMP and ICC data of its ``info`` where that holds them.
+
+    Pixels in a profile that the format cannot hold become sRGB. EXIF and XMP that it cannot hold are left
+    out with a :class:`CalotypeWarning`. Raises :class:`OutputError` if the format cannot hold the picture.
+    """
+    name = picture_format.pillow
+    profile = image.info.get("icc_profile")
+    if profile and image.mode.removesuffix("A") not in picture_format.profiles:
+        image, profile = _in_srgb(image, profile, name), None
+    metadata = _metadata(image, picture_format)
+    parameters = dict(picture_format.parameters, icc_profile=profile or None)
+    is_tiff = name == "TIFF"
+    if not is_tiff:
+        parameters |= _arguments(metadata, name)
+    content = BytesIO()
+    plain = image.copy()
+    plain.info = {}  # some writers would take metadata from there too
+    try:
+        plain.save(content, name, **parameters)
+    except (OSError, ValueError, KeyError) as error:
+        raise OutputError(f"cannot be written as {name} ({error})") from error
+    return _tagged(content.getvalue(), metadata) if is_tiff else content.getvalue()
+
+
+def _in_srgb(image: Image.Image, profile: bytes, name: str) -> Image.Image:
+    """``image`` in sRGB, with alpha as it is, in the same mode."""
+    mode = image.mode.removesuffix("A")
+    try:
+        result = to_srgb(image.convert(mode), profile)
+    except ProfileError as error:
+        raise OutputError(
+            f"cannot be written as {name}, which holds no such ICC profile: it cannot be converted ({error})"
+        ) from error
+    if mode != image.mode:
+        result.putalpha(image.getchannel("A"))
+    result.info = image.info
+    return result
+
+
+def _metadata(image: Image.Image, picture_format: PictureFormat) -> dict[str, bytes]:
+    """EXIF and XMP of ``image``, if the format holds them."""
+    found = {name: image.info[name] for name in ("exif", "xmp") if image.info.get(name)}
+    longest = picture_format.longest
+    lost = [
+        name
+        for name, data in found.items()
+        if not picture_format.metadata or (longest is not None and len(data) > longest)
+    ]
+    if lost:
+        names = " and ".join(name.upper() for name in lost)
+        what = "so much" if picture_format.metadata else "such data"
+        _warn(f"{names} left out: {picture_format.pillow} files cannot hold {what}")
+    return {name: data for name, data in found.items() if name not in lost}
+
+
+def _arguments(metadata: dict[str, bytes], name: str) -> dict[str, Any]:
+    """``metadata`` as Pillow's writer of that format takes them."""
+    arguments: dict[str, Any] = dict(metadata)
+    if name == "PNG" and "xmp" in arguments:
+        arguments["pnginfo"] = PngInfo()
+        xmp = arguments.pop("xmp").decode("utf-8", "replace")
+        arguments["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp)
+    return arguments
+
+
+def _tagged(data: bytes, metadata: dict[str, bytes]) -> bytes:
+    """The TIFF file ``data`` with ``metadata``."""
+    exif = Image.Exif()
+    if "exif" in metadata:
+        try:
+            exif.load(metadata["exif"])
+            with_exif(data, exif)
+        except Exception as error:  # damaged EXIF, which Pillow reports in many ways
+            _warn(f"EXIF left out: it is damaged ({error})")
+            exif = Image.Exif()
+    if "xmp" in metadata:
+        exif[_XMP_TAG] = metadata["xmp"]
+    return with_exif(data, exif) if len(exif) else data
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, CalotypeWarning, stacklevel=4)

@@ -1,0 +1,75 @@
+"""EXIF in compressed TIFF files: libtiff, as Pillow uses it, takes no directories but the main one."""
+
+from __future__ import annotations
+
+import struct
+
+from PIL import Image
+from PIL.ExifTags import Base
+
+from calotype.imaging.metadata import DIRECTORIES, EXIF_PREFIX, read_directory
+
+__all__ = ["with_exif"]
+
+_HEAD = 8
+_ENTRY = 12
+
+# Tags of EXIF's main directory that lay out pixels: those of a thumbnail or of another file, if anything.
+_LAYOUT = {
+    *range(Base.NewSubfileType, Base.ImageDescription),
+    Base.StripOffsets,
+    Base.SamplesPerPixel,
+    Base.RowsPerStrip,
+    Base.StripByteCounts,
+    Base.PlanarConfiguration,
+    Base.TransferFunction,
+    Base.Predictor,
+    Base.WhitePoint,
+    Base.PrimaryChromaticities,
+    Base.ColorMap,
+    Base.TileWidth,
+    Base.TileLength,
+    Base.TileOffsets,
+    Base.TileByteCounts,
+    Base.SubIFDs,
+    Base.ExtraSamples,
+    Base.SampleFormat,
+    Base.JPEGTables,
+    Base.JpegIFOffset,
+    Base.JpegIFByteCount,
+    Base.YCbCrCoefficients,
+    Base.YCbCrSubSampling,
+    Base.YCbCrPositioning,
+    Base.ReferenceBlackWhite,
+}
+
+
+def with_exif(data: bytes, exif: Image.Exif) -> bytes:
+    """The TIFF file ``data``, of one picture, with what ``exif`` says of it besides.
+
+    What the file says already stays. Raises whatever Pillow raises for tags that it cannot write.
+    """
+    order = "<" if data[:2] == b"II" else ">"
+    said = Image.Exif()
+    said.endian = order
+    for tag in exif:
+        if tag not in _LAYOUT and tag not in DIRECTORIES:
+            said[tag] = exif[tag]
+    for directory in DIRECTORIES:
+        if entries := read_directory(exif, directory):
+            said[directory] = entries
+    data += bytes(len(data) % 2)
+    added = said.tobytes(len(data))[len(EXIF_PREFIX) + _HEAD :]  # a directory that stands where it is put
+    added += bytes(len(added) % 2)
+    (start,) = struct.unpack_from(order + "I", data, 4)
+    merged = _entries(added, 0, order) | _entries(data, start, order)
+    table = struct.pack(order + "H", len(merged)) + b"".join(merged[tag] for tag in sorted(merged)) + bytes(4)
+    place = struct.pack(order + "I", len(data) + len(added))
+    return data[:4] + place + data[_HEAD:] + added + table
+
+
+def _entries(data: bytes, start: int, order: str) -> dict[int, bytes]:
+    """The entries of the directory at ``start``, as they stand there, by their tags."""
+    (count,) = struct.unpack_from(order + "H", data, start)
+    entries = [data[start + 2 + i * _ENTRY :][:_ENTRY] for i in range(count)]
+    return {struct.unpack_from(order + "H", entry)[0]: entry for entry in entries}
