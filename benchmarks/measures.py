@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.scene import FileRate, Model, Rate, Scene
+from calotype.encoding.plan import EFFORTS
 from calotype.encoding.rate import TrialEncoder
-from calotype.encoding.write import ERROR_DIFFUSION, LAMBDA
 from calotype.entropy import decode_integers
 from calotype.latents import CHANNEL_OFFSETS, STEPS, log_step_map, reconstruct
 from calotype.models import DecoderInput
 from calotype.models.tiling import decode_tiled
+from calotype.options import DEFAULT_EFFORT
 
 __all__ = [
     "ENTROPY_LEVELS",
@@ -100,7 +101,10 @@ def rdo(scene: Scene) -> dict[str, float]:
     found = {}
     latents, context = scene.latents("pocket"), scene.kit.context
     ways = {"plain": TrialEncoder(latents, context, 0.0)}
-    ways["rdo"] = TrialEncoder(latents, context, LAMBDA, error_diffusion=ERROR_DIFFUSION)
+    rdo_of_default = EFFORTS[DEFAULT_EFFORT].rdo
+    ways["rdo"] = TrialEncoder(
+        latents, context, rdo_of_default.lambda_, error_diffusion=rdo_of_default.error_diffusion
+    )
     for level in RDO_LEVELS:
         for name, encoder in ways.items():
             trial = encoder.trial(level)

@@ -14,10 +14,13 @@ from benchmarks.networks import Taesd
 from benchmarks.pictures import ASSETS
 from calotype.codec import Codec
 from calotype.compare.metrics import Lpips, Psnr, Ssimulacra2
-from calotype.container import Header, parse
+from calotype.container import parse
 from calotype.decoding import decode_latents
-from calotype.encoding.prepare import coded_pixels, header_of
-from calotype.encoding.resolution import encode_scaled
+from calotype.encoding import encode_latents
+from calotype.encoding.plan import Plan
+from calotype.encoding.prepare import prepare
+from calotype.encoding.resolution import code_at_best_scale
+from calotype.encoding.write import write
 from calotype.entropy import ContextModel
 from calotype.imaging import load_picture, resized
 from calotype.latents import FINEST, SD1, channel_steps, dequantise, log_step_map, noise_deviations
@@ -45,6 +48,18 @@ Rate = FileRate | Literal["exact", "finest"]
 """Or without a file: latents as the encoder gave them, or rounded at the finest level."""
 
 _Made = TypeVar("_Made")
+
+
+class _AsEncoder:
+    """TAESD as the codec's own functions call an encoder."""
+
+    margin = None
+
+    def __init__(self, taesd: Taesd) -> None:
+        self._taesd = taesd
+
+    def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._taesd.encode(np.round(255 * pixels.transpose(1, 2, 0)).astype(np.uint8))
 
 
 class Kit:
@@ -108,15 +123,16 @@ class Scene:
             target_size=rate if isinstance(rate, int) else None,
         )
 
-        def latents_at(at: Header) -> NDArray[np.float32]:
-            return self._encoded(encoder, coded_pixels(self.rgb, at)) if at.scaled else self.latents(encoder)
-
         def make() -> bytes:
             if encoder == "pocket":
                 return self.kit.codec.encode(self.rgb, options)
             # The header names pocket as the encoder, a number in the file, which changes nothing here.
-            header = header_of(load_picture(self.rgb, limits=options.limits, strict=options.strict), options)
-            return encode_scaled(latents_at, header, options).file.data
+            picture = load_picture(self.rgb, limits=options.limits, strict=options.strict)
+            source, latents = prepare(picture, options), self.latents(encoder)
+            if rate == "2022":
+                return encode_latents(latents, source.header, options)
+            plan = Plan.of(options, self.rgb.shape[1], self.rgb.shape[0])
+            return write(code_at_best_scale(latents, source, plan, _AsEncoder(self.kit.taesd)))
 
         return self._once(("file", encoder, rate), make)
 

@@ -114,6 +114,36 @@ def test_imports_go_one_way(module: Path) -> None:
         assert target in NARROWER.get(part, {target}), f"{name_of(module)} must not know {name}"
 
 
+def test_decoding_knows_nothing_of_encoding() -> None:
+    known = {name for module in MODULES for name in imports(module) if "decoding" in name_of(module)}
+    assert known and not {name for name in known if "encoding" in name.split(".")}
+
+
+# Within encoding: what each step may build on is what stands before it.
+STEPS = (
+    {"rdo"},
+    {"plan", "prepare"},
+    {"rate"},
+    {"candidate"},
+    {"optimise", "resolution", "write", "closed_loop"},
+    {"regions"},
+    {"pipeline"},
+    {"__init__"},
+)
+
+
+def test_the_steps_of_encoding_build_on_those_before() -> None:
+    rank = {step: number for number, steps in enumerate(STEPS) for step in steps}
+    for module in (PACKAGE / "encoding").rglob("*.py"):
+        inside = name_of(module).split(".")[2:] or ["__init__"]
+        for name in imports(module):
+            parts = name.split(".")
+            if parts[:2] != ["calotype", "encoding"] or parts[2:3] == inside[:1]:
+                continue
+            assert parts[2:], f"{name_of(module)} imports all of encoding"
+            assert rank[parts[2]] < rank[inside[0]], f"{name_of(module)} imports {name}, which comes later"
+
+
 @modules
 def test_low_layers_need_few_packages(module: Path) -> None:
     part = part_of(name_of(module))

@@ -14,7 +14,7 @@ import calotype
 from calotype.container import ChunkType, Header, checksum, parse, serialise
 from calotype.decoding import OpenedFile, decode_latents
 from calotype.encoding import encode_latents
-from calotype.encoding.closed_loop import corrected
+from calotype.encoding.closed_loop import round_trip_corrected
 from calotype.entropy import symbols
 from calotype.errors import (
     ChecksumError,
@@ -120,7 +120,7 @@ def test_higher_effort_is_no_worse(photo: Image.Image) -> None:
     encoder = load_encoder("pocket")
     exact = encode_tiled(encoder, np.asarray(photo))
     assert errors_of(photo, 6, exact)[0] < 0.9 * errors_of(photo, 3, exact)[0]
-    better = corrected(encoder, load_decoder("pocket", SD1.id), exact)
+    better = round_trip_corrected(encoder, load_decoder("pocket", SD1.id), exact)
     # 9 depends on torch: tests/encoding/test_optimise.py
     assert errors_of(photo, 8, better)[1] <= errors_of(photo, 7, better)[1] * 1.0001
 
@@ -331,3 +331,24 @@ def test_decoders_are_told_what_the_latents_probably_were(photo: Image.Image) ->
         calotype.encode(photo, model="tiny", recipe="palette"), calotype.DecodeOptions()
     ).latents
     assert np.array_equal(palette.conditional_mean, palette.latents)
+
+
+def test_an_error_comes_after_what_was_before_it(small: Image.Image, tmp_path: Path) -> None:
+    """Whatever fits into one batch."""
+    shared = calotype.Codec(threads=1)
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    files = shared.encode_many([small, small, tmp_path / "bad.png", small], model="tiny")
+    good = calotype.encode(small, model="tiny")
+    assert [next(files), next(files)] == [good, good]
+    with pytest.raises(SourceError, match=r"bad\.png"):
+        next(files)
+    pictures = shared.decode_many([good, good, good[:-1], good], model="tiny")
+    assert [next(pictures).size, next(pictures).size] == [small.size] * 2
+    with pytest.raises(FormatError):
+        next(pictures)
+
+
+def test_an_array_can_be_written_to(small: Image.Image) -> None:
+    array = calotype.decode(calotype.encode(small, model="tiny"), model="tiny", as_array=True)
+    array[0, 0] = 7
+    assert array[0, 0].tolist() == [7, 7, 7]

@@ -1,4 +1,4 @@
-"""Latents chosen by what the decoder shows of them."""
+"""Closed-loop encoding: latents corrected by what the decoder makes of them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import pytest
 from PIL import Image
 
 import calotype
-from calotype import codec
 from calotype.container import Coding, Header
-from calotype.encoding import closed_loop as module
-from calotype.encoding.closed_loop import closed_loop, corrected, is_looked_at, is_thorough, recoloured
-from calotype.encoding.resolution import Scaled
-from calotype.encoding.write import EncodedFile, write_latents
+from calotype.encoding import closed_loop, pipeline
+from calotype.encoding.candidate import Candidate, code
+from calotype.encoding.closed_loop import close_loop, colour_corrected, is_tinted, round_trip_corrected
+from calotype.encoding.plan import Plan, RateTarget
 from calotype.errors import TargetSizeError
 from calotype.latents import FINEST, log_step_map
 from calotype.models import DecoderInput, load_decoder, load_encoder
@@ -45,7 +44,7 @@ def test_looking_at_the_picture_leaves_less_of_its_tints(
     photo: Image.Image, rate: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked = calotype.encode(photo, **rate)
-    monkeypatch.setattr(codec, "is_looked_at", lambda *_: False)
+    monkeypatch.setattr(pipeline, "close_loop", lambda candidate, *_: candidate)
     blind = calotype.encode(photo, **rate)
     assert colour_error(looked, photo) < 0.8 * colour_error(blind, photo)
     if "quality" in rate:
@@ -56,7 +55,7 @@ def test_looking_at_the_picture_leaves_less_of_its_tints(
 
 
 @pytest.mark.parametrize(
-    ("options", "level", "thorough", "looked_at"),
+    ("options", "level", "round_trip", "closed"),
     [
         ({}, 56, False, False),
         ({"quality": 10}, 86, False, True),
@@ -66,21 +65,45 @@ def test_looking_at_the_picture_leaves_less_of_its_tints(
         ({"target_size": 5000}, 56, True, True),
         ({"bpp": 0.2}, 40, True, True),
         ({"target_size": 5000, "effort": 4}, 56, False, False),
-        ({"recipe": "palette", "effort": 9}, 70, False, False),
     ],
 )
-def test_when_the_encoder_looks(options: dict[str, Any], level: int, thorough: bool, looked_at: bool) -> None:
-    chosen = EncodeOptions(**options)
-    assert is_thorough(chosen) is thorough
-    assert is_looked_at(chosen, replace(HEADER, level=level)) is looked_at
+def test_when_the_loop_is_closed(options: dict[str, Any], level: int, round_trip: bool, closed: bool) -> None:
+    plan = Plan.of(EncodeOptions(**options), 8, 8)
+    assert plan.round_trip is round_trip
+    made = code(np.zeros((4, 1, 1), np.float32), HEADER, (), RateTarget(level=level), plan.rdo)
+    assert (plan.closed_loop and (plan.round_trip or is_tinted(made))) is closed
 
 
-def plain(photo: Image.Image, **options: float) -> tuple[Scaled, np.ndarray]:
-    """A file of latents as the encoder finds them, and the pixels."""
+def test_the_palette_takes_no_other_step(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in ("close_loop", "refine", "with_finer_faces", "code_at_best_scale"):
+        monkeypatch.setattr(pipeline, step, lambda *_, **__: pytest.fail("taken"))
+    calotype.encode(photo, model="tiny", recipe="palette", effort=9)
+
+
+@pytest.mark.parametrize(("rate", "corrected"), [({"quality": 10}, False), ({"target_size": 300}, True)])
+def test_a_quality_is_no_target_size_at_any_scale(
+    photo: Image.Image, rate: dict[str, int], corrected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Low qualities are coded smaller, to the bytes that they take at full size: that asks for no size."""
+    gains = []
+
+    def noted(encoder: object, decoder: object, latents: np.ndarray, gain: np.ndarray) -> np.ndarray:
+        gains.append(gain)
+        return latents
+
+    monkeypatch.setattr(closed_loop, "round_trip_corrected", noted)
+    info = calotype.read_info(calotype.encode(photo, **rate))
+    assert info.scaled
+    assert bool(gains) is corrected
+
+
+def plain(photo: Image.Image, **options: float) -> tuple[Candidate, np.ndarray, Plan]:
+    """Latents as the encoder finds them, coded, and the pixels."""
     rgb = np.asarray(photo.crop((0, 0, 96, 64)))
     latents = encode_tiled(load_encoder("pocket"), rgb)
-    header, chosen = replace(HEADER, width=96, height=64, level=0), EncodeOptions(**options)  # type: ignore[arg-type]
-    return Scaled(write_latents(latents, header, chosen), latents, chosen), rgb
+    plan = Plan.of(EncodeOptions(**options), 96, 64)  # type: ignore[arg-type]
+    header = replace(HEADER, width=96, height=64, level=0)
+    return code(latents, header, (), plan.rate, plan.rdo), rgb, plan
 
 
 class Blind:
@@ -93,23 +116,23 @@ class Blind:
 
 
 def test_a_file_is_kept_if_no_other_comes_nearer(photo: Image.Image) -> None:
-    made, rgb = plain(photo, target_size=300)
-    assert closed_loop(made, rgb, load_encoder("pocket"), Blind()) is made
+    made, rgb, plan = plain(photo, target_size=300)
+    assert close_loop(made, rgb, plan, load_encoder("pocket"), Blind()) is made
 
 
 def test_a_file_is_kept_if_others_do_not_fit(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
-    def too_large(*_: object) -> bytes:
+    def too_large(*_: object, **__: object) -> bytes:
         raise TargetSizeError(300, 301)
 
-    made, rgb = plain(photo, target_size=300)
-    monkeypatch.setattr(module, "write_latents", too_large)
-    assert closed_loop(made, rgb, load_encoder("pocket"), load_decoder("pocket", 1)) is made
+    made, rgb, plan = plain(photo, target_size=300)
+    monkeypatch.setattr(closed_loop, "code", too_large)
+    assert close_loop(made, rgb, plan, load_encoder("pocket"), load_decoder("pocket", 1)) is made
 
 
 def test_what_colours_lack_is_half_made_up_for() -> None:
     latents = encode_tiled(load_encoder("pocket"), np.full((64, 64, 3), 120, np.uint8))
     lighter = encode_tiled(load_encoder("pocket"), np.full((64, 64, 3), 140, np.uint8))
-    moved = recoloured(latents, np.full((3, 8, 8), 20, np.float32))
+    moved = colour_corrected(latents, np.full((3, 8, 8), 20, np.float32))
     centre = (slice(None), 4, 4)
     assert np.linalg.norm((moved - (latents + lighter) / 2)[centre]) < 0.5 * np.linalg.norm(
         (lighter - latents)[centre] / 2
@@ -121,7 +144,7 @@ def test_corrected_latents_show_more_of_the_picture(photo: Image.Image) -> None:
     encoder, decoder = load_encoder("pocket"), load_decoder("pocket", 1)
     plain = encode_tiled(encoder, rgb)
     errors = []
-    for latents in (plain, corrected(encoder, decoder, plain)):
+    for latents in (plain, round_trip_corrected(encoder, decoder, plain)):
         log_step = log_step_map(np.full(latents.shape[1:], FINEST))
         shown = decode_tiled(decoder, DecoderInput(latents, log_step, np.zeros(4), conditional_mean=latents))
         errors.append(float(((shown - rgb.astype(float)) ** 2).mean()))
@@ -143,22 +166,23 @@ class Halves:
 def test_correction_gives_back_a_share_of_what_a_round_trip_takes() -> None:
     latents = np.full((4, 3, 5), 0.2, np.float32)
     model = Halves()
-    assert corrected(model, model, latents) == pytest.approx(0.2 + 0.3 * (0.2 - 0.1), abs=0.3 / 255)
+    assert round_trip_corrected(model, model, latents) == pytest.approx(
+        0.2 + 0.3 * (0.2 - 0.1), abs=0.3 / 255
+    )
 
 
 @pytest.mark.parametrize(("level", "share"), [(8, 0.3), (76, 0.3), (84, 0.15), (92, 0.0), (104, 0.0)])
 def test_coarse_latents_are_corrected_less(level: int, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
     model, latents, shares = Halves(), np.full((4, 2, 2), 0.2, np.float32), list[float]()
 
-    def noted(_: object, __: object, found: np.ndarray, share: float) -> np.ndarray:
-        shares.append(share)
-        return corrected(model, model, found, share)
+    def noted(_: object, __: object, found: np.ndarray, gain: np.ndarray) -> np.ndarray:
+        shares.append(gain)
+        return round_trip_corrected(model, model, found, gain)
 
-    monkeypatch.setattr(module, "corrected", noted)
-    options = EncodeOptions(quality=50, effort=7)
-    header = replace(HEADER, width=16, height=16, level=level)
-    quantised = module.quantise_latents(latents, header, options)
-    made = Scaled(EncodedFile(b"", header, quantised), latents, options)
-    closed_loop(made, np.full((16, 16, 3), 128, np.uint8), model, model)
+    monkeypatch.setattr(closed_loop, "round_trip_corrected", noted)
+    plan = Plan.of(EncodeOptions(quality=50, effort=7), 16, 16)
+    header = replace(HEADER, width=16, height=16)
+    made = code(latents, header, (), RateTarget(level=level), plan.rdo)
+    close_loop(made, np.full((16, 16, 3), 128, np.uint8), plan, model, model)
     assert shares == [pytest.approx(share)]
-    assert corrected(model, model, latents, 0.0) is latents
+    assert round_trip_corrected(model, model, latents, 0.0) is latents

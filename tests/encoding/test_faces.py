@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,8 +24,11 @@ from calotype.container import (
 )
 from calotype.decoding import decode_latents
 from calotype.encoding import encode_latents
-from calotype.encoding.regions import is_coarse, protected, regions_of
-from calotype.encoding.resolution import Scaled, encode_scaled
+from calotype.encoding.candidate import Candidate, code
+from calotype.encoding.plan import Plan, RateTarget
+from calotype.encoding.prepare import Source
+from calotype.encoding.regions import is_coarse, regions_of, with_finer_faces
+from calotype.encoding.write import write
 from calotype.errors import CalotypeError, ChecksumError, FormatError
 from calotype.latents import channel_steps
 from calotype.limits import Limits
@@ -113,48 +117,73 @@ class Everywhere:
         return found
 
 
+class Unasked:
+    """An encoder for pictures whose latents are there already."""
+
+    margin = 0
+
+    def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        raise AssertionError
+
+
+def source_of(options: EncodeOptions, **fields: int) -> tuple[Source, Plan]:
+    header = replace(HEADER, **fields)
+    rgb = np.zeros((header.height, header.width, 3), np.uint8)
+    return Source(rgb, header, (), options), Plan.of(options, header.width, header.height)
+
+
 @pytest.mark.parametrize("rate", [{"target_size": 260}, {"quality": 10.0}])
 def test_a_protected_file_keeps_to_its_options(latents: NDArray[np.float32], rate: dict[str, float]) -> None:
-    options = EncodeOptions(scale=1, **rate)  # type: ignore[arg-type]
-    made = encode_scaled(lambda _: latents, HEADER, options)
-    assert is_coarse(options, made.file.header)
-    finer, chunks = protected(made, Everywhere(), lambda _: latents)
-    parsed = parse(finer.file.data, limits=Limits(), strict=True)
-    assert parsed.chunks == chunks
-    (region,) = unpack_regions(chunks[0].data)
+    source, plan = source_of(EncodeOptions(scale=1, **rate))  # type: ignore[arg-type]
+    made = code(latents, source.header, (), plan.rate, plan.rdo)
+    assert is_coarse(made)
+    finer = with_finer_faces(made, source, plan, Unasked(), Everywhere())
+    parsed = parse(write(finer), limits=Limits(), strict=True)
+    assert parsed.chunks == finer.chunks
+    (region,) = unpack_regions(finer.chunks[0].data)
     assert (region.left, region.top, region.width, region.height) == (5, 3, 5, 6)
 
-    def error(scaled: Scaled) -> float:
-        return float(np.square(scaled.file.reconstruction.conditional_mean - latents)[:, 4:8, 6:9].mean())
+    def error(candidate: Candidate) -> float:
+        return float(np.square(candidate.reconstruction.conditional_mean - latents)[:, 4:8, 6:9].mean())
 
     assert error(finer) < 0.6 * error(made)
     if "quality" in rate:
-        assert parsed.header.level == made.file.header.level
-        assert len(finer.file.data) < 1.25 * len(made.file.data)
+        assert parsed.header.level == made.header.level
+        assert finer.size < 1.25 * made.size
     else:
-        assert len(finer.file.data) <= 260
+        assert finer.size <= 260
 
 
 def test_small_faces_are_coded_larger_if_the_user_leaves_it_open(latents: NDArray[np.float32]) -> None:
-    header = replace(HEADER, width=256, height=204)
-    made = encode_scaled(lambda _: latents, replace(header, scale=40), EncodeOptions(scale=0.625, quality=10))
-    asked: list[int] = []
+    asked: list[tuple[int, ...]] = []
 
-    def latents_at(other: Header) -> NDArray[np.float32]:
-        asked.append(other.scale)
-        return np.pad(latents, ((0, 0), (0, 4), (0, 4)))
+    class Padder(Unasked):
+        def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+            asked.append(pixels.shape[1:])
+            return np.pad(latents, ((0, 0), (0, 4), (0, 4)))
 
-    free = replace(made, options=EncodeOptions(target_size=400))
-    larger, _ = protected(free, Everywhere(), latents_at)
-    assert asked == [48] and larger.file.header.scale == 48
-    tight = replace(made, options=EncodeOptions(target_size=40))
-    assert protected(tight, Everywhere(), latents_at) == (tight, ())  # neither way fits
+    options = EncodeOptions(quality=10)
+    source, plan = source_of(options, width=256, height=204, scale=40)
+    made = code(latents, source.header, (), plan.rate, plan.rdo)
+    free = replace(made, rate=RateTarget(size=400))
+    larger = with_finer_faces(free, source, plan, Padder(), Everywhere())
+    assert asked == [(160, 192)] and larger.header.scale == 48
+    tight = replace(made, rate=RateTarget(size=40))
+    assert with_finer_faces(tight, source, plan, Padder(), Everywhere()) is tight  # neither way fits
     asked.clear()
-    same, chunks = protected(made, Everywhere(), latents_at)
-    assert not asked and same.file.header.scale == 40 and chunks
+    fixed = replace(source, options=EncodeOptions(quality=10, scale=0.625))
+    same = with_finer_faces(made, fixed, plan, Padder(), Everywhere())
+    assert not asked and same.header.scale == 40 and same.chunks
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("limits", [Limits(max_chunks=0), Limits(max_chunk_bytes=3)])
+def test_no_chunk_is_added_that_a_reader_would_refuse(latents: NDArray[np.float32], limits: Limits) -> None:
+    source, plan = source_of(EncodeOptions(scale=1, quality=10, limits=limits))
+    made = code(latents, source.header, (), plan.rate, plan.rdo)
+    assert with_finer_faces(made, source, plan, Unasked(), Everywhere()) is made
+    parse(write(made), limits=limits, strict=True)
+
+
 def test_the_astronaut_has_a_face_and_a_rocket_none() -> None:
     with Image.open(SAMPLES / "astronaut.png") as photo:
         data = calotype.encode(photo.convert("RGB"), target_size=1250)
@@ -173,13 +202,15 @@ def test_the_astronaut_has_a_face_and_a_rocket_none() -> None:
         assert not parse(calotype.encode(photo.convert("RGB"), target_size=1250), limits=Limits()).chunks
 
 
-def test_no_face_is_protected_if_that_is_not_wanted() -> None:
-    header = replace(HEADER, level=90)
-    assert is_coarse(EncodeOptions(), header)
-    assert not is_coarse(EncodeOptions(protect="none"), header)
-    assert not is_coarse(EncodeOptions(effort=4), header)
-    assert not is_coarse(EncodeOptions(recipe="palette"), header)
-    assert not is_coarse(EncodeOptions(), replace(header, level=64))
+def test_no_face_is_protected_if_that_is_not_wanted(latents: NDArray[np.float32]) -> None:
+    def wanted(**options: Any) -> bool:
+        return Plan.of(EncodeOptions(**options), 160, 128).faces
+
+    assert wanted() and wanted(effort=5)
+    assert not wanted(protect="none")
+    assert not wanted(effort=4)
+    plain = code(latents, HEADER, (), RateTarget(level=64), Plan.of(EncodeOptions(), 160, 128).rdo)
+    assert not is_coarse(plain)
     assert load_face_finder("tiny") is None
     with pytest.raises(ValueError, match="protect"):
         EncodeOptions(protect="all")  # type: ignore[arg-type]

@@ -18,10 +18,12 @@ from PIL import Image
 import calotype
 from calotype.container import Header, parse
 from calotype.encoding import optimise
+from calotype.encoding.candidate import Candidate, code
+from calotype.encoding.plan import Plan
 from calotype.encoding.rate import TrialEncoder
-from calotype.encoding.write import encode_latents
+from calotype.encoding.write import write
 from calotype.errors import CalotypeWarning, ModelError, SourceError
-from calotype.latents import dequantise, level_map
+from calotype.latents import dequantise, level_map, reconstruct
 from calotype.limits import Limits
 from calotype.models import DEFAULT_TABLE, load_decoder, load_encoder, load_table
 from calotype.options import EncodeOptions
@@ -56,10 +58,11 @@ def latents(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     return load_encoder("tiny").encode(rgb.transpose(2, 0, 1).astype(np.float32) / 255)
 
 
-def file_of(latents: NDArray[np.float32], **options: Any) -> bytes:
+def candidate_of(latents: NDArray[np.float32], **options: Any) -> Candidate:
     height, width = (8 * side for side in latents.shape[1:])
     header = Header(coding=0, space=1, table=DEFAULT_TABLE, encoder=250, width=width, height=height, level=0)
-    return encode_latents(latents, header, EncodeOptions(effort=6, **options))
+    plan = Plan.of(EncodeOptions(effort=6, **options), width, height)
+    return code(latents, header, (), plan.rate, plan.rdo)
 
 
 def errors(data: bytes, rgb: NDArray[np.uint8]) -> Any:
@@ -131,11 +134,12 @@ def test_a_finer_start_is_recovered_from_a_spoilt_one(
     model = load_table(DEFAULT_TABLE)
     spoilt = latents + np.random.default_rng(3).normal(0, 0.15, latents.shape).astype(np.float32)
     trial = TrialEncoder(spoilt, model, 0.0).trial(LEVEL)
-    start = Found(trial.integers, trial.payload())
+    levels = np.full(latents.shape[1:], LEVEL)
+    start = Found(trial.integers, trial.payload(), reconstruct(trial.coded, levels))
     network = load_decoder("tiny", 1, 1).differentiable()  # type: ignore[attr-defined]
     wanted = np.clip(mosaic(rgb) + 0.5, 0, 255).astype(np.uint8)
     calls: list[None] = []
-    descent = Descent(spoilt, wanted, np.full(latents.shape[1:], LEVEL), model, network)
+    descent = Descent(spoilt, wanted, levels, model, network)
     found = descent.run(
         start, lambda payload: len(payload) <= len(start.payload), 25, 60.0, lambda: calls.append(None)
     )
@@ -147,14 +151,13 @@ def test_a_finer_start_is_recovered_from_a_spoilt_one(
 def test_the_result_is_an_ordinary_file_no_larger_and_no_worse(
     rgb: NDArray[np.uint8], latents: NDArray[np.float32]
 ) -> None:
-    plain = file_of(latents, target_size=90)
-    refined = optimise.refine(
-        plain, latents, rgb, load_decoder("tiny", 1, 1), EncodeOptions(target_size=90, effort=9), 90
-    )
-    assert len(refined) <= 90
-    levels = [parse(data, limits=Limits(), strict=True).header.level for data in (plain, refined)]
+    plain = candidate_of(latents, target_size=90)
+    refined = optimise.refine(plain, rgb, load_decoder("tiny", 1, 1), max_size=90, seconds=60)
+    files = [write(candidate) for candidate in (plain, refined)]
+    assert len(files[1]) == refined.size <= 90
+    levels = [parse(data, limits=Limits(), strict=True).header.level for data in files]
     assert levels[0] == levels[1]
-    ratios = errors(refined, rgb) / errors(plain, rgb)
+    ratios = errors(files[1], rgb) / errors(files[0], rgb)
     assert float(ratios.mean()) <= 1.01  # 8 bits decide the rest
 
 
@@ -170,15 +173,15 @@ def test_effort_9_of_the_codec(rgb: NDArray[np.uint8], monkeypatch: pytest.Monke
 def test_without_a_target_the_size_is_that_of_the_plain_search(
     rgb: NDArray[np.uint8], latents: NDArray[np.float32]
 ) -> None:
-    plain = file_of(latents, quality=60)
-    refined = optimise.refine(plain, latents, rgb, load_decoder("tiny", 1, 1), EncodeOptions(effort=9))
-    assert len(refined) <= len(plain)
+    plain = candidate_of(latents, quality=60)
+    refined = optimise.refine(plain, rgb, load_decoder("tiny", 1, 1), max_size=plain.size, seconds=60)
+    assert len(write(refined)) <= len(write(plain))
 
 
 def test_without_torch_a_warning_and_the_plain_file(
     rgb: NDArray[np.uint8], latents: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, decoder = file_of(latents, quality=60), load_decoder("tiny", 1, 1)
+    plain, decoder = candidate_of(latents, quality=60), load_decoder("tiny", 1, 1)
     for name in ("calotype.models.onnx_torch", "calotype.encoding.optimise.descent"):
         monkeypatch.delitem(sys.modules, name)
     original = builtins.__import__
@@ -190,7 +193,7 @@ def test_without_torch_a_warning_and_the_plain_file(
 
     monkeypatch.setattr(builtins, "__import__", without_torch)
     with pytest.warns(CalotypeWarning, match=r"effort 9 .*torch.*pip install 'calotype\[sd\]'"):
-        assert optimise.refine(plain, latents, rgb, decoder, EncodeOptions(effort=9)) == plain
+        assert optimise.refine(plain, rgb, decoder, max_size=plain.size, seconds=60) is plain
 
 
 def test_a_decoder_without_gradients_is_told(rgb: NDArray[np.uint8], latents: NDArray[np.float32]) -> None:
@@ -200,20 +203,20 @@ def test_a_decoder_without_gradients_is_told(rgb: NDArray[np.uint8], latents: ND
         def decode(self, *arguments: Any) -> NDArray[np.float32]:
             raise AssertionError
 
-    plain = file_of(latents, quality=60)
+    plain = candidate_of(latents, quality=60)
     with pytest.warns(CalotypeWarning, match="cannot be differentiated"):
-        assert optimise.refine(plain, latents, rgb, Opaque(), EncodeOptions(effort=9)) == plain
+        assert optimise.refine(plain, rgb, Opaque(), max_size=plain.size, seconds=60) is plain
 
 
 def test_a_broken_lpips_graph_is_an_error(
     rgb: NDArray[np.uint8], latents: NDArray[np.float32], tmp_path: Any
 ) -> None:
-    plain, decoder = file_of(latents, quality=60), load_decoder("tiny", 1, 1)
+    plain, decoder = candidate_of(latents, quality=60), load_decoder("tiny", 1, 1)
     (tmp_path / "broken.onnx").write_bytes(b"\xff")
     with pytest.raises(ModelError, match="not an ONNX graph"):
-        optimise.refine(plain, latents, rgb, decoder, EncodeOptions(lpips=str(tmp_path / "broken.onnx")))
+        optimise.refine(plain, rgb, decoder, max_size=99, seconds=60, lpips=str(tmp_path / "broken.onnx"))
     with pytest.raises(SourceError, match="missing"):
-        optimise.refine(plain, latents, rgb, decoder, EncodeOptions(lpips=str(tmp_path / "missing.onnx")))
+        optimise.refine(plain, rgb, decoder, max_size=99, seconds=60, lpips=str(tmp_path / "missing.onnx"))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")

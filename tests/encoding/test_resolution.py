@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,10 @@ from PIL import Image
 
 import calotype
 from calotype.container import Header, parse
-from calotype.encoding.resolution import SCALES, next_scale
+from calotype.encoding.candidate import code
+from calotype.encoding.plan import RateTarget, Rdo
+from calotype.encoding.prepare import Source
+from calotype.encoding.resolution import SCALES, larger_scale
 from calotype.errors import FormatError, LimitError, TargetSizeError
 from calotype.imaging import resized
 from calotype.limits import Limits
@@ -64,15 +66,17 @@ def test_the_fewer_bytes_the_smaller_is_the_picture_that_is_coded(photo: Image.I
 
 
 def test_the_next_larger_scale() -> None:
-    header = Header(coding=0, space=1, table=241, encoder=250, width=512, height=512, scale=40, level=75)
-    larger = next_scale(header, calotype.EncodeOptions())
-    assert larger is not None and (larger.scale, larger.level) == (48, 88)
-    coarse = next_scale(replace(header, level=103), calotype.EncodeOptions())
-    assert coarse is not None and coarse.level == 104
-    assert next_scale(replace(header, scale=max(SCALES)), calotype.EncodeOptions()) is None
-    assert next_scale(header, calotype.EncodeOptions(scale=0.625)) is None
-    limits = Limits(max_pixels=512 * 512)
-    assert next_scale(replace(header, scale=64), calotype.EncodeOptions(limits=limits)) is None
+    def larger(at: int, level: int, **options: Any) -> tuple[int, int] | None:
+        header = Header(coding=0, space=1, table=241, encoder=250, width=512, height=512, scale=at, level=0)
+        source = Source(np.zeros((512, 512, 3), np.uint8), header, (), calotype.EncodeOptions(**options))
+        latents = np.zeros((4, 1, 1), np.float32)
+        return larger_scale(code(latents, header, (), RateTarget(level=level), Rdo()), source)
+
+    assert larger(40, 75) == (48, 88)
+    assert larger(40, 103) == (48, 104)
+    assert larger(max(SCALES), 75) is None
+    assert larger(40, 75, scale=0.625) is None
+    assert larger(64, 75, limits=Limits(max_pixels=512 * 512)) is None
 
 
 def test_full_size_if_the_user_says_so(photo: Image.Image) -> None:

@@ -15,7 +15,8 @@ from nets import Decoder
 from quantise import CHANNEL_OFFSETS, steps_of
 from restore import restored, restored_lattice
 
-from calotype.encoding import closed_loop, write
+from calotype.encoding import closed_loop
+from calotype.encoding.plan import EFFORTS
 from calotype.encoding.rate import TrialEncoder
 from calotype.encoding.rdo import CASCADES
 from calotype.entropy import load_model
@@ -71,12 +72,12 @@ def test_the_shipped_model_can_be_trained_on(lattice: Lattice, latents: np.ndarr
 
 
 def test_training_decides_as_the_codec_does() -> None:
-    assert write.ERROR_DIFFUSION == FEEDBACK
+    assert EFFORTS[5].rdo.error_diffusion == FEEDBACK
     assert CASCADES[0] == CASCADE
 
 
 def test_training_corrects_latents_as_the_codec_does() -> None:
-    assert (correct.FINEST, correct.SHARE) == (FINEST, closed_loop._SHARE)
+    assert (correct.FINEST, correct.SHARE) == (FINEST, closed_loop._GAIN)
 
 
 def test_frequencies_follow_the_density() -> None:

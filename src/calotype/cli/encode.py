@@ -21,6 +21,7 @@ from calotype.cli.files import open_picture
 from calotype.cli.plan import Job, plan
 from calotype.container import EXTENSION
 from calotype.encoding.optimise import ROUNDS
+from calotype.encoding.plan import EFFORTS
 from calotype.models import encoder_id
 from calotype.options import DEFAULT_EFFORT, DEFAULT_QUALITY, EncodeOptions
 
@@ -142,7 +143,9 @@ def encode(
 
     def make(group: Sequence[Job]) -> Iterator[Made]:
         started = perf_counter()
-        rounds = ROUNDS if settings.effort == 9 and len(todo) == 1 else 0  # else the bar counts pictures
+        rounds = (
+            ROUNDS if EFFORTS[settings.effort].descent and len(todo) == 1 else 0
+        )  # else the bar counts pictures
         with ExitStack() as open_files, console.progress(rounds) as step:
             pictures = [open_files.enter_context(open_picture(job.source, settings.limits)) for job in group]
             for data in codec.encode_many(pictures, settings, batch=len(group), progress=step):

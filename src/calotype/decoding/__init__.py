@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from calotype.decoding.latents import checksum_of, decode_latents, region_offsets, values_of
-from calotype.decoding.picture import OpenedFile
+from calotype.decoding.pipeline import OpenedFile, decode_files
 
-__all__ = ["OpenedFile", "checksum_of", "decode_latents", "region_offsets", "values_of"]
+__all__ = ["OpenedFile", "checksum_of", "decode_files", "decode_latents", "region_offsets", "values_of"]

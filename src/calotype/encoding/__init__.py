@@ -1,7 +1,7 @@
-"""Encoding: from a picture to a file."""
+"""Encoding: from pictures to files."""
 
 from __future__ import annotations
 
-from calotype.encoding.write import encode_latents
+from calotype.encoding.pipeline import encode_latents, encode_pictures
 
-__all__ = ["encode_latents"]
+__all__ = ["encode_latents", "encode_pictures"]

@@ -1,41 +1,82 @@
-"""From a picture to what its file holds besides latents, and to the pixels that the network is to see."""
+"""From a picture to what its encoder starts from: pixels, a header, the chunks that belong to it."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calotype import imaging
-from calotype.container import METADATA_CHUNKS, Chunk, ChunkType, Coding, Header
+from calotype.container import FULL_SCALE, METADATA_CHUNKS, Chunk, ChunkType, Coding, Header
 from calotype.container.chunks import read_chunks, write_chunk
-from calotype.encoding.resolution import first_scale
+from calotype.errors import LimitError
 from calotype.imaging import Picture
-from calotype.models import DEFAULT_TABLE, encoder_id
+from calotype.latents import SD1
+from calotype.models import DEFAULT_TABLE, Encoder, encoder_id
+from calotype.models.tiling import encode_tiled
 from calotype.options import EncodeOptions
 
-__all__ = ["chunks_of", "coded_pixels", "header_of", "padded"]
+__all__ = ["Source", "coded_pixels", "padded", "prepare"]
 
 
-def header_of(picture: Picture, options: EncodeOptions) -> Header:
-    """What a picture's file begins with; the level is found later. Raises :class:`LimitError`."""
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A picture to encode: ``rgb`` uint8[H, W, 3] as it is shown, and what the options say of its file.
+
+    The ``header`` is of the size to begin with; its level is not known yet.
+    """
+
+    rgb: NDArray[np.uint8]
+    header: Header
+    chunks: tuple[Chunk, ...]
+    options: EncodeOptions
+
+    def at(self, scale: int) -> Header:
+        """The header of the same picture coded with ``scale`` 64ths of its sides."""
+        return replace(self.header, scale=scale)
+
+    def allows(self, header: Header) -> bool:
+        """Whether a picture coded as ``header`` says is within the limits."""
+        try:
+            self.options.limits.check_size(*header.coded_size)
+        except LimitError:
+            return False
+        return True
+
+    def with_chunk(self, chunk: Chunk) -> tuple[Chunk, ...]:
+        """Its chunks and one more. Raises :class:`LimitError` if a reader would refuse them."""
+        return _readable((*self.chunks, chunk), self.options)
+
+    def pixels(self, header: Header) -> NDArray[np.uint8]:
+        """What the network is to see, uint8[8h, 8w, 3]: as large as ``header`` says, and padded."""
+        return coded_pixels(self.rgb, header)
+
+    def latents(self, header: Header, encoder: Encoder) -> NDArray[np.float32]:
+        """float32[4, h, w] of :meth:`pixels`."""
+        return encode_tiled(encoder, self.pixels(header))
+
+
+def prepare(picture: Picture, options: EncodeOptions) -> Source:
+    """The source that a picture is. Raises :class:`LimitError`."""
     height, width = picture.rgb.shape[:2]
     header = Header(
         coding=Coding[options.recipe.upper()],
-        space=1,
+        space=SD1.id,
         table=DEFAULT_TABLE if options.recipe == "lattice" else 0,
         encoder=encoder_id(options.model),
         width=width,
         height=height,
-        scale=first_scale(options),
+        scale=FULL_SCALE if options.scale is None else round(options.scale * FULL_SCALE),
         level=0,
         grey=picture.grey,
         alpha=picture.alpha is not None,
     )
     options.limits.check_size(*header.coded_size)
-    return header
+    return Source(picture.rgb, header, _chunks_of(picture, options), options)
 
 
-def chunks_of(picture: Picture, options: EncodeOptions) -> tuple[Chunk, ...]:
+def _chunks_of(picture: Picture, options: EncodeOptions) -> tuple[Chunk, ...]:
     """The ancillary chunks of a picture's file. Raises :class:`LimitError`."""
     chunks = []
     if picture.alpha is not None:
@@ -45,18 +86,22 @@ def chunks_of(picture: Picture, options: EncodeOptions) -> tuple[Chunk, ...]:
             value = getattr(picture.metadata, type_.name.lower())
             if value:
                 chunks.append(Chunk(type_, value))
-    # Read again at once: what a reader under the same limits would refuse is not written.
+    return _readable(tuple(chunks), options)
+
+
+def _readable(chunks: tuple[Chunk, ...], options: EncodeOptions) -> tuple[Chunk, ...]:
+    """The chunks as they are read again: what a reader under the same limits would refuse is not written."""
     return read_chunks(b"".join(map(write_chunk, chunks)), 0, options.limits, strict=True)[0]
 
 
 def coded_pixels(rgb: NDArray[np.uint8], header: Header) -> NDArray[np.uint8]:
-    """What the encoder is to see of a picture uint8[H, W, 3]: as large as it is coded, and padded."""
+    """What the network is to see of a picture uint8[H, W, 3]: as large as it is coded, and padded."""
     return padded(imaging.resized(rgb, *header.coded_size))
 
 
 def padded(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Repeats the last row and column up to multiples of 8."""
+    """Repeats the last row and column up to what whole latents stand for."""
     height, width = rgb.shape[:2]
-    if height % 8 == 0 and width % 8 == 0:
+    if height % SD1.factor == 0 and width % SD1.factor == 0:
         return rgb
-    return np.pad(rgb, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
+    return np.pad(rgb, ((0, -height % SD1.factor), (0, -width % SD1.factor), (0, 0)), mode="edge")

@@ -8,19 +8,19 @@ lost then is lost in the networks; more latents still help.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.container import FULL_SCALE, Chunk, Header
-from calotype.encoding.write import EncodedFile, write_latents
-from calotype.errors import LimitError, TargetSizeError
+from calotype.container import FULL_SCALE
+from calotype.encoding.candidate import Candidate, code
+from calotype.encoding.plan import Plan, RateTarget
+from calotype.encoding.prepare import Source
+from calotype.errors import TargetSizeError
 from calotype.latents import COARSEST
-from calotype.options import EncodeOptions
+from calotype.models import Encoder
 
-__all__ = ["SCALES", "Scaled", "encode_scaled", "first_scale", "next_scale"]
+__all__ = ["SCALES", "code_at_best_scale", "larger_scale"]
 
 SCALES = {
     88: 50,
@@ -42,89 +42,73 @@ Down to 32 they are measured on held-out photographs, at equal bytes: beyond it 
 better in LPIPS, or nearly so and clearly better in PSNR (training/README.md). The others continue the line.
 """
 
-_LEVELS_PER_OCTAVE = 50  # by which the level falls when the sides are halved, at equal bytes
-_SLOPE = -0.024  # of the logarithm of the bytes in the level
-_SMALLEST_SIDE = 32  # pixels, of the coded picture
+_LEVELS_PER_OCTAVE = 50
+"""By so much the level falls when the sides are halved, at equal bytes."""
+
+_SLOPE = -0.024
+"""Of the logarithm of the bytes in the level."""
+
+_MIN_SIDE = 32
+"""Pixels; no picture is made smaller than that to be coded."""
 
 
-@dataclass(frozen=True, eq=False)
-class Scaled:
-    """A file, the latents float32[4, h, w] that it codes, and the options with which it does."""
+def code_at_best_scale(
+    latents: NDArray[np.float32], source: Source, plan: Plan, encoder: Encoder
+) -> Candidate:
+    """The picture at the source's scale or, if the options leave it open, at the one that looks best.
 
-    file: EncodedFile
-    latents: NDArray[np.float32]
-    options: EncodeOptions
-
-
-def first_scale(options: EncodeOptions) -> int:
-    """The scale that the options ask for, or the full one to begin with."""
-    return FULL_SCALE if options.scale is None else round(options.scale * FULL_SCALE)
-
-
-def encode_scaled(
-    latents_at: Callable[[Header], NDArray[np.float32]],
-    header: Header,
-    options: EncodeOptions,
-    chunks: tuple[Chunk, ...] = (),
-) -> Scaled:
-    """The file at the header's scale or, if the options leave it open, at the one that looks best.
-
-    ``latents_at`` encodes the picture at the scale of the header that it is given. With a quality instead of
-    a size the file takes, at any scale, the bytes that it takes at the header's.
-    Raises :class:`TargetSizeError`.
+    ``latents`` float32[4, h, w] are those at the source's scale. With a quality instead of a size the file
+    takes, at any scale, the bytes that it takes at the source's. Raises :class:`TargetSizeError`.
     """
-    choices = _choices(header, options)
-    scale, made, levels = header.scale, dict[int, Scaled](), dict[int, float]()
+    scales, scale, rate = _scales(source), source.header.scale, plan.rate
+    candidates, levels = dict[int, Candidate](), dict[int, float]()
     failure: TargetSizeError | None = None
     while scale not in levels:
-        at = replace(header, scale=scale)
+        header = source.at(scale)
+        if levels:
+            latents = source.latents(header, encoder)
         try:
-            latents = latents_at(at)
-            made[scale] = Scaled(write_latents(latents, at, options, chunks), latents, options)
-            levels[scale] = made[scale].file.header.level
-            if options.target_size is None and options.bpp is None and len(choices) > 1:
-                options = replace(options, quality=None, target_size=len(made[scale].file.data))
+            candidates[scale] = code(latents, header, source.chunks, rate, plan.rdo)
+            levels[scale] = candidates[scale].header.level
+            if rate.size is None and len(scales) > 1:
+                rate = RateTarget(size=candidates[scale].size)
         except TargetSizeError as error:
             failure = error
             levels[scale] = COARSEST + math.log(error.target / error.smallest) / _SLOPE
-        scale = _wish(choices, scale, levels[scale])
-    fine = [scale for scale in made if levels[scale] <= SCALES.get(scale, COARSEST)]
-    if not made:
-        assert failure is not None
+        scale = _scale_for(scales, scale, levels[scale])
+    if not candidates and failure is not None:
         raise failure
-    return made[max(fine) if fine else min(made)]
+    fine = [scale for scale in candidates if levels[scale] <= SCALES.get(scale, COARSEST)]
+    return candidates[max(fine) if fine else min(candidates)]
 
 
-def next_scale(header: Header, options: EncodeOptions) -> Header | None:
-    """The header with the next larger scale, at the level expected at equal bytes; None if there is none."""
-    larger = [scale for scale in _choices(header, options) if scale > header.scale]
+def larger_scale(candidate: Candidate, source: Source) -> tuple[int, int] | None:
+    """The next larger scale and the level expected there at equal bytes; None if there is none."""
+    header = candidate.header
+    larger = [scale for scale in _scales(source) if scale > header.scale]
     if not larger:
         return None
     level = header.level + _LEVELS_PER_OCTAVE * math.log2(min(larger) / header.scale)
-    return replace(header, scale=min(larger), level=min(round(level), COARSEST))
+    return min(larger), min(round(level), COARSEST)
 
 
-def _wish(choices: list[int], scale: int, level: float) -> int:
-    """The largest of the choices that should be fine enough, if ``scale`` comes out at ``level``."""
-    for choice in choices:
-        if level + _LEVELS_PER_OCTAVE * math.log2(choice / scale) <= SCALES.get(choice, COARSEST):
-            return choice
-    return choices[-1]
+def _scale_for(scales: list[int], scale: int, level: float) -> int:
+    """The largest of ``scales`` that should be fine enough, if ``scale`` comes out at ``level``."""
+    for other in scales:
+        if level + _LEVELS_PER_OCTAVE * math.log2(other / scale) <= SCALES.get(other, COARSEST):
+            return other
+    return scales[-1]
 
 
-def _choices(header: Header, options: EncodeOptions) -> list[int]:
-    """The scales that the codec may try, the largest first."""
-    if options.scale is not None or options.recipe == "palette":
-        return [header.scale]
-    return [scale for scale in SCALES if _fits(replace(header, scale=scale), options)]
+def _scales(source: Source) -> list[int]:
+    """The scales that may be tried, the largest first."""
+    if source.options.scale is not None:
+        return [source.header.scale]
+    return [scale for scale in SCALES if _fits(source, scale)]
 
 
-def _fits(header: Header, options: EncodeOptions) -> bool:
+def _fits(source: Source, scale: int) -> bool:
     """Whether the coded picture is neither beyond the limits nor too small to be worth it."""
-    if header.scale == FULL_SCALE:
-        return True
-    try:
-        options.limits.check_size(*header.coded_size)
-    except LimitError:
-        return False
-    return header.scale > FULL_SCALE or min(header.coded_size) >= _SMALLEST_SIDE
+    header = source.at(scale)
+    large_enough = scale >= FULL_SCALE or min(header.coded_size) >= _MIN_SIDE
+    return scale == FULL_SCALE or (large_enough and source.allows(header))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calotype.models.cache import ModelCache
 from calotype.models.protocol import (
     BatchDecoder,
     BatchEncoder,
@@ -35,6 +36,7 @@ __all__ = [
     "Differentiable",
     "Encoder",
     "FaceFinder",
+    "ModelCache",
     "ModelInfo",
     "TorchDecoder",
     "encoder_id",

@@ -7,20 +7,22 @@ without a margin get the whole, and see to their memory themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calotype.models.protocol import BatchDecoder, BatchEncoder, Decoder, DecoderInput, Encoder, FaceFinder
 
-__all__ = ["TILE", "decode_all", "decode_tiled", "encode_all", "encode_tiled", "find_tiled"]
+__all__ = ["TILE", "decode_all", "decode_tiled", "encode_all", "encode_tiled", "find_tiled", "in_batches"]
 
 TILE = 128
 """Side of a tile's kept part, in latent positions (1,024 pixels)."""
 
 Window = tuple[slice, slice]
+
+_Item = TypeVar("_Item")
 
 
 def _tiles(height: int, width: int, margin: int | None) -> Iterator[tuple[Window, Window, Window]]:
@@ -109,6 +111,29 @@ def decode_all(decoder: Decoder, coded: Sequence[DecoderInput]) -> list[NDArray[
         )
         pictures |= zip(group, map(_bytes, pixels), strict=True)
     return [pictures[number] for number in range(len(coded))]
+
+
+def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    """``items``, so many at a time; those before an error make a shorter batch. Raises ``ValueError``."""
+    if size < 1:
+        raise ValueError(f"batch (={size}) must be positive")
+    batch: list[_Item] = []
+    failure: Exception | None = None
+    iterator = iter(items)
+    while failure is None:
+        try:
+            batch.append(next(iterator))
+        except StopIteration:
+            break
+        except Exception as error:
+            failure = error
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+    if failure is not None:
+        raise failure
 
 
 def _of_one_shape(arrays: Sequence[NDArray[Any]]) -> list[list[int]]:

@@ -25,7 +25,7 @@ from calotype.encoding.optimise.distortion import measures
 from calotype.encoding.optimise.rate import Rate
 from calotype.encoding.rate import Trial, TrialEncoder
 from calotype.entropy import ContextModel
-from calotype.latents import channel_steps, log_step_map, reconstruct
+from calotype.latents import Reconstruction, channel_steps, log_step_map, reconstruct
 from calotype.models import TorchDecoder
 from calotype.models.onnx_torch import TorchGraph
 
@@ -38,12 +38,16 @@ _TILE = 64  # latents on a side; bounds memory
 _SLACK = 1.003  # by so much the estimated bits may be over the budget for the payload to be tried
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Found:
-    """Integers int16[4, h, w], the payload that codes them, their distortion (that of the start is 1)."""
+    """Integers int16[4, h, w], the payload that codes them, and what a decoder will take them for.
+
+    ``distortion`` is relative to that of the start.
+    """
 
     integers: NDArray[np.int16]
     payload: bytes
+    reconstruction: Reconstruction
     distortion: float = 1.0
 
 
@@ -120,7 +124,9 @@ class Descent:
         """What the dequantised latents ``v`` make, if that fits."""
         trial = self._trial(v)
         payload = trial.payload()
-        return Found(trial.integers, payload, distortion) if fits(payload) else None
+        if not fits(payload):
+            return None
+        return Found(trial.integers, payload, reconstruct(trial.coded, self._levels), distortion)
 
     def _trial(self, v: Tensor) -> Trial:
         """The coding pass over the dequantised latents ``v``, which are what the levels allow already."""

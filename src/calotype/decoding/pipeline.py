@@ -1,9 +1,17 @@
-"""From a whole file to the picture to show."""
+"""The whole way from a file to the picture to show.
+
+::
+
+    file ─ parse ─ latents ─ network ─ crop, resize ─ picture
+              └─ alpha, metadata ─────────────────────┘
+"""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +23,29 @@ from calotype.decoding.latents import decode_latents
 from calotype.errors import CalotypeWarning
 from calotype.imaging import Metadata
 from calotype.latents import log_step_map, noise_deviations
-from calotype.models import DecoderInput
+from calotype.models import DecoderInput, ModelCache
+from calotype.models.tiling import decode_all, in_batches
 from calotype.options import DecodeOptions
 
-__all__ = ["OpenedFile"]
+__all__ = ["OpenedFile", "decode_files"]
+
+
+def decode_files(
+    files: Iterable[bytes], options: DecodeOptions, models: ModelCache, *, batch: int
+) -> Iterator[Image.Image]:
+    """The picture of each file, in their order; ``batch`` of them may go through the decoder together.
+
+    An error ends it, after the pictures of the files before. Raises :class:`FormatError`,
+    :class:`LimitError`, :class:`ModelError`.
+    """
+    opened = (OpenedFile.of(data, options) for data in files)
+    for together in in_batches(opened, batch):
+        for space, neighbours in groupby(together, key=lambda file: file.header.space):
+            group = list(neighbours)
+            decoder = models.decoder(options.model, space, options.diffusion)
+            pictures = decode_all(decoder, [file.latents for file in group])
+            for file, rgb in zip(group, pictures, strict=True):
+                yield file.image(rgb)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,105 @@
+"""One way to code a picture: its latents at one resolution, quantised and entropy-coded.
+
+Every step of the encoder takes a candidate and gives one back that is at least as good; the last is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calotype.container import Chunk, Header, serialise
+from calotype.decoding import region_offsets, values_of
+from calotype.encoding.plan import RateTarget, Rdo
+from calotype.encoding.rate import Trial, TrialEncoder, fit_size
+from calotype.latents import Reconstruction, level_map, level_of_deviation, palette, reconstruct, step_of
+from calotype.models import load_table
+
+__all__ = ["Candidate", "code", "code_palette", "quantise"]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """All that a file is made of.
+
+    ``latents`` float32[4, h, w] are what the ``integers`` int16[4, h, w] were quantised from at the level of
+    the ``header``, ``reconstruction`` is what a decoder will find. ``rate`` is what the file keeps to, also
+    when a later step codes other latents.
+    """
+
+    header: Header
+    chunks: tuple[Chunk, ...]
+    rate: RateTarget
+    latents: NDArray[np.float32]
+    integers: NDArray[np.int16]
+    payload: bytes
+    reconstruction: Reconstruction
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return len(serialise(self.header, self.payload, 0, self.chunks))
+
+
+def code(
+    latents: NDArray[np.float32],
+    header: Header,
+    chunks: tuple[Chunk, ...],
+    rate: RateTarget,
+    rdo: Rdo,
+    near: int | None = None,
+) -> Candidate:
+    """Latents float32[4, h, w] in the lattice coding, at ``rate``: the best of what the cascades give.
+
+    ``near`` is a level from which the search for a size may start. Raises :class:`TargetSizeError`.
+    """
+    table, offsets = load_table(header.table), region_offsets(chunks, *latents.shape[1:])
+    encoders = [
+        TrialEncoder(latents, table, rdo.lambda_, cascade, rdo.error_diffusion, offsets)
+        for cascade in rdo.cascades
+    ]
+    if rate.level is not None:
+        level = rate.level
+        trial = min((encoder.trial(level) for encoder in encoders), key=_cost)
+        payload = trial.payload()
+    else:
+        assert rate.size is not None
+        target = rate.size
+
+        def overhead(payload_size: int) -> int:
+            return len(serialise(header, bytes(payload_size), 0, chunks)) - payload_size
+
+        fits = [fit_size(encoder, target, overhead, near) for encoder in encoders]
+        trial, payload = min(fits, key=lambda fit: fit[0].error)
+    found = reconstruct(trial.coded, level_map(trial.level, offsets))
+    header = replace(header, level=trial.level)
+    return Candidate(header, chunks, rate, latents, trial.integers, payload, found)
+
+
+def code_palette(latents: NDArray[np.float32], header: Header, chunks: tuple[Chunk, ...]) -> Candidate:
+    """Latents float32[4, h, w] in the palette coding, which has one size."""
+    pixels = palette.to_bytes(latents)
+    colours = palette.palette_of(pixels)
+    payload = palette.pack(colours, palette.dither(pixels, colours))
+    integers = palette.unpack(payload, *pixels.shape[:2])
+    deviation = float(np.std(latents - palette.from_bytes(integers)))
+    header = replace(header, level=level_of_deviation(deviation))
+    values, levels = values_of(header, integers, np.zeros(pixels.shape[:2], np.int8))
+    found = Reconstruction(values, levels, values)
+    return Candidate(header, chunks, RateTarget(level=header.level), latents, integers, payload, found)
+
+
+def quantise(latents: NDArray[np.float32], candidate: Candidate, rdo: Rdo) -> Reconstruction:
+    """What other latents of the same picture become at the candidate's level and regions."""
+    header = candidate.header
+    offsets = region_offsets(candidate.chunks, *latents.shape[1:])
+    table = load_table(header.table)
+    encoder = TrialEncoder(latents, table, rdo.lambda_, error_diffusion=rdo.error_diffusion, offsets=offsets)
+    return reconstruct(encoder.trial(header.level).coded, level_map(header.level, offsets))
+
+
+def _cost(trial: Trial) -> float:
+    """Squared error and, at the price that it was quantised with, bits."""
+    return trial.error + trial.lambda_ * step_of(trial.level) ** 2 * trial.bits

@@ -1,0 +1,100 @@
+"""The whole way from a picture to its file.
+
+::
+
+    picture ─ prepare ─ network ─ latents ─ resolution ─ regions ─ closed loop ─ descent ─ write ─ file
+                                    │
+                                    └─ palette ─ write ─ file
+
+Each step from the resolution on takes a candidate and gives back one that is no worse. The plan says which of
+the steps are taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calotype.container import Chunk, Coding, Header
+from calotype.encoding.candidate import Candidate, code, code_palette
+from calotype.encoding.closed_loop import close_loop, is_tinted
+from calotype.encoding.optimise import refine
+from calotype.encoding.plan import Plan
+from calotype.encoding.prepare import Source, prepare
+from calotype.encoding.regions import is_coarse, with_finer_faces
+from calotype.encoding.resolution import code_at_best_scale
+from calotype.encoding.write import write
+from calotype.imaging import Picture
+from calotype.models import Encoder, ModelCache, is_embedded
+from calotype.models.tiling import encode_all, in_batches
+from calotype.options import EncodeOptions
+
+__all__ = ["encode_latents", "encode_pictures"]
+
+
+def encode_pictures(
+    pictures: Iterable[Picture],
+    options: EncodeOptions,
+    models: ModelCache,
+    *,
+    batch: int,
+    progress: Callable[[], None],
+) -> Iterator[bytes]:
+    """The file of each picture, in their order; ``batch`` of them may go through the encoder together.
+
+    ``progress`` is called after each round of descent. An error ends it, after the files of the pictures
+    before. Raises :class:`SourceError`, :class:`LimitError`, :class:`TargetSizeError`, :class:`ModelError`.
+    """
+    encoder = models.encoder(options.model, options.diffusion)
+    sources = (prepare(picture, options) for picture in pictures)
+    for group in in_batches(sources, batch):
+        pixels = [source.pixels(source.header) for source in group]
+        for source, latents in zip(group, encode_all(encoder, pixels), strict=True):
+            yield write(_candidate(source, latents, encoder, models, progress))
+
+
+def encode_latents(
+    latents: NDArray[np.float32], header: Header, options: EncodeOptions, chunks: tuple[Chunk, ...] = ()
+) -> bytes:
+    """The file of latents float32[4, h, w] of any encoder, without the steps that need a network.
+
+    ``header`` gives coding, ids and sizes. Raises :class:`TargetSizeError`.
+    """
+    if header.coding == Coding.PALETTE:
+        return write(code_palette(latents, header, chunks))
+    plan = Plan.of(options, header.width, header.height)
+    return write(code(latents, header, chunks, plan.rate, plan.rdo))
+
+
+def _candidate(
+    source: Source,
+    latents: NDArray[np.float32],
+    encoder: Encoder,
+    models: ModelCache,
+    progress: Callable[[], None],
+) -> Candidate:
+    """The best candidate for a picture, whose latents float32[4, h, w] are those at the source's scale."""
+    options, header = source.options, source.header
+    if header.coding == Coding.PALETTE:
+        return code_palette(latents, header, source.chunks)
+    plan = Plan.of(options, header.width, header.height)
+    best = code_at_best_scale(latents, source, plan, encoder)
+    if plan.faces and is_coarse(best) and (finder := models.face_finder(options.model)):
+        best = with_finer_faces(best, source, plan, encoder, finder)
+    # Of other models a round trip takes too long.
+    if plan.closed_loop and is_embedded(options.model) and (plan.round_trip or is_tinted(best)):
+        decoder = models.decoder(options.model, header.space, options.diffusion)
+        best = close_loop(best, source.pixels(best.header), plan, encoder, decoder)
+    if plan.descent:
+        best = refine(
+            best,
+            source.pixels(best.header),
+            models.decoder(options.decoder, header.space, options.diffusion),
+            max_size=best.size if plan.rate.size is None else plan.rate.size,
+            seconds=options.time_limit,
+            lpips=options.lpips,
+            progress=progress,
+        )
+    return best
