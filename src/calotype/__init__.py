@@ -7,15 +7,15 @@
 
 from __future__ import annotations
 
+from calotype import telemetry as _telemetry
 from calotype.codec import Codec, decode, encode, read_info
 from calotype.errors import CalotypeError, CalotypeWarning
 from calotype.info import Info
 from calotype.limits import Limits
 from calotype.options import DecodeOptions, DiffusionOptions, EncodeOptions
 from calotype.pillow_plugin import register_pillow
-from calotype.telemetry import switch_off
 
-switch_off()  # before any of the packages that it is about: importing this one loads none of them
+_telemetry.switch_off()  # before any of the packages that it is about: importing this one loads none of them
 
 __version__ = "0.1.0"
 
