@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -161,6 +162,18 @@ def test_images_that_pillow_has_loaded() -> None:
     check(load(image.copy()), SRGB, 1.0)
     unread = Image.open(rgb_png(COLOURS, cicp(12, 4, 0, 1)))
     check(load(unread), DISPLAY_P3, 2.2)
+
+
+def test_files_that_pillow_has_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    path.write_bytes(rgb_png(COLOURS, cicp(12, 4, 0, 1)).getvalue())
+    image = Image.open(path)
+    image.load()
+    check(load(image), DISPLAY_P3, 2.2)
+    path.write_bytes(rgb_png(COLOURS[1:], cicp(9, 4, 0, 1)).getvalue())  # another picture by now
+    unchanged(load(image))
+    path.unlink()
+    unchanged(load(image))
 
 
 @pytest.mark.parametrize(("primaries", "transfer"), [(12, 4), (9, 4)])

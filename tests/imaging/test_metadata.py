@@ -353,6 +353,8 @@ def test_extended_xmp_is_joined(main: bytes) -> None:
         (b"<x:xmpmeta>" + b"E" * 90_000 + b"</x:xmpmeta>", -1, "no RDF"),
         (LONG.replace(b"</dc:b>", b"</dc:c>"), -1, "no XML"),
         (packet("", 'xmlns:x="urn:other"'), -1, "other namespaces"),
+        (b"<a:RDF>" * 20_000, -1, "no RDF"),
+        (b"<a:RDF " * 20_000, -1, "no RDF"),
     ],
 )
 def test_extended_xmp_that_cannot_be_joined_is_reported(
@@ -364,6 +366,24 @@ def test_extended_xmp_that_cannot_be_joined_is_reported(
     with pytest.warns(CalotypeWarning, match="extended XMP"):
         picture = load_picture(file, limits=Limits(), strict=False)
     assert picture.metadata.xmp == MAINS[0]
+
+
+def test_entities_are_not_expanded() -> None:
+    bomb = b'<!DOCTYPE x [<!ENTITY a "b">]>' + MAINS[0]
+    with pytest.raises(SourceError, match="document type"):
+        load(with_extension(bomb, LONG, GUID))
+
+
+@pytest.mark.parametrize("filler", [b"a" * 2_000_000, b":" * 2_000_000, b" " * 2_000_000])
+def test_hostile_xmp_takes_no_longer_to_read(filler: bytes) -> None:
+    for hostile in (filler, filler + b":HasExtendedXMP" + filler):
+        assert load(saved("PNG", pnginfo=_itxt(hostile))).metadata.xmp == hostile
+
+
+def _itxt(xmp: bytes) -> PngInfo:
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", xmp.decode(), zip=False)
+    return info
 
 
 def test_extended_xmp_of_an_image_without_its_file_is_reported() -> None:

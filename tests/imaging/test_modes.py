@@ -217,6 +217,12 @@ def test_signed_16_bits() -> None:
     check_grey(tiff_picture(np.array([[0, 7, 255]], np.int16), 1, 16, 2), np.array([[0, 7, 255]]))
 
 
+def test_signed_8_bits() -> None:
+    check_grey(
+        tiff_picture(np.array([[-128, -1, 0, 64, 127]], np.int8), 1, 8, 2), np.array([[0, 0, 0, 129, 255]])
+    )
+
+
 def test_12_bits() -> None:
     packed = np.array([[0x00, 0x08, 0x00, 0xFF, 0xF4, 0x00]], np.uint8)  # 0, 2048, 4095, 1024
     check_grey(tiff_picture(packed, 1, 12), np.array([[0, 128, 255, 64]]))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -14,7 +16,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from calotype.imaging import png
-from calotype.imaging.declared import Declared, read_colours
+from calotype.imaging.declared import TOLD_BY_THE_FILE, Declared, read_colours
 
 __all__ = ["Ahead", "read_ahead"]
 
@@ -33,18 +35,34 @@ class Ahead:
 
 
 def read_ahead(image: Image.Image) -> Ahead:
-    """Reads the file of ``image``, if it is there and not read yet.
+    """Reads the file of ``image``, if it is there and not read yet; its colours, if it is there at all.
 
     Raises whatever Pillow raises, and ``ValueError`` for a broken palette.
     """
     with _file_of(image) as file:
         if file is None:
-            return Ahead()
+            return Ahead(_colours_of_loaded(image))
         alpha = None
         if isinstance(image, PngImageFile) and image.tell() == 0:
             _check_palette(image)
             alpha = png.key_alpha(file)
         return Ahead(read_colours(image, file), alpha, _missing_rows(image, file))
+
+
+def _colours_of_loaded(image: Image.Image) -> Declared:
+    """What the file says that Pillow has loaded ``image`` from, if it still is where it was."""
+    if not isinstance(image, ImageFile.ImageFile) or image.format not in TOLD_BY_THE_FILE:
+        return Declared()
+    if not image.filename:  # a stream
+        return Declared()
+    try:
+        with Path(os.fsdecode(image.filename)).open("rb") as file:
+            again = type(image)(file)
+            if (again.size, again.mode) == (image.size, image.mode):
+                return read_colours(again, file)
+    except Exception:  # it is gone, or another by now
+        return Declared()
+    return Declared()
 
 
 @contextmanager

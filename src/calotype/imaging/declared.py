@@ -27,7 +27,7 @@ from calotype.imaging.spaces import (
     of_codes,
 )
 
-__all__ = ["Declared", "declared", "read_colours"]
+__all__ = ["TOLD_BY_THE_FILE", "Declared", "declared", "read_colours"]
 
 _KNOTS = 1024
 """Longest table, in entries, of a transfer function that is kept."""
@@ -151,6 +151,8 @@ _READERS: dict[str, Callable[[BinaryIO], Declared]] = {
     "QOI": _read_qoi,
     "BMP": _read_bmp,
 }
+TOLD_BY_THE_FILE = frozenset(_READERS)
+"""Formats of which Pillow does not pass on all that the file says of colours."""
 
 
 def _of_info(info: dict[Any, Any]) -> Space | None:

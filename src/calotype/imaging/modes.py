@@ -14,8 +14,9 @@ _OPAQUE = ("L", "RGB", "CMYK", "LAB")
 _GREY = ("1", "L", "LA", "La")
 _FULL_SCALES = (255.0, 65_535.0, 2.0**31 - 1)
 _UINT32 = 2.0**32 - 1
+_INT8 = (127.0,)
 _WHITE_IS_ZERO = 0
-_UNSIGNED = 1
+_UNSIGNED, _SIGNED = 1, 2
 
 
 def split(
@@ -29,7 +30,7 @@ def split(
     the maximum itself) that no value exceeds; what is negative or not a number is black. Raises whatever
     Pillow raises.
     """
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+    if image.mode in ("I", "F") or image.mode.startswith("I;16") or _is_signed_byte(image):
         return _split_deep(image)
     if image.has_transparency_data and image.mode not in ("CMYK", "LAB"):
         grey = image.mode in _GREY
@@ -48,6 +49,8 @@ def _split_deep(image: Image.Image) -> tuple[Image.Image, NDArray[np.uint8] | No
     scales = _scales(image)
     if scales[-1] == _UINT32:
         values = values.view(np.uint32)
+    elif scales == _INT8:
+        values = values.view(np.int8)
     levels = np.nan_to_num(values.astype(np.float32), posinf=0)
     peak = float(levels.max())
     full = next((scale for scale in scales if peak <= scale), peak)
@@ -61,6 +64,8 @@ def _scales(image: Image.Image) -> tuple[float, ...]:
     if isinstance(image, TiffImageFile):
         bits = image.tag_v2.get(Base.BitsPerSample, (1,))[0]
         sample_format = image.tag_v2.get(Base.SampleFormat, (_UNSIGNED,))[0]
+    if image.mode == "L":
+        return _INT8
     if image.mode.startswith("I;16"):
         return (2.0**bits - 1,)
     if image.mode == "F":
@@ -70,6 +75,13 @@ def _scales(image: Image.Image) -> tuple[float, ...]:
     if sample_format is not None and bits == 16:  # signed, for unsigned ones have a mode of their own
         return (255.0, 32_767.0)
     return (*_FULL_SCALES[:2], _UINT32) if sample_format == _UNSIGNED else _FULL_SCALES
+
+
+def _is_signed_byte(image: Image.Image) -> bool:
+    """Whether a TIFF file has signed samples of 8 bits, which Pillow takes for unsigned ones."""
+    if not isinstance(image, TiffImageFile) or image.mode != "L":
+        return False
+    return bool(image.tag_v2.get(Base.SampleFormat, (_UNSIGNED,))[0] == _SIGNED)
 
 
 def _is_negative(image: Image.Image) -> bool:

@@ -83,16 +83,17 @@ def missing_rows(file: BinaryIO) -> int:
     header = read_header(file)
     if header is None:
         return 0
-    held = _inflated_size(file)
+    passes = list(header.passes())
+    held = _inflated_size(file, sum(rows * stride for rows, stride in passes))
     missing = 0
-    for rows, stride in header.passes():
+    for rows, stride in passes:
         missing += max(0, rows - held // stride)
         held -= min(held, rows * stride)
     return missing
 
 
-def _inflated_size(file: BinaryIO) -> int:
-    """Bytes that the IDAT chunks hold, as far as they can be inflated."""
+def _inflated_size(file: BinaryIO, enough: int) -> int:
+    """Bytes that the IDAT chunks hold, as far as they can be inflated; not counted beyond ``enough``."""
     inflater, size = zlib.decompressobj(), 0
     for name, length in _chunks(file):
         if name != b"IDAT":
@@ -100,10 +101,12 @@ def _inflated_size(file: BinaryIO) -> int:
         while length > 0 and (block := file.read(min(length, _BLOCK))):
             length -= len(block)
             try:
-                while block:
+                while block and size < enough:
                     size += len(inflater.decompress(block, _BLOCK))
                     block = inflater.unconsumed_tail
             except zlib.error:
+                return size
+            if size >= enough:
                 return size
     return size
 

@@ -12,14 +12,16 @@ __all__ = ["EXTENSION_PREFIX", "XmpError", "has_extension", "joined"]
 EXTENSION_PREFIX = b"http://ns.adobe.com/xmp/extension/\0"
 """What stands before the digest in an APP1 segment with a part of extended XMP."""
 
+_NAME = b":HasExtendedXMP"
+_MAX_PREFIX = 64
+_MAX_REFERENCE = 512
 _GUID = rb"[0-9A-Fa-f]{32}"
+# An attribute or an element. What is hostile must not be searched twice: this sees a small piece only.
 _REFERENCE = re.compile(
-    rb"\s*[\w.-]+:HasExtendedXMP\s*=\s*[\"'](?P<a>%b)[\"']"
-    rb"|<(?P<tag>[\w.-]+:HasExtendedXMP)\b[^>]*>\s*(?P<b>%b)\s*</(?P=tag)\s*>" % (_GUID, _GUID)
+    rb"\s*[\w.-]+%b\s*=\s*[\"'](?P<a>%b)[\"']"
+    rb"|<(?P<tag>[\w.-]+%b)\b[^>]*>\s*(?P<b>%b)\s*</(?P=tag)\s*>" % (_NAME, _GUID, _NAME, _GUID)
 )
-_RDF = re.compile(
-    rb"(?P<start>.*?<(?P<tag>[\w.-]+:)RDF\b[^>]*)>(?P<inner>.*)(?P<end></(?P=tag)RDF\s*>)", re.S
-)
+_RDF = re.compile(rb"<([\w.-]+:)RDF\b")
 _NAMESPACE = re.compile(rb"\s(xmlns:[\w.-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
 
 
@@ -29,7 +31,7 @@ class XmpError(Exception):
 
 def has_extension(packet: bytes) -> bool:
     """Whether a packet says that it goes on in other segments."""
-    return _REFERENCE.search(packet) is not None
+    return _reference(packet) is not None
 
 
 def joined(packet: bytes, segments: Iterable[bytes]) -> bytes:
@@ -38,24 +40,51 @@ def joined(packet: bytes, segments: Iterable[bytes]) -> bytes:
     ``segments``: the data of the file's APP1 segments that start with ``EXTENSION_PREFIX``.
     Raises :class:`XmpError`.
     """
-    reference = _REFERENCE.search(packet)
+    reference = _reference(packet)
     if reference is None:
         return packet
-    extension = _assembled(reference["a"] or reference["b"], segments)
-    main, more = _RDF.match(_REFERENCE.sub(b"", packet)), _RDF.match(extension)
-    if main is None or more is None:
-        raise XmpError("it holds no RDF")
-    known, needed = _namespaces(main["start"]), _namespaces(more["start"])
+    guid, start, end = reference
+    extension = _assembled(guid, segments)
+    head, properties, tail = _parts(packet[:start] + packet[end:])
+    more_head, more_properties, _ = _parts(extension)
+    known, needed = _namespaces(head), _namespaces(more_head)
     if any(known.get(name, uri) != uri for name, uri in needed.items()):
         raise XmpError("it uses other namespaces than the packet")
     added = b"".join(b' %b="%b"' % item for item in needed.items() if item[0] not in known)
-    text = main.string
-    whole = main["start"] + added + b">" + main["inner"] + more["inner"] + text[main.start("end") :]
+    whole = head + added + b">" + properties + more_properties + tail
+    parser = ParserCreate()
+    parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
-        ParserCreate().Parse(whole, True)
+        parser.Parse(whole, True)
     except ExpatError as error:
         raise XmpError(f"it is no XML: {error}") from error
     return whole
+
+
+def _refuse_doctype(*_: object) -> None:
+    raise XmpError("it has a document type, and might define entities")
+
+
+def _reference(packet: bytes) -> tuple[bytes, int, int] | None:
+    """(the digest of the extended XMP, start and end of what names it)."""
+    place = packet.find(_NAME)
+    if place < 0:
+        return None
+    start = max(0, place - _MAX_PREFIX)
+    found = _REFERENCE.search(packet[start : place + _MAX_REFERENCE])
+    if found is None:
+        return None
+    return found["a"] or found["b"], start + found.start(), start + found.end()
+
+
+def _parts(packet: bytes) -> tuple[bytes, bytes, bytes]:
+    """The packet up to the end of its tag RDF, without the ``>``; what is in that element; the rest."""
+    opening = _RDF.search(packet)
+    if opening is not None:
+        start, end = packet.find(b">", opening.end()), packet.rfind(b"</" + opening[1] + b"RDF")
+        if 0 <= start < end:
+            return packet[:start], packet[start + 1 : end], packet[end:]
+    raise XmpError("it holds no RDF")
 
 
 def _assembled(guid: bytes, segments: Iterable[bytes]) -> bytes:
