@@ -5,7 +5,9 @@ from __future__ import annotations
 from common import main, refusals_are_fine, watched
 
 with watched():
-    from calotype.container import Parsed, parse, serialise
+    from io import BytesIO
+
+    from calotype.container import METADATA_CHUNKS, Parsed, parse, peek, serialise
     from calotype.limits import Limits
 
 LIMITS = Limits(max_chunks=8, max_chunk_bytes=256, max_metadata_bytes=300)
@@ -25,6 +27,8 @@ def one_input(data: bytes) -> None:
     # Numbers have one encoding: a file in canonical order without anything to drop is what we would write.
     if again.chunks == parsed.chunks and not parsed.damaged:
         assert rewrite(parsed) == data
+    metadata = {chunk.type: chunk.data for chunk in parsed.chunks if chunk.type in METADATA_CHUNKS}
+    assert peek(BytesIO(data), LIMITS) == (parsed.header, metadata)
     strict = parse(data, limits=LIMITS, strict=True)
     assert strict == parsed
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 import warnings
 import zlib
@@ -258,6 +259,38 @@ def test_png_that_ends_within_a_row() -> None:
     pixels = [bytes(20 * 3)] * 11 + [bytes(7)]
     with pytest.raises(SourceError, match="image file is truncated"):
         load(png((20, 12), 8, RGB, pixels))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("size", [(130, 90), (9, 200)])
+def test_jpeg_with_missing_rows(mode: str, size: tuple[int, int]) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).convert(mode).save(file, "JPEG", quality=90)
+    data = file.getvalue()
+    start = data.index(b"\xff\xda") + 20
+    assert load(file).rgb.shape == noise.shape
+    for share in (0.02, 0.5, 0.9):
+        cut = io.BytesIO(data[: start + int(share * (len(data) - start))].rstrip(b"\xff") + b"\xff\xd9")
+        for source in (cut, Image.open(cut)):
+            with pytest.raises(
+                SourceError, match=r"cannot be read: (\d+) rows of its pixels are missing"
+            ) as caught:
+                load(source)
+            missing = int(re.search(r"(\d+) rows", str(caught.value))[1])
+            assert abs(missing - (1 - share) * size[1]) <= 16
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"subsampling": "4:2:0"}, {"restart_marker_rows": 1}]
+)
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (70, 33)])
+def test_grey_jpeg_is_complete(size: tuple[int, int], options: dict[str, Any]) -> None:
+    for colour in ((128, 128, 128), (127, 127, 127), (128, 0, 128)):
+        file = io.BytesIO()
+        Image.new("RGB", size, colour).save(file, "JPEG", **options)
+        for data in (file.getvalue(), file.getvalue() + b"behind it \xff\xd9"):
+            assert load(io.BytesIO(data)).rgb.shape == (*size[::-1], 3)
 
 
 def test_truncated_files_that_the_application_wants(monkeypatch: pytest.MonkeyPatch) -> None:

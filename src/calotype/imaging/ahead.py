@@ -15,7 +15,7 @@ from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from calotype.imaging import png
+from calotype.imaging import jpeg, png
 from calotype.imaging.declared import TOLD_BY_THE_FILE, Declared, read_colours
 
 __all__ = ["Ahead", "read_ahead"]
@@ -26,7 +26,8 @@ class Ahead:
     """What the file of a picture tells.
 
     ``colours``: see :mod:`calotype.imaging.declared`. ``alpha``: uint8[H, W] where Pillow's is wrong.
-    ``missing_rows``: how many rows of pixels the file lacks without Pillow noticing, which paints them black.
+    ``missing_rows``: how many rows of pixels the file lacks without Pillow noticing, which paints them
+    black or grey.
     """
 
     colours: Declared = field(default_factory=Declared)
@@ -94,6 +95,8 @@ def _missing_rows(image: Image.Image, file: BinaryIO) -> int:
         return 0
     if isinstance(image, PngImageFile):
         return png.missing_rows(file)
+    if image.format == "JPEG":
+        return jpeg.missing_rows(file)
     if isinstance(image, TiffImageFile):  # strips and tiles that have no offset
         ends = [tile.extents[3] for tile in image.tile if tile.extents]
         return max(0, image._tile_size[1] - max(ends, default=0))
