@@ -20,7 +20,7 @@ MAX_LINES = 300
 
 # What each part of the package may import, besides itself: the parts in earlier layers.
 LAYERS = (
-    {"errors", "telemetry"},
+    {"arguments", "atomic", "errors", "telemetry"},
     {"limits"},
     {"options"},
     {"container"},
@@ -42,6 +42,8 @@ LAYERS = (
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 NARROWER = {"imaging": {"errors", "limits"}}
 FOREIGN = {  # parts that must run on few packages, or on none
+    "arguments": set(),
+    "atomic": set(),
     "errors": set(),
     "telemetry": set(),
     "limits": set(),

@@ -11,16 +11,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from calotype.decoding import decode_files
+from calotype.arguments import check_type
+from calotype.decoding import DataLike, decode_files, read_data
 from calotype.encoding import encode_pictures
-from calotype.errors import SourceError
 from calotype.imaging import EVERYTHING, Picture, load_picture
 from calotype.info import Info, describe
 from calotype.limits import Limits
@@ -37,7 +36,6 @@ __all__ = [
 ]
 
 ImageLike = Image.Image | NDArray[Any] | str | os.PathLike[str] | BinaryIO
-DataLike = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 
 _Options = TypeVar("_Options", EncodeOptions, DecodeOptions)
 
@@ -49,8 +47,11 @@ class Codec:
         """``threads`` for the networks; None uses every core.
 
         ``backend`` runs the embedded ones: "onnxruntime", or with ``calotype[openvino]`` "openvino" or
-        "openvino-bf16", which is the fastest and the least exact. Raises ``ValueError`` for another.
+        "openvino-bf16", which is the fastest and the least exact. Raises ``TypeError`` and ``ValueError``.
         """
+        check_type("threads", threads, int | None)
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads (={threads}) must be positive, or None for every core")
         if backend not in BACKENDS:
             raise ValueError(f"backend (={backend!r}) must be one of {', '.join(BACKENDS)}")
         self._models = ModelCache(threads, backend)
@@ -86,7 +87,7 @@ class Codec:
         ``batch`` of them are read at a time, and those of one size go through a Stable Diffusion model
         together, which uses a GPU better and takes more memory. Other models take one after the other.
         """
-        options = _merged(options or EncodeOptions(), fields)
+        options = _merged(EncodeOptions, options, fields)
         pictures = (_loaded(image, options) for image in images)
         yield from encode_pictures(pictures, options, self._models, batch=batch, progress=progress)
 
@@ -113,7 +114,7 @@ class Codec:
         ``data``: bytes, a path or a binary file; ``fields`` are those of :class:`DecodeOptions`.
         Raises :class:`FormatError`, :class:`LimitError`, :class:`ModelError`.
         """
-        options = _merged(options or DecodeOptions(), fields)
+        options = _merged(DecodeOptions, options, fields)
         if as_array:  # which cannot carry a profile: it is sRGB
             options = replace(options, keep_metadata=False)
         image = next(self.decode_many([data], options))
@@ -128,8 +129,8 @@ class Codec:
         **fields: Any,
     ) -> Iterator[Image.Image]:
         """As :meth:`decode` for each of ``files``, in their order; for ``batch`` see :meth:`encode_many`."""
-        options = _merged(options or DecodeOptions(), fields)
-        yield from decode_files(map(_bytes, files), options, self._models, batch=batch)
+        options = _merged(DecodeOptions, options, fields)
+        yield from decode_files(map(read_data, files), options, self._models, batch=batch)
 
 
 def _loaded(image: ImageLike, options: EncodeOptions) -> Picture:
@@ -137,22 +138,12 @@ def _loaded(image: ImageLike, options: EncodeOptions) -> Picture:
     return load_picture(image, limits=options.limits, strict=options.strict, keep=keep)
 
 
-def _merged(options: _Options, fields: dict[str, Any]) -> _Options:
+def _merged(kind: type[_Options], options: _Options | None, fields: dict[str, Any]) -> _Options:
+    """``options``, or those of the default, with ``fields`` in them. Raises ``TypeError``."""
+    if options is None:
+        return kind(**fields)
+    check_type("options", options, kind)
     return replace(options, **fields) if fields else options
-
-
-def _bytes(data: DataLike) -> bytes:
-    if isinstance(data, bytes | bytearray | memoryview):
-        return bytes(data)
-    if isinstance(data, str | os.PathLike):
-        try:
-            return Path(data).read_bytes()
-        except OSError as error:
-            raise SourceError(f"cannot read {os.fspath(data)}: {error.strerror}") from error
-    content = data.read()
-    if not isinstance(content, bytes):
-        raise TypeError(f"data.read() must give bytes, not {type(content).__name__}")
-    return content
 
 
 _shared = Codec()
@@ -186,4 +177,5 @@ def decode(
 
 def read_info(data: DataLike, limits: Limits | None = None) -> Info:
     """What a .calo file says of itself, without decoding it. Raises :class:`FormatError`."""
-    return describe(_bytes(data), limits or Limits())
+    check_type("limits", limits, Limits | None)
+    return describe(read_data(data), limits or Limits())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from calotype.arguments import check_fields
 from calotype.errors import LimitError
 
 __all__ = ["ANY_SIZE", "MAX_SIDE", "Limits"]
@@ -16,7 +17,7 @@ MAX_SIDE = 16_384
 class Limits:
     """Bounds on untrusted input, checked against headers before allocation.
 
-    ``max_pixels`` defaults to the number at which Pillow refuses a decompression bomb.
+    ``max_pixels`` defaults to the number at which Pillow refuses a decompression bomb. Raises ``TypeError``.
     """
 
     max_pixels: int = 178_956_970
@@ -24,6 +25,9 @@ class Limits:
     max_chunks: int = 64
     max_chunk_bytes: int = 1 << 26
     max_metadata_bytes: int = 1 << 24
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def check_size(self, width: int, height: int) -> None:
         """Raises :class:`LimitError` if a picture of ``width`` x ``height`` pixels is too large."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
+from calotype.arguments import check_fields
 from calotype.limits import Limits
 
 __all__ = [
@@ -27,7 +30,10 @@ BACKENDS = ("onnxruntime", "openvino", "openvino-bf16")
 
 DEFAULT_BACKEND = BACKENDS[0]
 
-_DEVICES = ("auto", "cpu", "cuda", "mps")
+_DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:\d+)?", re.ASCII)
+_MAX_BPP = 1_000_000
+"""Bits per pixel: far more than any file takes, and few enough to count the bytes of any picture."""
+
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -37,15 +43,16 @@ class DiffusionOptions:
 
     ``weights`` is a folder in diffusers layout or an original single file to use for the model instead of
     what was fetched; ``vae`` names another VAE of the space, or where its weights are. ``device`` is "auto",
-    "cpu", "cuda" or "mps", with a number after a colon if need be; ``dtype`` "auto", "float32", "bfloat16"
+    or "cpu", "cuda" or "mps" with a number after a colon if need be; ``dtype`` "auto", "float32", "bfloat16"
     or "float16". ``tile`` is the longest side in pixels, a multiple of 8, that passes a network at once.
 
     ``denoise`` is "auto" (as much as the file's quantiser added), "off" or a timestep of the scheduler, 0 to
     999; ``steps`` how many deterministic steps lead from there to the picture. With a ``seed``, 0 to
-    2**64 - 1, latents cleaner than the timestep says get the missing noise. Raises ``ValueError``.
+    2**64 - 1, latents cleaner than the timestep says get the missing noise. Raises ``TypeError`` and
+    ``ValueError``.
     """
 
-    weights: str | None = None
+    weights: str | os.PathLike[str] | None = None
     vae: str | None = None
     device: str = "auto"
     dtype: str = "auto"
@@ -55,8 +62,9 @@ class DiffusionOptions:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if self.device.split(":")[0] not in _DEVICES:
-            raise ValueError(f"device (={self.device}) must be one of {', '.join(_DEVICES)}")
+        check_fields(self)
+        if not _DEVICE.fullmatch(self.device):
+            raise ValueError(f"device (={self.device}) must be auto, cpu, cuda or mps, or one such as cuda:1")
         if self.dtype not in _DTYPES:
             raise ValueError(f"dtype (={self.dtype}) must be one of {', '.join(_DTYPES)}")
         if self.tile < 256 or self.tile % 8:
@@ -89,7 +97,7 @@ class EncodeOptions:
 
     Effort 9 optimises the latents for ``decoder`` (``None``: the default one of the latent space) if torch
     is installed; it takes up to ``time_limit`` seconds a picture for that and, with the path of an ``lpips``
-    graph, counts that metric too. Raises ``ValueError`` for values out of range.
+    graph, counts that metric too. Raises ``ValueError`` for values out of range and ``TypeError``.
     """
 
     quality: float | None = None
@@ -101,7 +109,7 @@ class EncodeOptions:
     protect: Literal["faces", "none"] = "faces"
     decoder: str | None = None
     time_limit: float = 60.0
-    lpips: str | None = None
+    lpips: str | os.PathLike[str] | None = None
     model: str = "pocket"
     keep_metadata: bool = False
     strict: bool = False
@@ -109,6 +117,7 @@ class EncodeOptions:
     diffusion: DiffusionOptions = field(default_factory=DiffusionOptions)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         given = [n for n in ("quality", "target_size", "bpp") if getattr(self, n) is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} exclude each other: give one")
@@ -116,8 +125,8 @@ class EncodeOptions:
             raise ValueError(f"quality (={self.quality}) must be between 0 and 100")
         if self.target_size is not None and self.target_size < 1:
             raise ValueError(f"target_size (={self.target_size}) must be a positive number of bytes")
-        if self.bpp is not None and not self.bpp > 0:
-            raise ValueError(f"bpp (={self.bpp}) must be positive")
+        if self.bpp is not None and not 0 < self.bpp <= _MAX_BPP:
+            raise ValueError(f"bpp (={self.bpp}) must be positive and at most {_MAX_BPP}")
         if self.scale is not None and not 0.125 <= self.scale <= 2:
             raise ValueError(f"scale (={self.scale}) must be between 0.125 and 2")
         if self.effort not in range(1, 10):
@@ -147,3 +156,6 @@ class DecodeOptions:
     keep_metadata: bool = True
     limits: Limits = field(default_factory=Limits)
     diffusion: DiffusionOptions = field(default_factory=DiffusionOptions)
+
+    def __post_init__(self) -> None:
+        check_fields(self)

@@ -42,6 +42,22 @@ def test_without_force_nothing_is_overwritten(
     assert list(tmp_path.iterdir()) == [target]
 
 
+def refused(*_: object) -> None:
+    raise PermissionError(1, "Operation not permitted")
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_rename_that_fails_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, force: bool
+) -> None:
+    """Without hard links a name has to be claimed before the file takes it."""
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    monkeypatch.setattr(Path, "replace", refused)
+    with pytest.raises(OutputError, match=r"cannot be written \(operation not permitted\)"):
+        write_target(str(tmp_path / "out"), b"data", force=force)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_force_keeps_mode_and_links(tmp_path: Path) -> None:
     target, link = tmp_path / "out", tmp_path / "link"
     target.write_bytes(b"old")

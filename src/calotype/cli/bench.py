@@ -13,15 +13,21 @@ from calotype.cli.choices import rules_of, rules_options, sizes_option
 from calotype.cli.common import jobs_option, max_pixels_option, talk_options
 from calotype.cli.console import Console, Failures
 from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
+from calotype.cli.paths import PathType
 from calotype.compare.bench import Settings, run_bench
 
 __all__ = ["bench"]
 
 
 @click.command(short_help="Measure codecs on a folder of pictures: figures, BD-rates, curves.")
-@click.argument("folder", metavar="FOLDER", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", metavar="FOLDER", type=PathType(exists=True, folder=True, path_type=Path))
 @click.option(
-    "-o", "--out", metavar="RESULTS", required=True, type=click.Path(path_type=Path), help="The folder."
+    "-o",
+    "--out",
+    metavar="RESULTS",
+    required=True,
+    type=PathType(folder=True, path_type=Path),
+    help="The folder.",
 )
 @sizes_option(
     "40kB,20kB,10kB,5kB,2.5kB,1.25kB", "Sizes at 512x512 pixels; for others in proportion to the area."

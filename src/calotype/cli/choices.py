@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from calotype.cli.common import Command
+from calotype.cli.paths import PathType
 from calotype.cli.sizes import parse_size
 from calotype.compare import Rules
 from calotype.compare.codecs import CODECS
@@ -47,7 +48,7 @@ def rules_options(command: Command) -> Command:
         click.option(
             "--lpips",
             metavar="FILE",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            type=PathType(exists=True, path_type=Path),
             help="The ONNX graph of LPIPS, to measure that too.",
         ),
         _names_option(

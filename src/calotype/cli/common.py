@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from calotype.cli.console import Console
+from calotype.cli.paths import PathType
 from calotype.limits import Limits
 from calotype.models import list_models
 from calotype.options import BACKENDS, DEFAULT_BACKEND
@@ -24,6 +26,7 @@ __all__ = [
     "limits_of",
     "max_pixels_option",
     "model_option",
+    "out_option",
     "talk_options",
 ]
 
@@ -88,15 +91,25 @@ def file_arguments(command: Command) -> Command:
             "-o",
             "--out-dir",
             metavar="FOLDER",
-            type=click.Path(),
+            type=PathType(folder=True),
             help="Write every input into this folder, made if need be; all arguments are inputs then.",
         ),
-        click.argument(
-            "paths", nargs=-1, required=True, metavar="IN... OUT", type=click.Path(allow_dash=True)
-        ),
+        click.argument("paths", nargs=-1, required=True, metavar="IN... OUT", type=PathType(stdio=True)),
     ):
         command = decorate(command)
     return command
+
+
+def out_option(metavar: str) -> Callable[[Command], Command]:
+    """``--out``, the folder of a command that makes a whole one."""
+    return click.option(
+        "-o",
+        "--out",
+        metavar=metavar,
+        required=True,
+        type=PathType(folder=True, path_type=Path),
+        help="The folder.",
+    )
 
 
 def model_option(

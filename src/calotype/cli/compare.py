@@ -11,6 +11,7 @@ from calotype.cli.choices import read_size, rules_of, rules_options, sizes_optio
 from calotype.cli.common import limits_of, max_pixels_option, model_option, talk_options
 from calotype.cli.console import Console, Failures
 from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
+from calotype.cli.paths import PathType
 from calotype.compare import write_report, write_stages
 from calotype.compare.folder import INDEX, check_folder
 from calotype.options import EncodeOptions
@@ -19,9 +20,14 @@ __all__ = ["compare", "stages"]
 
 
 @click.command(short_help="Compare codecs on pictures at equal bytes: an HTML report.")
-@click.argument("photos", nargs=-1, required=True, metavar="PHOTO...", type=click.Path(path_type=Path))
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO...", type=PathType(path_type=Path))
 @click.option(
-    "-o", "--out", metavar="REPORT", required=True, type=click.Path(path_type=Path), help="The folder."
+    "-o",
+    "--out",
+    metavar="REPORT",
+    required=True,
+    type=PathType(folder=True, path_type=Path),
+    help="The folder.",
 )
 @sizes_option("5kB,2.5kB,1.25kB", "Sizes of the whole file, each codec at its best within them.")
 @rules_options
@@ -82,9 +88,14 @@ def compare(
 
 
 @click.command(short_help="Show how it works on a picture, stage by stage: an HTML page.")
-@click.argument("photo", metavar="PHOTO", type=click.Path(path_type=Path))
+@click.argument("photo", metavar="PHOTO", type=PathType(path_type=Path))
 @click.option(
-    "-o", "--out", metavar="FOLDER", required=True, type=click.Path(path_type=Path), help="The folder."
+    "-o",
+    "--out",
+    metavar="FOLDER",
+    required=True,
+    type=PathType(folder=True, path_type=Path),
+    help="The folder.",
 )
 @click.option(
     "--target-size",

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from calotype.cli.console import Console
+from calotype.cli.paths import PathType
 from calotype.models.stable_diffusion import Source, source_named
 from calotype.models.stable_diffusion.catalogue import vae_named
 from calotype.models.stable_diffusion.fetch import fetch, look_up
@@ -41,7 +42,7 @@ _SHARED = (
     click.option(
         "--weights",
         metavar="PATH",
-        type=click.Path(),
+        type=PathType(),
         help="Stable Diffusion: use this folder (diffusers layout) or original file, nothing fetched.",
     ),
     click.option(

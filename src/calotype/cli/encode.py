@@ -18,6 +18,7 @@ from calotype.cli.common import backend_option, batch_options, file_arguments, l
 from calotype.cli.console import Console
 from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
 from calotype.cli.files import open_picture
+from calotype.cli.paths import PathType
 from calotype.cli.plan import Job, plan
 from calotype.container import EXTENSION
 from calotype.encoding.optimise import ROUNDS
@@ -95,7 +96,7 @@ __all__ = ["encode"]
 @click.option(
     "--lpips",
     metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False),
+    type=PathType(exists=True),
     help="Effort 9: the ONNX graph of LPIPS, to optimise for looks too.",
 )
 @backend_option

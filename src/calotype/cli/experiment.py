@@ -10,6 +10,7 @@ import click
 from calotype.cli.common import limits_of, max_pixels_option, model_option, talk_options
 from calotype.cli.console import Console
 from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
+from calotype.cli.paths import PathType
 from calotype.compare import read_pixels
 from calotype.compare.folder import check_folder
 from calotype.experiments import ALSO, Settings, run, table, write_results
@@ -24,9 +25,14 @@ def experiment() -> None:
 
 
 @experiment.command("palette", short_help="The recipe of 2022, stage by stage.")
-@click.argument("photo", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("photo", metavar="IN", type=PathType(path_type=Path))
 @click.option(
-    "-o", "--out", metavar="FOLDER", required=True, type=click.Path(path_type=Path), help="The folder."
+    "-o",
+    "--out",
+    metavar="FOLDER",
+    required=True,
+    type=PathType(folder=True, path_type=Path),
+    help="The folder.",
 )
 @model_option("encoder", "Encodes and decodes the latents.", default=Settings.model)
 @click.option(
@@ -39,7 +45,7 @@ def experiment() -> None:
 @click.option(
     "--lpips",
     metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=PathType(exists=True, path_type=Path),
     help="The ONNX graph of LPIPS, to measure that too.",
 )
 @diffusion_options(decoding=False)

@@ -6,8 +6,6 @@ Errors say what is wrong but not with which file: :mod:`calotype.cli.batch` puts
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from calotype.atomic import write_file
 from calotype.errors import LimitError, OutputError, SourceError
 from calotype.limits import Limits
 
@@ -96,7 +95,7 @@ def write_target(path: str, data: bytes, *, force: bool) -> None:
             with Path(path).open("wb") as device:
                 device.write(data)
         else:
-            _write_file(Path(os.path.realpath(path)), data, force=force)  # through links, not over them
+            write_file(Path(os.path.realpath(path)), data, overwrite=force)  # through links, not over them
 
 
 def abandon_stdout() -> None:
@@ -151,32 +150,6 @@ def _write_stdout(data: bytes) -> None:
     except OSError:
         abandon_stdout()
         raise
-
-
-def _write_file(target: Path, data: bytes, *, force: bool) -> None:
-    temporary = target.with_name(f".calotype-{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-        if force:
-            if target.exists():
-                shutil.copymode(target, temporary)
-            temporary.replace(target)
-        else:
-            _link(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _link(temporary: Path, target: Path) -> None:
-    """Gives a complete file its name, unless that is taken: a link, unlike a rename, never overwrites."""
-    try:
-        target.hardlink_to(temporary)
-    except FileExistsError:
-        raise
-    except OSError:  # no hard links on this file system: claim the name, then take it
-        target.touch(exist_ok=False)
-        temporary.replace(target)
 
 
 def _is_special(path: Path) -> bool:

@@ -10,12 +10,13 @@ import calotype
 from calotype.cli.common import json_option, limits_of, max_pixels_option
 from calotype.cli.console import Console
 from calotype.cli.files import STDIO, read_calotype
+from calotype.cli.paths import PathType
 
 __all__ = ["info"]
 
 
 @click.command(short_help="Show what .calo files hold, without decoding them.")
-@click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=click.Path(allow_dash=True))
+@click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=PathType(stdio=True))
 @max_pixels_option
 @json_option
 @click.pass_obj

@@ -11,6 +11,7 @@ import click
 from calotype.cli.common import json_option
 from calotype.cli.console import Console
 from calotype.cli.diffusion import fetch_with_consent, licence_option, offline_option
+from calotype.cli.paths import PathType
 from calotype.errors import CalotypeError, ModelError
 from calotype.models import list_models
 from calotype.models.stable_diffusion import CATALOGUE, Source, source_named
@@ -100,7 +101,7 @@ def fetch(
     help="Also load every network, code a test picture, and say whether the result is as it should be.",
 )
 @click.option(
-    "--weights", metavar="PATH", type=click.Path(), help="Test this folder or file; implies --self-test."
+    "--weights", metavar="PATH", type=PathType(), help="Test this folder or file; implies --self-test."
 )
 @click.option("--device", metavar="NAME", default=DiffusionOptions.device, show_default=True)
 @click.option("--dtype", metavar="NAME", default=DiffusionOptions.dtype, show_default=True)

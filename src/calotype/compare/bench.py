@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import calotype
+from calotype.atomic import write_file
 from calotype.compare.contest import Contest, Rules, read_pixels
 from calotype.compare.folder import shown_name
 from calotype.compare.plot import plots_png
@@ -130,8 +131,8 @@ def run_bench(
         view = f"{settings.crop}×{settings.crop} centre crops" if settings.crop else "full size"
         count = len({row.picture for row in mine})
         title = f"{shown_name(folder.resolve().name)}: {count} pictures, {view}"
-        (out / "summary.md").write_text(f"## {title}\n\n{summary(mine)}", "utf-8")
-        (out / "curves.png").write_bytes(plots_png(mine, title.replace("×", "x")))
+        write_file(out / "summary.md", f"## {title}\n\n{summary(mine)}".encode(), overwrite=True)
+        write_file(out / "curves.png", plots_png(mine, title.replace("×", "x")), overwrite=True)
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({(error.strerror or str(error)).lower()})") from error
     return mine
@@ -172,7 +173,7 @@ class _Ledger:
         rows = [row for row in self._rows if row.picture not in changed]
         self.close(rows)
         record: dict[str, Any] = {"settings": self._wanted, "pictures": self._digests | digests}
-        _replaced(self._run, json.dumps(record, indent=1) + "\n")
+        write_file(self._run, (json.dumps(record, indent=1) + "\n").encode(), overwrite=True)
         return rows
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -182,14 +183,7 @@ class _Ledger:
     def close(self, rows: Sequence[Row]) -> None:
         """The whole file again, in order."""
         ordered = sorted(rows, key=lambda row: (row.picture, row.codec, -row.budget))
-        _replaced(self._figures, to_csv(ordered))
-
-
-def _replaced(file: Path, text: str) -> None:
-    """Writes the whole of ``file`` anew, or leaves it as it is."""
-    fresh = file.with_suffix(".tmp")
-    fresh.write_text(text, "utf-8")
-    fresh.replace(file)
+        write_file(self._figures, to_csv(ordered).encode(), overwrite=True)
 
 
 def _digest(file: Path) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import secrets
-import shutil
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from calotype.atomic import folder_in_place
 from calotype.errors import OutputError
 
 __all__ = ["INDEX", "Pictures", "check_folder", "file_name", "fresh_folder", "png", "shown_name"]
@@ -63,22 +62,12 @@ def fresh_folder(target: Path, *, force: bool, mark: str = INDEX) -> Iterator[Pa
     ``mark``, by which results of this kind are known. Raises :class:`OutputError`.
     """
     check_folder(target, force=force, mark=mark)
-    target = target.resolve()
-    work = target.with_name(f".calotype-{secrets.token_hex(8)}.tmp")
     try:
-        work.mkdir(parents=True)
-        yield work
-        check_folder(target, force=force, mark=mark)
-        if target.exists():
-            old = target.rename(work.with_suffix(".old"))
-            work.rename(target)
-            shutil.rmtree(old)
-        else:
-            work.rename(target)
+        with folder_in_place(target) as work:
+            yield work
+            check_folder(target, force=force, mark=mark)
     except OSError as error:
         raise OutputError(f"{target} cannot be written ({(error.strerror or str(error)).lower()})") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 class Pictures:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from calotype.arguments import check_type
 from calotype.models.protocol import BatchDecoder, BatchEncoder, Decoder, DecoderInput, Encoder, FaceFinder
 
 __all__ = ["TILE", "decode_all", "decode_tiled", "encode_all", "encode_tiled", "find_tiled", "in_batches"]
@@ -115,6 +116,7 @@ def decode_all(decoder: Decoder, coded: Sequence[DecoderInput]) -> list[NDArray[
 
 def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
     """``items``, so many at a time; those before an error make a shorter batch. Raises ``ValueError``."""
+    check_type("batch", size, int)
     if size < 1:
         raise ValueError(f"batch (={size}) must be positive")
     batch: list[_Item] = []

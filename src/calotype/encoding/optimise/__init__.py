@@ -12,6 +12,7 @@ Torch is imported when it is needed, not before.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from calotype.encoding.candidate import Candidate
 from calotype.errors import CalotypeWarning, ModelError, SourceError
 from calotype.models import Decoder, Differentiable, load_table
+from calotype.models.native import memory_errors
 
 __all__ = ["ROUNDS", "refine"]
 
@@ -37,7 +39,7 @@ def refine(
     *,
     max_size: int,
     seconds: float,
-    lpips: str | None = None,
+    lpips: str | os.PathLike[str] | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Candidate:
     """The lattice candidate with integers that ``decoder`` makes a better picture of.
@@ -47,7 +49,7 @@ def refine(
     times in at most ``seconds``. Without torch, or with a decoder that it cannot differentiate, the candidate
     itself comes back and a warning says why.
 
-    Raises :class:`ModelError` if the LPIPS graph cannot be used.
+    Raises :class:`ModelError` if the LPIPS graph cannot be used, and :class:`OutOfMemoryError`.
     """
     try:
         if not isinstance(decoder, Differentiable):
@@ -60,19 +62,20 @@ def refine(
         return candidate
     graph = None if lpips is None else TorchGraph(_read(lpips))
     table, levels = load_table(candidate.header.table), candidate.reconstruction.levels
-    found = Descent(candidate.latents, rgb, levels, table, network, graph).run(
-        Found(candidate.integers, candidate.payload, candidate.reconstruction),
-        lambda payload: replace(candidate, payload=payload).size <= max_size,
-        ROUNDS,
-        seconds,
-        progress,
-    )
+    with memory_errors():
+        found = Descent(candidate.latents, rgb, levels, table, network, graph).run(
+            Found(candidate.integers, candidate.payload, candidate.reconstruction),
+            lambda payload: replace(candidate, payload=payload).size <= max_size,
+            ROUNDS,
+            seconds,
+            progress,
+        )
     return replace(
         candidate, integers=found.integers, payload=found.payload, reconstruction=found.reconstruction
     )
 
 
-def _read(path: str) -> bytes:
+def _read(path: str | os.PathLike[str]) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:

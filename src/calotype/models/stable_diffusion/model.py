@@ -12,6 +12,7 @@ noise.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -261,7 +262,7 @@ def locations(source: Source, options: DiffusionOptions) -> tuple[tuple[Source, 
     return (plain or source, _own(options.vae, options.vae)), where
 
 
-def _own(path: str, name: str) -> Location:
+def _own(path: str | os.PathLike[str], name: str) -> Location:
     if not Path(path).exists():
         raise ModelError(f"there is no file or folder {path} with the weights of {name}")
     return Location(Path(path).resolve())

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from calotype.atomic import write_file
 from calotype.errors import ModelError, OutputError
 from calotype.models.stable_diffusion.catalogue import Licence, Source
 
@@ -32,7 +32,7 @@ __all__ = [
     "is_here",
     "located",
     "read_record",
-    "write_atomically",
+    "save",
     "write_record",
 ]
 
@@ -142,7 +142,7 @@ def read_record(source: Source) -> Record | None:
 def write_record(source: Source, commit: str, sha256: dict[str, str], size: dict[str, int]) -> Record:
     """Records what was fetched. Raises :class:`OutputError`."""
     record = Record(source.repository, commit, sha256, size, datetime.now(UTC).isoformat(timespec="seconds"))
-    write_atomically(home() / f"{source.name}.json", json.dumps(record.__dict__, indent=2).encode())
+    save(home() / f"{source.name}.json", json.dumps(record.__dict__, indent=2).encode())
     return record
 
 
@@ -154,7 +154,7 @@ def accepted(licence: Licence) -> bool:
 def accept(licence: Licence) -> None:
     """Remembers that the user accepted ``licence``. Raises :class:`OutputError`."""
     known = _acceptances() | {licence.name: datetime.now(UTC).isoformat(timespec="seconds")}
-    write_atomically(home() / "licences.json", json.dumps(known, indent=2).encode())
+    save(home() / "licences.json", json.dumps(known, indent=2).encode())
 
 
 def _acceptances() -> dict[str, str]:
@@ -164,15 +164,10 @@ def _acceptances() -> dict[str, str]:
         return {}
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a small file, whole or not at all. Raises :class:`OutputError`."""
-    temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+def save(path: Path, data: bytes) -> None:
+    """Writes a small file, and its folder if need be. Raises :class:`OutputError`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(data)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_file(path, data, overwrite=True)
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror})") from error

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from calotype.errors import ModelError, OutputError
 from calotype.models.stable_diffusion.catalogue import Part, Source
-from calotype.models.stable_diffusion.store import Location, home, write_atomically
+from calotype.models.stable_diffusion.store import Location, home, save
 from calotype.models.stable_diffusion.weights import Tensors, part_hash, read_config, read_weights
 
 __all__ = ["empty_prompt", "encode_empty_prompt"]
@@ -43,7 +43,7 @@ def empty_prompt(where: Location, source: Source, part: Part) -> NDArray[np.floa
         content = io.BytesIO()
         np.save(content, embedding)
         with suppress(OutputError):  # a read-only home: it is computed again the next time
-            write_atomically(path, content.getvalue())
+            save(path, content.getvalue())
     return embedding
 
 

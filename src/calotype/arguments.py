@@ -1,0 +1,67 @@
+"""Arguments of the wrong type are refused by their name, before they do anything."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields
+from functools import cache
+from numbers import Real
+from types import NoneType, UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+__all__ = ["check_fields", "check_type"]
+
+_NAMES: dict[Any, str] = {
+    NoneType: "None",
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    os.PathLike: "a path",
+}
+
+
+def check_fields(options: Any) -> None:
+    """Raises ``TypeError`` if a field of the dataclass ``options`` is not of the type it is declared with."""
+    kind: Any = type(options)
+    hints = _hints(kind)
+    for field in fields(options):
+        check_type(field.name, getattr(options, field.name), hints[field.name])
+
+
+def check_type(name: str, value: Any, hint: Any) -> None:
+    """Raises ``TypeError``, with ``name`` and ``value``, if ``value`` is not of the type ``hint``.
+
+    As in annotations an ``int`` will do for a ``float``; a ``bool`` is no number. Numbers of NumPy count as
+    Python's. Of a ``Literal`` the type counts, not the value.
+    """
+    kinds = _kinds(hint)
+    if not any(_is(_plain(value), kind) for kind in kinds):
+        wanted = " or ".join(dict.fromkeys(_NAMES.get(kind) or kind.__name__ for kind in kinds))
+        raise TypeError(f"{name} (={value!r}, of type {type(value).__name__}) must be {wanted}")
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+@cache
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    """The plain types that a hint allows."""
+    if get_origin(hint) is UnionType:
+        return tuple(kind for part in get_args(hint) for kind in _kinds(part))
+    if get_origin(hint) is Literal:
+        return tuple(type(value) for value in get_args(hint))
+    return (get_origin(hint) or hint,)
+
+
+def _is(value: Any, kind: Any) -> bool:
+    if kind in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, Real if kind is float else kind)
+
+
+def _plain(value: Any) -> Any:
+    """The Python value of a NumPy scalar; anything else as it is."""
+    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value

@@ -1,0 +1,78 @@
+"""Files and folders that appear under their names when they are complete, or not at all.
+
+What is being written lies beside its place, as ``.calotype-….tmp``, until it takes its name. Whatever goes
+wrong, an interrupt included, what was there before is there still. Everything here raises ``OSError``.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+__all__ = ["folder_in_place", "write_file"]
+
+
+def write_file(target: Path, data: bytes, *, overwrite: bool) -> None:
+    """Writes a file; one that is replaced hands its permissions on.
+
+    Raises ``FileExistsError`` without ``overwrite`` if the name is taken, be it in the last moment.
+    """
+    temporary = _beside(target)
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+        if overwrite:
+            with suppress(FileNotFoundError):
+                shutil.copymode(target, temporary)
+            temporary.replace(target)
+        else:
+            _take_free_name(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_in_place(target: Path) -> Iterator[Path]:
+    """Yields a folder to write to, which at the end of the block takes the place of what ``target`` is."""
+    target = target.resolve()
+    work = _beside(target)
+    try:
+        work.mkdir(parents=True)
+        yield work
+        if not target.exists():
+            work.rename(target)
+            return
+        old = target.rename(work.with_suffix(".old"))
+        try:
+            work.rename(target)
+        except BaseException:
+            old.rename(target)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _beside(target: Path) -> Path:
+    """A new name in the same folder, as short for a long name as for a short one."""
+    return target.with_name(f".calotype-{secrets.token_hex(8)}.tmp")
+
+
+def _take_free_name(temporary: Path, target: Path) -> None:
+    """Gives a complete file its name, unless that is taken: a link, unlike a rename, never overwrites."""
+    try:
+        target.hardlink_to(temporary)
+        return
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links on this file system: claim the name, then take it
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    try:
+        temporary.replace(target)
+    except BaseException:
+        target.unlink()
+        raise

@@ -1,0 +1,37 @@
+"""Where a .calo file comes from: bytes, a path or a stream."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from calotype.errors import SourceError
+
+__all__ = ["DataLike", "read_data"]
+
+DataLike = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
+"""What can be decoded."""
+
+
+def read_data(data: DataLike) -> bytes:
+    """The bytes of a file; a stream is read from its start if it can seek, as a picture to encode is.
+
+    Raises :class:`SourceError` if a path cannot be read and ``TypeError`` for what is no source at all.
+    """
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    if isinstance(data, str | os.PathLike):
+        try:
+            return Path(data).read_bytes()
+        except OSError as error:
+            raise SourceError(f"cannot read {os.fspath(data)}: {error.strerror}") from error
+    if not hasattr(data, "read"):
+        raise TypeError(f"data (a {type(data).__name__}) must be bytes, a path or a binary stream")
+    with suppress(AttributeError, OSError):  # of a pipe
+        data.seek(0)
+    content = data.read()
+    if not isinstance(content, bytes):
+        raise TypeError(f"data.read() must give bytes, not {type(content).__name__}")
+    return content
