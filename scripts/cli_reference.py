@@ -15,7 +15,7 @@ WIDTH = 88
 INTRODUCTION = """\
 # The command line
 
-<!-- EncodedFile by scripts/cli_reference.py from the commands' own help: change that, not this page. -->
+<!-- Written by scripts/cli_reference.py from the commands' own help: change that, not this page. -->
 
     calotype encode photo.jpg photo.calo
     calotype decode photo.calo photo.png

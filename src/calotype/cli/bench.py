@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from calotype.cli.choices import rules_of, rules_options, sizes_option
-from calotype.cli.common import jobs_option, max_pixels_option, talk_options
+from calotype.cli.common import jobs_option, max_pixels_option, out_option, talk_options
 from calotype.cli.console import Console, Failures
 from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
 from calotype.cli.paths import PathType
@@ -21,14 +21,7 @@ __all__ = ["bench"]
 
 @click.command(short_help="Measure codecs on a folder of pictures: figures, BD-rates, curves.")
 @click.argument("folder", metavar="FOLDER", type=PathType(exists=True, folder=True, path_type=Path))
-@click.option(
-    "-o",
-    "--out",
-    metavar="RESULTS",
-    required=True,
-    type=PathType(folder=True, path_type=Path),
-    help="The folder.",
-)
+@out_option("RESULTS")
 @sizes_option(
     "40kB,20kB,10kB,5kB,2.5kB,1.25kB", "Sizes at 512x512 pixels; for others in proportion to the area."
 )

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from calotype.cli.choices import read_size, rules_of, rules_options, sizes_option
-from calotype.cli.common import limits_of, max_pixels_option, model_option, talk_options
+from calotype.cli.common import limits_of, max_pixels_option, model_option, out_option, talk_options
 from calotype.cli.console import Console, Failures
 from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
 from calotype.cli.paths import PathType
@@ -21,14 +21,7 @@ __all__ = ["compare", "stages"]
 
 @click.command(short_help="Compare codecs on pictures at equal bytes: an HTML report.")
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...", type=PathType(path_type=Path))
-@click.option(
-    "-o",
-    "--out",
-    metavar="REPORT",
-    required=True,
-    type=PathType(folder=True, path_type=Path),
-    help="The folder.",
-)
+@out_option("REPORT")
 @sizes_option("5kB,2.5kB,1.25kB", "Sizes of the whole file, each codec at its best within them.")
 @rules_options
 @click.option("--embed", is_flag=True, help="Put the pictures into the page, to send it as one file.")
@@ -89,14 +82,7 @@ def compare(
 
 @click.command(short_help="Show how it works on a picture, stage by stage: an HTML page.")
 @click.argument("photo", metavar="PHOTO", type=PathType(path_type=Path))
-@click.option(
-    "-o",
-    "--out",
-    metavar="FOLDER",
-    required=True,
-    type=PathType(folder=True, path_type=Path),
-    help="The folder.",
-)
+@out_option("FOLDER")
 @click.option(
     "--target-size",
     metavar="BYTES",

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from calotype.cli.common import limits_of, max_pixels_option, model_option, talk_options
+from calotype.cli.common import limits_of, max_pixels_option, model_option, out_option, talk_options
 from calotype.cli.console import Console
 from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
 from calotype.cli.paths import PathType
@@ -26,14 +26,7 @@ def experiment() -> None:
 
 @experiment.command("palette", short_help="The recipe of 2022, stage by stage.")
 @click.argument("photo", metavar="IN", type=PathType(path_type=Path))
-@click.option(
-    "-o",
-    "--out",
-    metavar="FOLDER",
-    required=True,
-    type=PathType(folder=True, path_type=Path),
-    help="The folder.",
-)
+@out_option("FOLDER")
 @model_option("encoder", "Encodes and decodes the latents.", default=Settings.model)
 @click.option(
     "--also",

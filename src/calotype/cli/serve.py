@@ -19,9 +19,21 @@ __all__ = ["serve"]
 _DEFAULTS = Settings()
 
 
+def _not_empty(_ctx: click.Context, _param: click.Parameter, host: str) -> str:
+    """An empty host would mean every address of the machine."""
+    if not host:
+        raise click.BadParameter("an address must not be empty (0.0.0.0 stands for all of them)")
+    return host
+
+
 @click.command(short_help="Serve a page to try Calotype on, and an HTTP interface.")
 @click.option(
-    "--host", metavar="NAME", default="127.0.0.1", show_default=True, help="The address to listen on."
+    "--host",
+    metavar="NAME",
+    callback=_not_empty,
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on.",
 )
 @click.option(
     "--port",
