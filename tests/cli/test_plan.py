@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -67,3 +68,32 @@ def test_a_folder_that_cannot_be_made_is_named(folder: Path) -> None:
     (folder / "file").touch()
     with pytest.raises(OutputError, match="file/new: the folder cannot be made"):
         plan(["a.jpg"], "file/new", ".calo")
+
+
+def test_an_over_long_name_is_the_fault_of_its_own_job_only() -> None:
+    names = ["a.jpg", "x" * 300 + ".jpg"]
+    jobs = plan([*names, "out/"], None, ".calo")
+    assert [job.source for job in jobs] == names
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may search any folder")
+@pytest.mark.parametrize("locked", ["out", "in"])
+def test_a_folder_that_may_not_be_searched_ends_no_plan(folder: Path, locked: str) -> None:
+    (folder / locked).mkdir()
+    (folder / locked).chmod(0)
+    try:
+        assert len(plan(["a.jpg", "in/b.jpg", "out/"], None, ".calo")) == 2
+    finally:
+        (folder / locked).chmod(0o700)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only there the working directory may be deleted")
+def test_a_deleted_working_directory_is_named(folder: Path) -> None:
+    (folder / "gone").mkdir()
+    os.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+    with pytest.raises(
+        OutputError, match=r"'a\.jpg' cannot be found: the working directory has been deleted"
+    ):
+        plan(["a.jpg", "a.calo"], None, ".calo")
+    assert len(plan([str(folder / "a.jpg"), str(folder / "a.calo")], None, ".calo")) == 1

@@ -29,6 +29,7 @@ from calotype.cli.files import abandon_stdout
 from calotype.cli.info import info
 from calotype.cli.models import models
 from calotype.cli.serve import serve
+from calotype.errors import CalotypeError
 
 __all__ = ["cli", "main"]
 
@@ -85,6 +86,6 @@ def main(args: Sequence[str] | None = None) -> int:
         console.error("interrupted")
         os._exit(INTERRUPTED)  # a plain exit would wait for the pictures other threads still work on
     except Exception as error:
-        if isinstance(error, OSError):  # of printing: all else that reads or writes raises its own
+        if isinstance(error, OSError) and not isinstance(error, CalotypeError):  # of printing
             abandon_stdout()
         return console.failure(error)

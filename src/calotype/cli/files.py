@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from calotype.atomic import write_file
-from calotype.errors import LimitError, OutputError, SourceError
+from calotype.errors import CalotypeError, LimitError, OutputError, SourceError
 from calotype.limits import Limits
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "is_folder",
     "open_picture",
     "read_calotype",
+    "real_path",
     "write_target",
 ]
 
@@ -52,6 +53,8 @@ def read_calotype(path: str, limits: Limits) -> bytes:
     with _open(path, most) as file:
         try:
             return _read(file, most).getvalue()
+        except CalotypeError:  # some are OSErrors too
+            raise
         except OSError as error:
             raise _unreadable(error) from error
 
@@ -62,6 +65,16 @@ def is_folder(path: str) -> bool:
         return Path(path).is_dir()
     except OSError:
         return False
+
+
+def real_path(path: str) -> str:
+    """``path`` without links, from the root. Raises :class:`OutputError` if it is relative to no folder."""
+    try:
+        return os.path.realpath(path)
+    except FileNotFoundError as error:  # of the working directory: all else needs not be there
+        raise OutputError(
+            f"'{path}' cannot be found: the working directory has been deleted, change to another one"
+        ) from error
 
 
 def check_target(path: str, *, force: bool) -> None:
@@ -116,6 +129,8 @@ def _open(path: str, most: int) -> BinaryIO:
             return Path(path).open("rb")
         with Path(path).open("rb") as pipe:
             return _read(pipe, most)
+    except CalotypeError:
+        raise
     except OSError as error:
         raise _unreadable(error) from error
 

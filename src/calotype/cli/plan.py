@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from calotype.cli.files import STDIO, is_folder
+from calotype.cli.files import STDIO, is_folder, real_path
 from calotype.errors import OutputError
 
 __all__ = ["Job", "plan"]
@@ -66,13 +66,21 @@ _SEPARATORS = tuple({"/", os.sep})
 
 
 def _checked(jobs: list[Job]) -> list[Job]:
-    sources = {os.path.realpath(job.source): job.source for job in jobs if job.source != STDIO}
+    sources = {real_path(job.source): job.source for job in jobs if job.source != STDIO}
     taken: dict[str, str] = {}
     for job in jobs:
-        target = os.path.realpath(job.target)
+        target = real_path(job.target)
         if target in taken:
             raise click.UsageError(f"'{taken[target]}' and '{job.source}' would both become '{job.target}'")
         taken[target] = job.source
-        if job.target != STDIO and Path(target).is_file() and target in sources:
+        if job.target != STDIO and target in sources and not _is_device(target):
             raise click.UsageError(f"'{job.target}' is an input: it cannot be the output too")
     return jobs
+
+
+def _is_device(path: str) -> bool:
+    """Whether ``path`` may be read and written at once; what cannot be looked at fails when it is opened."""
+    try:
+        return not Path(path).is_file()
+    except OSError:
+        return True

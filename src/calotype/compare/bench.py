@@ -133,6 +133,8 @@ def run_bench(
         title = f"{shown_name(folder.resolve().name)}: {count} pictures, {view}"
         write_file(out / "summary.md", f"## {title}\n\n{summary(mine)}".encode(), overwrite=True)
         write_file(out / "curves.png", plots_png(mine, title.replace("×", "x")), overwrite=True)
+    except CalotypeError:  # some are OSErrors too
+        raise
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({(error.strerror or str(error)).lower()})") from error
     return mine

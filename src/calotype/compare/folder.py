@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from calotype.atomic import folder_in_place
-from calotype.errors import OutputError
+from calotype.errors import CalotypeError, OutputError
 
 __all__ = ["INDEX", "Pictures", "check_folder", "file_name", "fresh_folder", "png", "shown_name"]
 
@@ -66,6 +66,8 @@ def fresh_folder(target: Path, *, force: bool, mark: str = INDEX) -> Iterator[Pa
         with folder_in_place(target) as work:
             yield work
             check_folder(target, force=force, mark=mark)
+    except CalotypeError:  # some are OSErrors too
+        raise
     except OSError as error:
         raise OutputError(f"{target} cannot be written ({(error.strerror or str(error)).lower()})") from error
 
