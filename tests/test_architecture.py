@@ -184,7 +184,7 @@ def uses(tree: ast.Module) -> Iterator[str]:
             yield node.attr
 
 
-def test_what_is_public_is_used() -> None:
+def test_what_is_defined_is_used() -> None:
     """Linters take a name in ``__all__`` for used. Commands are used by what decorates them."""
     root = PACKAGE.parents[1]
     scripts = [path for name in ("benchmarks", "scripts", "training") for path in (root / name).glob("*.py")]

@@ -13,6 +13,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 
+import numpy as np
+
 from calotype.errors import ChecksumError, TruncatedError
 
 __all__ = ["PRECISION", "STATE_BYTES", "RansDecoder", "encode_symbols", "most_symbols"]
@@ -62,7 +64,7 @@ class RansDecoder:
         self._state = int.from_bytes(data[:STATE_BYTES], "little")
         if self._state < _LOWEST:
             raise ChecksumError("the payload starts with an impossible coder state")
-        self._words = memoryview(data)[STATE_BYTES:].cast("H") if _LITTLE else _swapped(data)
+        self._words = memoryview(np.frombuffer(data[STATE_BYTES:], "<u2").astype(np.uint16))
         self._at = 0
 
     def symbols(self, rows: Sequence[list[int]]) -> list[int]:
@@ -100,12 +102,3 @@ class RansDecoder:
         """Raises :class:`ChecksumError` unless the stream is used up and the state is the initial one."""
         if self._at != len(self._words) or self._state != _LOWEST:
             raise ChecksumError("the payload does not end where its last latent ends")
-
-
-_LITTLE = memoryview(b"\x01\x00").cast("H")[0] == 1
-
-
-def _swapped(data: bytes) -> memoryview:
-    body = bytearray(data[STATE_BYTES:])
-    body[0::2], body[1::2] = body[1::2], body[0::2]
-    return memoryview(bytes(body)).cast("H")
