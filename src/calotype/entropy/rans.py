@@ -64,7 +64,7 @@ class RansDecoder:
         self._state = int.from_bytes(data[:STATE_BYTES], "little")
         if self._state < _LOWEST:
             raise ChecksumError("the payload starts with an impossible coder state")
-        self._words = memoryview(np.frombuffer(data[STATE_BYTES:], "<u2").astype(np.uint16))
+        self._words = np.frombuffer(data[STATE_BYTES:], "<u2").astype(np.uint16).data
         self._at = 0
 
     def symbols(self, rows: Sequence[list[int]]) -> list[int]:
