@@ -284,6 +284,13 @@ def test_exif_as_imagemagick_writes_it(kind: str) -> None:
     assert load(pixels).metadata.exif == exif(1).removeprefix(PREFIX)
 
 
+@pytest.mark.parametrize("kind", ["exif", "APP1"])
+def test_the_orientation_that_imagemagick_writes_is_applied(kind: str) -> None:
+    picture = load(rgb_png(COLOURS, raw_profile(kind, exif(6))))
+    np.testing.assert_array_equal(picture.rgb, np.rot90(COLOURS, -1))
+    assert parsed(picture.metadata.exif)[Base.Orientation] == 1
+
+
 @pytest.mark.parametrize("kind", ["xmp", "APP1"])
 def test_xmp_as_imagemagick_writes_it(kind: str) -> None:
     prefix = b"http://ns.adobe.com/xap/1.0/\0" if kind == "APP1" else b""
@@ -406,6 +413,8 @@ def test_exif_and_xmp_of_photoshop() -> None:
     upright = XMP.replace(b"6", b"1")
     metadata = load(psd((1058, exif(1).removeprefix(PREFIX)), (1060, upright))).metadata
     assert metadata == Metadata(None, exif(1).removeprefix(PREFIX), upright)
+    turned = load(psd((1058, exif(6).removeprefix(PREFIX))))
+    np.testing.assert_array_equal(turned.rgb[..., 0], np.rot90(COLOURS[..., 0], -1))
 
 
 def test_metadata_behind_the_pixels() -> None:

@@ -5,6 +5,7 @@ import struct
 from typing import Any
 
 import numpy as np
+import PIL
 import pytest
 from picture_files import GREY, GREY_ALPHA, PALETTE, RGB, png, tiff
 from PIL import Image
@@ -304,6 +305,7 @@ def test_transparent_entry_of_gif(grey: bool) -> None:
         np.testing.assert_array_equal(picture.alpha, np.where(pixels == entry, 0, 255))
 
 
+@pytest.mark.skipif(PIL.__version__ < "12", reason="older releases of Pillow cannot read it at all")
 def test_transparent_colour_of_xpm() -> None:
     text = '/* XPM */\nstatic char *x[] = {\n"2 1 2 1",\n"a c None",\n"b c #ff0000",\n"ab"\n};\n'
     picture = load_picture(io.BytesIO(text.encode()), limits=Limits(), strict=True)

@@ -13,7 +13,7 @@ from PIL.ExifTags import IFD, Base, Interop
 from PIL.TiffImagePlugin import TiffImageFile
 
 from calotype.imaging import boxes, png
-from calotype.imaging.metadata import held_exif
+from calotype.imaging.metadata import held_exif, read_directory
 from calotype.imaging.spaces import (
     ADOBE_RGB,
     LINEAR,
@@ -201,9 +201,9 @@ def _of_tiff(image: Image.Image) -> Space | None:
 def _of_exif(image: Image.Image) -> Space | None:
     """Adobe RGB, the one colour space besides sRGB that EXIF has a word for."""
     try:
-        exif = held_exif(image)
-        named = exif.get_ifd(IFD.Exif).get(Base.ColorSpace) == 2
-        option = exif.get_ifd(IFD.Interop).get(Interop.InteropIndex) == "R03"
+        entries = read_directory(held_exif(image), IFD.Exif)
+        named = entries.get(Base.ColorSpace) == 2
+        option = entries.get(IFD.Interop, {}).get(Interop.InteropIndex) == "R03"
     except Exception:  # damaged EXIF, which Pillow reports in many ways, must not cost the picture
         return None
     return ADOBE_RGB if named or option else None

@@ -90,7 +90,11 @@ def read_orientation(image: Image.Image) -> int:
 def orientation_of(image: Image.Image) -> int:
     """The orientation that EXIF or XMP of ``image`` name, 1 to 8, whatever became of its pixels."""
     try:
-        orientation = image.getexif().get(Base.Orientation, 1)
+        exif = image.getexif()
+        if Base.Orientation not in exif and (data := _hidden_exif(image)):
+            exif = Image.Exif()
+            exif.load(data)
+        orientation = exif.get(Base.Orientation, 1)
     except Exception:  # damaged EXIF, which Pillow reports in many ways, must not cost the picture
         return 1
     return orientation if orientation in range(1, 9) else 1
@@ -166,8 +170,7 @@ def _extensions(image: Image.Image) -> list[bytes]:
 
 def _exif_bytes(image: Image.Image) -> bytes:
     """EXIF without its prefix; empty if there is none. Raises whatever Pillow raises."""
-    exif = image.info.get("exif") or _resource(image, _PSD_EXIF)
-    exif = exif or raw_profile(image.info, "exif") or _app1(image, EXIF_PREFIX)
+    exif = image.info.get("exif") or raw_profile(image.info, "exif") or _hidden_exif(image)
     if not isinstance(exif, bytes):
         return _written(held_exif(image), _DESCRIPTIVE, DIRECTORIES)
     while exif.startswith(EXIF_PREFIX):
@@ -200,6 +203,11 @@ def _written(exif: Image.Exif, tags: Sequence[int], directories: Sequence[int]) 
         if entries := read_directory(exif, directory):
             kept[directory] = entries
     return kept.tobytes().removeprefix(EXIF_PREFIX) if kept else b""
+
+
+def _hidden_exif(image: Image.Image) -> bytes | None:
+    """EXIF where Pillow does not look for it. Raises ``ValueError`` if it is damaged."""
+    return _resource(image, _PSD_EXIF) or _app1(image, EXIF_PREFIX)
 
 
 def _resource(image: Image.Image, number: int) -> bytes | None:

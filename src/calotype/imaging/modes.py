@@ -32,14 +32,13 @@ def split(
     """
     if image.mode in ("I", "F") or image.mode.startswith("I;16") or _is_signed_byte(image):
         return _split_deep(image)
-    if image.has_transparency_data and image.mode not in ("CMYK", "LAB"):
-        grey = image.mode in _GREY
+    grey = image.mode in _GREY
+    if alpha is None and image.has_transparency_data and image.mode not in ("CMYK", "LAB"):
         both = image.convert("LA" if grey else "RGBA")
-        found = np.array(both.getchannel("A")) if alpha is None else alpha
-        return both.convert("L" if grey else "RGB"), found
+        return both.convert("L" if grey else "RGB"), np.array(both.getchannel("A"))
     if image.mode in _OPAQUE:
-        return image, None
-    return image.convert("L" if image.mode in _GREY else "RGB"), None
+        return image, alpha
+    return image.convert("L" if grey else "RGB"), alpha
 
 
 def _split_deep(image: Image.Image) -> tuple[Image.Image, NDArray[np.uint8] | None]:

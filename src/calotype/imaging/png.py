@@ -115,18 +115,19 @@ def key_alpha(file: BinaryIO) -> NDArray[np.uint8] | None:
     """Alpha uint8[H, W] by the transparent colour of a file whose depth is not the one of Pillow's pixels.
 
     None: the file has no such colour, or is one of those of which Pillow finds it by itself. Of 16-bit RGB
-    Pillow keeps the upper bytes only, and of 2 and 4 bits compares the scaled value with the unscaled.
+    Pillow keeps the upper bytes only; of 2 and 4 bits it compares the scaled value with the unscaled; and
+    of 1 bit older releases lose it.
     """
     header = read_header(file)
     if header is None:
         return None
-    if header.colour == _GREY and header.depth in (2, 4):
+    if header.colour == _GREY and header.depth in (1, 2, 4):
         image = _reader(file)
         key = image.info.get("transparency")
         if key is None:
             return None
         levels = (1 << header.depth) - 1
-        return _alpha(np.asarray(image) == (key & levels) * (255 // levels))
+        return _alpha(np.asarray(image.convert("L")) == (key & levels) * (255 // levels))
     if header.colour == _RGB and header.depth == 16:
         image = _reader(file)
         key = image.info.get("transparency")
