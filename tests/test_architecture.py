@@ -21,7 +21,7 @@ MAX_LINES = 300
 # What each part of the package may import, besides itself: the parts in earlier layers.
 LAYERS = (
     {"arguments", "atomic", "errors", "telemetry"},
-    {"limits"},
+    {"limits", "warning_hook"},
     {"options"},
     {"container"},
     {"entropy"},

@@ -61,7 +61,7 @@ def bench(
     BD-rates as tables) and curves.png. Interrupted, it goes on where it was when it is run again; with
     more codecs or sizes it measures what is new. A picture that cannot be read does not stop the others.
     """
-    rules = rules_of(models, codecs, lpips, diffusion_of(diffusion))
+    rules = rules_of(models, codecs, lpips, diffusion_of(diffusion, models))
     for model in models:
         ensure_fetched(console, model, rules.diffusion, accept_licence=accept_licence, offline=offline)
     settings = Settings(rules, tuple(sorted(set(sizes), reverse=True)), crop, max_pixels)

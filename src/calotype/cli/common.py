@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from calotype.cli.console import Console
 from calotype.cli.paths import PathType
@@ -21,6 +22,8 @@ __all__ = [
     "batch_options",
     "count_option",
     "file_arguments",
+    "flags",
+    "is_given",
     "jobs_option",
     "json_option",
     "limits_of",
@@ -98,6 +101,17 @@ def file_arguments(command: Command) -> Command:
     ):
         command = decorate(command)
     return command
+
+
+def is_given(name: str) -> bool:
+    """Whether the user gave the current command this parameter, be it with its default value."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source not in (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+
+
+def flags(names: Iterable[str]) -> str:
+    """Parameters as they are written on the command line, in a sentence."""
+    return " and ".join("--" + name.replace("_", "-") for name in names)
 
 
 def out_option(metavar: str) -> Callable[[Command], Command]:

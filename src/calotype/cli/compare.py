@@ -57,7 +57,7 @@ def compare(
     figures.csv and figures.json. Every coded file lies beside it. One of several pictures that cannot be
     read does not stop the others.
     """
-    rules = rules_of(models, codecs, lpips, diffusion_of(diffusion))
+    rules = rules_of(models, codecs, lpips, diffusion_of(diffusion, models))
     for model in models:
         ensure_fetched(console, model, rules.diffusion, accept_licence=accept_licence, offline=offline)
     check_folder(out, force=force)
@@ -116,7 +116,7 @@ def stages(
     them takes, and the picture developed from them, with the size at each stage.
     """
     check_folder(out, force=force)
-    options = diffusion_of(diffusion)
+    options = diffusion_of(diffusion, [model])
     ensure_fetched(console, model, options, accept_licence=accept_licence, offline=offline)
     found = write_stages(
         photo,

@@ -6,15 +6,15 @@ import json
 import sys
 import threading
 import traceback
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
 from calotype.errors import CalotypeError, CalotypeWarning, OutOfMemoryError
+from calotype.warning_hook import warnings_taken
 
 __all__ = ["Console", "Failures", "describe"]
 
@@ -50,6 +50,11 @@ class Console:
         if self.json:
             click.echo(json.dumps(record))
 
+    def result(self, text: str) -> None:
+        """Print ``text`` on standard output; what its encoding lacks, as in names of files, is escaped."""
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
+
     def failure(self, error: Exception, subject: str = "") -> int:
         """Report ``error``, which concerns ``subject``, in one sentence; returns its exit code."""
         sentence, code = describe(error)
@@ -73,9 +78,7 @@ class Console:
 
         Those of other packages are for developers: they are shown with ``-v`` only.
         """
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", CalotypeWarning)
-            warnings.showwarning = self._show_warning
+        with warnings_taken(self._show_warning):
             yield
 
     @contextmanager
@@ -91,18 +94,10 @@ class Console:
             finally:
                 self._bar_shown = False
 
-    def _show_warning(
-        self,
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
+    def _show_warning(self, message: str, category: type[Warning]) -> bool:
         if issubclass(category, CalotypeWarning) or self.verbosity:
-            subject = getattr(self._current, "subject", "")
-            self.note(f"calotype: warning: {_named(subject, str(message))}")
+            self.note(f"calotype: warning: {_named(getattr(self._current, 'subject', ''), message)}")
+        return True
 
     def _say(self, text: str) -> None:
         # The bar repaints its own line at the next step. A closed standard error is nobody's concern.

@@ -18,7 +18,6 @@ from calotype.cli.pictures import FORMAT_NAMES, format_named, format_of_path
 from calotype.cli.plan import Job, plan
 from calotype.errors import OutputError
 from calotype.imaging import FORMATS, PictureFormat, pack_picture
-from calotype.models import encoder_id
 from calotype.options import DecodeOptions
 
 __all__ = ["decode"]
@@ -85,12 +84,11 @@ def decode(
         strict=strict,
         keep_metadata=keep_metadata,
         limits=limits_of(max_pixels),
-        diffusion=diffusion_of(diffusion),
+        diffusion=diffusion_of(diffusion, [model]),
     )
     todo = plan(paths, out_dir, f".{format_name or _DEFAULT_FORMAT}")
     formats = {job: _format_of(job, format_name) for job in todo}
     if model is not None:
-        encoder_id(model)  # an unknown model fails once, not with every file
         ensure_fetched(console, model, settings.diffusion, accept_licence=accept_licence, offline=offline)
     codec = calotype.Codec(backend=backend)
 

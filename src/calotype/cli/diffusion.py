@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any, TypeVar
 
 import click
 
+from calotype.cli.common import flags, is_given
 from calotype.cli.console import Console
 from calotype.cli.paths import PathType
+from calotype.models import encoder_id
 from calotype.models.stable_diffusion import Source, source_named
 from calotype.models.stable_diffusion.catalogue import vae_named
 from calotype.models.stable_diffusion.fetch import fetch, look_up
@@ -110,9 +112,22 @@ def diffusion_options(*, decoding: bool) -> Callable[[Command], Command]:
     return decorate
 
 
-def diffusion_of(values: dict[str, Any]) -> DiffusionOptions:
-    """The options among a command's values, which it takes out. Raises ``click.UsageError``."""
+def diffusion_of(values: dict[str, Any], models: Iterable[str | None]) -> DiffusionOptions:
+    """The options among the values of the current command, which it takes out.
+
+    ``models`` are those of the command, None for the default decoder. Raises :class:`ModelError` for one
+    that there is not, and ``click.UsageError`` for values out of range or where no model heeds them.
+    """
     taken = {name: values.pop(name) for name in _NAMES & values.keys()}
+    named = [model for model in models if model is not None]
+    for model in named:
+        encoder_id(model)  # an unknown one fails once, not with every file
+    given = sorted(name for name in taken if is_given(name))
+    if given and not any(source_named(model) for model in named):
+        raise click.UsageError(
+            f"{flags(given)} would do nothing: {' and '.join(named) or 'the default decoder'} "
+            "is no Stable Diffusion model (choose one, such as sd-1.5)"
+        )
     if str(taken.get("denoise", "")).isdigit():
         taken["denoise"] = int(taken["denoise"])
     try:

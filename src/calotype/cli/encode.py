@@ -14,7 +14,15 @@ from PIL import Image
 import calotype
 from calotype.cli.batch import Made, run
 from calotype.cli.choices import read_size
-from calotype.cli.common import backend_option, batch_options, file_arguments, limits_of, model_option
+from calotype.cli.common import (
+    backend_option,
+    batch_options,
+    file_arguments,
+    flags,
+    is_given,
+    limits_of,
+    model_option,
+)
 from calotype.cli.console import Console
 from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
 from calotype.cli.files import open_picture
@@ -23,7 +31,6 @@ from calotype.cli.plan import Job, plan
 from calotype.container import EXTENSION
 from calotype.encoding.optimise import ROUNDS
 from calotype.encoding.plan import EFFORTS
-from calotype.models import encoder_id
 from calotype.options import DEFAULT_EFFORT, DEFAULT_QUALITY, EncodeOptions
 
 __all__ = ["encode"]
@@ -128,17 +135,14 @@ def encode(
     IN is any picture that Pillow reads, OUT the file to write; '-' is standard input or output. With
     several inputs OUT is a folder. --quality, --target-size and --bpp exclude each other.
     """
-    _check_rate(options)
-    diffusion = diffusion_of(options)
+    _check_given(options)
+    diffusion = diffusion_of(options, [options["model"], options["decoder"]])
     try:
         settings = EncodeOptions(diffusion=diffusion, limits=limits_of(max_pixels), **options)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     todo = plan(paths, out_dir, EXTENSION)
     _refuse_picture_names(todo)
-    for model in (settings.model, settings.decoder):
-        if model is not None:
-            encoder_id(model)  # an unknown model fails once, not with every picture
     ensure_fetched(console, settings.model, diffusion, accept_licence=accept_licence, offline=offline)
     codec = calotype.Codec(backend=backend)
 
@@ -180,11 +184,13 @@ def _made(data: bytes, seconds: float, settings: EncodeOptions, console: Console
     return Made(data, summary, record)
 
 
-def _check_rate(options: dict[str, Any]) -> None:
-    given = [name for name in ("quality", "target_size", "bpp") if options[name] is not None]
-    if len(given) > 1:
-        flags = " and ".join("--" + name.replace("_", "-") for name in given)
-        raise click.UsageError(f"{flags} exclude each other: give one")
+def _check_given(options: dict[str, Any]) -> None:
+    rates = [name for name in ("quality", "target_size", "bpp") if options[name] is not None]
+    if len(rates) > 1:
+        raise click.UsageError(f"{flags(rates)} exclude each other: give one")
+    unused = [name for name in ("decoder", "time_limit", "lpips") if is_given(name)]
+    if unused and options["effort"] != 9:
+        raise click.UsageError(f"{flags(unused)} would do nothing: only effort 9 optimises (add -e 9)")
 
 
 def _refuse_picture_names(jobs: Sequence[Job]) -> None:

@@ -71,7 +71,7 @@ def _palette(
     CSV and JSON, and the recipe as a .calo file.
     """
     check_folder(out, force=force, mark=SHEET)
-    options = diffusion_of(diffusion)
+    options = diffusion_of(diffusion, [model])
     ensure_fetched(console, model, options, accept_licence=accept_licence, offline=offline)
     settings = Settings(model, ALSO if "all" in also else also, lpips, options)
     found = run(read_pixels(photo, limits_of(max_pixels)), settings)

@@ -39,7 +39,7 @@ def info(console: Console, paths: Sequence[str], max_pixels: int) -> int:
         if console.json:
             console.record({"file": path, "ok": True, **found.as_dict()})
         else:
-            click.echo(_text(name, found))
+            console.result(_text(name, found))
     return code
 
 

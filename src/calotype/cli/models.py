@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
@@ -162,5 +162,5 @@ def _test(console: Console, source: Source, options: DiffusionOptions) -> int:
 def path(sources: list[Source]) -> int:
     """Print the folder that holds a model's files."""
     for source in sources:
-        click.echo(str(Path(located(source).path)))
+        click.echo(os.fsencode(located(source).path))  # bytes: for scripts, whatever the encoding
     return 0

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import TextIO
 
 import numpy as np
 from PIL import Image
@@ -22,6 +20,7 @@ from calotype.imaging import Picture, load_picture, over_white, to_image
 from calotype.imaging.source import open_source
 from calotype.limits import Limits
 from calotype.options import DecodeOptions, EncodeOptions
+from calotype.warning_hook import warnings_taken
 from calotype.web.form import MediaError
 from calotype.web.settings import Settings
 
@@ -155,25 +154,15 @@ def _made(make: Callable[[], bytes], media_type: str) -> Made:
 def remarks_collected() -> Iterator[None]:
     """Within the block, Calotype's warnings become remarks of what the thread that gave them makes.
 
-    Python has one hook for the warnings of all threads, so it is taken once, for the server's life.
+    Other warnings go where they went before.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", CalotypeWarning)
-        pass_on = warnings.showwarning
 
-        def show(
-            message: Warning | str,
-            category: type[Warning],
-            filename: str,
-            lineno: int,
-            file: TextIO | None = None,
-            line: str | None = None,
-        ) -> None:
-            remarks = getattr(_this_thread, "remarks", None)
-            if remarks is not None and issubclass(category, CalotypeWarning):
-                remarks.append(str(message))
-            else:
-                pass_on(message, category, filename, lineno, file, line)
+    def take(message: str, category: type[Warning]) -> bool:
+        remarks = getattr(_this_thread, "remarks", None)
+        if remarks is None or not issubclass(category, CalotypeWarning):
+            return False
+        remarks.append(message)
+        return True
 
-        warnings.showwarning = show
+    with warnings_taken(take):
         yield

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ from sd_weights import write_vae
 
 import calotype
 from calotype.cli import diffusion, main
+from calotype.errors import ModelError
 from calotype.models.stable_diffusion import source_named
 from calotype.models.stable_diffusion.catalogue import CATALOGUE, vae_named
-from calotype.models.stable_diffusion.networks import Network
+from calotype.models.stable_diffusion.networks import Network, choose_backend
 from calotype.models.stable_diffusion.selftest import sample_picture, self_test
 from calotype.options import DiffusionOptions
 
@@ -232,6 +233,21 @@ def test_the_self_test_condemns_random_weights(pipeline: Path) -> None:
     }
     assert checks["weights of unet"].expected == "859,520,964"
     assert not any(check.ok for name, check in checks.items() if name != "deviation of the latents")
+
+
+def test_what_the_self_test_found_is_json(pipeline: Path) -> None:
+    source = source_named("sd-vae-ft-mse")
+    assert source is not None
+    options = DiffusionOptions(weights=str(pipeline), device="cpu", dtype="float32")
+    for check in self_test(source, options):
+        assert type(check.ok) is bool
+        assert json.loads(json.dumps(asdict(check)))["ok"] == check.ok
+
+
+@pytest.mark.parametrize("device", ["cpu:7", "cuda:99"])
+def test_devices_that_are_not_here_are_named(device: str) -> None:
+    with pytest.raises(ModelError, match=f"the device {device} is not available here"):
+        choose_backend(DiffusionOptions(device=device))
 
 
 def test_the_self_test_passes_for_real_weights(run: Run) -> None:

@@ -102,12 +102,12 @@ def choose_backend(options: DiffusionOptions) -> Backend:
     Raises :class:`ModelError` for a device that is not here.
     """
     torch = torch_module()
-    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    count = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
     device = options.device
     if device == "auto":
-        device = next(kind for kind, available in here.items() if available)
-    kind = device.split(":")[0]
-    if not here[kind]:
+        device = next(kind for kind, number in count.items() if number)
+    kind, _, number = device.partition(":")
+    if int(number or 0) >= count[kind]:
         raise ModelError(f"the device {device} is not available here: use --device auto or cpu")
     if options.dtype != "auto":
         return device, options.dtype

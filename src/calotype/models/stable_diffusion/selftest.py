@@ -71,7 +71,7 @@ def self_test(source: Source, options: DiffusionOptions) -> Iterator[Check]:
     decoder = open_decoder(source, options, None)
     back = decoder.decode(latents, log_step, np.zeros(4))
     error = float(np.mean((np.clip(back, 0, 1) - picture) ** 2))
-    quality = 10 * np.log10(1 / max(error, 1e-10))
+    quality = float(10 * np.log10(1 / max(error, 1e-10)))
     yield Check("picture there and back", f"{quality:.1f} dB", "at least 22 dB", quality >= 22)
     if source.root:
         return

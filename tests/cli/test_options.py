@@ -1,0 +1,163 @@
+"""Options that would do nothing are refused; names of files that no encoding holds are shown all the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+from cli_samples import Refused, Run
+
+from calotype.cli import main
+from calotype.cli.paths import PathType
+from calotype.errors import CalotypeWarning
+from calotype.warning_hook import warnings_taken
+
+ENCODE = ["encode", "photo.png", "x.calo"]
+FOR_DIFFUSION = [
+    ["--weights", "w"],
+    ["--vae", "taesd"],
+    ["--device", "auto"],
+    ["--dtype", "float32"],
+    ["--tile", "512"],
+]
+
+
+@pytest.mark.parametrize("option", FOR_DIFFUSION, ids=lambda option: option[0])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ENCODE,
+        [*ENCODE, "-m", "tiny"],
+        ["decode", "photo.calo", "x.png"],
+        ["decode", "photo.calo", "x.png", "-m", "pocket"],
+        ["compare", "photo.png", "--out", "r"],
+        ["compare", "photo.png", "--models", "", "--out", "r"],
+        ["stages", "photo.png", "--out", "s"],
+        ["bench", ".", "--out", "b"],
+        ["experiment", "palette", "photo.png", "--out", "e"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_options_for_models_that_do_not_heed_them(
+    command: list[str], option: list[str], refused: Refused
+) -> None:
+    code, said = refused([*command, *option])
+    assert code == 2
+    assert f"{option[0]} would do nothing" in said
+
+
+def test_options_for_a_decoder_to_optimise_for_are_heeded(refused: Refused) -> None:
+    code, said = refused([*ENCODE, "-e", "9", "--decoder", "sd-1.5", "--weights", "nowhere"])
+    assert code == 5
+    assert "there is no file or folder nowhere with the weights of sd-1.5" in said
+
+
+@pytest.mark.parametrize("option", [["--decoder", "tiny"], ["--time-limit", "60"]])
+def test_options_for_effort_9_alone(option: list[str], refused: Refused) -> None:
+    code, said = refused([*ENCODE, *option])
+    assert code == 2
+    assert f"{option[0]} would do nothing: only effort 9" in said
+
+
+@pytest.mark.parametrize("number", ["inf", "nan", "1e308"])
+def test_bits_per_pixel_are_finite(number: str, refused: Refused) -> None:
+    code, said = refused([*ENCODE, "--bpp", number])
+    assert code == 2
+    assert "bpp (=" in said
+
+
+def test_a_device_that_there_is_not(refused: Refused) -> None:
+    code, said = refused([*ENCODE, "-m", "sd-1.5", "--device", "auto:0"])
+    assert code == 2
+    assert "device (=auto:0)" in said
+
+
+def test_unreadable_paths_end_no_command_before_it_began(monkeypatch: pytest.MonkeyPatch, photo: str) -> None:
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    assert PathType().convert(photo, None, None) == photo
+
+
+def test_one_input_that_cannot_be_read_does_not_stop_the_others(run: Run, photo: str, tmp_path: Path) -> None:
+    long = "y" * (os.pathconf(tmp_path, "PC_NAME_MAX") - 4) + ".png"
+    (tmp_path / long).write_bytes((tmp_path / photo).read_bytes())
+    (tmp_path / "no").mkdir()
+    names = ["no", long, photo]
+    done = run("encode", "-m", "tiny", "-e", "1", "--json", *names, "out/")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(record["input"], record["ok"]) for record in records] == [
+        ("no", False),
+        (long, False),
+        (photo, True),
+    ]
+    assert done.returncode == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["photo.calo"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have no such names")
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_names_that_are_no_text(run: Run, photo: str, tmp_path: Path, encoding: str) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    (tmp_path / f"{name}.png").write_bytes((tmp_path / photo).read_bytes())
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    commands = [
+        ["encode", "-m", "tiny", "-e", "1", f"{name}.png", f"{name}.calo"],
+        ["encode", "-m", "tiny", "-e", "1", "--json", f"{name}.png", "out/"],
+        ["info", f"{name}.calo"],
+        ["info", "--json", f"{name}.calo"],
+        ["decode", "-m", "tiny", f"{name}.calo", "out/"],
+    ]
+    for command in commands:
+        done = run(*command, env=environment)
+        assert (done.returncode, b"internal error" in done.stderr) == (0, False), done.stderr
+        assert b"caf" in done.stdout + done.stderr
+    assert sorted(os.fsencode(path.name) for path in (tmp_path / "out").iterdir()) == [
+        b"caf\xe9.calo",
+        b"caf\xe9.png",
+    ]
+    for command in (
+        ["encode", f"no{name}.png", "x.calo"],
+        ["decode", f"no{name}", "x.png"],
+        ["info", f"no{name}"],
+    ):
+        done = run(*command, env=environment)
+        assert done.returncode == 1
+        assert done.stderr.count(b"\n") == 1
+        assert b"internal error" not in done.stderr
+
+
+def test_warnings_go_to_the_innermost_that_takes_them() -> None:
+    inner: list[str] = []
+    outer: list[str] = []
+
+    def take(message: str, category: type[Warning]) -> bool:
+        if message.startswith("mine"):
+            inner.append(message)
+            return True
+        return False
+
+    def take_all(message: str, category: type[Warning]) -> bool:
+        outer.append(message)
+        return True
+
+    with warnings_taken(take_all):
+        with warnings_taken(take):
+            for message in ("mine", "mine", "other"):
+                warnings.warn(message, CalotypeWarning, stacklevel=1)
+        warnings.warn("mine too", CalotypeWarning, stacklevel=1)
+    assert (inner, outer) == (["mine", "mine"], ["other", "mine too"])
+
+
+def test_the_working_directory_may_be_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if os.name != "posix":
+        pytest.skip("only there it can be deleted")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["encode", "a.png", "b.calo"]) == 1
+    assert "the working directory has been deleted" in capsys.readouterr().err
