@@ -26,7 +26,7 @@ def is_form(content_type: str) -> bool:
 
     Raises :class:`MediaError` for the other kinds of ``multipart``, which no client sends for an upload.
     """
-    kind = parse_options_header(content_type)[0].decode("latin-1")
+    kind = parse_options_header(content_type)[0].decode("latin-1").lower()
     if kind.startswith("multipart/") and kind != MEDIA_TYPE:
         raise MediaError(f"{kind} cannot be read: send the file itself as the body, or {MEDIA_TYPE}")
     return kind == MEDIA_TYPE
