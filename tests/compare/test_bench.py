@@ -165,7 +165,7 @@ def test_a_codec_without_its_model_is_remarked_on_once(
     def absent(*_: object) -> None:
         raise ModelError("the weights are not here")
 
-    monkeypatch.setattr("calotype.codec.load_encoder", absent)
+    monkeypatch.setattr("calotype.models.cache.load_encoder", absent)
     said: list[str] = []
     tiny = Settings(Rules(("tiny",), ("jpeg",), threads=1), sizes=JPEG.sizes)
     rows = run_bench(folder, tmp_path / "out", tiny, remark=said.append)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,11 +15,11 @@ import pytest
 from PIL import Image
 
 from calotype.compare.bd_rate import bd_rate
-from calotype.compare.plot import curves, plots_png, plots_svg, style_of
+from calotype.compare.plot import curves, legend_svg, plots_png, plots_svg, style_of
 from calotype.compare.rows import COLUMNS, Row, of_all_codecs, read_csv, to_csv, to_json
 from calotype.compare.summary import summary
 from calotype.compare.tables import figure, figures_table, means
-from calotype.errors import SourceError
+from calotype.errors import ModelError, SourceError
 
 ROW = Row("a", "calotype-pocket", 5000, 4990, True, 512, 512, {"psnr": 24.5, "ms_ssim": None, "lpips": 0.1})
 ROWS = [
@@ -75,9 +76,41 @@ def test_better_is_up_in_every_plot() -> None:
     colour = style_of("calotype-pocket", list(TITLES))[0]
     for drawing in drawings.values():
         ElementTree.fromstring(drawing)
-        ((points,),) = [re.findall(r'points="([^"]+)" fill="none" stroke="' + colour, drawing)]
-        (x1, y1), (x2, y2) = [tuple(map(float, pair.split(","))) for pair in points.split()]
+        ((path,),) = [re.findall(rf'<path d="([^"]+)"[^>]+fill: none; stroke: {colour}', drawing)]
+        (x1, y1), (x2, y2) = [tuple(map(float, pair)) for pair in re.findall(r"([\d.]+) ([\d.]+)", path)]
         assert x1 > x2 and y1 < y2  # more bytes: to the right and, for both metrics, higher
+
+
+def test_plots_are_parts_of_one_page() -> None:
+    parts = [*plots_svg(ROWS).values(), *(legend_svg(codec, list(TITLES)) for codec in TITLES)]
+    assert parts == [*plots_svg(ROWS).values(), *(legend_svg(codec, list(TITLES)) for codec in TITLES)]
+    names = [name for part in parts for name in re.findall(r'\bid="([^"]+)"', part)]
+    assert len(names) == len(set(names))
+    for part in parts:
+        assert set(re.findall(r"url\(#([^)]+)\)", part)) <= set(names)
+        assert "href" not in part and "xmlns" not in part and "<style" not in part and "font-family:" not in part and "<metadata" not in part
+    assert 'role="img" aria-label="PSNR against bits per pixel; see the tables"' in parts[0]
+    assert "bits per pixel</text>" in parts[0]  # text that can be read aloud and searched
+    assert "var(--faint, #" in parts[0] and "var(--grid, #" in parts[0]
+
+
+def test_a_users_settings_do_not_change_a_plot_nor_the_other_way_round() -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    expected = plots_svg(ROWS), plots_png(ROWS, "title")
+    with matplotlib.rc_context({"lines.linewidth": 9, "font.size": 30, "svg.fonttype": "path"}):
+        assert (plots_svg(ROWS), plots_png(ROWS, "title")) == expected
+        assert matplotlib.rcParams["lines.linewidth"] == 9
+
+
+def test_curves_say_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for draw in (
+        lambda: plots_svg(ROWS),
+        lambda: plots_png(ROWS, "title"),
+        lambda: legend_svg("avif", list(TITLES)),
+    ):
+        with pytest.raises(ModelError, match=r"calotype\[compare\]"):
+            draw()
 
 
 def test_png_of_the_curves_shows_every_codec(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -113,7 +114,7 @@ def test_a_codec_whose_weights_are_not_here_is_explained(
     def absent(*_: object) -> None:
         raise ModelError("the weights are not here")
 
-    monkeypatch.setattr("calotype.codec.load_encoder", absent)
+    monkeypatch.setattr("calotype.models.cache.load_encoder", absent)
     rows = write_report(photos[:1], tmp_path / "report", sizes=[2000], rules=RULES)
     assert {row.codec for row in rows} == {"jpeg", "webp"}
     page = (tmp_path / "report" / "index.html").read_text("utf-8")
@@ -270,3 +271,18 @@ def test_every_file_name_can_be_shown(
     assert [row.picture for row in rows] == [f"{shown}.png"]
     assert (tmp_path / "bench" / "summary.md").read_text("utf-8").startswith(f"## {shown}: 1 pictures")
     assert run_bench(folder, tmp_path / "bench", Settings(Rules((), ("jpeg",), threads=1), sizes=(900,)))
+
+
+def test_without_matplotlib_all_but_the_curves_is_there(
+    photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    rules, said = Rules((), ("jpeg",), threads=1), list[str]()
+    write_report(photos[:1], tmp_path / "report", sizes=[900], rules=rules)
+    page = (tmp_path / "report" / "index.html").read_text("utf-8")
+    assert "Not drawn: curves need a package: pip install" in page
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "curves.png").write_bytes(b"of an earlier run")
+    run_bench(photos[0].parent, tmp_path / "bench", Settings(rules, sizes=(900,)), remark=said.append)
+    assert not (tmp_path / "bench" / "curves.png").exists()
+    assert any(text.startswith("curves.png is left out: curves need") for text in said)

@@ -11,8 +11,8 @@
     photo ── stages ── stages_page      how it works, from pixels to bytes and back
     photo ── widget                     the same pictures in a notebook
 
-Only Pillow and numpy are needed; ``pip install 'calotype[compare]'`` adds SSIMULACRA2, JPEG XL and
-Bjøntegaard's measure. Where one is missing, the page says so.
+Only Pillow and numpy are needed; ``pip install 'calotype[compare]'`` adds MS-SSIM, SSIMULACRA2, JPEG XL,
+curves and Bjøntegaard's measure. Where one is missing, the page says so.
 """
 
 from __future__ import annotations

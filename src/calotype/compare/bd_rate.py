@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
-from calotype.compare.canvas import Point
+from calotype.compare.plot import Point
 from calotype.errors import ModelError
 
 __all__ = ["METHOD", "bd_rate"]

@@ -132,7 +132,11 @@ def run_bench(
         count = len({row.picture for row in mine})
         title = f"{shown_name(folder.resolve().name)}: {count} pictures, {view}"
         write_file(out / "summary.md", f"## {title}\n\n{summary(mine)}".encode(), overwrite=True)
-        write_file(out / "curves.png", plots_png(mine, title.replace("×", "x")), overwrite=True)
+        try:
+            write_file(out / "curves.png", plots_png(mine, title), overwrite=True)
+        except ModelError as error:
+            (out / "curves.png").unlink(missing_ok=True)  # of an earlier run, with other figures
+            remark(f"curves.png is left out: {error}")
     except CalotypeError:  # some are OSErrors too
         raise
     except OSError as error:

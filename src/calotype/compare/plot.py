@@ -1,25 +1,67 @@
-"""Rate-distortion curves: a metric against bits per pixel on a logarithmic axis; up is always better."""
+"""Rate-distortion curves: a metric against bits per pixel on a logarithmic axis; up is always better.
+
+matplotlib draws them. SVG becomes a part of a page: its text and lines take the colours of the page's theme,
+and nothing of it is named twice in a page. A drawing does not depend on the user's ``matplotlibrc``.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
+from importlib import import_module
+from io import BytesIO, StringIO
 from statistics import fmean
+from typing import Any
 
-from calotype.compare.canvas import Canvas, PngCanvas, Point, SvgCanvas
 from calotype.compare.codecs import OURS
 from calotype.compare.metrics import METRICS
 from calotype.compare.rows import Row, of_all_codecs
+from calotype.errors import ModelError
 
-__all__ = ["Curve", "curves", "legend_svg", "plots_png", "plots_svg", "style_of"]
+__all__ = ["Curve", "Point", "curves", "legend_svg", "plots_png", "plots_svg", "style_of"]
+
+Point = tuple[float, float]
 
 WIDTH, HEIGHT = 420, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 30, 40
+"""Of a panel, in CSS pixels."""
+
+_LEGEND_COLUMNS = 6
+_DPI = 96  # CSS pixels to the inch
+_POINT = 72 / _DPI  # points, in which matplotlib measures lines and letters, to the CSS pixel
+_THEME = {"ink": "#26221c", "faint": "#6b6459", "grid": "#dcd5c8"}  # named as the page's CSS variables
 # Of middling lightness, to stand out from light and dark paper.
 _COLOURS = ("#3a87c8", "#1f9e74", "#c05fb0", "#b8860b", "#808080", "#5f6ad0")
 _OUR_COLOURS = ("#d55e00", "#e0952b", "#b5452c")
-_CORNERS = (4, 3, 5, 24)  # of the markers, so that curves differ in more than colour
+_MARKERS = ("s", "^", "p", "o")  # so that curves differ in more than colour
+
+_SETTINGS = {
+    "svg.fonttype": "none",  # letters stay text, in the page's font
+    "svg.hashsalt": "calotype",
+    "font.size": 11 * _POINT,
+    "text.color": _THEME["ink"],
+    "axes.edgecolor": _THEME["grid"],
+    "axes.labelcolor": _THEME["faint"],
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.xmargin": 0.06,
+    "axes.ymargin": 0.06,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 13 * _POINT,
+    "axes.formatter.useoffset": False,
+    "grid.color": _THEME["grid"],
+    "grid.linewidth": _POINT,
+    "xtick.color": _THEME["grid"],
+    "ytick.color": _THEME["grid"],
+    "xtick.labelcolor": _THEME["faint"],
+    "ytick.labelcolor": _THEME["faint"],
+    "xtick.bottom": False,
+    "ytick.left": False,
+    "lines.solid_joinstyle": "round",
+}
 
 
 @dataclass(frozen=True)
@@ -49,117 +91,153 @@ def curves(rows: Sequence[Row], metric: str) -> list[Curve]:
     return found
 
 
-def style_of(codec: str, codecs: Sequence[str]) -> tuple[str, int, float]:
-    """(colour, corners of the marker, width of the line) of a codec among those of the same plot."""
+def style_of(codec: str, codecs: Sequence[str]) -> tuple[str, str, float]:
+    """(colour, matplotlib's marker, width of the line) of a codec among those of the same plot."""
     ours = codec.startswith(OURS)
     number = [name for name in codecs if name.startswith(OURS) == ours].index(codec)
     palette = _OUR_COLOURS if ours else _COLOURS
-    corners = 24 if ours else _CORNERS[number % len(_CORNERS)]
-    return palette[number % len(palette)], corners, 3.0 if ours else 1.6
+    marker = "o" if ours else _MARKERS[number % len(_MARKERS)]
+    return palette[number % len(palette)], marker, 3.0 if ours else 1.6
 
 
 def plots_svg(rows: Sequence[Row]) -> dict[str, str]:
-    """One SVG element by the name of each metric that has figures."""
+    """One SVG element by the name of each metric that has figures.
+
+    Raises :class:`ModelError` without the package ``matplotlib``.
+    """
     drawings = {}
     codecs = list(dict.fromkeys(row.codec for row in rows))
-    for metric in METRICS:
-        if found := curves(rows, metric):
-            canvas = SvgCanvas(WIDTH, HEIGHT)
-            _panel(canvas, metric, found, codecs, (0, 0))
-            drawings[metric] = canvas.finish(
-                f"{METRICS[metric].title} against bits per pixel; see the tables"
-            )
+    with _matplotlib():
+        for metric in METRICS:
+            if found := curves(rows, metric):
+                figure = _figure(WIDTH, HEIGHT)
+                _panel(figure.add_subplot(), metric, found, codecs)
+                label = f"{METRICS[metric].title} against bits per pixel; see the tables"
+                drawings[metric] = _svg(figure, f"plot-{metric}", f'role="img" aria-label="{escape(label)}"')
     return drawings
 
 
 def legend_svg(codec: str, codecs: Sequence[str]) -> str:
-    """The line and marker of a codec."""
-    canvas = SvgCanvas(32, 14)
-    _curve(canvas, [(2, 7), (30, 7)], style_of(codec, codecs), [(16, 7)])
-    return canvas.finish("").replace('role="img" aria-label=""', 'aria-hidden="true" width="32" height="14"')
+    """The line and marker of a codec. Raises :class:`ModelError` without the package ``matplotlib``."""
+    with _matplotlib():
+        figure = _figure(32, 14, layout=None)
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        axes.set(xlim=(-1, 1), ylim=(-1, 1))
+        _draw(axes, [(-0.9, 0), (0, 0), (0.9, 0)], style_of(codec, codecs), markevery=[1])
+        return _svg(figure, f"legend-{codec}", 'aria-hidden="true" width="32" height="14"')
 
 
 def plots_png(rows: Sequence[Row], title: str) -> bytes:
-    """A PNG file with a panel for each metric that has figures, and a legend."""
+    """A PNG file with a panel for each metric that has figures, and a legend.
+
+    Raises :class:`ModelError` without the package ``matplotlib``.
+    """
     codecs = list(dict.fromkeys(row.codec for row in rows))
     panels = [(metric, found) for metric in METRICS if (found := curves(rows, metric))]
-    lines = -(-len(panels) // 2)
-    canvas = PngCanvas(2 * WIDTH, 64 + lines * HEIGHT)
-    canvas.text((12, 24), title, "ink", 16)
-    for number, codec in enumerate(codecs):
-        left = 12 + number * (2 * WIDTH - 24) / len(codecs)
-        _curve(canvas, [(left, 46), (left + 28, 46)], style_of(codec, codecs), [(left + 14, 46)])
-        canvas.text((left + 34, 50), codec, "ink", 11)
-    for number, (metric, found) in enumerate(panels):
-        _panel(canvas, metric, found, codecs, (number % 2 * WIDTH, 64 + number // 2 * HEIGHT))
-    return canvas.finish()
+    lines = max(-(-len(panels) // 2), 1)
+    file = BytesIO()
+    with _matplotlib():
+        figure = _figure(2 * WIDTH, 64 + lines * HEIGHT)
+        for number, (metric, found) in enumerate(panels, 1):
+            _panel(figure.add_subplot(lines, 2, number), metric, found, codecs)
+        handles = [_draw(None, [], style_of(codec, codecs)) for codec in codecs]
+        figure.legend(
+            handles,
+            codecs,
+            loc="outside upper left",
+            ncols=min(len(codecs), _LEGEND_COLUMNS),
+            title=title,
+            title_fontsize=16 * _POINT,
+            alignment="left",
+            frameon=False,
+        )
+        figure.savefig(file, format="png", dpi=2 * _DPI, metadata={"Software": None})
+    return file.getvalue()
 
 
-def _panel(canvas: Canvas, name: str, found: Sequence[Curve], codecs: Sequence[str], corner: Point) -> None:
-    metric = METRICS[name]
-    left, top = corner[0] + _LEFT, corner[1] + _TOP
-    right, bottom = corner[0] + WIDTH - _RIGHT, corner[1] + HEIGHT - _BOTTOM
-    points = [point for curve in found for point in curve.points]
-    x_low, x_high = _span([math.log10(x) for x, _ in points])
-    y_low, y_high = _span([y for _, y in points])
-    worst, best = (y_high, y_low) if metric.lower_is_better else (y_low, y_high)
+@contextmanager
+def _matplotlib() -> Iterator[None]:
+    """Within the block, matplotlib has the settings of this module and no others."""
+    try:
+        matplotlib = import_module("matplotlib")
+    except ImportError as error:
+        raise ModelError("curves need a package: pip install 'calotype[compare]'") from error
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)
+        yield
 
-    def place(point: Point) -> Point:
-        x = (math.log10(point[0]) - x_low) / (x_high - x_low)
-        y = (point[1] - worst) / (best - worst)
-        return left + x * (right - left), bottom - y * (bottom - top)
 
-    for value in _steps(y_low, y_high):
-        y = place((1, value))[1]
-        canvas.line([(left, y), (right, y)], "grid", 1)
-        canvas.text((left - 6, y + 4), f"{value:g}", "faint", 11, "end")
-    for value in _rates(x_low, x_high):
-        x = place((value, worst))[0]
-        canvas.line([(x, top), (x, bottom)], "grid", 1)
-        canvas.text((x, bottom + 16), f"{value:g}", "faint", 11, "middle")
-    canvas.text((left, top - 12), _heading(name), "ink", 13)
-    canvas.text((right, bottom + 32), "bits per pixel", "faint", 11, "end")
+def _figure(width: float, height: float, layout: str | None = "constrained") -> Any:
+    """A figure of that size in CSS pixels, which belongs to no window and no global state."""
+    size = width / _DPI, height / _DPI
+    return import_module("matplotlib.figure").Figure(size, dpi=_DPI, layout=layout)
+
+
+def _panel(axes: Any, name: str, found: Sequence[Curve], codecs: Sequence[str]) -> None:
+    metric, ticker = METRICS[name], import_module("matplotlib.ticker")
     for curve in reversed(found):  # the first, Calotype, on top
-        placed = [place(point) for point in curve.points]
-        _curve(canvas, placed, style_of(curve.codec, codecs), placed)
-
-
-def _heading(name: str) -> str:
-    metric = METRICS[name]
+        _draw(axes, curve.points, style_of(curve.codec, codecs))
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
+    axes.xaxis.set_major_formatter("{x:g}")
+    if metric.lower_is_better:
+        axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("bits per pixel", loc="right")
     unit = f", {metric.unit}" if metric.unit else ""
-    return f"{metric.title}{unit}{' (axis inverted)' if metric.lower_is_better else ''}"
+    axes.set_title(f"{metric.title}{unit}{' (axis inverted)' if metric.lower_is_better else ''}")
 
 
-def _curve(
-    canvas: Canvas, points: Sequence[Point], style: tuple[str, int, float], marks: Sequence[Point]
-) -> None:
-    colour, corners, width = style
-    if len(points) > 1:
-        canvas.line(points, colour, width)
-    radius = 3 + width / 2 if corners < 24 else 2 + width / 2
-    for x, y in marks:
-        turns = [2 * math.pi * (k + 0.5) / corners - math.pi / 2 for k in range(corners)]
-        canvas.shape([(x + radius * math.cos(t), y + radius * math.sin(t)) for t in turns], colour)
+def _draw(axes: Any, points: Sequence[Point], style: tuple[str, str, float], **more: Any) -> Any:
+    """The line through ``points``, with a marker at each; drawn on ``axes``, if there are any."""
+    colour, marker, width = style
+    radius = 3 + width / 2 if marker != "o" else 2 + width / 2
+    lines = import_module("matplotlib.lines")
+    line = lines.Line2D(
+        [x for x, _ in points],
+        [y for _, y in points],
+        color=colour,
+        linewidth=width * _POINT,
+        marker=marker,
+        markersize=2 * radius * _POINT,
+        markeredgewidth=0,
+        **more,
+    )
+    if axes is not None:
+        axes.add_line(line)
+        axes.autoscale_view()
+    return line
 
 
-def _span(values: Sequence[float]) -> tuple[float, float]:
-    """The range of ``values`` and some room at both ends."""
-    low, high = min(values), max(values)
-    room = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
-    return low - room, high + room
+def _svg(figure: Any, name: str, attributes: str) -> str:
+    """``figure`` as an element with ``attributes`` for a page in which ``name`` is used once."""
+    file = StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(file, format="svg", transparent=True, metadata=nothing)
+    text = file.getvalue()
+    (box,) = re.findall(r'viewBox="[^"]+"', text)
+    body = text[text.index('<g id="figure_1">') : text.rindex("</svg>")]
+    body = re.sub(r'(\bid="|url\(#)', rf"\g<1>{name}-", _without_references(body))
+    body = re.sub(r"font: (?:\w+ )*([\d.]+px)[^;\"]*|font-family: [^;\"]*;? ?", _size_alone, body)
+    for variable, colour in _THEME.items():
+        body = body.replace(colour, f"var(--{variable}, {colour})")
+    return f'<svg {box} {attributes} font-family="inherit" stroke-linejoin="round">{body}</svg>'
 
 
-def _steps(low: float, high: float) -> list[float]:
-    """About five round values from ``low`` to ``high``."""
-    rough = (high - low) / 5
-    unit = 10 ** math.floor(math.log10(rough))
-    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
-    first = math.ceil(low / step)
-    return [round(k * step, 10) for k in range(first, math.floor(high / step) + 1)]
+def _without_references(body: str) -> str:
+    """SVG in which each marker is drawn where it stands, not once and referred to by an address."""
+    shapes = dict(re.findall(r'<path id="([^"]+)" d="([^"]+)"', body))
+    body = re.sub(r"<defs>\s*<path id=.*?</defs>", "", body, flags=re.DOTALL)
+    return re.sub(
+        r'<use xlink:href="#([^"]+)" x="([^"]+)" y="([^"]+)"',
+        lambda use: f'<path d="{shapes[use[1]]}" transform="translate({use[2]} {use[3]})"',
+        body,
+    )
 
 
-def _rates(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten between 10**low and 10**high."""
-    decades = range(math.floor(low), math.ceil(high) + 1)
-    values = [factor * 10.0**decade for decade in decades for factor in (1, 2, 5)]
-    return [round(value, 10) for value in values if low <= math.log10(value) <= high]
+def _size_alone(font: re.Match[str]) -> str:
+    """Of a CSS font its size, so that the family is the page's."""
+    return f"font-size: {font[1]}" if font[1] else ""

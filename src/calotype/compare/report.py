@@ -154,6 +154,7 @@ def _page(
             for subject in subjects
         ]
     }
+    legend, plots, note = _curves(rows, titles)
     main = fill(
         "report_main.html",
         pictures=_fieldset(
@@ -165,9 +166,9 @@ def _page(
         views=_radios("view", list(_VIEWS.values()), list(_VIEWS)),
         tables=_tables(subjects, rows, titles, missing),
         links=links,
-        curves_note="Up and to the left is better." + (f" {_means_over(rows)}." if len(subjects) > 1 else ""),
-        legend="".join(f"<li>{legend_svg(name, list(titles))}{escape(titles[name])}</li>" for name in titles),
-        plots="".join(plots_svg(rows).values()),
+        curves_note=note,
+        legend=legend,
+        plots=plots,
         reading=_reading(missing),
     )
     names = ", ".join(subject.name for subject in subjects)
@@ -180,6 +181,18 @@ def _page(
         data=data,
         scripts=("viewer.js", "report.js"),
     )
+
+
+def _curves(rows: Sequence[Row], titles: dict[str, str]) -> tuple[str, str, str]:
+    """(the legend, the plots, what is to be said about them)."""
+    try:
+        plots = "".join(plots_svg(rows).values())
+        names = list(titles)
+        legend = "".join(f"<li>{legend_svg(name, names)}{escape(titles[name])}</li>" for name in names)
+    except ModelError as error:
+        return "", "", f"Not drawn: {escape(str(error))}."
+    several = f" {_means_over(rows)}." if len({row.picture for row in rows}) > 1 else ""
+    return legend, plots, f"Up and to the left is better.{several}"
 
 
 def _absent(subject: Subject, missing: dict[str, str]) -> list[dict[str, str]]:
