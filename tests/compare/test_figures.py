@@ -88,7 +88,13 @@ def test_plots_are_parts_of_one_page() -> None:
     assert len(names) == len(set(names))
     for part in parts:
         assert set(re.findall(r"url\(#([^)]+)\)", part)) <= set(names)
-        assert "href" not in part and "xmlns" not in part and "<style" not in part and "font-family:" not in part and "<metadata" not in part
+        assert (
+            "href" not in part
+            and "xmlns" not in part
+            and "<style" not in part
+            and "font-family:" not in part
+            and "<metadata" not in part
+        )
     assert 'role="img" aria-label="PSNR against bits per pixel; see the tables"' in parts[0]
     assert "bits per pixel</text>" in parts[0]  # text that can be read aloud and searched
     assert "var(--faint, #" in parts[0] and "var(--grid, #" in parts[0]
