@@ -61,7 +61,7 @@ def test_each_chunk_is_limited(picture: Image.Image, name: str, keep: bool) -> N
 
 
 def test_a_refusal_comes_before_the_work(picture: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("calotype.codec.encode_all", lambda *_: pytest.fail("encoded"))
+    monkeypatch.setattr("calotype.encoding.pipeline.encode_all", lambda *_: pytest.fail("encoded"))
     with pytest.raises(LimitError):
         calotype.encode(picture, limits=Limits(max_chunk_bytes=10), **FAST)
 
