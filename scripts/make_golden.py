@@ -170,6 +170,10 @@ def _larger() -> bytes:
     return _encoded(_photo(slice(0, 264, 12), slice(0, 270, 10)), quality=90, scale=1.5)
 
 
+def _extended() -> bytes:
+    return _encoded(_photo(slice(0, 72, 12), slice(0, 108, 12)), quality=90)
+
+
 def _regions() -> bytes:
     """Two rectangles that overlap, and one that would make levels negative."""
     photo = _photo(slice(60, 140), slice(180, 292))
@@ -197,6 +201,7 @@ CASES = {
     "coarse-105x70": Case("the coarsest level of encoders", _coarse),
     "smaller-47x36": Case("a picture coded smaller than it is shown, with alpha", _smaller),
     "larger-27x22": Case("a picture coded larger than it is shown", _larger),
+    "extended-9x6": Case("a picture of few latents, which are repeated at its borders", _extended),
     "regions-112x80": Case("regions with finer levels, which overlap", _regions),
     "level-0": Case("the finest level there is", lambda: _at_level(0)),
     "level-127": Case("the coarsest level there is", lambda: _at_level(127)),

@@ -128,7 +128,7 @@ STEPS = (
     {"rate"},
     {"candidate"},
     {"optimise", "resolution", "write", "closed_loop"},
-    {"regions"},
+    {"regions", "small"},
     {"pipeline"},
     {"__init__"},
 )

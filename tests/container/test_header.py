@@ -96,7 +96,7 @@ def test_a_header_holds_whole_numbers() -> None:
     [
         (6, 7, UnsupportedError, "version 7"),
         (6, 0, UnsupportedError, "version 0"),
-        (7, 16, UnsupportedError, "flags 16"),
+        (7, 32, UnsupportedError, "flags 32"),
         (7, 0x80, UnsupportedError, "flags 128"),
         (8, 2, UnsupportedError, "coding 2"),
         (8, 255, UnsupportedError, "coding 255"),

@@ -24,6 +24,10 @@ FULL_SCALE = 64
 """The scale of a picture that is coded as large as it is shown."""
 
 
+EXTENSION_LATENTS = 8
+"""By so many latent positions, on every side, a decoder extends the latents of an extended picture."""
+
+
 class Coding(IntEnum):
     """How the payload codes the latents."""
 
@@ -31,7 +35,13 @@ class Coding(IntEnum):
     PALETTE = 1
 
 
-_FLAGS = ("grey", "alpha", "scaled", "regions")  # from bit 0 on; the other bits are reserved and zero
+_FLAGS = (
+    "grey",
+    "alpha",
+    "scaled",
+    "regions",
+    "extended",
+)  # from bit 0 on; the other bits are reserved and zero
 
 _FIELDS = (
     Field("version", low=FORMAT_VERSION, high=FORMAT_VERSION),
@@ -56,7 +66,8 @@ class Header:
     ``height`` are those of the picture to show, in pixels, 1 to ``MAX_SIDE``; what is coded has ``scale``
     (1 to 255) 64ths of its sides; ``level`` (0 to 127) selects the quantiser's step; ``noise`` holds one
     4-bit code per latent channel. ``grey``: the picture has no colour. ``alpha``, ``regions``: an ALPHA or a
-    REGIONS chunk must be there and intact.
+    REGIONS chunk must be there and intact. ``extended``: decoders repeat the outermost latents
+    ``EXTENSION_LATENTS`` times on every side, and crop what they show.
     """
 
     version: int = FORMAT_VERSION
@@ -72,6 +83,7 @@ class Header:
     grey: bool = False
     alpha: bool = False
     regions: bool = False
+    extended: bool = False
 
     def __post_init__(self) -> None:
         if len(self.noise) != 4 or not all(0 <= code <= 15 for code in self.noise):
@@ -87,6 +99,11 @@ class Header:
     def coded_size(self) -> tuple[int, int]:
         """(width, height) of the picture that the latents are of, in pixels."""
         return -(-self.width * self.scale // FULL_SCALE), -(-self.height * self.scale // FULL_SCALE)
+
+    @property
+    def extension(self) -> int:
+        """By how many positions the latents are extended on every side to be decoded."""
+        return EXTENSION_LATENTS if self.extended else 0
 
 
 def _number(header: Header, name: str) -> int:
@@ -122,8 +139,10 @@ def read_header(data: bytes, limits: Limits) -> tuple[Header, int]:
         raise FormatError(f"the file has the scale {FULL_SCALE}, which is not to be written")
     flags, noise = numbers.pop("flags"), numbers.pop("noise")
     codes = (noise & 15, noise >> 4 & 15, noise >> 8 & 15, noise >> 12)
-    grey, alpha, regions = (bool(flags >> _FLAGS.index(name) & 1) for name in ("grey", "alpha", "regions"))
-    header = Header(**numbers, noise=codes, grey=grey, alpha=alpha, regions=regions)
+    grey, alpha, regions, extended = (
+        bool(flags >> _FLAGS.index(name) & 1) for name in ("grey", "alpha", "regions", "extended")
+    )
+    header = Header(**numbers, noise=codes, grey=grey, alpha=alpha, regions=regions, extended=extended)
     limits.check_size(*header.coded_size)
     return header, position
 

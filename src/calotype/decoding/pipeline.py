@@ -66,7 +66,9 @@ class OpenedFile:
         header = parsed.header
         found = decode_latents(parsed)
         noise = noise_deviations(header.noise, found.levels)
-        latents = DecoderInput(found.latents, log_step_map(found.levels), noise, found.conditional_mean)
+        latents = DecoderInput(
+            found.latents, log_step_map(found.levels), noise, found.conditional_mean, header.extension
+        )
         alpha = None
         if header.alpha:
             packed = parsed.chunk(ChunkType.ALPHA) or b""

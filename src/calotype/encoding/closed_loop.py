@@ -17,6 +17,8 @@ for one latent still count, for the quantiser diffuses its errors (``encoding.rd
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +29,15 @@ from calotype.latents import FINEST, SD1, Reconstruction, log_step_map
 from calotype.models import Decoder, DecoderInput, Encoder
 from calotype.models.tiling import decode_tiled, encode_tiled
 
-__all__ = ["close_loop", "colour_corrected", "colour_error", "is_tinted", "round_trip_corrected"]
+__all__ = [
+    "block_means",
+    "close_loop",
+    "colour_corrected",
+    "colour_error",
+    "decoded_pixels",
+    "is_tinted",
+    "round_trip_corrected",
+]
 
 _GAIN = 0.3
 """Of the round-trip correction; with more, or in more steps, the latents leave what other decoders know."""
@@ -72,20 +82,22 @@ def close_loop(
     result is ``candidate`` itself if no other comes nearer, or if the others do not fit.
     """
     latents = candidate.latents
-    error = before = colour_error(rgb, candidate.reconstruction, decoder)
+    extension = candidate.header.extension
+    error = before = colour_error(rgb, candidate.reconstruction, decoder, extension)
     if plan.round_trip:
-        latents = round_trip_corrected(encoder, decoder, latents, _gain_at(candidate.reconstruction.levels))
-        error = colour_error(rgb, quantise(latents, candidate, plan.rdo), decoder)
+        gain = _gain_at(candidate.reconstruction.levels)
+        latents = round_trip_corrected(encoder, decoder, latents, gain, extension)
+        error = colour_error(rgb, quantise(latents, candidate, plan.rdo), decoder, extension)
     for rounds_left in reversed(range(_ROUNDS)):
         latents = colour_corrected(latents, error)
         if rounds_left:
-            error = colour_error(rgb, quantise(latents, candidate, plan.rdo), decoder)
+            error = colour_error(rgb, quantise(latents, candidate, plan.rdo), decoder, extension)
     header = candidate.header
     try:
         corrected = code(latents, header, candidate.chunks, candidate.rate, plan.rdo, near=header.level)
     except TargetSizeError:  # these need more bytes, if only a few
         return candidate
-    after = colour_error(rgb, corrected.reconstruction, decoder)
+    after = colour_error(rgb, corrected.reconstruction, decoder, extension)
     return corrected if np.abs(after).sum() < np.abs(before).sum() else candidate
 
 
@@ -94,16 +106,18 @@ def round_trip_corrected(
     decoder: Decoder,
     latents: NDArray[np.float32],
     gain: NDArray[np.float32] | float = _GAIN,
+    extension: int = 0,
 ) -> NDArray[np.float32]:
     """Latents float32[4, h, w] of ``encoder`` as they show more of the picture through ``decoder``.
 
-    ``gain`` is the share of what a round trip takes away: one for all, or float32[h, w].
+    ``gain`` is the share of what a round trip takes away: one for all, or float32[h, w]. For ``extension``
+    see :class:`DecoderInput`.
     """
     if not np.any(gain):
         return latents
     levels = np.full(latents.shape[1:], FINEST, np.int64)
-    decoded = _decoded(Reconstruction(latents, levels, conditional_mean=latents), decoder)
-    lost = latents - encode_tiled(encoder, decoded)
+    decoded = decoded_pixels(Reconstruction(latents, levels, conditional_mean=latents), decoder, extension)
+    lost = latents - encode_tiled(encoder, decoded, extension)
     corrected: NDArray[np.float32] = latents + np.asarray(gain, np.float32) * lost
     return corrected
 
@@ -118,9 +132,11 @@ def colour_corrected(latents: NDArray[np.float32], error: NDArray[np.float32]) -
     return moved
 
 
-def colour_error(rgb: NDArray[np.uint8], found: Reconstruction, decoder: Decoder) -> NDArray[np.float32]:
+def colour_error(
+    rgb: NDArray[np.uint8], found: Reconstruction, decoder: Decoder, extension: int = 0
+) -> NDArray[np.float32]:
     """What the mean colours of 8x8 pixels lack, smoothed over neighbours, float32[3, h, w] in 255ths."""
-    error = _block_means(rgb) - _block_means(_decoded(found, decoder))
+    error = block_means(rgb) - block_means(decoded_pixels(found, decoder, extension))
     for axis in (1, 2):
         ends = [(1, 1) if axis == at else (0, 0) for at in range(3)]
         near = np.moveaxis(np.pad(error, ends, mode="edge"), axis, 0)
@@ -133,15 +149,15 @@ def _gain_at(levels: NDArray[np.int64]) -> NDArray[np.float32]:
     return gain.astype(np.float32)
 
 
-def _decoded(found: Reconstruction, decoder: Decoder) -> NDArray[np.uint8]:
+def decoded_pixels(found: Reconstruction, decoder: Decoder, extension: int = 0) -> NDArray[np.uint8]:
     """uint8[8h, 8w, 3], at the size that is coded."""
     noise = np.zeros(len(found.latents))
-    told = DecoderInput(found.latents, log_step_map(found.levels), noise, found.conditional_mean)
+    told = DecoderInput(found.latents, log_step_map(found.levels), noise, found.conditional_mean, extension)
     return decode_tiled(decoder, told)
 
 
-def _block_means(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """uint8[8h, 8w, 3] to float32[3, h, w]."""
+def block_means(rgb: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    """int[8h, 8w, 3] to float32[3, h, w]."""
     side = SD1.factor
     height, width = rgb.shape[0] // side, rgb.shape[1] // side
     means: NDArray[np.float32] = rgb.reshape(height, side, width, side, 3).mean((1, 3), dtype=np.float32)

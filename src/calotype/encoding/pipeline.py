@@ -25,6 +25,7 @@ from calotype.encoding.plan import Plan
 from calotype.encoding.prepare import Source, prepare
 from calotype.encoding.regions import is_coarse, with_finer_faces
 from calotype.encoding.resolution import code_at_best_scale
+from calotype.encoding.small import with_solved_colours
 from calotype.encoding.write import write
 from calotype.imaging import Picture
 from calotype.models import Encoder, ModelCache, is_embedded
@@ -51,7 +52,8 @@ def encode_pictures(
     sources = (prepare(picture, options) for picture in pictures)
     for group in in_batches(sources, batch):
         pixels = [source.pixels(source.header) for source in group]
-        for source, latents in zip(group, encode_all(encoder, pixels), strict=True):
+        found = encode_all(encoder, pixels, [source.header.extension for source in group])
+        for source, latents in zip(group, found, strict=True):
             yield write(_candidate(source, latents, encoder, models, progress))
 
 
@@ -87,6 +89,9 @@ def _candidate(
     if plan.closed_loop and is_embedded(options.model) and (plan.round_trip or is_tinted(best)):
         decoder = models.decoder(options.model, header.space, options.diffusion)
         best = close_loop(best, source.pixels(best.header), plan, encoder, decoder)
+    if header.extended and is_embedded(options.model) and not is_tinted(best):
+        decoder = models.decoder(options.model, header.space, options.diffusion)
+        best = with_solved_colours(best, source.pixels(best.header), plan, decoder)
     if plan.descent:
         best = refine(
             best,

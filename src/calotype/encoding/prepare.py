@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,14 @@ from calotype.models import DEFAULT_TABLE, Encoder, encoder_id
 from calotype.models.tiling import encode_tiled
 from calotype.options import EncodeOptions
 
-__all__ = ["Source", "coded_pixels", "padded", "prepare"]
+_Sample = TypeVar("_Sample", np.uint8, np.int16)
+
+__all__ = ["MAX_EXTENDED_SIDE", "Source", "coded_pixels", "padded", "prepare"]
+
+
+MAX_EXTENDED_SIDE = 64
+"""Pixels. Networks see zeros beyond the borders of a picture, and the colours of some eight latents next to
+them suffer from it. A picture whose shorter side is no longer than this has few others: it is extended."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +62,7 @@ class Source:
 
     def latents(self, header: Header, encoder: Encoder) -> NDArray[np.float32]:
         """float32[4, h, w] of :meth:`pixels`."""
-        return encode_tiled(encoder, self.pixels(header))
+        return encode_tiled(encoder, self.pixels(header), header.extension)
 
 
 def prepare(picture: Picture, options: EncodeOptions) -> Source:
@@ -71,6 +79,7 @@ def prepare(picture: Picture, options: EncodeOptions) -> Source:
         level=0,
         grey=picture.grey,
         alpha=picture.alpha is not None,
+        extended=options.recipe == "lattice" and min(width, height) <= MAX_EXTENDED_SIDE,
     )
     options.limits.check_size(*header.coded_size)
     return Source(picture.rgb, header, _chunks_of(picture, options), options)
@@ -99,7 +108,7 @@ def coded_pixels(rgb: NDArray[np.uint8], header: Header) -> NDArray[np.uint8]:
     return padded(imaging.resized(rgb, *header.coded_size))
 
 
-def padded(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def padded(rgb: NDArray[_Sample]) -> NDArray[_Sample]:
     """Repeats the last row and column up to what whole latents stand for."""
     height, width = rgb.shape[:2]
     if height % SD1.factor == 0 and width % SD1.factor == 0:

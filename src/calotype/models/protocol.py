@@ -54,12 +54,17 @@ class FaceFinder(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class DecoderInput:
-    """What a :class:`Decoder` is told of a picture: the arguments of its method."""
+    """What a :class:`Decoder` is told of a picture: the arguments of its method.
+
+    By ``extension`` positions the outermost latents are repeated on every side before they are decoded, and
+    what is shown is cropped: so small pictures do not suffer from the networks' zeros at their borders.
+    """
 
     latents: NDArray[np.float32]
     log_step: NDArray[np.float32]
     noise: NDArray[np.float64]
     conditional_mean: NDArray[np.float32]
+    extension: int = 0
 
 
 class Decoder(Protocol):

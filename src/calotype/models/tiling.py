@@ -14,12 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.arguments import check_type
+from calotype.latents import SD1
 from calotype.models.protocol import BatchDecoder, BatchEncoder, Decoder, DecoderInput, Encoder, FaceFinder
 
 __all__ = ["TILE", "decode_all", "decode_tiled", "encode_all", "encode_tiled", "find_tiled", "in_batches"]
 
 TILE = 128
 """Side of a tile's kept part, in latent positions (1,024 pixels)."""
+
+_FACTOR = SD1.factor
 
 Window = tuple[slice, slice]
 
@@ -41,40 +44,43 @@ def _tiles(height: int, width: int, margin: int | None) -> Iterator[tuple[Window
             yield read, (slice(top, bottom), slice(left, right)), inner
 
 
-def _times(window: Window, factor: int) -> Window:
-    rows, columns = window
-    return (
-        slice(rows.start * factor, rows.stop * factor),
-        slice(columns.start * factor, columns.stop * factor),
-    )
+def _pixels(window: Window) -> Window:
+    """The same part of a picture, in pixels."""
+    rows, columns = (slice(part.start * _FACTOR, part.stop * _FACTOR) for part in window)
+    return rows, columns
 
 
-def encode_tiled(encoder: Encoder, rgb: NDArray[np.uint8], factor: int = 8) -> NDArray[np.float32]:
-    """sRGB uint8[H, W, 3], H and W multiples of ``factor``, to latents float32[4, H/8, W/8]."""
-    height, width = rgb.shape[0] // factor, rgb.shape[1] // factor
-    latents = np.empty((4, height, width), np.float32)
+def encode_tiled(encoder: Encoder, rgb: NDArray[np.uint8], extension: int = 0) -> NDArray[np.float32]:
+    """sRGB uint8[8h, 8w, 3] to latents float32[4, h, w].
+
+    Before, its outermost pixels are repeated for ``extension`` latents on every side.
+    """
+    rgb = _extended_picture(rgb, extension)
+    height, width = rgb.shape[0] // _FACTOR, rgb.shape[1] // _FACTOR
+    latents = np.empty((SD1.channels, height, width), np.float32)
     for read, kept, inner in _tiles(height, width, encoder.margin):
-        pixels = _unit(rgb[_times(read, factor)])
+        pixels = _unit(rgb[_pixels(read)])
         latents[:, kept[0], kept[1]] = encoder.encode(pixels)[:, inner[0], inner[1]]
-    return latents
+    return _cropped(latents, extension)
 
 
-def decode_tiled(decoder: Decoder, coded: DecoderInput, factor: int = 8) -> NDArray[np.uint8]:
+def decode_tiled(decoder: Decoder, told: DecoderInput) -> NDArray[np.uint8]:
     """Latents of h x w positions to sRGB uint8[8h, 8w, 3]."""
-    height, width = coded.latents.shape[1:]
-    rgb = np.empty((height * factor, width * factor, 3), np.uint8)
+    extension, told = told.extension, _extended_latents(told)
+    height, width = told.latents.shape[1:]
+    rgb = np.empty((height * _FACTOR, width * _FACTOR, 3), np.uint8)
     for read, kept, inner in _tiles(height, width, decoder.margin):
         window = (slice(None), *read)
         pixels = decoder.decode(
-            coded.latents[window],
-            coded.log_step[window],
-            coded.noise,
-            coded.conditional_mean[window],
+            told.latents[window],
+            told.log_step[window],
+            told.noise,
+            told.conditional_mean[window],
             (read[0].start, read[1].start),
         )
-        inner = _times(inner, factor)
-        rgb[_times(kept, factor)] = _bytes(pixels[:, inner[0], inner[1]])
-    return rgb
+        rows, columns = _pixels(inner)
+        rgb[_pixels(kept)] = _bytes(pixels[:, rows, columns])
+    return _cropped_picture(rgb, extension)
 
 
 def find_tiled(finder: FaceFinder, latents: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -86,24 +92,28 @@ def find_tiled(finder: FaceFinder, latents: NDArray[np.float32]) -> NDArray[np.f
     return found
 
 
-def encode_all(encoder: Encoder, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+def encode_all(
+    encoder: Encoder, pictures: Sequence[NDArray[np.uint8]], extensions: Sequence[int]
+) -> list[NDArray[np.float32]]:
     """:func:`encode_tiled` of each; those of one size together, if the encoder takes batches."""
     if not isinstance(encoder, BatchEncoder):
-        return [encode_tiled(encoder, rgb) for rgb in pictures]
+        return [encode_tiled(encoder, rgb, by) for rgb, by in zip(pictures, extensions, strict=True)]
+    pictures = [_extended_picture(rgb, by) for rgb, by in zip(pictures, extensions, strict=True)]
     latents: dict[int, NDArray[np.float32]] = {}
     for group in _of_one_shape(pictures):
         pixels = np.stack([_unit(pictures[number]) for number in group])
         latents |= zip(group, encoder.encode_batch(pixels), strict=True)
-    return [latents[number] for number in range(len(pictures))]
+    return [_cropped(latents[number], by) for number, by in enumerate(extensions)]
 
 
-def decode_all(decoder: Decoder, coded: Sequence[DecoderInput]) -> list[NDArray[np.uint8]]:
+def decode_all(decoder: Decoder, told: Sequence[DecoderInput]) -> list[NDArray[np.uint8]]:
     """:func:`decode_tiled` of each; those of one size together, if the decoder takes batches."""
     if not isinstance(decoder, BatchDecoder):
-        return [decode_tiled(decoder, one) for one in coded]
+        return [decode_tiled(decoder, one) for one in told]
+    extended = [_extended_latents(one) for one in told]
     pictures: dict[int, NDArray[np.uint8]] = {}
-    for group in _of_one_shape([one.latents for one in coded]):
-        some = [coded[number] for number in group]
+    for group in _of_one_shape([one.latents for one in extended]):
+        some = [extended[number] for number in group]
         pixels = decoder.decode_batch(
             np.stack([one.latents for one in some]),
             np.stack([one.log_step for one in some]),
@@ -111,7 +121,7 @@ def decode_all(decoder: Decoder, coded: Sequence[DecoderInput]) -> list[NDArray[
             np.stack([one.conditional_mean for one in some]),
         )
         pictures |= zip(group, map(_bytes, pixels), strict=True)
-    return [pictures[number] for number in range(len(coded))]
+    return [_cropped_picture(pictures[number], one.extension) for number, one in enumerate(told)]
 
 
 def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
@@ -136,6 +146,31 @@ def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
         yield batch
     if failure is not None:
         raise failure
+
+
+def _extended_latents(told: DecoderInput) -> DecoderInput:
+    """The same with the outermost latents repeated, and nothing left to be extended."""
+    around = ((0, 0), (told.extension,) * 2, (told.extension,) * 2)
+    latents, log_step, conditional_mean = (
+        np.pad(array, around, mode="edge") if told.extension else array
+        for array in (told.latents, told.log_step, told.conditional_mean)
+    )
+    return DecoderInput(latents, log_step, told.noise, conditional_mean)
+
+
+def _extended_picture(rgb: NDArray[np.uint8], extension: int) -> NDArray[np.uint8]:
+    around = (extension * _FACTOR,) * 2
+    return np.pad(rgb, (around, around, (0, 0)), mode="edge") if extension else rgb
+
+
+def _cropped(latents: NDArray[np.float32], extension: int) -> NDArray[np.float32]:
+    height, width = latents.shape[1:]
+    return latents[:, extension : height - extension, extension : width - extension]
+
+
+def _cropped_picture(rgb: NDArray[np.uint8], extension: int) -> NDArray[np.uint8]:
+    height, width, cut = *rgb.shape[:2], extension * _FACTOR
+    return rgb[cut : height - cut, cut : width - cut]
 
 
 def _of_one_shape(arrays: Sequence[NDArray[Any]]) -> list[list[int]]:

@@ -62,8 +62,9 @@ def refine(
         return candidate
     graph = None if lpips is None else TorchGraph(_read(lpips))
     table, levels = load_table(candidate.header.table), candidate.reconstruction.levels
+    extension = candidate.header.extension
     with memory_errors():
-        found = Descent(candidate.latents, rgb, levels, table, network, graph).run(
+        found = Descent(candidate.latents, rgb, levels, table, network, graph, extension).run(
             Found(candidate.integers, candidate.payload, candidate.reconstruction),
             lambda payload: replace(candidate, payload=payload).size <= max_size,
             ROUNDS,

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -62,13 +63,14 @@ class Descent:
         model: ContextModel,
         decoder: TorchDecoder,
         lpips: TorchGraph | None = None,
+        extension: int = 0,
     ) -> None:
         """``latents`` float32[4, h, w] of the picture ``rgb`` uint8[8h, 8w, 3], at ``levels`` int64[h, w].
 
-        ``lpips``: its graph.
+        ``lpips``: its graph. For ``extension`` see :class:`calotype.models.DecoderInput`.
         """
         self._latents, self._rgb, self._levels, self._model = latents, rgb, levels, model
-        self._decoder, self._lpips = decoder, lpips
+        self._decoder, self._lpips, self._extension = decoder, lpips, extension
         self._steps = torch.from_numpy(channel_steps(levels).astype(np.float32))
         self._rate = Rate(model, levels)
 
@@ -143,20 +145,27 @@ class Descent:
 
     def _errors(self, v: Tensor, conditional_mean: Tensor, deadline: float) -> Iterator[Tensor]:
         """The measures of each tile, weighed by its share of the picture. Raises ``TimeoutError``."""
-        log_step = torch.from_numpy(log_step_map(self._levels))[None]
-        margin = self._decoder.margin
+        by, margin = self._extension, self._decoder.margin
+        log_step = torch.from_numpy(log_step_map(self._levels))
+        latents, steps, means = (_extended(array, by) for array in (v, log_step, conditional_mean))
         for top, bottom in _cuts(v.shape[1]):
             for left, right in _cuts(v.shape[2]):
                 if time.monotonic() > deadline:
                     raise TimeoutError
-                y, x = max(top - margin, 0), max(left - margin, 0)
-                read = (..., slice(y, bottom + margin), slice(x, right + margin))
-                picture = self._decoder(v[None][read], log_step[read], conditional_mean[None][read], (y, x))
-                inner = picture[..., 8 * (top - y) : 8 * (bottom - y), 8 * (left - x) : 8 * (right - x)]
+                y, x = max(top + by - margin, 0), max(left + by - margin, 0)
+                read = (..., slice(y, bottom + by + margin), slice(x, right + by + margin))
+                picture = self._decoder(latents[read], steps[read], means[read], (y, x))
+                y, x = 8 * (top + by - y), 8 * (left + by - x)
+                inner = picture[..., y : y + 8 * (bottom - top), x : x + 8 * (right - left)]
                 wanted = self._rgb[8 * top : 8 * bottom, 8 * left : 8 * right].transpose(2, 0, 1)
                 reference = torch.from_numpy(wanted.astype(np.float32) / 255)[None]
                 share = (bottom - top) * (right - left) / v[0].numel()
                 yield share * measures(reference, inner, self._lpips)
+
+
+def _extended(array: Tensor, by: int) -> Tensor:
+    """float32[c, h, w] to [1, c, h + 2 by, w + 2 by]: the outermost positions are repeated."""
+    return F.pad(array[None], (by, by, by, by), mode="replicate") if by else array[None]
 
 
 def _cuts(size: int) -> Iterator[tuple[int, int]]:

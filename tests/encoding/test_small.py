@@ -1,0 +1,75 @@
+"""Pictures of a few pixels have the colours that they should have."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import calotype
+from calotype.container import parse
+from calotype.encoding.prepare import MAX_EXTENDED_SIDE
+from calotype.limits import Limits
+
+SIZES = [(1, 1), (1, 2), (3, 1), (7, 8), (8, 8), (9, 17), (24, 24), (32, 5), (32, 32)]
+COLOURS = list(product((0, 128, 255), repeat=3))
+OUTSIDE = (0, 255, 0)
+"""The decoder can show no green as saturated as this, whatever its latents."""
+
+
+@pytest.fixture(scope="module")
+def codec() -> calotype.Codec:
+    return calotype.Codec(threads=1)
+
+
+def worst(codec: calotype.Codec, colour: tuple[int, ...], size: tuple[int, int]) -> int:
+    picture = Image.new("RGB", size, colour)
+    found = codec.decode(codec.encode(picture, quality=90)).convert("RGB")
+    return int(np.abs(np.asarray(found).astype(int) - colour).max())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (9, 17)])
+@pytest.mark.parametrize("colour", [(128, 128, 128), (60, 90, 150)])
+def test_one_colour_comes_back(codec: calotype.Codec, colour: tuple[int, ...], size: tuple[int, int]) -> None:
+    assert worst(codec, colour, size) <= 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("colour", [(128, 128, 128), (200, 120, 40), (60, 90, 150), (20, 60, 30)])
+def test_one_colour_of_any_size_comes_back(
+    codec: calotype.Codec, colour: tuple[int, ...], size: tuple[int, int]
+) -> None:
+    assert worst(codec, colour, size) <= 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("colour", "size"), [((255, 0, 0), (8, 8)), ((0, 0, 255), (1, 1))])
+def test_so_do_pure_ones(codec: calotype.Codec, colour: tuple[int, ...], size: tuple[int, int]) -> None:
+    assert worst(codec, colour, size) <= 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("colour", [colour for colour in COLOURS if colour != OUTSIDE])
+@pytest.mark.parametrize("side", [1, 8, 17])
+def test_so_does_every_corner_of_the_cube(codec: calotype.Codec, colour: tuple[int, ...], side: int) -> None:
+    assert worst(codec, colour, (side, side)) <= 8
+
+
+def test_colours_side_by_side(codec: calotype.Codec) -> None:
+    """Each half is what it is, but for what the networks blur."""
+    picture = np.zeros((32, 32, 3), np.uint8)
+    picture[:, :16], picture[:, 16:] = (200, 60, 50), (40, 90, 170)
+    found = codec.decode(codec.encode(picture, quality=90), as_array=True).astype(int)
+    for part in (np.s_[:, :12], np.s_[:, 20:]):
+        assert np.abs((found - picture)[part].mean((0, 1))).max() <= 8
+
+
+@pytest.mark.parametrize("side", [MAX_EXTENDED_SIDE, MAX_EXTENDED_SIDE + 1])
+def test_only_small_pictures_are_extended(side: int) -> None:
+    data = calotype.encode(np.zeros((side, 100, 3), np.uint8), model="tiny")
+    assert parse(data, limits=Limits()).header.extended is (side == MAX_EXTENDED_SIDE)
+    palette = calotype.encode(np.zeros((side, 100, 3), np.uint8), model="tiny", recipe="palette")
+    assert not parse(palette, limits=Limits()).header.extended
