@@ -42,7 +42,7 @@ package: $(VENV)/installed-dev   ## wheel and sdist in dist/, built, checked and
 	$(RUN) -m twine check --strict dist/*
 	$(RUN) -m scripts.try_package dist
 
-bench: $(VENV)/installed-bench   ## quality and speed, on $$CALOTYPE_ASSETS/data/kodak: see benchmarks/results/
+bench: $(VENV)/installed-bench   ## quality and speed, on the pictures of $$CALOTYPE_ASSETS: see benchmarks/results/
 	$(RUN) -m benchmarks.quality
 	$(RUN) -m benchmarks.speed
 

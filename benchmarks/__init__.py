@@ -2,10 +2,10 @@
 
 ::
 
-    quality ─┬─ calotype bench                     codecs on the Kodak pictures
-             ├─ measures ── scene ── taesd         the embedded model, one picture at a time
-             │                └─ features
-             └─ targets                            what is to be reached, and is it
-    speed ── speed_worker ── taesd                 one fresh process for each measurement
-    stable_diffusion ── stable_diffusion_worker    the same for Stable Diffusion at its real size
+    quality ─┬─ files ────┬─ scene ─┬─ recipe ── networks   one picture at a time, by every codec
+             ├─ measures ─┘         └─ judges               metrics that no training saw
+             ├─ ledger                                      what was measured, kept on disk
+             └─ targets, tables, plots                      what is to be reached, and is it
+    speed ── speed_worker ── networks                       one fresh process for each measurement
+    stable_diffusion ── stable_diffusion_worker             the same for Stable Diffusion at its real size
 """

@@ -7,20 +7,17 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.scene import FileRate, Model, Rate, Scene
-from calotype.encoding.plan import EFFORTS
+from benchmarks.scene import MODELS, Model, Scene
 from calotype.encoding.rate import TrialEncoder
 from calotype.entropy import decode_integers
-from calotype.latents import CHANNEL_OFFSETS, STEPS, log_step_map, reconstruct
+from calotype.latents import CHANNEL_OFFSETS, FINEST, STEPS, log_step_map
 from calotype.models import DecoderInput
 from calotype.models.tiling import decode_tiled
-from calotype.options import DEFAULT_EFFORT
 
 __all__ = [
     "ENTROPY_LEVELS",
     "MEASURES",
     "PERIOD",
-    "RDO_LEVELS",
     "channel_sums",
     "even_blocks",
     "fine_texture",
@@ -28,11 +25,8 @@ __all__ = [
     "order0_bytes",
 ]
 
-ENTROPY_LEVELS = {"0.35": 56, "0.5": 64, "0.7": 72, "1.0": 80, "1.4": 88}
-"""Level by nominal step; the steps are really 0.354, 0.5, 0.707, 1 and 1.414."""
-
-RDO_LEVELS = (48, 56, 64, 72, 80, 88)
-"""From about 6 kB to 2 kB at 512x512."""
+ENTROPY_LEVELS = {"0.35": 56, "0.5": 64, "1.0": 80}
+"""Level by nominal step; the first is really 0.354."""
 
 PERIOD = 16
 _STRONGEST = 8  # of a difference, in 1/255: a grid is faint, and what is stronger belongs to the picture
@@ -40,90 +34,27 @@ _EVEN = 3  # how far the means of 4x4 pixels of an even block may deviate, in 1/
 _TAILED = 4  # kurtosis that grain, which is normally distributed, does not reach, but lines and dots do
 
 
-# Name, encoder, rate, decoder.
-_FILES: tuple[tuple[str, Model, FileRate, Model], ...] = (
-    ("calotype-5000", "pocket", 5000, "pocket"),
-    ("calotype-2500", "pocket", 2500, "pocket"),
-    ("taesd-decoder-5000", "pocket", 5000, "taesd"),
-    ("recipe-taesd", "taesd", "2022", "taesd"),
-    ("recipe-pocket", "pocket", "2022", "pocket"),
-)
-_ROUND_TRIPS: tuple[tuple[str, Model, Rate, Model], ...] = (
-    ("taesd-taesd-finest", "taesd", "finest", "taesd"),
-    ("taesd-pocket-finest", "taesd", "finest", "pocket"),
-    ("taesd-taesd-exact", "taesd", "exact", "taesd"),
-    ("taesd-pocket-exact", "taesd", "exact", "pocket"),
-    ("pocket-pocket-exact", "pocket", "exact", "pocket"),
-)
-_INTO_TAESD: tuple[tuple[Model, Rate], ...] = (
-    ("pocket", "exact"),
-    ("taesd", "exact"),
-    ("pocket", 5000),
-    ("taesd", 5000),
-)
-
-
-def opinion(scene: Scene) -> dict[str, float]:
-    """All metrics for pocket's files, for TAESD on the same integers, for the recipe of 2022."""
-    found: dict[str, float] = {}
-    for name, encoder, rate, decoder in _FILES:
-        found[f"{name}.bytes"] = len(scene.file(encoder, rate))
-        found |= scene.figures(name, scene.picture(encoder, rate, decoder), *scene.kit.metrics)
-    return found
-
-
-def ceiling(scene: Scene) -> dict[str, float]:
-    """LPIPS and PSNR of what the networks do to latents that are hardly quantised, or not at all."""
-    found: dict[str, float] = {}
-    for name, *way in _ROUND_TRIPS:
-        found |= scene.figures(name, scene.picture(*way), "lpips", "psnr")
-    return found
-
-
 def entropy(scene: Scene) -> dict[str, float]:
-    """Bytes of TAESD's latents, rounded plainly: as rANS payload and by ideal order-0 entropy."""
-    found = {}
-    encoder = TrialEncoder(scene.latents("taesd"), scene.kit.context, 0.0)
-    for step, level in ENTROPY_LEVELS.items():
-        trial = encoder.trial(level, 0.0)
-        payload = trial.payload()
-        levels = np.full(trial.integers.shape[1:], level, np.int64)
-        back = decode_integers(scene.kit.context, payload, levels, STEPS, CHANNEL_OFFSETS)
-        if not np.array_equal(back.integers, trial.integers):
-            raise ValueError(f"the payload at step {step} does not decode to what was coded")
-        found[f"rans-{step}.bytes"] = len(payload)
-        found[f"order0-{step}.bytes"] = order0_bytes(trial.integers)
-    return found
-
-
-def rdo(scene: Scene) -> dict[str, float]:
-    """Bytes and LPIPS along the levels, rounded plainly and as the default effort does."""
-    found = {}
-    latents, context = scene.latents("pocket"), scene.kit.context
-    ways = {"plain": TrialEncoder(latents, context, 0.0)}
-    rdo_of_default = EFFORTS[DEFAULT_EFFORT].rdo
-    ways["rdo"] = TrialEncoder(
-        latents, context, rdo_of_default.lambda_, error_diffusion=rdo_of_default.error_diffusion
-    )
-    for level in RDO_LEVELS:
-        for name, encoder in ways.items():
-            trial = encoder.trial(level)
+    """Bytes of latents, rounded plainly: as rANS payload and by ideal order-0 entropy."""
+    figures = {}
+    for model in MODELS:
+        encoder = TrialEncoder(scene.latents(model), scene.kit.context, 0.0)
+        for step, level in ENTROPY_LEVELS.items():
+            trial = encoder.trial(level, 0.0)
+            payload = trial.payload()
             levels = np.full(trial.integers.shape[1:], level, np.int64)
-            made = reconstruct(trial.coded, levels)
-            coded = DecoderInput(made.latents, log_step_map(levels), np.zeros(4), made.conditional_mean)
-            picture = decode_tiled(scene.kit.decoder, coded)
-            found[f"{name}-{level}.bytes"] = len(trial.payload())
-            found |= scene.figures(f"{name}-{level}", picture, "lpips")
-    return found
+            back = decode_integers(scene.kit.context, payload, levels, STEPS, CHANNEL_OFFSETS)
+            if not np.array_equal(back.integers, trial.integers):
+                raise ValueError(f"the payload at step {step} does not decode to what was coded")
+            figures[f"rans-{model}-{step}.bytes"] = len(payload)
+            figures[f"order0-{model}-{step}.bytes"] = order0_bytes(trial.integers)
+    return figures
 
 
 def space(scene: Scene) -> dict[str, float]:
-    """LPIPS of TAESD's decoder on pocket's latents and on its own, and the moments of each channel."""
-    found: dict[str, float] = {}
-    for encoder, rate in _INTO_TAESD:
-        picture = scene.picture(encoder, rate, "taesd")
-        found |= scene.figures(f"{encoder}-into-taesd-{rate}", picture, "lpips")
-    return found | channel_sums("pocket", scene) | channel_sums("taesd", scene)
+    """LPIPS (SqueezeNet) of pocket's file of 5,000 bytes through TAESD's decoder; moments of each channel."""
+    figures = {"file-5000-into-taesd.lpips_sq": scene.kit.lpips(scene.rgb, scene.through_taesd(5000))}
+    return figures | channel_sums("pocket", scene) | channel_sums("taesd", scene)
 
 
 def eye(scene: Scene) -> dict[str, float]:
@@ -131,7 +62,7 @@ def eye(scene: Scene) -> dict[str, float]:
 
     What repeats with the latents is looked for where nothing is quantised or scaled.
     """
-    picture = scene.picture("pocket", 5000, "pocket")
+    picture = scene.coded(5000).rgb
     error = picture.astype(np.float64) - scene.rgb
     found = {f"colour.{name}": float(error[..., channel].mean()) for channel, name in enumerate("rgb")}
     for name, rgb in (("decoded", picture), ("original", scene.rgb)):
@@ -140,7 +71,7 @@ def eye(scene: Scene) -> dict[str, float]:
     even = even_blocks(scene.rgb)
     found["even.blocks"] = int(even.sum())
     grain, original = (fine_texture(rgb)[even] for rgb in (picture, scene.rgb))
-    unscaled = fine_texture(scene.picture("pocket", "exact", "pocket"))[even]
+    unscaled = fine_texture(_not_quantised(scene))[even]
     for name, texture, in_phase in (("decoded", grain, unscaled), ("original", original, original)):
         found[f"grain-{name}.square"] = float((texture**2).sum())
         found[f"repeating-{name}.square"] = _repeating(in_phase)
@@ -148,13 +79,17 @@ def eye(scene: Scene) -> dict[str, float]:
 
 
 MEASURES: Mapping[str, Callable[[Scene], dict[str, float]]] = {
-    "opinion": opinion,
-    "ceiling": ceiling,
     "entropy": entropy,
-    "rdo": rdo,
     "space": space,
     "eye": eye,
 }
+
+
+def _not_quantised(scene: Scene) -> NDArray[np.uint8]:
+    """uint8[H, W, 3]: what pocket's decoder makes of its encoder's latents at the finest level."""
+    latents = scene.latents("pocket")
+    levels = np.full(latents.shape[1:], FINEST, np.int64)
+    return decode_tiled(scene.kit.decoder, DecoderInput(latents, log_step_map(levels), np.zeros(4), latents))
 
 
 def order0_bytes(integers: NDArray[np.int16]) -> float:

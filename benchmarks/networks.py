@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.pictures import ASSETS, ROOT
+from calotype.latents import SD1
+from calotype.models import Differentiable, load_decoder
 
 __all__ = ["TILE", "Pocket", "Taesd"]
 
@@ -96,14 +98,22 @@ class Taesd(_Networks):
 
 
 class Pocket(_Networks):
-    """The architecture of the embedded networks, with random weights; the decoder is told a step of 1/2."""
+    """Pocket's networks by the same arithmetic as TAESD's.
+
+    The encoder has the shape of the embedded one and random weights. The decoder is the embedded one, which
+    is told a step of 1/2.
+    """
 
     def _load(self, part: str) -> Callable[[Any], Any]:
-        import nets
         import torch
 
         if part == "encoder":
+            import nets
+
             encoder: Callable[[Any], Any] = nets.Encoder().eval()
             return encoder
-        decoder = nets.Decoder().eval()
-        return lambda latents: decoder(latents, -torch.ones_like(latents[:, :1]))
+        embedded = load_decoder("pocket", SD1.id)
+        if not isinstance(embedded, Differentiable):
+            raise TypeError(f"pocket's decoder ({type(embedded).__name__}) cannot be run by torch")
+        decoder = embedded.differentiable()
+        return lambda latents: decoder(latents, -torch.ones_like(latents[:, :1]), latents)

@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-__all__ = ["ASSETS", "RESULTS", "ROOT", "SAMPLE", "centre", "load_rgb", "mirror_to"]
+__all__ = ["ASSETS", "POOLS", "RESULTS", "ROOT", "SAMPLE", "centre", "load_rgb", "mirror_to"]
 
 ROOT = Path(__file__).resolve().parents[1]
 ASSETS = Path(os.environ.get("CALOTYPE_ASSETS", ROOT.parent / "shared"))
 SAMPLE = ROOT / "samples" / "astronaut.png"
 RESULTS = Path(__file__).parent / "results"
+
+
+def _kodak(side: int) -> list[Path]:
+    return sorted((ASSETS / "data" / "kodak").glob("*.png"))
+
+
+def _held_out(side: int) -> list[Path]:
+    """The photographs that training holds out, and that are at least ``side`` pixels in both directions."""
+    names = (ROOT / "training" / "held_out.txt").read_text("utf-8").split()
+    folders = [ASSETS / "data" / folder for folder in ("train", "train2")]
+    files = [folder / name for name in sorted(names) for folder in folders if (folder / name).is_file()]
+    return [file for file in files if _shortest_side(file) >= side]
+
+
+def _shortest_side(path: Path) -> int:
+    with Image.open(path) as image:
+        return min(image.size)
+
+
+POOLS: Mapping[str, Callable[[int], list[Path]]] = {"kodak": _kodak, "held-out": _held_out}
+"""By name, what lists the pictures whose centre crops of so many pixels a side are measured."""
 
 
 def load_rgb(path: Path) -> NDArray[np.uint8]:

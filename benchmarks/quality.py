@@ -1,170 +1,115 @@
 """The quality of the embedded model: ``python -m benchmarks.quality [ITEM...] [-j N]``.
 
-Items (default: all), each of them resumed where an earlier run was interrupted:
+Items (default: all), measured on centre crops of 512x512:
 
-  crops     calotype bench on 512x512 centre crops of the Kodak pictures   -> results/kodak-512/
-  whole     calotype bench on the whole pictures                           -> results/kodak/
-  opinion   SSIMULACRA2 and features of EfficientNet-Lite0, against TAESD and the recipe of 2022
-  ceiling   networks without quantisation, against TAESD
+  files     every codec's best file within each budget, by fidelity and by judges that no training saw
   entropy   the entropy coder against order-0 entropy
-  rdo       what rate-distortion-optimised quantisation saves
-  space     pocket's latents through TAESD's decoder
-  eye       mean colour error, grids
+  space     pocket's files through TAESD's decoder, moments of the latents
+  eye       mean colour error, grids, grain
 
-All but the first two are measured on the crops too. Figures are kept in results/pocket.csv for as long as the
-weights are the same; the table of targets is printed and, once every picture has every figure, written to
-results/pocket.md. Other options, as --sizes=5kB, are passed on to calotype bench.
+``--pictures`` says of what: the Kodak pictures, or the held-out photographs of the training pool. Figures are
+kept in results/kodak-512.csv or held-out-512.csv as they are found, so that an interrupted run goes on where
+it was; those of other weights are dropped, those of the other codecs stay. The tables are printed and, once
+every picture has every figure, written beside it with the plots (.md and .svg).
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import hashlib
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from itertools import product
 from pathlib import Path
 
 import calotype
+from benchmarks.files import BUDGETS, codecs_here, figure_names, file_figures
+from benchmarks.ledger import Figures, Ledger, fingerprint
 from benchmarks.measures import MEASURES
-from benchmarks.pictures import ASSETS, RESULTS, centre, load_rgb
-from benchmarks.scene import LPIPS_GRAPH, Kit, Scene
-from benchmarks.targets import BUDGETS, CODECS, Figures, details, markdown, targets
-from calotype.cli import main as command
-from calotype.compare.rows import Row, read_csv, to_csv
+from benchmarks.pictures import POOLS, RESULTS, centre, load_rgb
+from benchmarks.plots import plot_judges
+from benchmarks.published import PUBLISHED
+from benchmarks.scene import CALOTYPE, OTHERS, Kit, Scene
+from benchmarks.tables import files_table, worst_table
+from benchmarks.targets import markdown, targets
 
-__all__ = ["Ledger", "fingerprint", "main"]
+__all__ = ["Task", "main", "tasks_left"]
 
-KODAK = ASSETS / "data" / "kodak"
 SIDE = 512
-_VIEWS = {"crops": ("kodak-512", ("--crop", str(SIDE))), "whole": ("kodak", ())}
-_ITEMS = [*_VIEWS, *MEASURES]
-_CODECS = "jpeg,webp,avif,jxl,palette"
-_OF_WEIGHTS = ("calotype-", "palette")  # beginnings of the codecs whose figures depend on the weights
+_FILES = "files"
+_ITEMS = (_FILES, *MEASURES)
+_CODECS = (CALOTYPE, *OTHERS)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is missing of one picture: budgets by codec, and the other items."""
+
+    path: Path
+    budgets: dict[str, list[int]]
+    items: list[str]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    options, passed_on = _parser().parse_known_args(arguments)
+    options = _parser().parse_args(arguments)
     os.environ["OMP_NUM_THREADS"] = "1"  # the processes share the cores
-    ledger = Ledger(options.results / "pocket.csv", fingerprint())
-    code = 0
-    for view in [item for item in _VIEWS if item in options.items]:
-        code = max(code, _bench(view, ledger, options, passed_on))
-    pictures = sorted(KODAK.glob("*.png"))
-    chosen = pictures[:: max(1, len(pictures) // options.pictures)] if options.pictures else pictures
-    _measure_all(chosen, [item for item in options.items if item in MEASURES], ledger, options.jobs)
-    names = [picture.name for picture in chosen]
-    rows = _rows(options.results, names) if ledger.has("crops", "all") else []
-    complete = bool(rows) and all(ledger.has(item, picture.name) for item in MEASURES for picture in pictures)
-    text = _report(rows, ledger, names)
+    pictures = POOLS[options.pictures](SIDE)
+    chosen = pictures[:: max(1, len(pictures) // options.count)] if options.count else pictures
+    names = [path.name for path in chosen]
+    files = options.results / f"{options.pictures}-{SIDE}.csv"
+    ledger = Ledger(files, fingerprint(), lasting=OTHERS)
+    if options.again:
+        for item in [name for name in _ITEMS if name in options.items]:
+            ledger.forget(CALOTYPE if item == _FILES else item, names)
+    codecs, missing = codecs_here(options.codecs) if _FILES in options.items else ([], {})
+    for name, why in missing.items():
+        print(f"{name} is left out: {why}", file=sys.stderr)
+    _measure_all(tasks_left(chosen, options.items, codecs, options.sizes, ledger), ledger, options.jobs)
+    figures = ledger.figures(names)
+    text = _report(options.pictures, figures)
     print(text)
-    if complete and chosen == pictures:
-        (options.results / "pocket.md").write_text(text, "utf-8")
-    return code
+    here = [name for name in _CODECS if name not in missing]
+    if chosen == pictures and not tasks_left(pictures, _ITEMS, here, BUDGETS, ledger):
+        files.with_suffix(".md").write_text(text, "utf-8")
+        published = PUBLISHED if options.pictures == "kodak" else ()
+        title = f"{_title(options.pictures, len(names))}; whole files"
+        plot_judges(files.with_suffix(".svg"), title, figures, _CODECS, BUDGETS, SIDE, published)
+    return 0
 
 
-def fingerprint() -> str:
-    """Another one for other weights or entropy tables."""
-    sums = (files("calotype.models") / "weights" / "sha256.json").read_bytes()
-    return hashlib.sha256(sums).hexdigest()[:12]
+def tasks_left(
+    pictures: Sequence[Path],
+    items: Sequence[str],
+    codecs: Sequence[str],
+    budgets: Sequence[int],
+    ledger: Ledger,
+) -> list[Task]:
+    """One task for each picture of which the ledger lacks something."""
+    tasks = []
+    for path in pictures:
+        left = {
+            codec: [at for at in budgets if not ledger.has(codec, path.name, *figure_names(codec, at))]
+            for codec in (codecs if _FILES in items else ())
+        }
+        left = {codec: lacking for codec, lacking in left.items() if lacking}
+        others = [item for item in items if item in MEASURES and not ledger.has(item, path.name)]
+        if left or others:
+            tasks.append(Task(path, left, others))
+    return tasks
 
 
-class Ledger:
-    """A CSV of figures: weights, item, picture, name, value; those of other weights are dropped."""
-
-    _HEAD = ("weights", "item", "picture", "figure", "value")
-
-    def __init__(self, path: Path, weights: str) -> None:
-        self._path, self._weights = path, weights
-        self._found: dict[tuple[str, str], dict[str, float]] = {}
-        if path.exists():
-            text = path.read_text("utf-8")
-            whole = text[: text.rfind("\n") + 1]  # a line may have been cut short
-            for known, item, picture, name, value in csv.reader(whole.splitlines()):
-                if known == weights:
-                    self._found.setdefault((item, picture), {})[name] = float(value)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        kept = [line for (item, picture) in self._found for line in self._lines(item, picture)]
-        self._write("w", [self._HEAD, *kept])
-
-    def add(self, item: str, picture: str, figures: dict[str, float]) -> None:
-        """Keeps the figures of one picture, on disk too."""
-        self._found[item, picture] = figures
-        self._write("a", self._lines(item, picture))
-
-    def has(self, item: str, picture: str) -> bool:
-        return (item, picture) in self._found
-
-    def figures(self, pictures: Sequence[str]) -> Figures:
-        """All that is known of ``pictures``."""
-        found: dict[str, dict[str, float]] = {picture: {} for picture in pictures}
-        for (_, picture), figures in self._found.items():
-            if picture in found:
-                found[picture] |= figures
-        return Figures(found)
-
-    def _lines(self, item: str, picture: str) -> list[list[str]]:
-        figures = self._found[item, picture]
-        return [[self._weights, item, picture, name, f"{value:.6g}"] for name, value in figures.items()]
-
-    def _write(self, mode: str, lines: Iterable[Sequence[str]]) -> None:
-        with self._path.open(mode, encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(lines)
-
-
-def _bench(view: str, ledger: Ledger, options: argparse.Namespace, passed_on: Sequence[str]) -> int:
-    folder, how = _VIEWS[view]
-    out = options.results / folder
-    if not ledger.has(view, "all"):
-        _drop_rows_of_weights(out / "figures.csv")
-        ledger.add(view, "all", {"begun": 1})
-    sizes = ",".join(map(str, BUDGETS))
-    always = ["bench", str(KODAK), "--lpips", str(LPIPS_GRAPH), "--codecs", _CODECS, "--sizes", sizes]
-    always += ["--out", str(out)]
-    return command([*always, *how, "--jobs", str(options.jobs), *passed_on])
-
-
-def _drop_rows_of_weights(path: Path) -> None:
-    """Leaves the rows of the codecs that new weights do not change; they take longest to measure."""
-    if path.exists():
-        kept = [row for row in read_csv(path) if not row.codec.startswith(_OF_WEIGHTS)]
-        path.write_text(to_csv(kept), "utf-8")
-
-
-def _rows(results: Path, pictures: Sequence[str]) -> list[Row]:
-    """What calotype bench has found, once it has all of it."""
-    path = results / _VIEWS["crops"][0] / "figures.csv"
-    rows = [row for row in read_csv(path) if row.picture in pictures] if path.exists() else []
-    found = {(row.codec, row.picture, row.budget) for row in rows}
-    return rows if found >= set(product(CODECS, pictures, BUDGETS)) else []
-
-
-def _measure_all(pictures: Sequence[Path], items: Sequence[str], ledger: Ledger, jobs: int) -> None:
-    wanted = {
-        path: missing
-        for path in pictures
-        if (missing := [item for item in items if not ledger.has(item, path.name)])
-    }
+def _measure_all(tasks: Sequence[Task], ledger: Ledger, jobs: int) -> None:
     context = multiprocessing.get_context("spawn")  # the networks' threads do not survive a fork
-    with ProcessPoolExecutor(jobs, context, initializer=_one_thread) as pool:
-        tasks = {pool.submit(_measure, path, missing): path for path, missing in wanted.items()}
-        for number, task in enumerate(as_completed(tasks), 1):
-            for item, figures in task.result().items():
-                ledger.add(item, tasks[task].name, figures)
-            print(f"{number} of {len(tasks)}: {tasks[task].name}", file=sys.stderr)
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
+    with ProcessPoolExecutor(jobs, context) as pool:
+        running = {pool.submit(_measure, task): task.path.name for task in tasks}
+        for number, future in enumerate(as_completed(running), 1):
+            for item, figures in future.result().items():
+                ledger.add(item, running[future], figures)
+            print(f"{number} of {len(tasks)}: {running[future]}", file=sys.stderr, flush=True)
 
 
 @cache  # one in every process
@@ -172,20 +117,29 @@ def _kit() -> Kit:
     return Kit()
 
 
-def _measure(path: Path, items: Sequence[str]) -> dict[str, dict[str, float]]:
-    scene = Scene(centre(load_rgb(path), SIDE), _kit())
-    return {item: MEASURES[item](scene) for item in items}
+def _measure(task: Task) -> dict[str, dict[str, float]]:
+    """Figures by codec or item; all of a picture in one process, for what is made of it is used again."""
+    scene = Scene(centre(load_rgb(task.path), SIDE), _kit())
+    figures = {codec: file_figures(scene, codec, budgets) for codec, budgets in task.budgets.items()}
+    return figures | {item: MEASURES[item](scene) for item in task.items}
 
 
-def _report(rows: Sequence[Row], ledger: Ledger, pictures: Sequence[str]) -> str:
-    figures = ledger.figures(pictures)
-    found = targets(rows, figures)
-    judged = [one.met for one in found if one.met is not None]
+def _title(pool: str, count: int) -> str:
+    what = {"kodak": "Kodak pictures", "held-out": "held-out photographs"}[pool]
+    return f"{count} {what}, centre crops of {SIDE}×{SIDE}"
+
+
+def _report(pool: str, figures: Figures) -> str:
+    lines = targets(figures)
+    judged = [line.met for line in lines if line.met is not None]
+    plot = f"\n![The judges against bits per pixel]({pool}-{SIDE}.svg)\n"
     return (
         f"# The embedded model and its targets\n\n"
-        f"`python -m benchmarks.quality`, calotype {calotype.__version__}, weights {fingerprint()}: "
-        f"{len(pictures)} Kodak pictures, centre crops of {SIDE}×{SIDE}, means. "
-        f"{sum(judged)} of {len(judged)} targets are met.\n\n{markdown(found)}{details(figures)}"
+        f"`python -m benchmarks.quality --pictures {pool}`, calotype {calotype.__version__}, weights "
+        f"{fingerprint()}: {_title(pool, len(figures.pictures))}, whole files, means. "
+        f"{sum(judged)} of {len(judged)} targets are met.\n\n{markdown(lines)}\n"
+        f"## Files\n\n{files_table(figures, _CODECS, BUDGETS)}{plot}\n"
+        f"## Calotype's worst pictures\n\n{worst_table(figures, BUDGETS)}"
     )
 
 
@@ -202,8 +156,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("items", nargs="*", metavar="ITEM", type=_item, default=_ITEMS)
+    parser.add_argument("--pictures", choices=POOLS, default="kodak", help="default: kodak")
+    parser.add_argument("--count", type=int, metavar="N", help="only about so many, evenly chosen")
+    parser.add_argument("--codecs", nargs="+", choices=_CODECS, default=_CODECS, metavar="CODEC")
+    parser.add_argument("--sizes", nargs="+", type=int, choices=BUDGETS, default=BUDGETS, metavar="BYTES")
+    parser.add_argument("--again", action="store_true", help="measure Calotype anew with the same weights")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, metavar="N")
-    parser.add_argument("--pictures", type=int, metavar="N", help="only about so many, evenly chosen")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
     return parser
 

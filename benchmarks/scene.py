@@ -9,69 +9,60 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.features import FeatureDistance
+from benchmarks.judges import Judges
 from benchmarks.networks import Taesd
 from benchmarks.pictures import ASSETS
-from calotype.codec import Codec
+from benchmarks.recipe import Recipe2022
+from calotype.compare.codecs import CODECS, CalotypeCodec, Codec, Coded
 from calotype.compare.metrics import Lpips, Psnr, Ssimulacra2
 from calotype.container import parse
 from calotype.decoding import decode_latents
-from calotype.encoding import encode_latents
-from calotype.encoding.plan import Plan
-from calotype.encoding.prepare import prepare
-from calotype.encoding.resolution import code_at_best_scale
-from calotype.encoding.write import write
 from calotype.entropy import ContextModel
-from calotype.imaging import load_picture, resized
-from calotype.latents import FINEST, SD1, channel_steps, dequantise, log_step_map, noise_deviations
+from calotype.imaging import resized
+from calotype.latents import SD1
 from calotype.limits import Limits
-from calotype.models import (
-    DEFAULT_TABLE,
-    Decoder,
-    DecoderInput,
-    Encoder,
-    load_decoder,
-    load_encoder,
-    load_table,
-)
-from calotype.models.tiling import decode_tiled, encode_tiled
-from calotype.options import EncodeOptions
+from calotype.models import DEFAULT_TABLE, Decoder, Encoder, load_decoder, load_encoder, load_table
+from calotype.models.tiling import encode_tiled
+from calotype.options import DiffusionOptions
 
-__all__ = ["LPIPS_GRAPH", "FileRate", "Kit", "Model", "Rate", "Scene"]
+__all__ = ["CALOTYPE", "LPIPS_GRAPH", "MODELS", "OTHERS", "Kit", "Model", "Scene"]
 
 LPIPS_GRAPH = ASSETS / "models" / "lpips-squeeze" / "lpips_sq.onnx"
 
+CALOTYPE = "calotype"
+_RECIPE = "recipe-2022"
+OTHERS = ("avif", "webp", "jpeg", "jxl", _RECIPE)
+"""The codecs whose figures do not depend on the weights."""
+
 Model = Literal["pocket", "taesd"]
-FileRate = int | Literal["2022"]
-"""Bytes of the whole file at most, or the recipe of 2022."""
-Rate = FileRate | Literal["exact", "finest"]
-"""Or without a file: latents as the encoder gave them, or rounded at the finest level."""
+MODELS: tuple[Model, ...] = ("pocket", "taesd")
 
 _Made = TypeVar("_Made")
-
-
-class _AsEncoder:
-    """TAESD as the codec's own functions call an encoder."""
-
-    margin = None
-
-    def __init__(self, taesd: Taesd) -> None:
-        self._taesd = taesd
-
-    def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self._taesd.encode(np.round(255 * pixels.transpose(1, 2, 0)).astype(np.uint8))
 
 
 class Kit:
     """What measures and what is measured, on one thread; each is loaded when first used."""
 
+    def __init__(self) -> None:
+        self._codecs: dict[str, Codec] = {}
+
+    def codec(self, name: str) -> Codec:
+        """One of ``CALOTYPE`` and ``OTHERS``.
+
+        Raises ``calotype.ModelError``, ``FileNotFoundError`` or ``ImportError`` if it cannot run here.
+        """
+        if name not in self._codecs:
+            if name == CALOTYPE:
+                self._codecs[name] = CalotypeCodec(threads=1)
+            elif name == _RECIPE:
+                self._codecs[name] = Recipe2022(self.taesd)
+            else:
+                self._codecs[name] = CODECS[name](1, "pocket", DiffusionOptions())
+        return self._codecs[name]
+
     @cached_property
     def taesd(self) -> Taesd:
         return Taesd(threads=1)
-
-    @cached_property
-    def codec(self) -> Codec:
-        return Codec(threads=1)
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -86,13 +77,20 @@ class Kit:
         return load_table(DEFAULT_TABLE)
 
     @cached_property
-    def metrics(self) -> dict[str, Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]]:
-        return {
-            "psnr": Psnr(),
-            "lpips": Lpips(LPIPS_GRAPH, threads=1),
-            "ssimulacra2": Ssimulacra2(),
-            "features": FeatureDistance(),
-        }
+    def judges(self) -> Judges:
+        return Judges()
+
+    @cached_property
+    def psnr(self) -> Psnr:
+        return Psnr()
+
+    @cached_property
+    def lpips(self) -> Lpips:
+        return Lpips(LPIPS_GRAPH, threads=1)
+
+    @cached_property
+    def ssimulacra2(self) -> Ssimulacra2:
+        return Ssimulacra2()
 
 
 class Scene:
@@ -108,59 +106,33 @@ class Scene:
         made: _Made = self._made[key]
         return made
 
+    def bytes_within(self, budget: int) -> int:
+        """``budget``, bytes of a file at 512x512, in proportion to the area."""
+        return max(budget * self.rgb.shape[0] * self.rgb.shape[1] // 512**2, 1)
+
+    def coded(self, budget: int) -> Coded:
+        """Calotype's file at the default effort and what anybody decodes of it."""
+
+        def make() -> Coded:
+            (coded,) = self.kit.codec(CALOTYPE).compress(self.rgb, [self.bytes_within(budget)])
+            return coded
+
+        return self._once(("coded", budget), make)
+
+    def through_taesd(self, budget: int) -> NDArray[np.uint8]:
+        """uint8[H, W, 3]: what TAESD's decoder shows of Calotype's file."""
+        parsed = parse(self.coded(budget).data, limits=Limits())
+        latents = decode_latents(parsed).conditional_mean
+        width, height = parsed.header.coded_size
+        decoded = self.kit.taesd.decode(latents)[:height, :width]
+        return resized(decoded, self.rgb.shape[1], self.rgb.shape[0])
+
     def latents(self, encoder: Model) -> NDArray[np.float32]:
-        """float32[4, H/8, W/8], scaled."""
+        """float32[4, H/8, W/8], scaled, not quantised."""
 
-        return self._once(("latents", encoder), lambda: self._encoded(encoder, self.rgb))
+        def make() -> NDArray[np.float32]:
+            if encoder == "taesd":
+                return self.kit.taesd.encode(self.rgb)
+            return encode_tiled(self.kit.encoder, self.rgb)
 
-    def _encoded(self, encoder: Model, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return self.kit.taesd.encode(rgb) if encoder == "taesd" else encode_tiled(self.kit.encoder, rgb)
-
-    def file(self, encoder: Model, rate: FileRate) -> bytes:
-        """A whole file at the default effort or by the recipe of 2022; pocket's is what anybody gets."""
-        options = EncodeOptions(
-            recipe="palette" if rate == "2022" else "lattice",
-            target_size=rate if isinstance(rate, int) else None,
-        )
-
-        def make() -> bytes:
-            if encoder == "pocket":
-                return self.kit.codec.encode(self.rgb, options)
-            # The header names pocket as the encoder, a number in the file, which changes nothing here.
-            picture = load_picture(self.rgb, limits=options.limits, strict=options.strict)
-            source, latents = prepare(picture, options), self.latents(encoder)
-            if rate == "2022":
-                return encode_latents(latents, source.header, options)
-            plan = Plan.of(options, self.rgb.shape[1], self.rgb.shape[0])
-            return write(code_at_best_scale(latents, source, plan, _AsEncoder(self.kit.taesd)))
-
-        return self._once(("file", encoder, rate), make)
-
-    def picture(self, encoder: Model, rate: Rate, decoder: Model) -> NDArray[np.uint8]:
-        """uint8[H, W, 3]: encoded by one, coded at ``rate``, decoded by the other."""
-        return self._once(("picture", encoder, rate, decoder), lambda: self._picture(encoder, rate, decoder))
-
-    def _picture(self, encoder: Model, rate: Rate, decoder: Model) -> NDArray[np.uint8]:
-        latents = expected = self.latents(encoder)
-        levels = np.full(latents.shape[1:], FINEST, np.int64)
-        noise = np.zeros(4)
-        width, height = self.rgb.shape[1], self.rgb.shape[0]
-        if rate == "finest":
-            integers = np.round(latents / channel_steps(levels)).astype(np.int16)
-            latents = expected = dequantise(integers, levels)
-        elif rate != "exact":
-            parsed = parse(self.file(encoder, rate), limits=Limits())
-            found = decode_latents(parsed)
-            latents, levels, expected = found.latents, found.levels, found.conditional_mean
-            noise = noise_deviations(parsed.header.noise, found.levels)
-            width, height = parsed.header.coded_size
-        if decoder == "taesd":
-            picture = self.kit.taesd.decode(expected)
-        else:
-            coded = DecoderInput(latents, log_step_map(levels), noise, expected)
-            picture = decode_tiled(self.kit.decoder, coded)
-        return resized(picture[:height, :width], self.rgb.shape[1], self.rgb.shape[0])
-
-    def figures(self, name: str, picture: NDArray[np.uint8], *metrics: str) -> dict[str, float]:
-        """``{"name.metric": value}`` of ``picture`` against the original."""
-        return {f"{name}.{metric}": self.kit.metrics[metric](self.rgb, picture) for metric in metrics}
+        return self._once(("latents", encoder), make)

@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.pictures import ROOT
+from benchmarks.targets import Target, at_most, markdown
 
-__all__ = ["Measurement", "main", "measure", "table"]
+__all__ = ["Measurement", "main", "measure", "table", "targets"]
 
 SIZES = ("512x512", "1920x1080", "4096x4096")
 MODELS = ("pocket", "pocket-openvino", "pocket-openvino-bf16", "pocket-networks", "taesd")
@@ -35,6 +36,10 @@ _NEEDS = {
     "taesd": ["torch", "safetensors"],
 }
 OPERATIONS = {"encode": MODELS, "decode": MODELS, "entropy": ("pocket",)}
+
+_NETWORKS = "pocket-networks"
+_RATIOS = {"encode": ("encoder", 0.6), "decode": ("decoder", 0.5)}
+"""By operation, the network and how much of the time of TAESD's it may take at most."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,19 @@ def table(found: Sequence[Measurement]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def targets(found: Sequence[Measurement]) -> list[Target]:
+    """How long pocket's networks take beside TAESD's, wherever both were measured."""
+    seconds = {(m.model, m.operation, m.size): m.seconds for m in found}
+    lines = []
+    for size in dict.fromkeys(m.size for m in found):
+        for operation, (network, limit) in _RATIOS.items():
+            ours, theirs = (seconds.get((model, operation, size)) for model in (_NETWORKS, "taesd"))
+            if ours is not None and theirs is not None:
+                what = f"{size}: {network} network, of the time of TAESD's"
+                lines.append(at_most("Targets", what, limit, ours / theirs, ".2f"))
+    return lines
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     options = _parser().parse_args(arguments)
@@ -98,6 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     print(f"{size} {operation} {model}: {one.seconds:.2f} s", file=sys.stderr)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     text = f"## Speed, {options.threads} threads\n\n{table(found)}"
+    if lines := targets(found):
+        text += f"\n{markdown(lines)}"
     options.out.write_text(text)
     print(text)
 

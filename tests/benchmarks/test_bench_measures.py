@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.features import FeatureDistance
+from benchmarks import judges
+from benchmarks.files import METRICS, codecs_here, figure_names, file_figures
+from benchmarks.ledger import Figures
 from benchmarks.measures import (
     MEASURES,
     channel_sums,
@@ -15,12 +17,25 @@ from benchmarks.measures import (
     grid_profiles,
     order0_bytes,
 )
-from benchmarks.pictures import ASSETS, SAMPLE, load_rgb
-from benchmarks.scene import Kit, Scene
-from benchmarks.targets import Figures, pattern, unevenness
+from benchmarks.pictures import ASSETS, POOLS, SAMPLE, load_rgb
+from benchmarks.scene import LPIPS_GRAPH, OTHERS, Kit, Scene
+from benchmarks.targets import pattern, unevenness
+from calotype.compare.codecs import Coded
 
 TAESD = ASSETS / "models" / "taesd"
-needs_taesd = pytest.mark.skipif(not TAESD.is_dir(), reason="TAESD is not there: set CALOTYPE_ASSETS")
+HERE = {"TAESD": TAESD.is_dir(), "LPIPS": LPIPS_GRAPH.is_file(), "the judges": judges.TOOL.is_file()}
+MISSING = ", ".join(name for name, is_there in HERE.items() if not is_there)
+needs_assets = pytest.mark.skipif(bool(MISSING), reason=f"set CALOTYPE_ASSETS: there is no {MISSING}")
+
+
+@pytest.fixture
+def torch_packages() -> None:
+    for package in ("torch", "safetensors", "ssimulacra2"):
+        pytest.importorskip(package, reason="needs pip install 'calotype[bench]'")
+
+
+def crop(side: int = 128) -> NDArray[np.uint8]:
+    return load_rgb(SAMPLE)[:side, 160 : 160 + side].copy()
 
 
 def test_order0_entropy() -> None:
@@ -75,33 +90,92 @@ def test_grain_is_looked_for_in_even_areas() -> None:
     assert fine_texture(seen)[even].std() == pytest.approx(4 * np.sqrt(24 / 25), rel=0.1)
 
 
-def test_feature_distance_grows_with_the_damage() -> None:
-    pytest.importorskip("efficientnet_lite_pytorch", reason="needs pip install 'calotype[bench]'")
-    rgb = load_rgb(SAMPLE)[:128, 128:256]
-    blurred = rgb.reshape(32, 4, 32, 4, 3).mean((1, 3)).repeat(4, 0).repeat(4, 1).astype(np.uint8)
-    little = (0.8 * rgb.astype(np.float64) + 0.2 * blurred).astype(np.uint8)
-    distance = FeatureDistance()
-    assert distance(rgb, rgb) == pytest.approx(0, abs=1e-5)
-    assert 0 < distance(rgb, little) < distance(rgb, blurred) < 1.5
-    assert distance(rgb, blurred) == pytest.approx(distance(blurred, rgb))
+class _KitOfFakes:
+    """A codec whose file is never smaller than 70 bytes, and metrics that count how often they are asked."""
+
+    def __init__(self) -> None:
+        self.measured = 0
+
+    def codec(self, name: str) -> _KitOfFakes:
+        return self
+
+    def compress(self, rgb: NDArray[np.uint8], budgets: list[int]) -> list[Coded]:
+        return [Coded(bytes(max(budget, 70)), rgb // 2, budget >= 70) for budget in budgets]
+
+    def psnr(self, reference: NDArray[np.uint8], picture: NDArray[np.uint8]) -> float:
+        assert np.array_equal(picture, reference // 2)
+        self.measured += 1
+        return 30.0
+
+    lpips = ssimulacra2 = psnr
+
+    def judges(self, reference: NDArray[np.uint8], picture: NDArray[np.uint8]) -> dict[str, float]:
+        return dict.fromkeys(judges.JUDGES, 0.1)
 
 
-@needs_taesd
-def test_every_measurement_on_a_small_crop() -> None:
-    for package in ("torch", "safetensors", "ssimulacra2", "efficientnet_lite_pytorch"):
-        pytest.importorskip(package, reason="needs pip install 'calotype[bench]'")
-    scene = Scene(load_rgb(SAMPLE)[:128, 160:288].copy(), Kit())
+def test_the_same_file_is_measured_once() -> None:
+    kit = _KitOfFakes()
+    figures = file_figures(Scene(crop(64), kit), "avif", [5000, 2500, 1250])
+    assert set(figures) == {name for budget in (5000, 2500, 1250) for name in figure_names("avif", budget)}
+    assert [figures[f"avif-{budget}.bytes"] for budget in (5000, 2500, 1250)] == [78, 70, 70]
+    assert [figures[f"avif-{budget}.fits"] for budget in (5000, 2500, 1250)] == [1, 0, 0]
+    assert kit.measured == 2 * 3  # two files, three metrics
+
+
+def test_codecs_that_cannot_run_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def codec(self: Kit, name: str) -> None:
+        if name == "jxl":
+            raise ImportError("no such module")
+
+    monkeypatch.setattr(Kit, "codec", codec)
+    assert codecs_here(("avif", "jxl")) == (["avif"], {"jxl": "no such module"})
+
+
+@needs_assets
+def test_the_judges_keep_the_features_of_the_reference(torch_packages: None) -> None:
+    import torch
+
+    all_three = judges.Judges()
+    pictures = [crop(96), crop(96) // 2, 255 - crop(96)]
+    calls: list[bool] = []
+    vgg = all_three._vgg
+    all_three._vgg = lambda x, l2pool=False: (calls.append(l2pool), vgg(x, l2pool))[1]
+    tool = type(all_three._tool)("cpu")  # as it is
+    for number, reference in enumerate((pictures[0], pictures[0], pictures[2])):
+        found = all_three(reference, pictures[1])
+        pair = [judges._tensor(rgb) for rgb in (reference, pictures[1])]
+        with torch.inference_mode():
+            assert found == {name: getattr(tool, name)(*pair).item() for name in judges.JUDGES}
+        assert len(calls) == (4, 6, 10)[number]
+    assert all(abs(value) < 1e-5 for value in all_three(pictures[0], pictures[0]).values())
+
+
+@needs_assets
+def test_every_measurement_on_a_small_crop(torch_packages: None) -> None:
+    kit = Kit()
+    scene = Scene(crop(), kit)
     found = {name: measure(scene) for name, measure in MEASURES.items()}
-    assert found["opinion"]["calotype-2500.bytes"] <= 2500
-    assert 0 < found["opinion"]["calotype-5000.lpips"] < found["opinion"]["calotype-5000.features"] * 10
-    ceiling, entropy, space = found["ceiling"], found["entropy"], found["space"]
-    assert ceiling["taesd-taesd-exact.psnr"] == pytest.approx(ceiling["taesd-taesd-finest.psnr"], abs=0.5)
-    assert ceiling["taesd-taesd-exact.lpips"] == space["taesd-into-taesd-exact.lpips"]
-    assert entropy["rans-1.4.bytes"] < entropy["rans-0.35.bytes"] < entropy["order0-0.35.bytes"]
-    assert found["rdo"]["rdo-72.bytes"] < found["rdo"]["plain-72.bytes"] < found["rdo"]["plain-56.bytes"]
+    entropy, space, eye = found["entropy"], found["space"], found["eye"]
+    assert entropy["rans-taesd-1.0.bytes"] < entropy["rans-taesd-0.35.bytes"]
+    assert entropy["rans-taesd-0.35.bytes"] < entropy["order0-taesd-0.35.bytes"]
+    assert 0 < space["file-5000-into-taesd.lpips_sq"] < 0.5
     latents = scene.latents("taesd")
     assert channel_sums("taesd", scene)["taesd-mean.2"] == pytest.approx(latents[2].mean(), abs=1e-5)
-    error = scene.picture("pocket", 5000, "pocket").astype(float) - scene.rgb
-    eye = found["eye"]
+    error = scene.coded(5000).rgb.astype(float) - scene.rgb
     assert eye["colour.g"] == pytest.approx(error[..., 1].mean())
     assert 0 < eye["repeating-decoded.square"] < eye["grain-decoded.square"] < 256 * 100 * eye["even.blocks"]
+    ours = file_figures(scene, "calotype", [5000])
+    assert ours["calotype-5000.bytes"] <= 5000 // 16 and ours["calotype-5000.fits"] == 1
+    recipe = file_figures(scene, "recipe-2022", [5000, 1024])
+    metrics = [f"recipe-2022-{budget}.{name}" for budget in (5000, 1024) for name in METRICS]
+    assert {name for name in recipe if not name.endswith(("bytes", "fits"))} == set(metrics)
+    assert recipe["recipe-2022-5000.dists"] == recipe["recipe-2022-1024.dists"] > 0
+    assert codecs_here(OTHERS[-1:]) == (["recipe-2022"], {})
+
+
+@pytest.mark.skipif(not (ASSETS / "data").is_dir(), reason="set CALOTYPE_ASSETS: there are no pictures")
+@pytest.mark.parametrize(("pool", "least"), [("kodak", 24), ("held-out", 39)])
+def test_pools_have_pictures_that_are_large_enough(pool: str, least: int) -> None:
+    pictures = POOLS[pool](512)
+    assert len({path.name for path in pictures}) == len(pictures) >= least
+    assert all(min(load_rgb(path).shape[:2]) >= 512 for path in pictures[:2])

@@ -37,6 +37,22 @@ def test_table_gives_ratios_of_the_same_size_and_operation() -> None:
     assert lines[4] == "| 4096x4096 | decode | pocket | 30.00 | 31.00 | 1,200 | - | - |"
 
 
+def test_targets_are_ratios_of_the_networks_times() -> None:
+    lines = speed.targets(
+        [
+            Measurement("pocket-networks", "encode", "512x512", 0.9, 1, 300),
+            Measurement("taesd", "encode", "512x512", 1.0, 1, 300),
+            Measurement("pocket-networks", "decode", "512x512", 0.5, 1, 300),
+            Measurement("taesd", "decode", "512x512", 2.0, 2, 600),
+            Measurement("pocket-networks", "decode", "4096x4096", 30, 31, 1200),
+        ]
+    )
+    assert [(line.what[:16], line.measured, line.met) for line in lines] == [
+        ("512x512: encoder", "0.90", False),
+        ("512x512: decoder", "0.25", True),
+    ]
+
+
 def test_models_without_their_packages_are_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

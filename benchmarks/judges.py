@@ -1,0 +1,70 @@
+"""Metrics that no training has seen: LPIPS with AlexNet and with VGG16, and DISTS.
+
+They come from ``tools/perceptual.py`` in the folder of ``CALOTYPE_ASSETS``, in torch on one thread.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.pictures import ASSETS
+
+__all__ = ["JUDGES", "TOOL", "Judges"]
+
+TOOL = ASSETS / "tools" / "perceptual.py"
+JUDGES = ("lpips_alex", "lpips_vgg", "dists")
+
+
+class Judges:
+    """All three at once, 0 for equal pictures, lower is better.
+
+    The features of the last reference are kept, because VGG16 takes most of the time.
+    Raises ``FileNotFoundError`` without the tool, ``ImportError`` without torch or safetensors.
+    """
+
+    def __init__(self) -> None:
+        if not TOOL.is_file():
+            raise FileNotFoundError(f"LPIPS with AlexNet and DISTS need {TOOL}: set CALOTYPE_ASSETS")
+        import torch
+
+        torch.set_num_threads(1)
+        spec = importlib.util.spec_from_file_location("perceptual", TOOL)
+        if spec is None or spec.loader is None:
+            raise FileNotFoundError(f"{TOOL} is no Python module")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        self._tool = module.Perceptual("cpu")
+        self._vgg, self._tool.vgg = self._tool.vgg, self._remembering_vgg
+        self._reference: NDArray[np.uint8] | None = None
+        self._kept: dict[bool, tuple[Any, list[Any]]] = {}  # by the kind of pooling: input, features
+
+    def __call__(self, reference: NDArray[np.uint8], picture: NDArray[np.uint8]) -> dict[str, float]:
+        """Of two uint8[H, W, 3] in sRGB, by the names in ``JUDGES``."""
+        import torch
+
+        if self._reference is None or not np.array_equal(self._reference, reference):
+            self._reference = reference.copy()
+            self._kept.clear()
+        with torch.inference_mode():
+            pair = _tensor(reference), _tensor(picture)
+            return {name: float(getattr(self._tool, name)(*pair).item()) for name in JUDGES}
+
+    def _remembering_vgg(self, x: Any, l2pool: bool = False) -> list[Any]:
+        """The tool's ``vgg``; what it is first called with for a new reference is the reference."""
+        import torch
+
+        if l2pool not in self._kept:
+            self._kept[l2pool] = x, self._vgg(x, l2pool)
+        kept, features = self._kept[l2pool]
+        return features if torch.equal(kept, x) else self._vgg(x, l2pool)
+
+
+def _tensor(rgb: NDArray[np.uint8]) -> Any:
+    """uint8[H, W, 3] to float32[1, 3, H, W] in [0, 1]."""
+    import torch
+
+    return torch.from_numpy(rgb.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255))
