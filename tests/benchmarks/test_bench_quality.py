@@ -169,6 +169,21 @@ def test_entropy_is_compared_by_the_bytes_of_all_pictures() -> None:
     assert [line.met for line in lines] == [None, True, None, None, None, None]
 
 
+def test_a_grid_is_what_the_originals_have_less_of() -> None:
+    both = ("decoded", "original")
+    figures = {
+        f"{kind}-{name}.{at}": 0.5 for kind in ("pattern", "gradient") for name in both for at in range(16)
+    }
+    figures |= {f"{kind}-{name}.square": 2560.0 for kind in ("grain", "repeating") for name in both}
+    figures |= {"even.blocks": 10.0, "colour.r": 1.5, "colour.g": -0.5, "colour.b": 0.0}
+    lined = figures | {f"pattern-decoded.{at}": 1.5 for at in (7, 15)} | {"repeating-decoded.square": 4000.0}
+    plain, grid = (targets(Figures({"a": found})) for found in (figures, lined))
+    assert [line.met for line in by_group(plain, "And: no grid")] == [True] * 5 + [None]
+    assert [line.met for line in by_group(grid, "And: no grid")] == [False] * 5 + [None]
+    assert [line.met for line in by_group(plain, "And: no tint")] == [False, True, True]
+    assert by_group(grid, "And: no grid")[4].measured == "1.25/255 (original: 1.00/255)"
+
+
 def test_moments_are_those_of_all_pictures_together() -> None:
     rng = np.random.default_rng(1)
     theirs = {"a": rng.normal(1, 2, (4, 500)), "b": rng.normal(-1, 1, (4, 500))}
