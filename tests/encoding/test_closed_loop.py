@@ -87,7 +87,7 @@ def test_a_quality_is_no_target_size_at_any_scale(
     """Low qualities are coded smaller, to the bytes that they take at full size: that asks for no size."""
     gains = []
 
-    def noted(encoder: object, decoder: object, latents: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    def noted(_: object, __: object, latents: np.ndarray, gain: np.ndarray, *___: int) -> np.ndarray:
         gains.append(gain)
         return latents
 
@@ -175,7 +175,7 @@ def test_correction_gives_back_a_share_of_what_a_round_trip_takes() -> None:
 def test_coarse_latents_are_corrected_less(level: int, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
     model, latents, shares = Halves(), np.full((4, 2, 2), 0.2, np.float32), list[float]()
 
-    def noted(_: object, __: object, found: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    def noted(_: object, __: object, found: np.ndarray, gain: np.ndarray, *___: int) -> np.ndarray:
         shares.append(gain)
         return round_trip_corrected(model, model, found, gain)
 
