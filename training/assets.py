@@ -24,6 +24,10 @@ ASSETS = Path(os.environ.get("CALOTYPE_ASSETS", HERE.parents[1] / "shared"))
 SOURCE_WEIGHT = {"clothing": 0.3, "grocery": 0.3, "gcompris": 0.7, "wall": 1.0, "wallcrop": 1.0}
 
 
+TRAINING_SETS = ("train", "train2")
+"""Folders of ``data`` with photographs that may be trained on, each with its ``SOURCES.tsv``."""
+
+
 def held_out() -> frozenset[str]:
     """Names of the training photos kept for validation (``training/held_out.txt``)."""
     return frozenset((HERE / "held_out.txt").read_text().split())
@@ -78,6 +82,21 @@ def _load(model: nn.Module, part: str) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
+def lpips_squeeze_weights() -> dict[str, Tensor]:
+    """The initialisers of the ONNX graph, or of the copy of them that ``pack.py`` made."""
+    folder = ASSETS / "models" / "lpips-squeeze"
+    if (folder / "lpips_sq.safetensors").exists():
+        return load_file(folder / "lpips_sq.safetensors")
+    import onnx
+    from onnx.numpy_helper import to_array
+
+    graph = onnx.load(str(folder / "lpips_sq.onnx")).graph
+    return {
+        tensor.name.removeprefix("core.").replace(".", "_"): torch.from_numpy(np.array(to_array(tensor)))
+        for tensor in graph.initializer
+    }
+
+
 class Lpips(nn.Module):
     """LPIPS v0.1 (SqueezeNet), differentiable, rebuilt from the initialisers of the ONNX graph.
 
@@ -90,13 +109,8 @@ class Lpips(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        import onnx
-        from onnx.numpy_helper import to_array
-
-        graph = onnx.load(str(ASSETS / "models" / "lpips-squeeze" / "lpips_sq.onnx")).graph
-        for tensor in graph.initializer:
-            name = tensor.name.removeprefix("core.").replace(".", "_")
-            self.register_buffer(name, torch.from_numpy(np.array(to_array(tensor))))
+        for name, tensor in lpips_squeeze_weights().items():
+            self.register_buffer(name, tensor)
 
     def _conv(self, name: str, x: Tensor, **kw: int) -> Tensor:
         weight, bias = getattr(self, f"net_{name}_weight"), getattr(self, f"net_{name}_bias")
@@ -118,7 +132,7 @@ class Lpips(nn.Module):
         return out
 
     def forward(self, ref: Tensor, dist: Tensor) -> Tensor:
-        total = torch.zeros(ref.shape[0])
+        total = torch.zeros(ref.shape[0], device=ref.device)
         pairs = zip(self._features(ref), self._features(dist), strict=True)
         for index, (a, b) in enumerate(pairs):
             a, b = a.float(), b.float()

@@ -8,7 +8,9 @@ See docs/format.md ("Context model") for the arithmetic.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -71,8 +73,10 @@ class IntConv(nn.Module):
         return (self.weight.detach() / scale).round().clamp(-127, 127), scale
 
     def forward(self, x: Tensor) -> Tensor:
-        integer, scale = self.quantised()
-        weight = _ste(self.weight, integer * scale)
+        weight = self.weight
+        if weight.requires_grad:  # a model that is not trained holds rounded weights already: see ``freeze``
+            integer, scale = self.quantised()
+            weight = _ste(weight, integer * scale)
         pad = self.weight.shape[-1] // 2
         real = F.conv2d(x, weight, padding=pad).float() + (self.bias * BIAS_UNIT).view(1, -1, 1, 1)
         # The clip lets a gradient through when it would pull the value back inside.
@@ -139,6 +143,24 @@ class Shape(nn.Module):
         return (weight * torch.special.ndtr(x.unsqueeze(-1) * inverse)).sum(-1)
 
 
+@dataclass(frozen=True)
+class Pass:
+    """What a coding pass found, float32[N, 4, h, w] but for ``log_step``.
+
+    ``coded`` are the integers times their steps, ``expected`` the conditional mean of the latents given the
+    integers; ``log_step`` float32[N, 1, h, w] is log2 of the step, or, where nothing has arrived, of a step
+    whose rounding noise would have the predicted deviation (the mean over the channels). ``means`` (in 1/256) and
+    ``scales`` are the model's predictions, ``step`` float32[N, 4, 1, 1].
+    """
+
+    coded: Tensor
+    expected: Tensor
+    log_step: Tensor
+    means: Tensor
+    scales: Tensor
+    step: Tensor
+
+
 class Lattice(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -147,21 +169,41 @@ class Lattice(nn.Module):
             nn.ModuleList(Site(known, WIDTHS[spacing]) for known in (1, 2, 3)) for spacing in ROUNDS
         )
         self.shape = Shape()
+        self.register_buffer("channel_weights", CHANNEL_WEIGHTS.clone(), persistent=False)
 
-    def walk(self, latents: Tensor, levels: Tensor, strength: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(what the latents become float[N, 4, h, w], their ideal code length in bits, likewise).
+    def freeze(self) -> Lattice:
+        """Rounds the weights to what ships and ends their training, so that a coding pass is cheaper."""
+        for layer in self.modules():
+            if isinstance(layer, IntConv):
+                integer, scale = layer.quantised()
+                layer.weight.data.copy_(integer * scale)
+        return self.eval().requires_grad_(False)
 
-        ``levels`` int64[N]; h and w multiples of 8. ``strength`` float[N] makes the rate-distortion
-        decisions of ``calotype.latents.rdo``, error feedback included; None rounds.
+    @torch.autocast("cuda", enabled=False)
+    def coding_pass(
+        self,
+        latents: Tensor,
+        levels: Tensor,
+        lambda_: Tensor | None = None,
+        known: Tensor | None = None,
+    ) -> Pass:
+        """What the codec makes of latents float32[N, 4, h, w], h and w multiples of 8, at ``levels`` int64[N].
+
+        ``lambda_`` float[N] switches rate-distortion-optimised quantisation and error diffusion on, as in
+        the codec's encoder; None rounds. ``known`` int64[N] is how many of the 40 coding steps (ten sites
+        of four channels) have arrived: latents of later steps take their predicted mean.
         """
-        step = steps_of(levels).view(-1, 1, 1, 1) * CHANNEL_WEIGHTS
+        step = steps_of(levels).view(-1, 1, 1, 1) * self.channel_weights
         level = ((levels.float() - 64) * 2).clamp(-127, 127).view(-1, 1, 1, 1)
         coded, context = torch.zeros_like(latents), torch.zeros_like(latents)
-        bits = torch.zeros_like(latents)
-        errors = F.pad(torch.zeros_like(latents), (8, 8, 8, 8))  # in steps, of what is decided
+        expected, means, scales = (torch.zeros_like(latents) for _ in range(3))
+        log_step = torch.zeros_like(latents)
+        nominal = steps_of(levels).log2().view(-1, 1, 1)
+        errors = F.pad(torch.zeros_like(latents), (8, 8, 8, 8))  # in steps, of what is quantised already
         decided = F.pad(torch.zeros_like(latents[:1, 0]), (8, 8, 8, 8))
-        for net, stride, (y, x), known, share in self._sites():
-            planes = [context[:, :, dy::stride, dx::stride] for dy, dx in known]
+        number = 0
+        for net, stride, (y, x), before, share in self._sites():
+            planes = [context[:, :, dy::stride, dx::stride] for dy, dx in before]
             guide = level.expand_as(latents[:, :1, y::stride, x::stride])
             features = net.trunk(torch.cat([*planes, guide, torch.full_like(guide, 127)], 1))
             neighbours = _around(decided, y, x, stride).clamp(min=1)
@@ -171,26 +213,39 @@ class Lattice(nn.Module):
                 mean, scale = head(torch.cat([features, here], 1))
                 size = step[:, channel]
                 exact = latents[at] / size
-                if strength is not None:
-                    owed = FEEDBACK * _around(errors[:, channel], y, x, stride) / neighbours
-                    exact = exact + owed.clamp(-MOST_OWED, MOST_OWED)
+                if lambda_ is not None:
+                    diffused = FEEDBACK * _around(errors[:, channel], y, x, stride) / neighbours
+                    diffused = diffused * (lambda_ > 0).view(-1, 1, 1)
+                    exact = exact + diffused.clamp(-MOST_OWED, MOST_OWED)
                 chosen = torch.round(exact)
-                cost = self._cost(chosen * size, mean / 256, scale, size)
-                if strength is not None:
+                if lambda_ is not None:
+                    cost = self._cost(chosen * size, mean / 256, scale, size)
                     other = chosen + torch.where(exact > chosen, 1.0, -1.0)
                     other_cost = self._cost(other * size, mean / 256, scale, size)
-                    price = share * strength.view(-1, 1, 1)
+                    price = share * lambda_.view(-1, 1, 1)
                     better = (exact - other) ** 2 + price * other_cost < (exact - chosen) ** 2 + price * cost
-                    chosen, cost = torch.where(better, other, chosen), torch.where(better, other_cost, cost)
-                    expected = chosen + _offset(chosen * size - mean / 256, scale, size)
-                    error = (latents[at] / size - expected).detach()
+                    chosen = torch.where(better, other, chosen)
+                value = chosen * size
+                likely = value + _offset(value - mean / 256, scale, size) * size
+                if lambda_ is not None:
+                    error = ((latents[at] - likely) / size).detach()
                     errors[:, channel, 8 + y : -8 : stride, 8 + x : -8 : stride] = error
-                if latents.requires_grad:  # the code length's slope, straight through the rounding
-                    cost = self._cost(_ste(latents[at], chosen * size), mean / 256, scale, size)
-                coded[at], bits[at] = chosen * size, cost
-                context[at] = torch.floor(chosen * size * 16 + 0.5).clamp(-127, 127)
-            decided[:, 8 + y : -8 : stride, 8 + x : -8 : stride] = 1
-        return coded, bits
+                log_step[at] = nominal
+                if known is not None:
+                    arrived = (known > number).view(-1, 1, 1)
+                    value = torch.where(arrived, value, mean / 256)
+                    likely = torch.where(arrived, likely, mean / 256)
+                    spread = scale / 16 - 6.5 + 0.5 * math.log2(12)
+                    log_step[at] = torch.where(arrived, nominal, torch.maximum(spread, nominal))
+                coded[at], expected[at], means[at], scales[at] = value, likely, mean, scale
+                context[at] = torch.floor(value * 16 + 0.5).clamp(-127, 127)
+                number += 1
+            decided[:, 8 + y : -8 : stride, 8 + x : -8 : stride].fill_(1)
+        return Pass(coded, expected, log_step.mean(1, keepdim=True), means, scales, step)
+
+    def bits(self, values: Tensor, coded: Pass) -> Tensor:
+        """Ideal code length float32[N, 4, h, w] of ``values``, by the predictions of a coding pass."""
+        return self._cost(values, coded.means / 256, coded.scales, coded.step)
 
     def _sites(self) -> Iterator[tuple[Site, int, tuple[int, int], list[tuple[int, int]], float]]:
         """(network, stride, offset, offsets known before it, share of the strength) in coding order."""

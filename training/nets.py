@@ -38,48 +38,81 @@ def step_features(log_step: Tensor) -> Tensor:
     return torch.cat([t, torch.relu(t + 0.5), torch.relu(t), torch.relu(t - 0.5)], 1)
 
 
+class Context(nn.Module):
+    """Residual blocks at half the resolution of their input: what a scene is about, for little work."""
+
+    def __init__(self, outer: int, inner: int, blocks: int, condition: int = 0) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(4 * outer, inner, 1)
+        self.blocks = nn.ModuleList(Block(inner, condition) for _ in range(blocks))
+        self.up = nn.Conv2d(inner, 4 * outer, 1)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, features: Tensor | None = None) -> Tensor:
+        """float[N, outer, h, w], h and w even; ``features`` float[N, condition, h / 2, w / 2]."""
+        y = self.down(nn.functional.pixel_unshuffle(x, 2))
+        for block in self.blocks:
+            y = block(y, features)
+        return x + nn.functional.pixel_shuffle(self.up(y), 2)
+
+
 class Decoder(nn.Module):
     """Dequantised latents and the log2 of their step, per position, to pixels in one pass."""
 
     def __init__(
-        self, widths: tuple[int, int, int] = (192, 96, 48), blocks: tuple[int, int, int] = (4, 3, 3)
+        self,
+        widths: tuple[int, int, int, int] = (256, 192, 96, 64),
+        blocks: tuple[int, int, int, int] = (4, 5, 4, 4),
     ) -> None:
         super().__init__()
-        a, b, c = widths
+        sixteenth, a, b, c = widths
         self.enter = nn.Conv2d(4 + STEP_FEATURES, a, 3, 1, 1)
-        self.at_eighth = nn.ModuleList(Block(a, STEP_FEATURES) for _ in range(blocks[0]))
+        self.enter_mean = nn.Conv2d(4, a, 3, 1, 1, bias=False)
+        nn.init.zeros_(self.enter_mean.weight)
+        self.at_eighth = nn.ModuleList(Block(a, STEP_FEATURES) for _ in range(blocks[1]))
+        self.context = Context(a, sixteenth, blocks[0], STEP_FEATURES)
         self.to_quarter = nn.Conv2d(a, 4 * b, 1)
-        self.at_quarter = nn.Sequential(*(Block(b) for _ in range(blocks[1])))
+        self.at_quarter = nn.Sequential(*(Block(b) for _ in range(blocks[2])))
         self.to_half = nn.Conv2d(b, 4 * c, 1)
         self.grain = nn.Conv2d(GRAINS, c, 1, bias=False)
         nn.init.normal_(self.grain.weight, std=0.02)
-        self.at_half = nn.Sequential(*(Block(c) for _ in range(blocks[2])))
+        self.at_half = nn.Sequential(*(Block(c) for _ in range(blocks[3])))
         self.leave = nn.Conv2d(c, 12, 3, 1, 1)
 
-    def forward(self, latents: Tensor, log_step: Tensor, grain: Tensor | None = None) -> Tensor:
-        """float[N, 4, h, w], float[N, 1, h, w], float[N, 4, 4h, 4w] to float[N, 3, 8h, 8w], about [0, 1].
+    def forward(
+        self, latents: Tensor, log_step: Tensor, expected: Tensor, grain: Tensor | None = None
+    ) -> Tensor:
+        """Reconstructs pixels float[N, 3, 8h, 8w], nominally in [0, 1]; h and w are even.
 
-        ``grain`` is independent noise, uniform, of deviation 1: of even latents alone a convolution makes
-        what repeats in every cell. It is drawn where it is not given.
+        ``latents`` float[N, 4, h, w] are the integers times their steps, ``log_step`` float[N, 1, h, w] is
+        log2 of the step at each position, ``expected`` float[N, 4, h, w] the conditional mean of the latents
+        given their integers. ``grain`` float[N, 4, 4h, 4w] is independent uniform noise of deviation 1: of
+        even latents alone a convolution makes the same texture in every cell. It is drawn if it is not given.
         """
         if grain is None:
             count, _, height, width = latents.shape
-            grain = (torch.rand(count, GRAINS, 4 * height, 4 * width) - 0.5) * 12**0.5
+            grain = torch.rand(count, GRAINS, 4 * height, 4 * width, device=latents.device)
+            grain = (grain - 0.5) * 12**0.5
         features = step_features(log_step)
-        x = self.enter(torch.cat([latents, features], 1))
-        for block in self.at_eighth:
+        x = self.enter(torch.cat([latents, features], 1)) + self.enter_mean(expected - latents)
+        middle = len(self.at_eighth) // 2
+        for number, block in enumerate(self.at_eighth):
+            if number == middle:
+                x = self.context(x, nn.functional.avg_pool2d(features, 2))
             x = block(x, features)
         x = self.at_quarter(nn.functional.pixel_shuffle(self.to_quarter(x), 2))
         x = nn.functional.pixel_shuffle(self.to_half(x), 2)
         x = self.at_half(x + self.grain(grain))
-        return nn.functional.pixel_shuffle(self.leave(x), 2) + 0.5
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 has fewer tones than the picture
+            return nn.functional.pixel_shuffle(self.leave(x.float()), 2) + 0.5
 
 
 class Encoder(nn.Module):
     """Pixels to latents of the `sd1` space."""
 
     def __init__(
-        self, widths: tuple[int, int, int] = (32, 64, 128), blocks: tuple[int, int, int] = (3, 6, 8)
+        self, widths: tuple[int, int, int] = (48, 96, 192), blocks: tuple[int, int, int] = (3, 5, 6)
     ) -> None:
         super().__init__()
         c, b, a = widths
@@ -92,11 +125,73 @@ class Encoder(nn.Module):
         self.leave = nn.Conv2d(a, 4, 3, 1, 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """float[N, 3, 8h, 8w] in [0, 1] to float[N, 4, h, w], scaled by 0.18215."""
+        """float32[N, 3, 8h, 8w] in [0, 1] to float32[N, 4, h, w], scaled by 0.18215."""
         x = self.at_half(self.enter(nn.functional.pixel_unshuffle(pixels - 0.5, 2)))
         x = self.at_quarter(self.to_quarter(nn.functional.pixel_unshuffle(x, 2)))
         x = self.at_eighth(self.to_eighth(nn.functional.pixel_unshuffle(x, 2)))
+        with torch.autocast(x.device.type, enabled=False):  # fine steps are finer than bfloat16
+            return self.leave(x.float())
+
+
+class Refiner(nn.Module):
+    """A correction of the latents, by what the decoder makes of them.
+
+    Iterated amortised inference: Marino et al., "Iterative Amortized Inference", 2018; Yang et al.,
+    "Improving Inference for Neural Image Compression", 2020.
+    """
+
+    def __init__(
+        self, widths: tuple[int, int, int] = (32, 64, 128), blocks: tuple[int, int, int] = (2, 3, 5)
+    ) -> None:
+        super().__init__()
+        c, b, a = widths
+        self.enter = nn.Conv2d(24, c, 3, 1, 1)
+        self.at_half = nn.Sequential(*(Block(c) for _ in range(blocks[0])))
+        self.to_quarter = nn.Conv2d(4 * c, b, 1)
+        self.at_quarter = nn.Sequential(*(Block(b) for _ in range(blocks[1])))
+        self.to_eighth = nn.Conv2d(4 * b, a, 1)
+        self.enter_latents = nn.Conv2d(8 + STEP_FEATURES, a, 3, 1, 1)
+        self.at_eighth = nn.ModuleList(Block(a, STEP_FEATURES) for _ in range(blocks[2]))
+        self.leave = nn.Conv2d(a, 4, 3, 1, 1)
+        nn.init.normal_(self.leave.weight, std=1e-3)
+        nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
+
+    def forward(
+        self, pixels: Tensor, decoded: Tensor, latents: Tensor, expected: Tensor, log_step: Tensor
+    ) -> Tensor:
+        """The correction float[N, 4, h, w] to add to ``latents`` before they are quantised again.
+
+        ``pixels`` and ``decoded`` float[N, 3, 8h, 8w] are the picture and what the decoder makes of its
+        quantised latents; ``latents`` float[N, 4, h, w] are those before quantisation, ``expected`` their
+        conditional mean after it; ``log_step`` float[N, 1, h, w].
+        """
+        unshuffle = nn.functional.pixel_unshuffle
+        features = step_features(log_step)
+        both = torch.cat([pixels - 0.5, 4 * (pixels - decoded)], 1)
+        x = self.at_half(self.enter(unshuffle(both, 2)))
+        x = self.at_quarter(self.to_quarter(unshuffle(x, 2)))
+        x = self.to_eighth(unshuffle(x, 2))
+        x = x + self.enter_latents(torch.cat([latents, latents - expected, features], 1))
+        for block in self.at_eighth:
+            x = block(x, features)
         return self.leave(x)
+
+
+def grown(old: dict[str, Tensor], net: nn.Module) -> None:
+    """Loads the state of a smaller network into ``net`` so that ``net`` computes nearly the same.
+
+    Each old tensor becomes the leading corner of the new one. What the new channels and blocks add to old
+    channels begins at zero, and learns from there ("Net2Net", Chen et al., 2016, without noise).
+    """
+    for name, tensor in net.state_dict().items():
+        if name not in old:
+            if name.endswith("second.weight"):
+                tensor.zero_()
+            continue
+        part = tuple(slice(min(a, b)) for a, b in zip(old[name].shape, tensor.shape, strict=True))
+        if tensor.ndim == 4:
+            tensor[part[0], part[1].stop :] = 0
+        tensor[part] = old[name][part].to(tensor.dtype)
 
 
 class FaceFinder(nn.Module):

@@ -1,0 +1,96 @@
+"""Losses on pictures: features of VGG16, their local statistics, and faults that the eye finds at once."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from assets import ASSETS
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+WINDOWS = (16, 8, 4, 4)
+"""Sides of the windows of the local statistics, in positions of the four stages."""
+
+
+class Vgg(nn.Module):
+    """VGG16 up to relu4_3: features of four stages, at 1, 1/2, 1/4 and 1/8 of the picture's size."""
+
+    STAGES = (2, 2, 3, 3)
+    WIDTHS = (64, 128, 256, 512)
+
+    def __init__(self) -> None:
+        super().__init__()
+        weights = load_file(ASSETS / "models" / "lpips-alex-vgg" / "perceptual.safetensors")
+        for number in range(sum(self.STAGES)):
+            self.register_buffer(f"weight{number}", weights[f"vgg.conv{number}.weight"].float())
+            self.register_buffer(f"bias{number}", weights[f"vgg.conv{number}.bias"].float())
+        self.register_buffer("mean", torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1))
+        self.register_buffer("deviation", torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1))
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """``pixels`` float[N, 3, H, W] in [0, 1]."""
+        x, number, out = (pixels - self.mean) / self.deviation, 0, []
+        for stage, count in enumerate(self.STAGES):
+            if stage:
+                x = F.max_pool2d(x, 2, 2)
+            for _ in range(count):
+                weight, bias = getattr(self, f"weight{number}"), getattr(self, f"bias{number}")
+                x = F.relu(F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), padding=1))
+                number += 1
+            out.append(x)
+        return out
+
+
+def feature_distance(shown: list[Tensor], wanted: list[Tensor]) -> Tensor:
+    """Mean squared difference of features scaled to unit length at each position, summed over the stages."""
+    total = torch.zeros((), device=shown[0].device)
+    for a, b in zip(shown, wanted, strict=True):
+        a, b = (f * (f.float().square().sum(1, keepdim=True) + 1e-8).rsqrt().to(f.dtype) for f in (a, b))
+        total = total + (a - b).float().square().sum(1).mean()
+    return total
+
+
+def wasserstein(shown: list[Tensor], wanted: list[Tensor]) -> Tensor:
+    """Wasserstein distortion: squared differences of local means and deviations of features.
+
+    Qiu, Wagner, Ballé, Theis: "Wasserstein Distortion", 2024 (arXiv 2412.00505), with windows of one size for
+    each stage. Each stage counts relative to the mean square of its features.
+    """
+    total = torch.zeros((), device=shown[0].device)
+    for a, b, window in zip(shown, wanted, WINDOWS, strict=True):
+        unit = b.detach().float().square().mean().clamp(min=1e-6)
+        (mean_a, deviation_a), (mean_b, deviation_b) = (_local(f, window) for f in (a, b))
+        difference = (mean_a - mean_b).square().mean() + (deviation_a - deviation_b).square().mean()
+        total = total + difference / unit
+    return total
+
+
+def _local(features: Tensor, window: int) -> tuple[Tensor, Tensor]:
+    """Means and deviations over windows that overlap by a half."""
+    step = max(window // 2, 1)
+    mean = F.avg_pool2d(features, window, step).float()
+    square = F.avg_pool2d(features.float().square(), window, step)
+    return mean, ((square - mean.square()).clamp(min=0) + 1e-4).sqrt()
+
+
+def visible_faults(pixels: Tensor, shown: Tensor) -> Tensor:
+    """Grids, tints and blotches: errors that are small at each pixel and seen at once.
+
+    What repeats in every 8x8 cell is a grid, what does not vary a tint, what neighbouring cells share a blotch.
+    """
+    error = shown - pixels
+    count, channels, height, width = error.shape
+    cells = error.reshape(count, channels, height // 8, 8, width // 8, 8)
+    grid, tint = cells.mean((0, 2, 4)).square().mean(), cells.mean((2, 3, 4, 5)).square().mean()
+    blotch = F.avg_pool2d(cells.mean((3, 5)), 2).abs().mean()
+    return 100 * grid + 150 * tint + blotch
+
+
+def latent_distance(made: Tensor, wanted: Tensor) -> Tensor:
+    """Of latents float32[N, 4, h, w] from the teacher's: mean square, and the mean and deviation of each channel.
+
+    Colours that drift are seen first, so that means and deviations count once more.
+    """
+    drift = ((made - wanted).mean((0, 2, 3)) ** 2).sum()
+    spread = (made.std((0, 2, 3)) / wanted.std((0, 2, 3)) - 1).pow(2).sum()
+    return ((made - wanted) ** 2).mean() + 4 * (drift + spread)

@@ -1,0 +1,104 @@
+"""All training photographs in memory, on the device that trains, and crops cut there.
+
+Unlike ``data.py``, which reads the cache of ``prepare.py`` on a machine with a slow processor, nothing is prepared:
+the files are decoded once, by all cores, and the teacher's latents of a crop are computed when they are needed.
+"""
+
+from __future__ import annotations
+
+import csv
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from assets import ASSETS, SOURCE_WEIGHT, TRAINING_SETS, held_out
+from PIL import Image
+from torch import Tensor
+
+CATEGORY_WEIGHT = {"text-sign": 1.5, "food": 0.7, "crowd-group": 1.2, "street-building": 1.3}
+"""How often a photograph of a category is drawn, relative to its area; 1 for those not named."""
+
+SCALES = (0.5, 0.4, 0.1)
+"""Probabilities of a crop at its own size, of one reduced by 1 to 2, of one enlarged by 1 to 1.4."""
+
+
+def listed() -> list[tuple[Path, float]]:
+    """(file, weight) of every photograph that is there and listed, sorted by name."""
+    found = []
+    for folder in TRAINING_SETS:
+        with (ASSETS / "data" / folder / "SOURCES.tsv").open(newline="") as table:
+            for row in csv.DictReader(table, delimiter="\t"):
+                category = (row.get("category") or "").split(",")[0]
+                weight = SOURCE_WEIGHT.get(row["file"].split("-")[0], 1.0)
+                path = ASSETS / "data" / folder / row["file"]
+                if path.exists():
+                    found.append((path, weight * CATEGORY_WEIGHT.get(category, 1.0)))
+    return sorted(found)
+
+
+def _decoded(path: Path) -> Tensor:
+    """uint8[3, H, W]."""
+    with Image.open(path) as image:
+        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
+
+
+class Photographs:
+    """Random crops of the training photographs, and the held-out ones whole."""
+
+    def __init__(self, seed: int, device: torch.device, threads: int, *, limit: int | None = None) -> None:
+        """Decodes every photograph, or the first ``limit``, with ``threads`` threads."""
+        reserved = held_out()
+        every = [item for item in listed() if item[0].name not in reserved][:limit]
+        with ThreadPoolExecutor(threads) as pool:
+            self._pictures = [p.to(device) for p in pool.map(_decoded, [path for path, _ in every])]
+        area = [w * p.shape[1] * p.shape[2] for (_, w), p in zip(every, self._pictures, strict=True)]
+        self._weights = np.array(area) / sum(area)
+        self._reserved = [path for path, _ in listed() if path.name in reserved]
+        self._rng, self._device = np.random.default_rng(seed), device
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def batch(self, count: int, size: int) -> Tensor:
+        """float32[count, 3, size, size] in [0, 1]: cut, scaled, mirrored, some with their colours changed."""
+        crops = torch.empty((count, 3, size, size), device=self._device)
+        for number in range(count):
+            crops[number] = self._crop(size)
+        chance = torch.rand((2, count, 1, 1, 1), device=self._device)
+        crops = torch.where(chance[0] < 0.5, crops.flip(3), crops)
+        matrix = torch.eye(3, device=self._device) + 0.08 * torch.randn((count, 3, 3), device=self._device)
+        shift = 0.5 + 0.05 * torch.randn((count, 3, 1, 1), device=self._device)
+        recoloured = torch.einsum("nij,njhw->nihw", matrix, crops - 0.5)
+        crops = torch.where(chance[1] < 0.25, (recoloured + shift).clamp(0, 1), crops)
+        return crops.contiguous(memory_format=torch.channels_last)
+
+    def _crop(self, size: int) -> Tensor:
+        while True:
+            picture = self._pictures[self._rng.choice(len(self._pictures), p=self._weights)]
+            kind = self._rng.choice(3, p=SCALES)
+            factor = (1.0, self._rng.uniform(1, 2), self._rng.uniform(1 / 1.4, 1))[kind]
+            side = round(size * factor)
+            if min(picture.shape[1:]) < side:
+                side = min(min(picture.shape[1:]), side)
+                if side < 0.7 * size:
+                    continue
+            y, x = (int(self._rng.integers(n - side + 1)) for n in picture.shape[1:])
+            window = picture[:, y : y + side, x : x + side].float() / 255
+            if side != size:
+                options = {"mode": "bicubic", "antialias": True, "align_corners": False}
+                window = F.interpolate(window[None], (size, size), **options)[0].clamp(0, 1)
+            return window
+
+    def held_out(self, size: int, limit: int) -> Tensor:
+        """Centre crops of ``limit`` held-out photographs, evenly chosen, float32[N, 3, size, size]."""
+        pictures = [_decoded(path) for path in self._reserved]
+        pictures = [p for p in pictures if min(p.shape[1:]) >= size]
+        chosen = pictures[:: max(len(pictures) // limit, 1)][:limit]
+        crops = []
+        for picture in chosen:
+            y, x = ((n - size) // 2 for n in picture.shape[1:])
+            crops.append(picture[:, y : y + size, x : x + size])
+        crops = torch.stack(crops).to(self._device).float() / 255
+        return crops.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,191 @@
+"""Stages 1 and 5: the integer-valued context model, on latents as the codec quantises them.
+
+``python training/train_context.py --name context --start pictures --minutes 20``. Of the latents a third is the
+encoder's, a third refined, a third TAESD's; all but the last are quantised by rate and distortion, with the
+model as it is at that step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import time
+from pathlib import Path
+
+import torch
+from assets import taesd_encoder
+from lattice import Lattice
+from loop import RUNS, weights_of
+from nets import Decoder, Encoder, Refiner
+from objective import STEPS_OF_A_PASS, CodingPass
+from photographs import Photographs
+from quantise import CHANNEL_WEIGHTS, random_lambdas, random_levels, steps_of
+from torch import Tensor, nn
+
+LEVELS = (56, 64, 72, 80, 88)
+
+
+def order0(values: Tensor) -> float:
+    """Bits of the static order-0 entropy, per picture and channel, of integers int64[4, h, w]."""
+    bits = 0.0
+    for channel in values:
+        count = torch.unique(channel, return_counts=True)[1].float()
+        bits += float(-(count * (count / count.sum()).log2()).sum())
+    return bits
+
+
+class Source:
+    """Quantised latents of random crops."""
+
+    def __init__(self, args: argparse.Namespace, model: Lattice, device: torch.device) -> None:
+        self.args, self.device = args, device
+        self.photographs = Photographs(args.seed, device, args.threads, limit=args.photographs)
+        self.nets = nn.ModuleDict({"encoder": Encoder(), "refiner": Refiner(), "decoder": Decoder()})
+        for part, net in self.nets.items():
+            net.load_state_dict(weights_of(args.start, part))
+        self.nets.to(device, memory_format=torch.channels_last).requires_grad_(False)
+        self.teacher = taesd_encoder().to(device, memory_format=torch.channels_last)
+        self.coding_pass = CodingPass(model)
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    @torch.no_grad()
+    def batch(self) -> tuple[Tensor, Tensor, Tensor]:
+        """(latents float32[N, 4, h, w] to quantise, their levels int64[N] and Lagrangian multipliers)."""
+        pixels = self.photographs.batch(self.args.batch, self.args.crop)
+        levels = random_levels(len(pixels), self.device)
+        lambdas, third = random_lambdas(levels), len(pixels) // 3
+        lambdas[2 * third :] = 0
+        with self.autocast():
+            own = self.nets["encoder"](pixels[: 2 * third]).float()
+            theirs = self.teacher(pixels[2 * third :]).float()
+        refined = self.refined(pixels[:third], own[:third], levels[:third], lambdas[:third])
+        return torch.cat([refined, own[third:], theirs]), levels, lambdas
+
+    @torch.no_grad()
+    def refined(self, pixels: Tensor, latents: Tensor, levels: Tensor, lambdas: Tensor) -> Tensor:
+        coded = self.coding_pass(latents, levels, lambdas, torch.full_like(levels, STEPS_OF_A_PASS))
+        with self.autocast():
+            shown = self.nets["decoder"](coded.coded, coded.log_step, coded.expected).float().clamp(0, 1)
+            change = self.nets["refiner"](pixels, shown, latents, coded.expected, coded.log_step)
+        return latents + change.float()
+
+
+def validate(model: Lattice, pictures: Tensor, own: Tensor) -> dict[str, float]:
+    """Bytes of 512x512 pictures: TAESD's latents rounded, against order 0; the encoder's with RDO."""
+    row: dict[str, float] = {}
+    for level in LEVELS:
+        levels = torch.full((len(pictures),), level, device=pictures.device)
+        coded = model.coding_pass(pictures, levels)
+        bits = float(model.bits(coded.coded, coded).sum())
+        step = float(steps_of(levels[:1])[0])
+        integers = torch.round(pictures / (step * CHANNEL_WEIGHTS.to(pictures.device))).long()
+        row[f"bytes@{step:.2f}"] = round(bits / 8 / len(pictures))
+        row[f"saved@{step:.2f}"] = round(100 * (1 - bits / sum(order0(p) for p in integers)), 2)
+        coded = model.coding_pass(own, levels, torch.full_like(levels, 0.05, dtype=torch.float32))
+        row[f"own@{step:.2f}"] = round(float(model.bits(coded.coded, coded).sum()) / 8 / len(own))
+    return row
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", default="context")
+    parser.add_argument("--start", default="pictures", help="a run with encoder, refiner and decoder")
+    parser.add_argument("--warm-start", help="a run with the context model to begin with")
+    parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--batch", type=int, default=6)
+    parser.add_argument("--crop", type=int, default=384)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--photographs", type=int, help="read no more than so many")
+    parser.add_argument("--held-out", type=int, default=24, help="number of held-out crops")
+    parser.add_argument("--check-every", type=float, default=420, help="seconds")
+    parser.add_argument("--save-every", type=float, default=180, help="seconds")
+    parser.add_argument("--out", type=Path, help="folder of the log and a copy of the averaged weights")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    torch.manual_seed(args.seed)
+    device = torch.device(args.device)
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = True, False
+    if args.device == "cpu":
+        torch.set_num_threads(args.threads)
+    folder, out = RUNS / args.name, args.out or RUNS / args.name
+    for path in (folder, out):
+        path.mkdir(parents=True, exist_ok=True)
+    began, before, step = time.monotonic(), 0.0, 0
+    model = Lattice()
+    if args.warm_start:
+        model.load_state_dict(weights_of(args.warm_start, "lattice"))
+    model.to(device)
+    average = copy.deepcopy(model).requires_grad_(False)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=args.lr, betas=(0.9, 0.98), weight_decay=1e-4)
+    if (folder / "last.pt").exists():
+        state = torch.load(folder / "last.pt", weights_only=True, map_location=device)
+        model.load_state_dict(state["model"])
+        average.load_state_dict({n.removeprefix("lattice."): v for n, v in state["average"].items()})
+        optimiser.load_state_dict(state["optimiser"])
+        step, before = state["step"], state["spent"]
+    source = Source(args, model, device)
+    held_out = source.photographs.held_out(512, args.held_out)
+    with torch.no_grad(), source.autocast():
+        own = torch.cat([source.nets["encoder"](part).float() for part in held_out.split(4)])
+        pictures = torch.cat([source.teacher(part).float() for part in held_out.split(4)])
+
+    def spent() -> float:
+        return before + time.monotonic() - began
+
+    def save() -> None:
+        shipped = {f"lattice.{n}": v.cpu() for n, v in average.state_dict().items()}
+        state = {"model": model.state_dict(), "average": shipped, "optimiser": optimiser.state_dict()}
+        torch.save(state | {"step": step, "spent": spent()}, folder / "last.tmp")
+        (folder / "last.tmp").replace(folder / "last.pt")
+        if out != folder:
+            torch.save({"average": shipped}, out / "context.pt")
+
+    def check() -> None:
+        with torch.no_grad():
+            row = {"step": step, "minutes": round(spent() / 60, 2)} | validate(average, pictures, own)
+        with (out / "context.jsonl").open("a") as log:
+            log.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+
+    saved = checked = time.monotonic()
+    while (done := spent() / (args.minutes * 60)) < 1:
+        for group in optimiser.param_groups:
+            warm = min(1.0, (step + 1) / 100)
+            group["lr"] = args.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+        latents, levels, lambdas = source.batch()
+        everything = torch.full_like(levels, STEPS_OF_A_PASS)
+        integers = source.coding_pass(latents, levels, lambdas, everything).coded
+        coded = model.coding_pass(integers, levels)  # the same integers again, with gradients
+        # Code lengths at coarse levels are short: weigh them so that all levels matter alike.
+        weight = (steps_of(levels) / 0.5) ** 0.5
+        loss = (model.bits(integers, coded).mean((1, 2, 3)) * weight).mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        step += 1
+        decay = min(0.998, (1 + step) / (10 + step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+        if time.monotonic() - saved > args.save_every:
+            save()
+            saved = time.monotonic()
+        if time.monotonic() - checked > args.check_every:
+            check()
+            checked = time.monotonic()
+    save()
+    check()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""Stage 4: encoder, refiner and decoder together, for rate, distortion and likeness, through the codec's quantiser.
+
+``python training/train_pictures.py --name pictures --start shipped --minutes 120`` on a processor, or on a CUDA
+machine ``... --minutes 9.5 --batch 48 --crop 256 --width 64 --compile --out FOLDER``: the same code.
+
+A batch has three parts. Of a half the encoder's latents are coded; of a quarter they are coded, decoded, refined and
+coded again; of a quarter TAESD's are coded, for files that other encoders of the space made, and some of these
+have only begun to arrive. Losses: ``objective.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import json
+import math
+import time
+from pathlib import Path
+
+import torch
+from assets import taesd_decoder, taesd_encoder
+from judges import Judges, validate
+from lattice import Lattice
+from loop import RUNS, weights_of
+from nets import Decoder, Encoder, Refiner, grown
+from objective import Objective
+from photographs import Photographs
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+SHARD = 14_000_000
+"""Bytes of a file of weights, at most."""
+
+
+class Nets(nn.Module):
+    """What is trained and shipped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.refiner, self.decoder = Encoder(), Refiner(), Decoder()
+
+
+def learning_rate(args: argparse.Namespace, step: int, done: float) -> float:
+    """Warm-up of 100 steps, then a cosine over time down to a fiftieth."""
+    return args.lr * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+class Run:
+    """The state of a run, its optimisers and its files."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.device = args, torch.device(args.device)
+        self.began, self.before, self.step = time.monotonic(), 0.0, 0
+        self.folder, self.out = RUNS / args.name, args.out or RUNS / args.name
+        for folder in (self.folder, self.out):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.photographs = Photographs(args.seed, self.device, args.threads, limit=args.photographs)
+        nets = Nets()
+        if args.start:
+            for part, net in nets.named_children():
+                state = weights_of(args.start, part)
+                if "enter.weight" in state:  # older runs have no refiner
+                    grown(state, net)
+        self.nets = nets.to(self.device, memory_format=torch.channels_last)
+        lattice = Lattice()
+        lattice.load_state_dict(weights_of(args.entropy or args.start, "lattice"))
+        self.lattice = lattice.freeze().to(self.device)
+        self.average = copy.deepcopy(self.nets).requires_grad_(False)
+        teachers = nn.ModuleList((taesd_encoder(), taesd_decoder()))
+        self.teachers = teachers.to(self.device, memory_format=torch.channels_last)
+        self.objective = Objective(args, self.nets, self.lattice, self.teachers, self.autocast, self.device)
+        fused = {"fused": True} if self.device.type == "cuda" else {}
+        decayed = {"betas": (0.9, 0.98), "weight_decay": 1e-4}
+        self.optimiser = torch.optim.AdamW(self.nets.parameters(), lr=args.lr, **decayed, **fused)
+        against = self.objective.discriminator.parameters()
+        self.opponent = torch.optim.Adam(against, lr=3e-4, betas=(0.0, 0.99), **fused)
+        self.judges = Judges(self.device)
+        self.held_out = self.photographs.held_out(args.validation, args.held_out)
+        self._resume()
+
+    def autocast(self) -> contextlib.AbstractContextManager[None]:
+        fast = self.device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=fast)
+
+    @property
+    def spent(self) -> float:
+        """Seconds, with those before an interruption."""
+        return self.before + time.monotonic() - self.began
+
+    @property
+    def done(self) -> float:
+        """Share of the run's time that is spent, 0 to 1."""
+        return min(self.spent / (self.args.minutes * 60), 1.0)
+
+    def train(self) -> None:
+        saved = checked = time.monotonic()
+        first, means = self.step, dict[str, Tensor]()
+        while self.done < 1:
+            done = self.done
+            for group in self.optimiser.param_groups:
+                group["lr"] = learning_rate(self.args, self.step, done)
+            pixels = self.photographs.batch(self.args.batch, self.args.crop)
+            total, parts = self.objective.generator(pixels, done, self.step)
+            self.optimiser.zero_grad(set_to_none=True)
+            total.backward()
+            norm = torch.nn.utils.clip_grad_norm_(self.nets.parameters(), 1.0)
+            _step(self.optimiser, norm)
+            against = self.objective.opponent(done)
+            if against is not None:
+                self.opponent.zero_grad(set_to_none=True)
+                against.backward()
+                _step(self.opponent, torch.nn.utils.clip_grad_norm_(self.objective.discriminator.parameters(), 10.0))
+                parts["told apart"] = against.detach()
+            self.step += 1
+            self._average()
+            for name, value in parts.items():
+                means[name] = means.get(name, torch.zeros((), device=self.device)) + value.detach()
+            now = time.monotonic()
+            if now - checked > self.args.check_every:
+                self._check(means, self.step - first, now - checked)
+                checked, first, means = time.monotonic(), self.step, {}
+            if now - saved > self.args.save_every:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+        self._check(means, max(self.step - first, 1), time.monotonic() - checked)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(0.999, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.nets.parameters()), 1 - decay)
+
+    def _check(self, means: dict[str, Tensor], steps: int, seconds: float) -> None:
+        row: dict[str, object] = {"step": self.step, "minutes": round(self.spent / 60, 2)}
+        row["crops per second"] = round(steps * self.args.batch / seconds, 1)
+        row["losses"] = {name: round(float(value) / steps, 5) for name, value in means.items()}
+        row["weights"] = {name: round(value, 4) for name, value in self.objective.weights.items()}
+        row["held out"] = validate(
+            self.average, self.lattice, self.teachers[1], self.judges, self.held_out, self.autocast
+        )
+        with (self.out / "log.jsonl").open("a") as log:
+            log.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+
+    def save(self) -> None:
+        """The whole state to the run's folder, and the averaged weights in 16 bits, in small files."""
+        state = {"nets": self.nets.state_dict(), "average": self.average.state_dict()}
+        state |= {"discriminator": self.objective.discriminator.state_dict(), "step": self.step}
+        state |= {"optimiser": self.optimiser.state_dict(), "opponent": self.opponent.state_dict()}
+        state |= {"spent": self.spent, "weights": dict(self.objective.weights)}
+        torch.save(state, self.folder / "last.tmp")
+        (self.folder / "last.tmp").replace(self.folder / "last.pt")
+        write_shards({n: v.half().cpu() for n, v in self.average.state_dict().items()}, self.out)
+
+    def _resume(self) -> None:
+        if not (self.folder / "last.pt").exists():
+            return
+        state = torch.load(self.folder / "last.pt", weights_only=True, map_location=self.device)
+        self.nets.load_state_dict(state["nets"])
+        self.average.load_state_dict(state["average"])
+        self.objective.discriminator.load_state_dict(state["discriminator"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.opponent.load_state_dict(state["opponent"])
+        self.step, self.before = state["step"], state["spent"]
+        self.objective.weights.update(state["weights"])
+
+
+def _step(optimiser: torch.optim.Optimizer, norm: Tensor) -> None:
+    """One step, unless the norm of the gradients is not finite; on CUDA without waiting for it to be known."""
+    if norm.device.type == "cuda":
+        optimiser.grad_scale, optimiser.found_inf = None, (~torch.isfinite(norm)).float()
+        optimiser.step()
+    elif math.isfinite(float(norm)):
+        optimiser.step()
+
+
+def write_shards(state: dict[str, Tensor], folder: Path) -> None:
+    """``weights-0.safetensors`` and so on, each of at most SHARD bytes."""
+    shards: list[dict[str, Tensor]] = [{}]
+    room = SHARD
+    for name, value in state.items():
+        size = value.numel() * value.element_size()
+        if size > room:
+            shards.append({})
+            room = SHARD
+        shards[-1][name] = value.contiguous()
+        room -= size
+    for number, shard in enumerate(shards):
+        save_file(shard, folder / f"weights-{number}.tmp")
+        (folder / f"weights-{number}.tmp").replace(folder / f"weights-{number}.safetensors")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", default="pictures")
+    parser.add_argument("--start", default="shipped", help="a run whose averaged weights to begin with")
+    parser.add_argument("--entropy", help="a run with the context model; default: that of --start")
+    parser.add_argument("--minutes", type=float, default=120)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--crop", type=int, default=192)
+    parser.add_argument("--lr", type=float, default=3e-4)
+    parser.add_argument("--width", type=int, default=16, help="of the discriminator")
+    parser.add_argument("--opponent-from", type=float, default=0.2, help="share of the time; 1: none")
+    parser.add_argument("--likeness", type=float, default=0.3, help="the discriminator's share of the gradient")
+    parser.add_argument("--fix-encoder-from", type=float, default=0.75, help="share of the time")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--seed", type=int, default=31)
+    parser.add_argument("--photographs", type=int, help="read no more than so many")
+    parser.add_argument("--validation", type=int, default=512, help="side of the held-out crops")
+    parser.add_argument("--held-out", type=int, default=16, help="number of held-out crops")
+    parser.add_argument("--check-every", type=float, default=420, help="seconds")
+    parser.add_argument("--save-every", type=float, default=180, help="seconds")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--out", type=Path, help="folder of the log and the averaged weights")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    torch.manual_seed(args.seed)
+    if args.device == "cpu":
+        torch.set_num_threads(args.threads)
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = False  # what is not in bfloat16 is to be exact: the context model, the judges
+    run = Run(args)
+    print(f"{len(run.photographs)} photographs, {run.spent:.1f} s to begin", flush=True)
+    run.train()
+
+
+if __name__ == "__main__":
+    main()
