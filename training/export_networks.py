@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import torch
 from loop import weights_of
-from nets import Decoder, Encoder, FaceFinder
+from nets import Decoder, Encoder, FaceFinder, Refiner
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
@@ -74,19 +74,25 @@ def export(net: nn.Module, inputs: dict[str, torch.Tensor], output: str, out: Pa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", choices=("encoder", "decoder", "faces"), required=True)
+    parser.add_argument("--part", choices=("encoder", "refiner", "decoder", "faces"), required=True)
     parser.add_argument("--run", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--grain", type=float, default=1.0, help="factor for what the decoder makes of noise")
     args = parser.parse_args()
-    net: nn.Module = {"encoder": Encoder, "decoder": Decoder, "faces": FaceFinder}[args.part]()
+    nets = {"encoder": Encoder, "refiner": Refiner, "decoder": Decoder, "faces": FaceFinder}
+    net: nn.Module = nets[args.part]()
     net.load_state_dict(weights_of(args.run, args.part))
     if isinstance(net, Decoder):
         with torch.no_grad():
             net.grain.weight *= args.grain
         inputs = {"latents": torch.zeros(1, 4, 16, 24), "log_step": torch.zeros(1, 1, 16, 24)}
+        inputs["conditional_mean"] = torch.zeros(1, 4, 16, 24)
         inputs["grain"] = torch.from_numpy(grain((0, 0), 16, 24))[None]
         export(net, inputs, "pixels", args.out)
+    elif isinstance(net, Refiner):
+        inputs = {name: torch.zeros(1, 3, 128, 192) for name in ("pixels", "decoded")}
+        inputs |= {name: torch.zeros(1, 4, 16, 24) for name in ("latents", "conditional_mean")}
+        export(net, inputs | {"log_step": torch.zeros(1, 1, 16, 24)}, "correction", args.out)
     elif isinstance(net, FaceFinder):
         export(net, {"latents": torch.zeros(1, 4, 16, 24)}, "odds", args.out)
     else:

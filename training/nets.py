@@ -81,12 +81,12 @@ class Decoder(nn.Module):
         self.leave = nn.Conv2d(c, 12, 3, 1, 1)
 
     def forward(
-        self, latents: Tensor, log_step: Tensor, expected: Tensor, grain: Tensor | None = None
+        self, latents: Tensor, log_step: Tensor, conditional_mean: Tensor, grain: Tensor | None = None
     ) -> Tensor:
         """Reconstructs pixels float[N, 3, 8h, 8w], nominally in [0, 1]; h and w are even.
 
         ``latents`` float[N, 4, h, w] are the integers times their steps, ``log_step`` float[N, 1, h, w] is
-        log2 of the step at each position, ``expected`` float[N, 4, h, w] the conditional mean of the latents
+        log2 of the step at each position, ``conditional_mean`` float[N, 4, h, w] the mean of the latents
         given their integers. ``grain`` float[N, 4, 4h, 4w] is independent uniform noise of deviation 1: of
         even latents alone a convolution makes the same texture in every cell. It is drawn if it is not given.
         """
@@ -95,7 +95,7 @@ class Decoder(nn.Module):
             grain = torch.rand(count, GRAINS, 4 * height, 4 * width, device=latents.device)
             grain = (grain - 0.5) * 12**0.5
         features = step_features(log_step)
-        x = self.enter(torch.cat([latents, features], 1)) + self.enter_mean(expected - latents)
+        x = self.enter(torch.cat([latents, features], 1)) + self.enter_mean(conditional_mean - latents)
         middle = len(self.at_eighth) // 2
         for number, block in enumerate(self.at_eighth):
             if number == middle:
@@ -157,12 +157,13 @@ class Refiner(nn.Module):
         nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
 
     def forward(
-        self, pixels: Tensor, decoded: Tensor, latents: Tensor, expected: Tensor, log_step: Tensor
+        self, pixels: Tensor, decoded: Tensor, latents: Tensor, conditional_mean: Tensor, log_step: Tensor
     ) -> Tensor:
         """The correction float[N, 4, h, w] to add to ``latents`` before they are quantised again.
 
         ``pixels`` and ``decoded`` float[N, 3, 8h, 8w] are the picture and what the decoder makes of its
-        quantised latents; ``latents`` float[N, 4, h, w] are those before quantisation, ``expected`` their
+        quantised latents; ``latents`` float[N, 4, h, w] are those before quantisation,
+        ``conditional_mean`` their
         conditional mean after it; ``log_step`` float[N, 1, h, w].
         """
         unshuffle = nn.functional.pixel_unshuffle
@@ -171,7 +172,7 @@ class Refiner(nn.Module):
         x = self.at_half(self.enter(unshuffle(both, 2)))
         x = self.at_quarter(self.to_quarter(unshuffle(x, 2)))
         x = self.to_eighth(unshuffle(x, 2))
-        x = x + self.enter_latents(torch.cat([latents, latents - expected, features], 1))
+        x = x + self.enter_latents(torch.cat([latents, latents - conditional_mean, features], 1))
         for block in self.at_eighth:
             x = block(x, features)
         return self.leave(x)

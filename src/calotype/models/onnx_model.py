@@ -65,10 +65,9 @@ class OnnxFaceFinder(_OnnxNetwork):
 
 
 class OnnxDecoder(_OnnxNetwork):
-    """A graph ``latents``, ``log_step`` to float32[1, 3, 8h, 8w]; see :class:`Decoder`.
+    """A graph ``latents``, ``log_step`` to float32[1, 3, 8h, 8w], h and w even; see :class:`Decoder`.
 
-    It was trained on latents as they are dequantised, and finds by itself what they probably were. A graph
-    that has an input ``grain`` is given :func:`grain`.
+    A graph that has an input ``conditional_mean`` is given it, one that has an input ``grain`` :func:`grain`.
     """
 
     def differentiable(self) -> TorchDecoder:
@@ -85,7 +84,12 @@ class OnnxDecoder(_OnnxNetwork):
         conditional_mean: NDArray[np.float32] | None = None,
         origin: tuple[int, int] = (0, 0),
     ) -> NDArray[np.float32]:
+        height, width = latents.shape[1:]
         inputs = {"latents": latents, "log_step": log_step}
+        if "conditional_mean" in self._session.inputs:
+            inputs["conditional_mean"] = latents if conditional_mean is None else conditional_mean
+        odd = ((0, 0), (0, height % 2), (0, width % 2))
+        inputs = {name: np.pad(array, odd, mode="edge") for name, array in inputs.items()}
         if "grain" in self._session.inputs:
-            inputs["grain"] = grain(origin, *latents.shape[1:])
-        return self._session.run(**inputs)
+            inputs["grain"] = grain(origin, *inputs["latents"].shape[1:])
+        return self._session.run(**inputs)[:, : 8 * height, : 8 * width]

@@ -61,8 +61,8 @@ _MODELS = (
         240,
         "pocket",
         SD1.id,
-        _Network("pocket-240-encoder.onnx", 25),
-        _Network("pocket-240-decoder.onnx", 14),
+        _Network("pocket-240-encoder.onnx", 20),
+        _Network("pocket-240-decoder.onnx", 34),
         "small and embedded, one step, knows the quantisation step",
     ),
     _Model(
