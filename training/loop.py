@@ -15,6 +15,7 @@ import torch.distributed as workers
 from torch import Tensor, nn
 
 RUNS = Path(__file__).resolve().parent / "runs"
+CACHE = Path(__file__).resolve().parent / "cache"
 
 
 def autocast() -> torch.autocast:

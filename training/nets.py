@@ -1,4 +1,4 @@
-"""The pocket networks in torch: what ``export.py`` turns into the embedded ONNX files.
+"""The pocket networks in torch: what ``export_networks.py`` turns into the embedded ONNX files.
 
 Both keep their channels at low resolution (a 3x3 convolution at full size would cost more than the
 rest together), and neither has an operation that sees the whole picture, so that tiles with enough
@@ -162,9 +162,8 @@ class Refiner(nn.Module):
         """The correction float[N, 4, h, w] to add to ``latents`` before they are quantised again.
 
         ``pixels`` and ``decoded`` float[N, 3, 8h, 8w] are the picture and what the decoder makes of its
-        quantised latents; ``latents`` float[N, 4, h, w] are those before quantisation,
-        ``conditional_mean`` their
-        conditional mean after it; ``log_step`` float[N, 1, h, w].
+        quantised latents. ``latents`` float[N, 4, h, w] are those before quantisation, ``conditional_mean``
+        is their mean given the integers, ``log_step`` float[N, 1, h, w] log2 of the step.
         """
         unshuffle = nn.functional.pixel_unshuffle
         features = step_features(log_step)

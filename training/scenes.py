@@ -1,4 +1,4 @@
-"""Pictures with faces at known places: for the face finder, and small ones for the codec's networks.
+"""Pictures with faces at known places, for the face finder.
 
 ``faces.tsv`` says where the faces of the photographs are, in shares of width and height: from brow to chin,
 found with the cascade of OpenCV, looked through, and a few by hand. Photographs with people but no places
@@ -15,11 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import torch
-from assets import HERE, held_out, photos, taesd_encoder
+from assets import HERE, held_out, photos
+from loop import CACHE
 from PIL import Image, ImageDraw, ImageFilter
-from prepare import CACHE
-from torch import Tensor
 
 
 def cached(name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -147,34 +145,3 @@ class Scenes:
         values = np.clip(grey + (values - grey) * rng.uniform(0.6, 1.3), 0, 1)
         out = Image.fromarray((values * 255).astype(np.uint8))
         return out.filter(ImageFilter.GaussianBlur(rng.uniform(0, 1))) if rng.random() < 0.3 else out
-
-
-class SmallFaces:
-    """Crops full of small faces for the codec's networks, and the teacher's latents of them, cached."""
-
-    SIDE, SIZES, CHANCES = 256, (22, 90), (0.0, 0.0, 0.2, 0.2, 0.2, 0.2, 0.2)
-
-    def __init__(self, seed: int, count: int = 600) -> None:
-        def make() -> dict[str, np.ndarray]:
-            scenes = Scenes(6, self.SIDE, sizes=self.SIZES, chances=self.CHANCES)
-            pixels = np.stack([scenes.draw()[0].transpose(2, 0, 1) for _ in range(count)])
-            teacher = taesd_encoder()
-            with torch.inference_mode():
-                latents = [teacher(torch.from_numpy(one[None]).float() / 255)[0].numpy() for one in pixels]
-            return {"pixels": pixels, "latents": np.stack(latents).astype(np.float16)}
-
-        kept = cached(f"small-faces-{count}", make)
-        self._pixels, self._latents = kept["pixels"], kept["latents"]
-        self._rng = np.random.default_rng(seed)
-
-    def batch(self, count: int, size: int) -> tuple[Tensor, Tensor]:
-        """As :meth:`data.Crops.batch`."""
-        pixels, latents = [], []
-        for index in self._rng.integers(len(self._pixels), size=count):
-            s, (y, x) = size // 8, self._rng.integers((self.SIDE - size) // 8 + 1, size=2)
-            pixels.append(self._pixels[index, :, 8 * y : 8 * y + size, 8 * x : 8 * x + size])
-            latents.append(self._latents[index, :, y : y + s, x : x + s])
-        return (
-            torch.from_numpy(np.stack(pixels)).float() / 255,
-            torch.from_numpy(np.stack(latents).astype(np.float32)),
-        )

@@ -1,8 +1,8 @@
 """Stages 1 and 5: the integer-valued context model, on latents as the codec quantises them.
 
-``python training/train_context.py --name context --start pictures --minutes 20``. Of the latents a third is the
-encoder's, a third refined, a third TAESD's; all but the last are quantised by rate and distortion, with the
-model as it is at that step.
+``python training/train_context.py --name context --start pictures --minutes 20``. Of the latents a third are the
+encoder's, a third these after refinement, a third TAESD's; all but the last are quantised by rate and distortion,
+with the model as it is at that step. Without ``--start`` all are TAESD's.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class Source:
     def __init__(self, args: argparse.Namespace, model: Lattice, device: torch.device) -> None:
         self.args, self.device = args, device
         self.photographs = Photographs(args.seed, device, args.threads, limit=args.photographs)
-        self.nets = nn.ModuleDict({"encoder": Encoder(), "refiner": Refiner(), "decoder": Decoder()})
+        self.nets = nn.ModuleDict()
+        if args.start:
+            self.nets |= {"encoder": Encoder(), "refiner": Refiner(), "decoder": Decoder()}
         for part, net in self.nets.items():
             net.load_state_dict(weights_of(args.start, part))
         self.nets.to(device, memory_format=torch.channels_last).requires_grad_(False)
@@ -57,11 +59,13 @@ class Source:
         """(latents float32[N, 4, h, w] to quantise, their levels int64[N] and Lagrangian multipliers)."""
         pixels = self.photographs.batch(self.args.batch, self.args.crop)
         levels = random_levels(len(pixels), self.device)
-        lambdas, third = random_lambdas(levels), len(pixels) // 3
+        lambdas, third = random_lambdas(levels), len(pixels) // 3 if self.nets else 0
         lambdas[2 * third :] = 0
         with self.autocast():
-            own = self.nets["encoder"](pixels[: 2 * third]).float()
             theirs = self.teacher(pixels[2 * third :]).float()
+            if not self.nets:
+                return theirs, levels, lambdas
+            own = self.nets["encoder"](pixels[: 2 * third]).float()
         refined = self.refined(pixels[:third], own[:third], levels[:third], lambdas[:third])
         return torch.cat([refined, own[third:], theirs]), levels, lambdas
 
@@ -93,7 +97,7 @@ def validate(model: Lattice, pictures: Tensor, own: Tensor) -> dict[str, float]:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", default="context")
-    parser.add_argument("--start", default="pictures", help="a run with encoder, refiner and decoder")
+    parser.add_argument("--start", help="a run with encoder, refiner and decoder")
     parser.add_argument("--warm-start", help="a run with the context model to begin with")
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -114,7 +118,7 @@ def main() -> None:
     args = arguments()
     torch.manual_seed(args.seed)
     device = torch.device(args.device)
-    torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = True, False
+    torch.backends.cudnn.allow_tf32 = False  # the context model is exact
     if args.device == "cpu":
         torch.set_num_threads(args.threads)
     folder, out = RUNS / args.name, args.out or RUNS / args.name
@@ -135,8 +139,9 @@ def main() -> None:
         step, before = state["step"], state["spent"]
     source = Source(args, model, device)
     held_out = source.photographs.held_out(512, args.held_out)
+    encoder = source.nets["encoder"] if args.start else source.teacher
     with torch.no_grad(), source.autocast():
-        own = torch.cat([source.nets["encoder"](part).float() for part in held_out.split(4)])
+        own = torch.cat([encoder(part).float() for part in held_out.split(4)])
         pictures = torch.cat([source.teacher(part).float() for part in held_out.split(4)])
 
     def spent() -> float:

@@ -1,7 +1,7 @@
 """Stage 4: encoder, refiner and decoder together, for rate, distortion and likeness, through the codec's quantiser.
 
 ``python training/train_pictures.py --name pictures --start shipped --minutes 120`` on a processor, or on a CUDA
-machine ``... --minutes 9.5 --batch 48 --crop 256 --width 64 --compile --out FOLDER``: the same code.
+machine ``... --minutes 9 --batch 48 --crop 256 --lr 5e-4 --width 64 --out FOLDER``: the same code.
 
 A batch has three parts. Of a half the encoder's latents are coded; of a quarter they are coded, decoded, refined and
 coded again; of a quarter TAESD's are coded, for files that other encoders of the space made, and some of these
@@ -194,7 +194,7 @@ def write_shards(state: dict[str, Tensor], folder: Path) -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", default="pictures")
-    parser.add_argument("--start", default="shipped", help="a run whose averaged weights to begin with")
+    parser.add_argument("--start", help="a run whose averaged weights to begin with; default: none")
     parser.add_argument("--entropy", help="a run with the context model; default: that of --start")
     parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -222,7 +222,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     if args.device == "cpu":
         torch.set_num_threads(args.threads)
-    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark = False  # the coding pass has hundreds of small shapes to be timed
     torch.backends.cudnn.allow_tf32 = False  # what is not in bfloat16 is to be exact: the context model, the judges
     run = Run(args)
     print(f"{len(run.photographs)} photographs, {run.spent:.1f} s to begin", flush=True)
