@@ -1,7 +1,7 @@
 """A patch discriminator that is told the latents and their step.
 
-Two parts share one score: heads on frozen features of VGG16, which tell originals from reconstructions after a few
-hundred steps (Sauer et al., "Projected GANs Converge Faster", 2021), and a small network on the pixels themselves
+It has two kinds of parts. Heads on frozen features of VGG16 tell originals from reconstructions after a few
+hundred steps (Sauer et al., "Projected GANs Converge Faster", 2021). A small network sees the pixels
 (Mentzer et al., "High-Fidelity Generative Image Compression", 2020).
 """
 
@@ -87,7 +87,9 @@ class Discriminator(nn.Module):
 
 def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
     """Hinge loss, the mean over the parts; 2 where nothing is told apart."""
-    parts = [F.relu(1 - r.float()).mean() + F.relu(1 + f.float()).mean() for r, f in zip(real, fake, strict=True)]
+    parts = [
+        F.relu(1 - r.float()).mean() + F.relu(1 + f.float()).mean() for r, f in zip(real, fake, strict=True)
+    ]
     return torch.stack(parts).mean()
 
 

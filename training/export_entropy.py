@@ -1,6 +1,6 @@
-"""Stage 6: the trained context model to the integer file that ships.
+"""Stage 4: the trained context model to the integer file that ships.
 
-``python training/export_entropy.py --run entropy-joint --out src/calotype/models/weights/lattice-241.npz``.
+``python training/export_entropy.py --run context --out src/calotype/models/weights/lattice-242.npz``.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ def export(model: Lattice, out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", default="entropy")
+    parser.add_argument("--run", default="context")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     model = Lattice()
-    model.load_state_dict(weights_of(args.run))
+    model.load_state_dict(weights_of(args.run, "lattice"))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     export(model, args.out)
     print(f"{args.out}: {args.out.stat().st_size} bytes")

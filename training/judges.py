@@ -36,7 +36,12 @@ class Judges:
         rows = []
         for a, b in zip(pixels.split(4), shown.split(4), strict=True):
             psnr = -10 * (a - b).square().mean((1, 2, 3)).log10()
-            measures = (psnr, self._squeeze(a, b), self._measures.lpips_alex(a, b), self._measures.dists(a, b))
+            measures = (
+                psnr,
+                self._squeeze(a, b),
+                self._measures.lpips_alex(a, b),
+                self._measures.dists(a, b),
+            )
             rows.append(torch.stack(measures, 1))
         means = torch.cat(rows).mean(0).tolist()
         return dict(zip(("psnr", "sq", "alex", "dists"), (round(v, 4) for v in means), strict=True))
@@ -46,7 +51,7 @@ class Judges:
 def validate(
     nets: nn.Module, lattice: nn.Module, teacher: nn.Module, judges: Judges, pixels: Tensor, autocast: Any
 ) -> dict[str, dict[str, float]]:
-    """Figures at two levels: latents as encoded, refined once, and the first level through TAESD's decoder."""
+    """Figures at LEVELS, without and with refinement; at the first level through TAESD's decoder too."""
     rows: dict[str, dict[str, float]] = {}
     for level in LEVELS:
         levels = torch.full((len(pixels),), level, device=pixels.device)

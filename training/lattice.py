@@ -149,8 +149,8 @@ class Pass:
 
     ``coded`` are the integers times their steps, ``expected`` the conditional mean of the latents given the
     integers; ``log_step`` float32[N, 1, h, w] is log2 of the step, or, where nothing has arrived, of a step
-    whose rounding noise would have the predicted deviation (the mean over the channels). ``means`` (in 1/256) and
-    ``scales`` are the model's predictions, ``step`` float32[N, 4, 1, 1].
+    whose rounding noise would have the predicted deviation (the mean over the channels). ``means`` (in 1/256)
+    and ``scales`` are the model's predictions, ``step`` float32[N, 4, 1, 1].
     """
 
     coded: Tensor
@@ -187,7 +187,7 @@ class Lattice(nn.Module):
         lambda_: Tensor | None = None,
         known: Tensor | None = None,
     ) -> Pass:
-        """What the codec makes of latents float32[N, 4, h, w], h and w multiples of 8, at ``levels`` int64[N].
+        """Codes latents float32[N, 4, h, w], sides multiples of 8, at ``levels`` int64[N] as the codec does.
 
         ``lambda_`` float[N] switches rate-distortion-optimised quantisation and error diffusion on, as in
         the codec's encoder; None rounds. ``known`` int64[N] is how many of the 40 coding steps (ten sites

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as workers
 from torch import Tensor, nn
 
-RUNS = Path(__file__).resolve().parent / "runs"
+RUNS = Path(os.environ.get("CALOTYPE_RUNS", Path(__file__).resolve().parent / "runs"))
 CACHE = Path(__file__).resolve().parent / "cache"
 
 

@@ -76,7 +76,8 @@ def _local(features: Tensor, window: int) -> tuple[Tensor, Tensor]:
 def visible_faults(pixels: Tensor, shown: Tensor) -> Tensor:
     """Grids, tints and blotches: errors that are small at each pixel and seen at once.
 
-    What repeats in every 8x8 cell is a grid, what does not vary a tint, what neighbouring cells share a blotch.
+    A grid is what repeats in every 8x8 cell, a tint what does not vary, a blotch what neighbouring cells
+    share.
     """
     error = shown - pixels
     count, channels, height, width = error.shape
@@ -87,7 +88,7 @@ def visible_faults(pixels: Tensor, shown: Tensor) -> Tensor:
 
 
 def latent_distance(made: Tensor, wanted: Tensor) -> Tensor:
-    """Of latents float32[N, 4, h, w] from the teacher's: mean square, and the mean and deviation of each channel.
+    """Distance of latents float32[N, 4, h, w] from the teacher's, as mean square and by channel.
 
     Colours that drift are seen first, so that means and deviations count once more.
     """

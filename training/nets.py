@@ -43,7 +43,7 @@ class Context(nn.Module):
 
     def __init__(self, outer: int, inner: int, blocks: int, condition: int = 0) -> None:
         super().__init__()
-        self.down = nn.Conv2d(4 * outer, inner, 1)
+        self.down = nn.Conv2d(outer, inner, 2, 2)
         self.blocks = nn.ModuleList(Block(inner, condition) for _ in range(blocks))
         self.up = nn.Conv2d(inner, 4 * outer, 1)
         nn.init.zeros_(self.up.weight)
@@ -51,7 +51,7 @@ class Context(nn.Module):
 
     def forward(self, x: Tensor, features: Tensor | None = None) -> Tensor:
         """float[N, outer, h, w], h and w even; ``features`` float[N, condition, h / 2, w / 2]."""
-        y = self.down(nn.functional.pixel_unshuffle(x, 2))
+        y = self.down(x)
         for block in self.blocks:
             y = block(y, features)
         return x + nn.functional.pixel_shuffle(self.up(y), 2)

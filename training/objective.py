@@ -1,4 +1,4 @@
-"""What stage 4 minimises: distortion, rate, likeness to TAESD's latents, and what a discriminator sees."""
+"""What stage 2 minimises: distortion, rate, likeness to TAESD's latents, and what a discriminator sees."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ PARTS = {"wasserstein": 0.8, "features": 0.5}
 
 
 class CodingPass:
-    """The context model's coding pass without gradients; on CUDA a graph, for it has thousands of small kernels."""
+    """The context model's coding pass without gradients.
+
+    On CUDA it is captured as a graph, for it launches thousands of small kernels.
+    """
 
     def __init__(self, lattice: Lattice) -> None:
         self._lattice = lattice
@@ -86,14 +89,20 @@ class Objective:
         every: dict[str, Any] = dict(nets.named_children())
         every |= {"vgg": self.vgg, "teacher_encoder": teachers[0], "teacher_decoder": teachers[1]}
         if args.compile:
-            torch._functorch.config.donated_buffer = False  # gradients of parts are asked for before the sum's
+            torch._functorch.config.donated_buffer = (
+                False  # gradients of parts are asked for before the sum's
+            )
             every = {name: torch.compile(net, dynamic=False) for name, net in every.items()}
         self.encoder, self.refiner, self.decoder = (every[n] for n in ("encoder", "refiner", "decoder"))
         self.features = every["vgg"]
         self.teacher_encoder, self.teacher_decoder = every["teacher_encoder"], every["teacher_decoder"]
 
     def generator(self, pixels: Tensor, done: float, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """(loss, its parts) of float32[N, 3, s, s] in [0, 1], s a multiple of 64, at a share ``done`` of the run."""
+        """The loss of a batch and its parts.
+
+        ``pixels`` float32[N, 3, s, s] in [0, 1], s a multiple of 64; ``done`` is the share of the run's time
+        that is spent.
+        """
         count = len(pixels)
         plain, foreign = count // 2, count // 4
         own = count - foreign  # what the encoder makes: `plain` as it is, the others refined
@@ -128,7 +137,9 @@ class Objective:
                 self._seen = (pixels[:own], shown[:own].detach(), features, original, own, told)
         if step % BALANCE_EVERY == 0:
             self._balance(parts, shown)
-        ramp = min(max((done - self.args.opponent_from) / 0.1 - 1, 0.0), 1.0)  # the discriminator learns first
+        ramp = min(
+            max((done - self.args.opponent_from) / 0.1 - 1, 0.0), 1.0
+        )  # the discriminator learns first
         total = parts["l1"] + parts["lpips"] + parts["faults"] + 3000 * parts["weave"]
         total = total + sum(self.weights[name] * parts[name] for name in PARTS)
         if "likeness" in parts:

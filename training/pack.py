@@ -1,8 +1,8 @@
 """Packs photographs, teachers and starting weights into a few files for a machine that has only this tree.
 
-``python training/pack.py --out training/cache/packs --start shipped``. Photographs become WebP, at most 800 pixels on
-the longer side, in tar files of at most ``--limit`` megabytes; the teachers, judges and starting weights
-follow in the layout of the folder of assets. ``unpack`` puts them there again.
+``python training/pack.py --out FOLDER --start shipped``. Photographs become WebP, at most 800 pixels on the
+longer side, in tar files of at most ``--limit`` megabytes. Teachers, judges and starting weights follow, in
+the layout of the folder of assets. ``--unpack FOLDER`` puts all of it there again.
 """
 
 from __future__ import annotations

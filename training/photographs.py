@@ -1,7 +1,6 @@
 """All training photographs in memory, on the device that trains, and crops cut there.
 
-Unlike ``data.py``, which reads the cache of ``prepare.py`` on a machine with a slow processor, nothing is prepared:
-the files are decoded once, by all cores, and the teacher's latents of a crop are computed when they are needed.
+The files are decoded once, by all cores; the teacher's latents of a crop are computed when they are needed.
 """
 
 from __future__ import annotations
@@ -42,6 +41,11 @@ def _decoded(path: Path) -> Tensor:
     """uint8[3, H, W]."""
     with Image.open(path) as image:
         return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
 
 
 class Photographs:
@@ -93,12 +97,11 @@ class Photographs:
 
     def held_out(self, size: int, limit: int) -> Tensor:
         """Centre crops of ``limit`` held-out photographs, evenly chosen, float32[N, 3, size, size]."""
-        pictures = [_decoded(path) for path in self._reserved]
-        pictures = [p for p in pictures if min(p.shape[1:]) >= size]
-        chosen = pictures[:: max(len(pictures) // limit, 1)][:limit]
+        large = [path for path in self._reserved if min(_size(path)) >= size]
+        chosen = [_decoded(path) for path in large[:: max(len(large) // limit, 1)][:limit]]
         crops = []
         for picture in chosen:
             y, x = ((n - size) // 2 for n in picture.shape[1:])
             crops.append(picture[:, y : y + size, x : x + size])
-        crops = torch.stack(crops).to(self._device).float() / 255
-        return crops.contiguous(memory_format=torch.channels_last)
+        batch = torch.stack(crops).to(self._device).float() / 255
+        return batch.contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Stage 7: writes ``sha256.json`` beside the shipped weights. ``python training/seal.py``."""
+"""Stage 5: writes ``sha256.json`` beside the shipped weights. ``python training/seal.py``."""
 
 from __future__ import annotations
 

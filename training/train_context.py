@@ -1,8 +1,8 @@
-"""Stages 1 and 5: the integer-valued context model, on latents as the codec quantises them.
+"""Stages 1 and 3: the integer-valued context model, on latents as the codec quantises them.
 
-``python training/train_context.py --name context --start pictures --minutes 20``. Of the latents a third are the
-encoder's, a third these after refinement, a third TAESD's; all but the last are quantised by rate and distortion,
-with the model as it is at that step. Without ``--start`` all are TAESD's.
+``python training/train_context.py --name context --start pictures --minutes 60``. A third of the latents are
+the encoder's, a third these after refinement, a third TAESD's. All but TAESD's are quantised by rate and
+distortion, with the model as it is at that step. Without ``--start`` all are TAESD's.
 """
 
 from __future__ import annotations
@@ -43,10 +43,12 @@ class Source:
         self.args, self.device = args, device
         self.photographs = Photographs(args.seed, device, args.threads, limit=args.photographs)
         self.nets = nn.ModuleDict()
-        if args.start:
-            self.nets |= {"encoder": Encoder(), "refiner": Refiner(), "decoder": Decoder()}
-        for part, net in self.nets.items():
-            net.load_state_dict(weights_of(args.start, part))
+        parts = {"encoder": Encoder(), "refiner": Refiner(), "decoder": Decoder()} if args.start else {}
+        for part, net in parts.items():
+            state = weights_of(args.start, part)
+            if "enter.weight" in state:  # restored runs have no refiner
+                net.load_state_dict(state)
+                self.nets[part] = net
         self.nets.to(device, memory_format=torch.channels_last).requires_grad_(False)
         self.teacher = taesd_encoder().to(device, memory_format=torch.channels_last)
         self.coding_pass = CodingPass(model)
@@ -66,8 +68,9 @@ class Source:
             if not self.nets:
                 return theirs, levels, lambdas
             own = self.nets["encoder"](pixels[: 2 * third]).float()
-        refined = self.refined(pixels[:third], own[:third], levels[:third], lambdas[:third])
-        return torch.cat([refined, own[third:], theirs]), levels, lambdas
+        if "refiner" in self.nets:
+            own[:third] = self.refined(pixels[:third], own[:third], levels[:third], lambdas[:third])
+        return torch.cat([own, theirs]), levels, lambdas
 
     @torch.no_grad()
     def refined(self, pixels: Tensor, latents: Tensor, levels: Tensor, lambdas: Tensor) -> Tensor:
@@ -163,7 +166,7 @@ def main() -> None:
         print(json.dumps(row), flush=True)
 
     saved = checked = time.monotonic()
-    while (done := spent() / (args.minutes * 60)) < 1:
+    while (done := min(spent() / (args.minutes * 60), 1.0)) < 1 or step == 0:
         for group in optimiser.param_groups:
             warm = min(1.0, (step + 1) / 100)
             group["lr"] = args.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))

@@ -1,4 +1,4 @@
-"""Stage 8: the face finder, on latents of the shipped encoder.
+"""Stage 6: the face finder, on latents of the shipped encoder.
 
 ``python training/train_faces.py --minutes 8``: binary cross-entropy against how much of a position is face.
 """

@@ -1,11 +1,12 @@
-"""Stage 4: encoder, refiner and decoder together, for rate, distortion and likeness, through the codec's quantiser.
+"""Stage 2: encoder, refiner and decoder together, through the codec's own quantiser.
 
-``python training/train_pictures.py --name pictures --start shipped --minutes 120`` on a processor, or on a CUDA
-machine ``... --minutes 9 --batch 48 --crop 256 --lr 5e-4 --width 64 --out FOLDER``: the same code.
+``python training/train_pictures.py --name pictures --start shipped --minutes 120`` on a processor. On a CUDA
+machine: ``... --minutes 9 --batch 48 --crop 256 --lr 5e-4 --width 64 --out FOLDER``. The code is the same.
 
-A batch has three parts. Of a half the encoder's latents are coded; of a quarter they are coded, decoded, refined and
-coded again; of a quarter TAESD's are coded, for files that other encoders of the space made, and some of these
-have only begun to arrive. Losses: ``objective.py``.
+A batch has three parts. The latents of the first half are coded as the encoder makes them. Those of a quarter
+are coded, decoded, refined and coded again. Of the last quarter TAESD's latents are coded, for files that
+other encoders of the space made; half of these are only partly known, as in a file that is still arriving.
+``objective.py`` has the losses.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class Run:
     def train(self) -> None:
         saved = checked = time.monotonic()
         first, means = self.step, dict[str, Tensor]()
-        while self.done < 1:
+        while self.done < 1 or self.step == 0:
             done = self.done
             for group in self.optimiser.param_groups:
                 group["lr"] = learning_rate(self.args, self.step, done)
@@ -110,7 +111,10 @@ class Run:
             if against is not None:
                 self.opponent.zero_grad(set_to_none=True)
                 against.backward()
-                _step(self.opponent, torch.nn.utils.clip_grad_norm_(self.objective.discriminator.parameters(), 10.0))
+                _step(
+                    self.opponent,
+                    torch.nn.utils.clip_grad_norm_(self.objective.discriminator.parameters(), 10.0),
+                )
                 parts["told apart"] = against.detach()
             self.step += 1
             self._average()
@@ -167,7 +171,7 @@ class Run:
 
 
 def _step(optimiser: torch.optim.Optimizer, norm: Tensor) -> None:
-    """One step, unless the norm of the gradients is not finite; on CUDA without waiting for it to be known."""
+    """Steps unless the norm of the gradients is not finite; on CUDA without waiting for its value."""
     if norm.device.type == "cuda":
         optimiser.grad_scale, optimiser.found_inf = None, (~torch.isfinite(norm)).float()
         optimiser.step()
@@ -203,7 +207,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=3e-4)
     parser.add_argument("--width", type=int, default=16, help="of the discriminator")
     parser.add_argument("--opponent-from", type=float, default=0.2, help="share of the time; 1: none")
-    parser.add_argument("--likeness", type=float, default=0.3, help="the discriminator's share of the gradient")
+    parser.add_argument(
+        "--likeness", type=float, default=0.3, help="the discriminator's share of the gradient"
+    )
     parser.add_argument("--fix-encoder-from", type=float, default=0.75, help="share of the time")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--seed", type=int, default=31)
@@ -223,7 +229,9 @@ def main() -> None:
     if args.device == "cpu":
         torch.set_num_threads(args.threads)
     torch.backends.cudnn.benchmark = False  # the coding pass has hundreds of small shapes to be timed
-    torch.backends.cudnn.allow_tf32 = False  # what is not in bfloat16 is to be exact: the context model, the judges
+    torch.backends.cudnn.allow_tf32 = (
+        False  # what is not in bfloat16 is to be exact: the context model, the judges
+    )
     run = Run(args)
     print(f"{len(run.photographs)} photographs, {run.spent:.1f} s to begin", flush=True)
     run.train()

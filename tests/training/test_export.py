@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import correct
 import numpy as np
 import pytest
 import torch
@@ -15,13 +14,12 @@ from nets import Decoder
 from quantise import CHANNEL_OFFSETS, steps_of
 from restore import restored, restored_lattice
 
-from calotype.encoding import closed_loop
 from calotype.encoding.plan import EFFORTS
 from calotype.encoding.rate import TrialEncoder
 from calotype.encoding.rdo import CASCADES
 from calotype.entropy import load_model
 from calotype.latents import CHANNEL_OFFSETS as SHIPPED_OFFSETS
-from calotype.latents import FINEST, dequantise, step_of
+from calotype.latents import reconstruct, step_of
 from calotype.models.grain import grain
 from calotype.models.onnx_model import OnnxDecoder
 
@@ -35,7 +33,7 @@ def lattice() -> Lattice:
         for head in site.heads:
             head.last.weight *= 0.1
             head.last.bias[1] = 104 / 64
-    return model
+    return model.freeze()
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +50,29 @@ def test_the_shipped_model_is_the_trained_one(
     for level in (40, 64, 90):
         feedback = FEEDBACK if lambda_ else 0.0
         trial = TrialEncoder(latents, shipped, lambda_, error_diffusion=feedback).trial(level, lambda_)
-        torch_strength = torch.tensor([lambda_]) if lambda_ else None
-        coded, bits = lattice.walk(torch.from_numpy(latents)[None], torch.tensor([level]), torch_strength)
+        multiplier = torch.tensor([lambda_]) if lambda_ else None
+        coded = lattice.coding_pass(torch.from_numpy(latents)[None], torch.tensor([level]), multiplier)
         # Means are rounded to a sixteenth of a step and probabilities to 2**-16 when shipped.
-        assert trial.bits == pytest.approx(float(bits.sum()), rel=0.01)
-        reconstructed = dequantise(trial.integers, np.full((32, 40), level))
-        same = np.isclose(reconstructed, coded[0].numpy(), atol=1e-4)
+        assert trial.bits == pytest.approx(float(lattice.bits(coded.coded, coded).sum()), rel=0.01)
+        shipped_pass = reconstruct(trial.coded, np.full((32, 40), level))
+        same = np.isclose(shipped_pass.latents, coded.coded[0].numpy(), atol=1e-4)
         assert same.mean() > (0.999 if not lambda_ else 0.97)
+        apart = np.abs(shipped_pass.conditional_mean - coded.expected[0].numpy())[same]
+        assert apart.mean() < 0.02 * step_of(level)
+
+
+def test_what_has_not_arrived_takes_its_mean(lattice: Lattice, latents: np.ndarray) -> None:
+    picture, level = torch.from_numpy(latents)[None], torch.tensor([64])
+    whole = lattice.coding_pass(picture, level)
+    part = lattice.coding_pass(picture, level, known=torch.tensor([4]))  # the base lattice only
+    base = (..., slice(None, None, 8), slice(None, None, 8))
+    assert torch.equal(part.coded[base], whole.coded[base])
+    assert torch.equal(part.log_step[base], whole.log_step[base])
+    rest = torch.ones_like(part.coded, dtype=torch.bool)
+    rest[base] = False
+    assert torch.equal(part.coded[rest], (part.means / 256)[rest])
+    assert torch.equal(part.expected[rest], part.coded[rest])
+    assert (part.log_step >= whole.log_step).all() and (part.log_step > whole.log_step).any()
 
 
 def test_the_shipped_model_can_be_trained_on(lattice: Lattice, latents: np.ndarray, tmp_path: Path) -> None:
@@ -66,18 +80,17 @@ def test_the_shipped_model_can_be_trained_on(lattice: Lattice, latents: np.ndarr
     again = Lattice().requires_grad_(False)
     again.load_state_dict(restored_lattice(tmp_path / "model.npz"))
     level, picture = torch.tensor([64]), torch.from_numpy(latents)[None]
-    (coded, bits), (coded_again, bits_again) = (model.walk(picture, level) for model in (lattice, again))
-    assert torch.equal(coded, coded_again)
-    assert float(bits_again.sum()) == pytest.approx(float(bits.sum()), rel=2e-3)
+    coded, coded_again = (model.coding_pass(picture, level) for model in (lattice, again))
+    assert torch.equal(coded.coded, coded_again.coded)
+    bits, bits_again = (
+        float(model.bits(one.coded, one).sum()) for model, one in ((lattice, coded), (again, coded_again))
+    )
+    assert bits_again == pytest.approx(bits, rel=2e-3)
 
 
 def test_training_decides_as_the_codec_does() -> None:
     assert EFFORTS[5].rdo.error_diffusion == FEEDBACK
     assert CASCADES[0] == CASCADE
-
-
-def test_training_corrects_latents_as_the_codec_does() -> None:
-    assert (correct.FINEST, correct.SHARE) == (FINEST, closed_loop._GAIN)
 
 
 def test_frequencies_follow_the_density() -> None:
@@ -97,16 +110,16 @@ def test_training_and_codec_share_the_quantiser() -> None:
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 def test_networks_ship_with_eight_bit_weights(tmp_path: Path) -> None:
     torch.manual_seed(6)
-    network = Decoder((32, 16, 16), (1, 1, 1))
+    network = Decoder((32, 32, 16, 16), (1, 2, 1, 1))
     for parameter in network.parameters():
         if parameter.ndim == 1:  # biases: those that are all zero would be stored once
             torch.nn.init.normal_(parameter, std=0.02)
     latents, log_step = torch.randn(1, 4, 12, 10), torch.full((1, 1, 12, 10), -1.0)
     noise = torch.from_numpy(grain((3, 40), 12, 10))[None]
     with torch.inference_mode():
-        wanted = network(latents, log_step, noise)[0].numpy()
+        wanted = network(latents, log_step, latents, noise)[0].numpy()
     path = tmp_path / "decoder.onnx"
-    inputs = {"latents": latents, "log_step": log_step, "grain": noise}
+    inputs = {"latents": latents, "log_step": log_step, "conditional_mean": latents, "grain": noise}
     export_network(network, inputs, "pixels", path)
     assert path.stat().st_size < 1.5 * sum(p.numel() for p in network.parameters())
     decoder = OnnxDecoder(path.read_bytes(), margin=8)

@@ -40,6 +40,12 @@ def _pool(a: Attributes, x: Tensor) -> Tensor:
     return F.max_pool2d(x, a["kernel_shape"], a["strides"], ceil_mode=bool(a.get("ceil_mode")))
 
 
+def _average(a: Attributes, x: Tensor) -> Tensor:
+    _plain(a, "pads", [0, 0, 0, 0])
+    _plain(a, "ceil_mode", 0)
+    return F.avg_pool2d(x, a["kernel_shape"], a["strides"])
+
+
 def _shuffle(a: Attributes, x: Tensor) -> Tensor:
     _plain(a, "mode", "CRD")
     return F.pixel_shuffle(x, a["blocksize"])
@@ -64,6 +70,7 @@ def _cast(a: Attributes, x: Tensor) -> Tensor:
 
 OPERATORS: dict[str, Callable[..., Tensor]] = {
     "Add": lambda a, x, y: x + y,
+    "AveragePool": _average,
     "Cast": _cast,
     "Clip": lambda a, x, low=None, high=None: x.clamp(low, high),
     "Concat": lambda a, *parts: torch.cat(parts, a["axis"]),
@@ -126,19 +133,21 @@ class TorchGraph:
 class TorchGraphDecoder:
     """The graph of an ``OnnxDecoder``; see :class:`calotype.models.TorchDecoder`."""
 
-    wants_conditional_mean = False
-
     def __init__(self, data: bytes, margin: int) -> None:
         self.margin = margin
         self._graph = TorchGraph(data)
+        self.wants_conditional_mean = "conditional_mean" in self._graph.inputs
 
     def __call__(
         self, latents: Tensor, log_step: Tensor, conditional_mean: Tensor, origin: tuple[int, int] = (0, 0)
     ) -> Tensor:
-        inputs = {"latents": latents, "log_step": log_step}
+        height, width = latents.shape[2:]
+        inputs = {"latents": latents, "log_step": log_step, "conditional_mean": conditional_mean}
+        odd = (0, width % 2, 0, height % 2)
+        inputs = {n: F.pad(v, odd, mode="replicate") for n, v in inputs.items() if n in self._graph.inputs}
         if "grain" in self._graph.inputs:
-            inputs["grain"] = torch.from_numpy(grain(origin, *latents.shape[2:]))[None]
-        return self._graph(**inputs)
+            inputs["grain"] = torch.from_numpy(grain(origin, *inputs["latents"].shape[2:]))[None]
+        return self._graph(**inputs)[..., : 8 * height, : 8 * width]
 
 
 def _tensor(proto: Any) -> Tensor:
