@@ -25,8 +25,8 @@ __all__ = ["SCALES", "code_at_best_scale", "larger_scale"]
 SCALES = {
     88: 50,
     80: 60,
-    72: 62,
-    64: 77,
+    72: 64,
+    64: 74,
     56: 80,
     48: 83,
     40: 86,
