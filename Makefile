@@ -10,7 +10,7 @@ COVERAGE_OPTIONS := $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
 
 .PHONY: demo dev check test lint docs links matrix package bench clean
 
-demo: $(VENV)/installed   ## encode and decode the sample photograph, and compare: see demo/
+demo: $(VENV)/installed-compare   ## encode and decode the sample photograph, and compare: see demo/
 	$(RUN) -m scripts.demo
 
 dev: $(VENV)/installed-dev   ## an editable install with everything that work on Calotype needs

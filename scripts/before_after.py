@@ -1,6 +1,6 @@
 """Before and after at 100 %: ``python -m scripts.before_after [PICTURE...]``.
 
-Each picture is encoded as a whole, to as many bytes for each pixel as 5,000 at 512x512; AVIF gets the largest
+Each picture is encoded as a whole, to as many bytes for each pixel as 2,500 at 512x512; AVIF gets the largest
 quality that takes no more than that file. The square of 300 pixels at the centre, pixel for pixel: the
 original, Calotype, AVIF. Without arguments the six photographs of ``samples/``. Writes
 ``docs/images/before-after-NAME.webp``, at a quality that adds nothing to be seen.
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from benchmarks.pictures import ROOT, SAMPLE, load_rgb
 from calotype.compare.codecs import CalotypeCodec, avif
-from scripts.demo import BUDGET, Entry, side_by_side
+from scripts.demo import Entry, side_by_side
 
 __all__ = ["entries", "main"]
 
+_BUDGET = 2500
 _SIDE = 300
 _WEBP = {"quality": 92, "method": 6}
 
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def entries(rgb: NDArray[np.uint8]) -> list[Entry]:
     """The centre of uint8[H, W, 3], of what Calotype and of what AVIF make of the whole, in that order."""
     height, width = rgb.shape[:2]
-    (ours,) = CalotypeCodec().compress(rgb, [BUDGET * height * width // 512**2])
+    (ours,) = CalotypeCodec().compress(rgb, [_BUDGET * height * width // 512**2])
     (theirs,) = avif().compress(rgb, [ours.size])
     side = min(_SIDE, height, width)
     top, left = (height - side) // 2, (width - side) // 2

@@ -1,8 +1,8 @@
 """The demonstration: ``python -m scripts.demo [PICTURE]``, or ``make demo``.
 
 Runs the command line as a user would: encodes the picture to at most 5,000 bytes, decodes it, and compares
-it with JPEG, WebP and AVIF at no more than the same bytes in a report. Then writes the pictures side by side
-and prints a table. Everything lands in ``demo/``.
+Calotype with JPEG, WebP and AVIF at 5,000 and at 2,000 bytes in a report. Then it writes the pictures of both
+sizes side by side and prints a table. Everything lands in ``demo/``.
 """
 
 from __future__ import annotations
@@ -10,19 +10,23 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.pictures import ROOT, SAMPLE, load_rgb
-from calotype.compare.metrics import Psnr
+from benchmarks.pictures import ASSETS, ROOT, SAMPLE, load_rgb
 from calotype.compare.rows import read_csv
 
-BUDGET = 5000  # bytes
-_RIVALS = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF"}
+BUDGETS = (5000, 2000)
+"""Bytes of a whole file."""
+
+_CODECS = {"calotype-pocket": "Calotype", "avif": "AVIF", "webp": "WebP", "jpeg": "JPEG"}
+_LPIPS_GRAPH = ASSETS / "models" / "lpips-squeeze" / "lpips_sq.onnx"
+_FIGURES = {"psnr": ("PSNR", ".2f"), "ssimulacra2": ("SSIMULACRA2", ".1f"), "lpips": ("LPIPS", ".3f")}
 _COLUMNS = 3
 _MARGIN = 16
 _CAPTION = 40
@@ -30,12 +34,13 @@ _CAPTION = 40
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture of the comparison: uint8[H, W, 3] and the bytes of the whole file it came from."""
+    """One picture of the comparison, uint8[H, W, 3], with the bytes of its file and its figures."""
 
     name: str
     rgb: NDArray[np.uint8]
     size: int
     note: str = ""
+    figures: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -49,33 +54,44 @@ def main() -> None:
     picture: Path = parser.parse_args().picture
     folder = ROOT / "demo"
     folder.mkdir(exist_ok=True)
-    ours = calotype(picture, folder)
-    rgb = load_rgb(picture)
+    file, decoded = folder / f"{picture.stem}.calo", folder / f"{picture.stem}-calotype.png"
+    _run("encode", picture, file, "--target-size", BUDGETS[0], "--force")
+    _run("decode", file, decoded, "--force")
     report = folder / "report"
-    _run("compare", picture, "--codecs", ",".join(_RIVALS), "--out", report, "--force")
-    entries = [Entry("Original", rgb, rgb.size, ", uncompressed"), ours, *rivals(report)]
+    sizes = ",".join(map(str, BUDGETS))
+    codecs = ",".join(codec for codec in _CODECS if not codec.startswith("calotype"))
+    lpips = ["--lpips", _LPIPS_GRAPH] if _LPIPS_GRAPH.exists() else []
+    _run("compare", picture, "--sizes", sizes, "--codecs", codecs, *lpips, "--out", report, "--force")
+    entries = [original(load_rgb(picture)), *entries_of(report)]
     comparison = folder / f"{picture.stem}-comparison.png"
     side_by_side(entries).save(comparison, optimize=True)
-    print(f"\n{table(entries)}\n\nPSNR counts every invented detail as an error: judge by looking.")
-    print(f"Side by side: {_short(comparison)}\nReport: {_short(report / 'index.html')}")
+    print(f"\n{table(entries)}\n")
+    print("PSNR counts every invented detail as an error. SSIMULACRA2 (higher is better) and LPIPS (lower is")
+    print("better) estimate what an observer notices. Judge by looking.")
+    print(f"Decoded: {_short(decoded)}\nSide by side: {_short(comparison)}")
+    print(f"Report: {_short(report / 'index.html')}")
 
 
-def calotype(picture: Path, folder: Path) -> Entry:
-    """Encodes and decodes `picture` with the installed command, into `folder`."""
-    coded, decoded = folder / f"{picture.stem}.calo", folder / f"{picture.stem}-calotype.png"
-    _run("encode", picture, coded, "--target-size", BUDGET, "--force")
-    _run("decode", coded, decoded, "--force")
-    return Entry("Calotype", load_rgb(decoded), coded.stat().st_size)
+def original(rgb: NDArray[np.uint8]) -> Entry:
+    """The picture itself, uint8[H, W, 3]."""
+    return Entry("Original", rgb, rgb.size, ", uncompressed")
 
 
-def rivals(report: Path) -> list[Entry]:
-    """The other codecs within the same budget, or at their smallest, out of a report on one picture."""
+def entries_of(report: Path, budgets: tuple[int, ...] = BUDGETS) -> list[Entry]:
+    """What each codec made within each budget, or its smallest file, out of a report on one picture.
+
+    Calotype comes first, at all budgets, then the others, budget by budget.
+    """
+    rows = {(row.codec, row.budget): row for row in read_csv(report / "figures.csv")}
+    ours, *others = _CODECS
+    order = [(ours, budget) for budget in budgets]
+    order += [(codec, budget) for budget in budgets for codec in others]
     entries = []
-    for row in read_csv(report / "figures.csv"):
-        if row.codec in _RIVALS and row.budget == BUDGET:
-            (picture,) = report.glob(f"pictures/*/{row.codec}-{row.size}.png")
-            note = "" if row.fits else ", its smallest"
-            entries.append(Entry(_RIVALS[row.codec], load_rgb(picture), row.size, note))
+    for codec, budget in order:
+        row = rows[codec, budget]
+        (decoded,) = report.glob(f"pictures/*/{codec}-{row.size}.png")
+        note = "" if row.fits else ", its smallest"
+        entries.append(Entry(_CODECS[codec], load_rgb(decoded), row.size, note, row.figures))
     return entries
 
 
@@ -94,14 +110,17 @@ def side_by_side(entries: list[Entry], text_size: int = 24) -> Image.Image:
 
 
 def table(entries: list[Entry]) -> str:
-    """Bytes, bits per pixel, ratio to the uncompressed picture, and PSNR."""
-    original = entries[0]
-    pixels = original.rgb.shape[0] * original.rgb.shape[1]
-    lines = [f"{'':10}{'bytes':>10}{'bpp':>9}{'ratio':>10}{'PSNR':>10}"]
+    """Bytes, bits per pixel, ratio to the uncompressed picture, and the figures that were measured."""
+    pixels = entries[0].rgb.shape[0] * entries[0].rgb.shape[1]
+    named = [name for name in _FIGURES if any(entry.figures.get(name) is not None for entry in entries)]
+    heads = "".join(f"{_FIGURES[name][0]:>13}" for name in named)
+    lines = [f"{'':10}{'bytes':>10}{'bpp':>9}{'ratio':>10}{heads}"]
     for entry in entries:
-        quality = f"{Psnr()(original.rgb, entry.rgb):.2f} dB" if entry is not original else "-"
-        ratio = f"{original.size / entry.size:.0f} : 1"
-        line = f"{entry.name:10}{entry.size:>10,}{8 * entry.size / pixels:>9.3f}{ratio:>10}{quality:>10}"
+        ratio = f"{entries[0].size / entry.size:.0f} : 1"
+        line = f"{entry.name:10}{entry.size:>10,}{8 * entry.size / pixels:>9.3f}{ratio:>10}"
+        for name in named:
+            figure = entry.figures.get(name)
+            line += f"{'-' if figure is None else format(figure, _FIGURES[name][1]):>13}"
         lines.append(line + entry.note)
     return "\n".join(lines)
 

@@ -26,13 +26,13 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from benchmarks.pictures import ROOT, SAMPLE, load_rgb
-from calotype.compare.rows import read_csv
 from scripts import before_after, demo
 
 __all__ = ["main"]
 
 _TRIED = SAMPLE.with_name("coffee.png")
 _CODECS = "jpeg,webp,avif,jxl,palette"
+_SIZES = ",".join(map(str, demo.BUDGETS))
 _FLAGS = ("headless=new", "no-sandbox", "disable-gpu", "hide-scrollbars", "disable-dev-shm-usage")
 _PHONE = (390, 844)
 _PATIENCE = 600
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name, _browser() as browser:
         report, stages = Path(name) / "report", Path(name) / "stages"
         lpips = ["--lpips", options.lpips.resolve()] if options.lpips else []
-        _run("compare", SAMPLE, "--codecs", _CODECS, *lpips, "--out", report)
+        _run("compare", SAMPLE, "--sizes", _SIZES, "--codecs", _CODECS, *lpips, "--out", report)
         _run("stages", SAMPLE, "--out", stages)
         _sheet(report).save(options.out / "demo.webp", quality=92, method=6)
         camera = _Camera(browser, options.out)
@@ -106,16 +106,7 @@ class _Camera:
 
 def _sheet(report: Path) -> Image.Image:
     """The sheet of ``make demo``, out of a report on the same picture."""
-    rgb = load_rgb(SAMPLE)
-    (size,) = (
-        row.size
-        for row in read_csv(report / "figures.csv")
-        if (row.codec, row.budget) == ("calotype-pocket", demo.BUDGET)
-    )
-    (developed,) = report.glob(f"pictures/*/calotype-pocket-{size}.png")
-    original = demo.Entry("Original", rgb, rgb.size, ", uncompressed")
-    ours = demo.Entry("Calotype", load_rgb(developed), size)
-    return demo.side_by_side([original, ours, *demo.rivals(report)])
+    return demo.side_by_side([demo.original(load_rgb(SAMPLE)), *demo.entries_of(report)])
 
 
 @contextmanager
