@@ -53,7 +53,7 @@ def test_any_size_at_any_scale(photo: Image.Image, size: tuple[int, int], scale:
 @pytest.mark.slow
 def test_the_fewer_bytes_the_smaller_is_the_picture_that_is_coded(photo: Image.Image) -> None:
     coded, levels = [], []
-    for target in (3000, 700, 250, 100, 50):
+    for target in (3000, 900, 250, 100, 50):
         data, info = encoded(photo, target_size=target)
         assert len(data) <= target
         assert calotype.decode(data, model="tiny").size == photo.size
