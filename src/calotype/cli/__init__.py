@@ -79,8 +79,8 @@ def main(args: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except click.UsageError as error:
-        where = error.ctx.command_path if error.ctx else "calotype"
-        console.error(f"{error.format_message().rstrip('.')} (see '{where} --help')")
+        command = error.ctx.command_path if error.ctx else "calotype"
+        console.error(f"{error.format_message().rstrip('.')} (see '{command} --help')")
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         console.error("interrupted")

@@ -83,9 +83,9 @@ def _names_option(
 ) -> Callable[[Command], Command]:
     def read(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[str, ...]:
         names = tuple(dict.fromkeys(_parts(text)))
-        for one in names:
-            if known is not None and one not in known:
-                raise click.BadParameter(f"{one!r} is none of {', '.join(known)}")
+        for name_given in names:
+            if known is not None and name_given not in known:
+                raise click.BadParameter(f"{name_given!r} is none of {', '.join(known)}")
         return names
 
     return click.option(

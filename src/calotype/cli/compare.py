@@ -118,7 +118,7 @@ def stages(
     check_folder(out, force=force)
     options = diffusion_of(diffusion, [model])
     ensure_fetched(console, model, options, accept_licence=accept_licence, offline=offline)
-    found = write_stages(
+    result = write_stages(
         photo,
         out,
         target_size=target_size,
@@ -127,6 +127,6 @@ def stages(
         limits=limits_of(max_pixels),
         force=force,
     )
-    console.record({"input": str(photo), "ok": True, "bytes": len(found.data)})
-    console.note(f"{len(found.data):,} bytes: open {out / INDEX}")
+    console.record({"input": str(photo), "ok": True, "bytes": len(result.data)})
+    console.note(f"{len(result.data):,} bytes: open {out / INDEX}")
     return 0

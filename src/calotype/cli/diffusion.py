@@ -148,9 +148,9 @@ def ensure_fetched(
         return
     wanted = [source] if options.weights is None else []
     other = vae_named(options.vae) if options.vae else None
-    for one in [*wanted, *([other] if other else [])]:
-        if not is_here(one) and (accept_licence or _someone_is_there()):
-            fetch_with_consent(console, one, accept_licence=accept_licence)
+    for needed in [*wanted, *([other] if other else [])]:
+        if not is_here(needed) and (accept_licence or _someone_is_there()):
+            fetch_with_consent(console, needed, accept_licence=accept_licence)
 
 
 def fetch_with_consent(

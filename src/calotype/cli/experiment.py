@@ -74,9 +74,9 @@ def _palette(
     options = diffusion_of(diffusion, [model])
     ensure_fetched(console, model, options, accept_licence=accept_licence, offline=offline)
     settings = Settings(model, ALSO if "all" in also else also, lpips, options)
-    found = run(read_pixels(photo, limits_of(max_pixels)), settings)
-    write_results(found, out, force=force)
-    for row in rows(found):
+    result = run(read_pixels(photo, limits_of(max_pixels)), settings)
+    write_results(result, out, force=force)
+    for row in rows(result):
         console.record(row)
-    console.note(f"{table(found)}\nopen {out / SHEET}")
+    console.note(f"{table(result)}\nopen {out / SHEET}")
     return 0

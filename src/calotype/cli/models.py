@@ -27,12 +27,12 @@ def _complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[st
 
 
 def _sources(_: click.Context, __: click.Parameter, names: Sequence[str]) -> list[Source]:
-    found = {name: source_named(name) for name in names}
-    for name, source in found.items():
+    sources = {name: source_named(name) for name in names}
+    for name, source in sources.items():
         if source is None:
             known = ", ".join(source.name for source in CATALOGUE)
             raise click.BadParameter(f"{name!r} is not a model to fetch (those are {known})")
-    return [source for source in found.values() if source is not None]
+    return [source for source in sources.values() if source is not None]
 
 
 _names_argument = click.argument(
@@ -61,12 +61,12 @@ def list_(console: Console) -> int:
         if console.json:
             console.record(asdict(model))
             continue
-        here = "available" if model.available else "not fetched"
+        status = "available" if model.available else "not fetched"
         size = f"{model.size_bytes / 1e6:,.1f} MB"
         source = source_named(model.name)
         licence = f", licence {source.licence.name}" if source else ""
         roles = ", ".join(model.roles)
-        click.echo(f"{model.name:<14} {here:<12} {size:>11}  {roles} of space {model.space}{licence}")
+        click.echo(f"{model.name:<14} {status:<12} {size:>11}  {roles} of space {model.space}{licence}")
         click.echo(f"{'':<14} {model.description}")
     return 0
 
@@ -131,9 +131,9 @@ def verify(
     return code
 
 
-def _verify_files(console: Console, source: Source, where: Location) -> None:
-    for name, expected in where.sha256.items():
-        path = where.path / name
+def _verify_files(console: Console, source: Source, location: Location) -> None:
+    for name, expected in location.sha256.items():
+        path = location.path / name
         check_hash(path, expected, source.name)
         size = path.stat().st_size
         if console.json:

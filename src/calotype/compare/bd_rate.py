@@ -46,8 +46,8 @@ def bd_rate(
 
 def _rising(points: Sequence[Point], sign: int) -> list[Point]:
     """By rate, without those that are no better than a cheaper one; quality up."""
-    kept: list[Point] = []
+    rising: list[Point] = []
     for rate, value in sorted(points):
-        if not kept or (rate > kept[-1][0] and sign * value > kept[-1][1]):
-            kept.append((rate, sign * value))
-    return kept
+        if not rising or (rate > rising[-1][0] and sign * value > rising[-1][1]):
+            rising.append((rate, sign * value))
+    return rising

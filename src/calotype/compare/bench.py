@@ -104,28 +104,28 @@ def run_bench(
             if any((name, codec, size) not in have for size in settings.sizes)
         ]
         step = started(len(tasks))
-        told: set[tuple[Path | None, str]] = set()
-        for file, found in _measured(tasks, settings, jobs):
-            if isinstance(found, list):
-                rows += [row for row in found if (row.picture, row.codec, row.budget) not in have]
-                ledger.add(found)
+        reported: set[tuple[Path | None, str]] = set()
+        for file, outcome in _measured(tasks, settings, jobs):
+            if isinstance(outcome, list):
+                rows += [row for row in outcome if (row.picture, row.codec, row.budget) not in have]
+                ledger.add(outcome)
             else:
-                subject = None if isinstance(found, ModelError) else file  # a model, whatever the picture
-                new = (subject, str(found)) not in told
-                told.add((subject, str(found)))
+                subject = None if isinstance(outcome, ModelError) else file  # a model fails for every picture
+                new = (subject, str(outcome)) not in reported
+                reported.add((subject, str(outcome)))
                 if subject is None:
                     if new:
-                        remark(str(found))
+                        remark(str(outcome))
                 elif failed is None:
-                    raise found
+                    raise outcome
                 elif new:
-                    failed(file, found)
+                    failed(file, outcome)
             step()
         order = {name: number for number, name in enumerate(contest.codecs)}
         mine = [row for row in rows if row.codec in order and row.budget in settings.sizes]
         mine.sort(key=lambda row: (row.picture, order[row.codec], -row.budget))
         if not mine:
-            kind = SourceError if any(subject for subject, _ in told) else ModelError
+            kind = SourceError if any(subject for subject, _ in reported) else ModelError
             raise kind(f"nothing of {folder} could be measured")
         ledger.close(rows)
         view = f"{settings.crop}×{settings.crop} centre crops" if settings.crop else "full size"

@@ -114,8 +114,8 @@ class Contest:
         labels: Sequence[int] | None,
     ) -> list[Entry]:
         codec, entries = self.codecs[name], []
-        found = codec.compress(rgb, sizes)
-        for label, coded in zip(labels or sizes, found, strict=True):
+        all_coded = codec.compress(rgb, sizes)
+        for label, coded in zip(labels or sizes, all_coded, strict=True):
             figures = {key: _measured(metric, rgb, coded.rgb) for key, metric in self.metrics.items()}
             height, width = rgb.shape[:2]
             row = Row(picture, name, label, coded.size, coded.fits, width, height, figures)

@@ -33,6 +33,6 @@ def plane_picture(plane: NDArray[np.generic]) -> NDArray[np.uint8]:
 
 def heat_picture(values: NDArray[np.float32], highest: float) -> NDArray[np.uint8]:
     """Values [h, w] from 0 (dark) to ``highest`` (bright) to uint8[h, w, 3]."""
-    at = np.clip(values / highest, 0, 1) * (len(_HEAT) - 1)
-    channels = [np.interp(at, np.arange(len(_HEAT)), _HEAT[:, c]) for c in range(3)]
+    position = np.clip(values / highest, 0, 1) * (len(_HEAT) - 1)
+    channels = [np.interp(position, np.arange(len(_HEAT)), _HEAT[:, c]) for c in range(3)]
     return np.asarray(np.stack(channels, -1) + 0.5).astype(np.uint8)

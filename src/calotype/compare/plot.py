@@ -77,7 +77,7 @@ def curves(rows: Sequence[Row], metric: str) -> list[Curve]:
 
     A codec that cannot go as low as a budget stands at the rate it really has.
     """
-    found = []
+    result = []
     rows = of_all_codecs(rows)
     for codec in dict.fromkeys(row.codec for row in rows):
         points = []
@@ -87,8 +87,8 @@ def curves(rows: Sequence[Row], metric: str) -> list[Curve]:
             if values and all(map(math.isfinite, values)):
                 points.append((fmean(row.bpp for row in chosen), fmean(values)))
         if points:
-            found.append(Curve(codec, tuple(dict.fromkeys(points))))
-    return found
+            result.append(Curve(codec, tuple(dict.fromkeys(points))))
+    return result
 
 
 def style_of(codec: str, codecs: Sequence[str]) -> tuple[str, str, float]:
@@ -109,9 +109,9 @@ def plots_svg(rows: Sequence[Row]) -> dict[str, str]:
     codecs = list(dict.fromkeys(row.codec for row in rows))
     with _matplotlib():
         for metric in METRICS:
-            if found := curves(rows, metric):
+            if metric_curves := curves(rows, metric):
                 figure = _figure(WIDTH, HEIGHT)
-                _panel(figure.add_subplot(), metric, found, codecs)
+                _panel(figure.add_subplot(), metric, metric_curves, codecs)
                 label = f"{METRICS[metric].title} against bits per pixel; see the tables"
                 drawings[metric] = _svg(figure, f"plot-{metric}", f'role="img" aria-label="{escape(label)}"')
     return drawings
@@ -134,13 +134,13 @@ def plots_png(rows: Sequence[Row], title: str) -> bytes:
     Raises :class:`ModelError` without the package ``matplotlib``.
     """
     codecs = list(dict.fromkeys(row.codec for row in rows))
-    panels = [(metric, found) for metric in METRICS if (found := curves(rows, metric))]
+    panels = [(metric, metric_curves) for metric in METRICS if (metric_curves := curves(rows, metric))]
     lines = max(-(-len(panels) // 2), 1)
     file = BytesIO()
     with _matplotlib():
         figure = _figure(2 * WIDTH, 64 + lines * HEIGHT)
-        for number, (metric, found) in enumerate(panels, 1):
-            _panel(figure.add_subplot(lines, 2, number), metric, found, codecs)
+        for number, (metric, metric_curves) in enumerate(panels, 1):
+            _panel(figure.add_subplot(lines, 2, number), metric, metric_curves, codecs)
         handles = [_draw(None, [], style_of(codec, codecs)) for codec in codecs]
         figure.legend(
             handles,
@@ -175,9 +175,9 @@ def _figure(width: float, height: float, layout: str | None = "constrained") -> 
     return import_module("matplotlib.figure").Figure(size, dpi=_DPI, layout=layout)
 
 
-def _panel(axes: Any, name: str, found: Sequence[Curve], codecs: Sequence[str]) -> None:
+def _panel(axes: Any, name: str, curves_of_metric: Sequence[Curve], codecs: Sequence[str]) -> None:
     metric, ticker = METRICS[name], import_module("matplotlib.ticker")
-    for curve in reversed(found):  # the first, Calotype, on top
+    for curve in reversed(curves_of_metric):  # the first, Calotype, on top
         _draw(axes, curve.points, style_of(curve.codec, codecs))
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))

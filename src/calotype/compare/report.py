@@ -254,11 +254,11 @@ def _reading(missing: dict[str, str]) -> str:
     items.append(
         ("In all", "Invented texture costs fidelity: judge by both kinds of figures and by looking.")
     )
-    return "".join(f"<dt>{escape(term)}</dt><dd>{escape(what)}</dd>" for term, what in items)
+    return "".join(f"<dt>{escape(term)}</dt><dd>{escape(explanation)}</dd>" for term, explanation in items)
 
 
 def _footer() -> str:
-    found = {name: features.version(name) for name in ("jpg", "webp", "avif")}
-    used = ", ".join(f"{name} {number}" for name, number in found.items() if number)
+    versions = {name: features.version(name) for name in ("jpg", "webp", "avif")}
+    used = ", ".join(f"{name} {number}" for name, number in versions.items() if number)
     ours = f"<code>calotype compare</code>, Calotype {calotype.__version__}"
     return f"<p>Made by {ours}; Pillow {PIL.__version__} ({used}).</p>"

@@ -66,10 +66,10 @@ def stages(
     decoding = DecodeOptions(model=model, diffusion=diffusion, limits=ANY_SIZE)
     data = codec.encode(rgb, encoding)
     integers, bits = _metered(data, ANY_SIZE)
-    seen = coded_pixels(rgb, parse(data, limits=ANY_SIZE).header)
+    network_input = coded_pixels(rgb, parse(data, limits=ANY_SIZE).header)
     return Stages(
         original=rgb,
-        latents=encode_tiled(load_encoder(model, diffusion=diffusion), seen),
+        latents=encode_tiled(load_encoder(model, diffusion=diffusion), network_input),
         integers=integers,
         bits=bits,
         data=data,

@@ -37,22 +37,22 @@ def write_stages(
 
     Raises what :func:`stages` raises, and :class:`OutputError`.
     """
-    found = stages(photo, target_size=target_size, model=model, diffusion=diffusion, limits=limits)
+    result = stages(photo, target_size=target_size, model=model, diffusion=diffusion, limits=limits)
     with fresh_folder(out, force=force) as folder:
         pictures = Pictures(folder, embed=embed)
         coded = f"{file_name(photo.stem)}{EXTENSION}"
-        pictures.write(coded, found.data)
-        (folder / INDEX).write_text(_page(shown_name(photo.stem), coded, model, found, pictures), "utf-8")
-    return found
+        pictures.write(coded, result.data)
+        (folder / INDEX).write_text(_page(shown_name(photo.stem), coded, model, result, pictures), "utf-8")
+    return result
 
 
-def _page(name: str, coded: str, model: str, found: Stages, pictures: Pictures) -> str:
-    info = calotype.read_info(found.data, limits=ANY_SIZE)
-    height, width = found.original.shape[:2]
-    rows, columns = found.bits.shape
-    raw, floats = found.original.nbytes, found.latents.nbytes
-    highest = float(np.quantile(found.bits, 0.995)) or 1.0
-    heat = heat_picture(found.bits, highest)
+def _page(name: str, coded: str, model: str, stages: Stages, pictures: Pictures) -> str:
+    info = calotype.read_info(stages.data, limits=ANY_SIZE)
+    height, width = stages.original.shape[:2]
+    rows, columns = stages.bits.shape
+    raw, floats = stages.original.nbytes, stages.latents.nbytes
+    highest = float(np.quantile(stages.bits, 0.995)) or 1.0
+    heat = heat_picture(stages.bits, highest)
     scale = heat_picture(np.linspace(0, highest, 128, dtype=np.float32)[None], highest)
     main = fill(
         "stages_main.html",
@@ -62,34 +62,34 @@ def _page(name: str, coded: str, model: str, found: Stages, pictures: Pictures) 
         height=f"{height:,}",
         shape=f"{columns} × {rows}",
         scaled=_scaled(info),
-        original=pictures.add("original", found.original),
-        ghost=pictures.add("latents", latent_picture(found.latents)),
-        planes=_planes(found, pictures),
+        original=pictures.add("original", stages.original),
+        ghost=pictures.add("latents", latent_picture(stages.latents)),
+        planes=_planes(stages, pictures),
         heat=pictures.add("bits", heat),
         scale=pictures.add("scale", scale),
-        developed=pictures.add("developed", found.developed),
+        developed=pictures.add("developed", stages.developed),
         raw=_size(raw, raw),
         floats=_size(floats, raw),
-        plain=_size(found.order0_bytes, raw),
+        plain=_size(stages.order0_bytes, raw),
         payload=_size(info.payload_size, raw),
-        file=_size(len(found.data), raw),
-        saved=_saved(info.payload_size, found.order0_bytes),
+        file=_size(len(stages.data), raw),
+        saved=_saved(info.payload_size, stages.order0_bytes),
         step=f"{info.step:.3f}",
-        lowest_integer=str(int(found.integers.min())).replace("-", "\N{MINUS SIGN}"),
-        highest_integer=str(int(found.integers.max())),
-        zeros=f"{100 * float((found.integers == 0).mean()):.0f} %",
+        lowest_integer=str(int(stages.integers.min())).replace("-", "\N{MINUS SIGN}"),
+        highest_integer=str(int(stages.integers.max())),
+        zeros=f"{100 * float((stages.integers == 0).mean()):.0f} %",
         highest=f"{highest:.0f}",
-        mean_bits=f"{float(found.bits.mean()):.1f}",
-        header=str(len(found.data) - info.payload_size),
-        dump=_dump(found.data, len(found.data) - info.payload_size),
+        mean_bits=f"{float(stages.bits.mean()):.1f}",
+        header=str(len(stages.data) - info.payload_size),
+        dump=_dump(stages.data, len(stages.data) - info.payload_size),
         file_name=escape(coded),
-        psnr=f"{Psnr()(found.original, found.developed):.2f} dB",
-        ratio=f"{raw / len(found.data):.0f} : 1",
+        psnr=f"{Psnr()(stages.original, stages.developed):.2f} dB",
+        ratio=f"{raw / len(stages.data):.0f} : 1",
         bpp=f"{info.bpp:.3f}",
     )
     return build(
         f"How it works: {name}",
-        f"{raw:,} bytes of pixels become a file of {len(found.data):,} bytes, and pixels again.",
+        f"{raw:,} bytes of pixels become a file of {len(stages.data):,} bytes, and pixels again.",
         main,
         f"<p>Made by <code>calotype stages</code>, Calotype {calotype.__version__}.</p>",
         data=None,
@@ -102,9 +102,9 @@ def _saved(size: int, plain: int) -> str:
     return f"{100 * (1 - size / plain):.0f} %" if size < plain else "nothing"
 
 
-def _planes(found: Stages, pictures: Pictures) -> str:
+def _planes(stages: Stages, pictures: Pictures) -> str:
     parts = []
-    for channel, plane in enumerate(found.integers):
+    for channel, plane in enumerate(stages.integers):
         address = pictures.add(f"integers-{channel}", plane_picture(plane))
         parts.append(
             f'<img class="coarse" src="{escape(address)}" alt="The integers of channel {channel + 1}">'
@@ -114,8 +114,10 @@ def _planes(found: Stages, pictures: Pictures) -> str:
 
 def _dump(data: bytes, header: int) -> str:
     """The first bytes in hexadecimal, sixteen in a line, those of the header set off."""
-    pairs = [f"<b>{byte:02x}</b>" if at < header else f"{byte:02x}" for at, byte in enumerate(data[:_DUMPED])]
-    lines = [" ".join(pairs[at : at + _PER_LINE]) for at in range(0, len(pairs), _PER_LINE)]
+    pairs = [
+        f"<b>{byte:02x}</b>" if start < header else f"{byte:02x}" for start, byte in enumerate(data[:_DUMPED])
+    ]
+    lines = [" ".join(pairs[start : start + _PER_LINE]) for start in range(0, len(pairs), _PER_LINE)]
     return "\n".join(lines) + ("\n…" if len(data) > _DUMPED else "")
 
 

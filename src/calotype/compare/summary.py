@@ -89,7 +89,7 @@ def _worst_of(rows: Sequence[Row], metric: str) -> str:
 
 def _bd_rates(rows: Sequence[Row], metrics: Sequence[str]) -> str:
     """Means of the data set as the points of each curve."""
-    found = {name: {curve.codec: curve.points for curve in curves(rows, name)} for name in metrics}
+    points = {name: {curve.codec: curve.points for curve in curves(rows, name)} for name in metrics}
     codecs = list(dict.fromkeys(row.codec for row in rows))
     lines = []
     try:
@@ -97,7 +97,7 @@ def _bd_rates(rows: Sequence[Row], metrics: Sequence[str]) -> str:
             for other in [codec for codec in codecs if codec != ours]:
                 cells = []
                 for name in metrics:
-                    pair = found[name].get(ours, ()), found[name].get(other, ())
+                    pair = points[name].get(ours, ()), points[name].get(other, ())
                     value = bd_rate(*pair, lower_is_better=METRICS[name].lower_is_better)
                     cells.append("-" if value is None else f"{value:+.1f} %")
                 lines.append([ours, other, *cells])

@@ -67,7 +67,7 @@ def means(rows: Sequence[Row]) -> list[Row]:
 
     Pictures that one of the codecs could not code are left out.
     """
-    found = []
+    result = []
     rows = of_all_codecs(rows)
     for codec, budget in dict.fromkeys((row.codec, row.budget) for row in rows):
         chosen = [row for row in rows if (row.codec, row.budget) == (codec, budget)]
@@ -80,8 +80,8 @@ def means(rows: Sequence[Row]) -> list[Row]:
             for values in zip(*((r.size, r.width, r.height) for r in chosen), strict=True)
         )
         fits = all(row.fits for row in chosen)
-        found.append(Row("mean", codec, budget, size, fits, width, height, figures))
-    return found
+        result.append(Row("mean", codec, budget, size, fits, width, height, figures))
+    return result
 
 
 def _best(metric: str, rows: Sequence[Row]) -> float | None:

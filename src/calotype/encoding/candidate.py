@@ -73,9 +73,9 @@ def code(
 
         fits = [fit_size(encoder, target, overhead, near) for encoder in encoders]
         trial, payload = min(fits, key=lambda fit: fit[0].error)
-    found = reconstruct(trial.coded, level_map(trial.level, offsets))
+    reconstruction = reconstruct(trial.coded, level_map(trial.level, offsets))
     header = replace(header, level=trial.level)
-    return Candidate(header, chunks, rate, latents, trial.integers, payload, found)
+    return Candidate(header, chunks, rate, latents, trial.integers, payload, reconstruction)
 
 
 def code_palette(latents: NDArray[np.float32], header: Header, chunks: tuple[Chunk, ...]) -> Candidate:
@@ -87,8 +87,10 @@ def code_palette(latents: NDArray[np.float32], header: Header, chunks: tuple[Chu
     deviation = float(np.std(latents - palette.from_bytes(integers)))
     header = replace(header, level=level_of_deviation(deviation))
     values, levels = values_of(header, integers, np.zeros(pixels.shape[:2], np.int8))
-    found = Reconstruction(values, levels, values)
-    return Candidate(header, chunks, RateTarget(level=header.level), latents, integers, payload, found)
+    reconstruction = Reconstruction(values, levels, values)
+    return Candidate(
+        header, chunks, RateTarget(level=header.level), latents, integers, payload, reconstruction
+    )
 
 
 def quantise(latents: NDArray[np.float32], candidate: Candidate, rdo: Rdo) -> Reconstruction:

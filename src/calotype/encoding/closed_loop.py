@@ -117,8 +117,8 @@ def round_trip_corrected(
         return latents
     levels = np.full(latents.shape[1:], FINEST, np.int64)
     decoded = decoded_pixels(Reconstruction(latents, levels, conditional_mean=latents), decoder, extension)
-    lost = latents - encode_tiled(encoder, decoded, extension)
-    corrected: NDArray[np.float32] = latents + np.asarray(gain, np.float32) * lost
+    loss = latents - encode_tiled(encoder, decoded, extension)
+    corrected: NDArray[np.float32] = latents + np.asarray(gain, np.float32) * loss
     return corrected
 
 
@@ -133,12 +133,12 @@ def colour_corrected(latents: NDArray[np.float32], error: NDArray[np.float32]) -
 
 
 def colour_error(
-    rgb: NDArray[np.uint8], found: Reconstruction, decoder: Decoder, extension: int = 0
+    rgb: NDArray[np.uint8], reconstruction: Reconstruction, decoder: Decoder, extension: int = 0
 ) -> NDArray[np.float32]:
     """What the mean colours of 8x8 pixels lack, smoothed over neighbours, float32[3, h, w] in 255ths."""
-    error = block_means(rgb) - block_means(decoded_pixels(found, decoder, extension))
+    error = block_means(rgb) - block_means(decoded_pixels(reconstruction, decoder, extension))
     for axis in (1, 2):
-        ends = [(1, 1) if axis == at else (0, 0) for at in range(3)]
+        ends = [(1, 1) if axis == other_axis else (0, 0) for other_axis in range(3)]
         near = np.moveaxis(np.pad(error, ends, mode="edge"), axis, 0)
         error = np.moveaxis((near[:-2] + 2 * near[1:-1] + near[2:]) / 4, 0, axis)
     return error
@@ -149,11 +149,17 @@ def _gain_at(levels: NDArray[np.int64]) -> NDArray[np.float32]:
     return gain.astype(np.float32)
 
 
-def decoded_pixels(found: Reconstruction, decoder: Decoder, extension: int = 0) -> NDArray[np.uint8]:
+def decoded_pixels(reconstruction: Reconstruction, decoder: Decoder, extension: int = 0) -> NDArray[np.uint8]:
     """uint8[8h, 8w, 3], at the size that is coded."""
-    noise = np.zeros(len(found.latents))
-    told = DecoderInput(found.latents, log_step_map(found.levels), noise, found.conditional_mean, extension)
-    return decode_tiled(decoder, told)
+    noise = np.zeros(len(reconstruction.latents))
+    inputs = DecoderInput(
+        reconstruction.latents,
+        log_step_map(reconstruction.levels),
+        noise,
+        reconstruction.conditional_mean,
+        extension,
+    )
+    return decode_tiled(decoder, inputs)
 
 
 def block_means(rgb: NDArray[np.integer[Any]]) -> NDArray[np.float32]:

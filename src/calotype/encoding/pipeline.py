@@ -52,8 +52,8 @@ def encode_pictures(
     sources = (prepare(picture, options) for picture in pictures)
     for group in in_batches(sources, batch):
         pixels = [source.pixels(source.header) for source in group]
-        found = encode_all(encoder, pixels, [source.header.extension for source in group])
-        for source, latents in zip(group, found, strict=True):
+        all_latents = encode_all(encoder, pixels, [source.header.extension for source in group])
+        for source, latents in zip(group, all_latents, strict=True):
             yield write(_candidate(source, latents, encoder, models, progress))
 
 

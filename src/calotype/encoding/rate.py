@@ -169,7 +169,7 @@ class _Search:
             level = min(max(level, finest), max(coarsest, finest))
             if level in sizes:
                 break
-        nearest = min(sizes, key=lambda at: abs(math.log(sizes[at] / self._target)))
+        nearest = min(sizes, key=lambda tried_level: abs(math.log(sizes[tried_level] / self._target)))
         return nearest, sizes[nearest]
 
     @staticmethod
@@ -179,18 +179,18 @@ class _Search:
     def _trim(self, level: int, size: int) -> None:
         """Regula falsi on the multiplier at one level, within the bracket once there is one."""
         goal = math.log(self._target * (1 - _TOLERANCE / 3))
-        at, value = self._encoder.nominal(level), math.log(size) - goal
+        lambda_now, value = self._encoder.nominal(level), math.log(size) - goal
         slope = _LAMBDA_SLOPE * math.exp((level - _FIRST_LEVEL) / _LAMBDA_FOLD)
         low, high = 0.0, _MAX_LAMBDA
         for _ in range(_MAX_LAMBDA_TRIALS):
             if self._close_enough():
                 return
-            low, high = (at, high) if value > 0 else (low, at)
+            low, high = (lambda_now, high) if value > 0 else (low, lambda_now)
             inset = 0.1 * (high - low) if high < _MAX_LAMBDA else 0.0
-            lambda_ = min(max(at - value / slope, low + inset), high - inset)
-            if lambda_ == at:
+            lambda_ = min(max(lambda_now - value / slope, low + inset), high - inset)
+            if lambda_ == lambda_now:
                 return
             next_value = math.log(self._try(level, lambda_)) - goal
             if next_value != value:
-                slope = min((next_value - value) / (lambda_ - at), -0.05)
-            at, value = lambda_, next_value
+                slope = min((next_value - value) / (lambda_ - lambda_now), -0.05)
+            lambda_now, value = lambda_, next_value

@@ -95,7 +95,7 @@ class RdoQuantiser:
     def _error_around(self, prediction: Prediction) -> NDArray[np.float32]:
         """The mean error of the neighbours that are quantised, in steps, float32[N]; 0 where none is."""
         total, count = (
-            np.sum([plane[at] for at in _neighbours(prediction)], 0).ravel()
+            np.sum([plane[positions] for positions in _neighbours(prediction)], 0).ravel()
             for plane in (self._errors[prediction.channel], self._done[prediction.channel])
         )
         mean: NDArray[np.float32] = total / np.maximum(count, 1)
@@ -103,10 +103,10 @@ class RdoQuantiser:
 
     def _remember(self, errors: NDArray[np.float64], prediction: Prediction) -> None:
         """Keeps the errors float64[N], in steps, for the neighbours that follow."""
-        at = _padded(prediction.rows), _padded(prediction.columns)
-        plane = self._errors[prediction.channel][at]
+        positions = _padded(prediction.rows), _padded(prediction.columns)
+        plane = self._errors[prediction.channel][positions]
         plane[...] = errors.reshape(plane.shape)
-        self._done[prediction.channel][at] = 1
+        self._done[prediction.channel][positions] = 1
 
     def _cost(
         self, chosen: NDArray[np.int64], target: NDArray[np.float64], prediction: Prediction

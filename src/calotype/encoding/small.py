@@ -73,9 +73,9 @@ class _BlockError:
         self._shown = slice(0, height), slice(0, width)
         self._rgb, self._decoder, self._extension = rgb.astype(np.int16), decoder, header.extension
 
-    def __call__(self, found: Reconstruction) -> Colours:
+    def __call__(self, reconstruction: Reconstruction) -> Colours:
         """float32[3, h, w] in 255ths."""
-        lacking = self._rgb - decoded_pixels(found, self._decoder, self._extension)
+        lacking = self._rgb - decoded_pixels(reconstruction, self._decoder, self._extension)
         return block_means(padded(lacking[self._shown]))
 
 

@@ -21,11 +21,11 @@ _LIMITS = Limits(max_pixels=1 << 28, max_chunk_bytes=1 << 32, max_metadata_bytes
 
 def write(candidate: Candidate) -> bytes:
     """The file of a candidate, verified. Raises :class:`CalotypeError` if it does not decode to the same."""
-    found, integers, payload = candidate.reconstruction, candidate.integers, candidate.payload
-    noise = noise_codes(candidate.latents, found.latents, found.levels)
+    reconstruction, integers, payload = candidate.reconstruction, candidate.integers, candidate.payload
+    noise = noise_codes(candidate.latents, reconstruction.latents, reconstruction.levels)
     header = replace(candidate.header, noise=noise)
     data = serialise(header, payload, checksum_of(header, integers, payload), candidate.chunks)
     decoded = decode_latents(parse(data, limits=_LIMITS, strict=True))
-    if not np.array_equal(decoded.latents, found.latents):
+    if not np.array_equal(decoded.latents, reconstruction.latents):
         raise CalotypeError("the encoder could not read back what it wrote; please report this picture")
     return data

@@ -82,12 +82,12 @@ class _Reader:
         self._arrays = (weight, multiplier.astype(np.int64), bias.astype(np.int64))
         self._at = [0, 0, 0]
 
-    def _take(self, which: int, count: int) -> NDArray[np.int64]:
-        begin = self._at[which]
-        self._at[which] += count
-        if self._at[which] > len(self._arrays[which]):
+    def _take(self, array: int, count: int) -> NDArray[np.int64]:
+        begin = self._at[array]
+        self._at[array] += count
+        if self._at[array] > len(self._arrays[array]):
             raise ModelError("the context model file is too short for its widths")
-        return self._arrays[which][begin : begin + count]  # type: ignore[return-value]
+        return self._arrays[array][begin : begin + count]  # type: ignore[return-value]
 
     def conv(self, inputs: list[int], outputs: int, size: int, low: int, high: int) -> IntConv:
         weight = self._take(0, outputs * len(inputs) * size * size)
@@ -121,10 +121,10 @@ def _read_arrays(data: bytes) -> dict[str, NDArray[Any]]:
     except Exception as error:  # NumPy and zipfile raise many kinds for files that are none of theirs
         raise ModelError(f"the context model file is damaged: {error}") from error
     for name, (dtype, dimensions) in _ARRAYS.items():
-        found = arrays[name]
-        if not np.can_cast(found.dtype, dtype, "equiv") or found.ndim != dimensions:
+        array = arrays[name]
+        if not np.can_cast(array.dtype, dtype, "equiv") or array.ndim != dimensions:
             raise ModelError(
-                f"the context model file has {name} of type {found.dtype} and shape {found.shape}"
+                f"the context model file has {name} of type {array.dtype} and shape {array.shape}"
             )
     return arrays
 

@@ -24,9 +24,9 @@ SHEET = "sheet.png"
 _COLUMNS, _GAP, _CAPTION, _LARGEST = 4, 12, 40, 512
 
 
-def rows(found: Experiment) -> list[dict[str, Any]]:
+def rows(experiment: Experiment) -> list[dict[str, Any]]:
     """One record for each stage: name, title, bytes, bits per pixel and a figure or None for each metric."""
-    height, width = found.original.shape[:2]
+    height, width = experiment.original.shape[:2]
     return [
         {
             "stage": result.name,
@@ -35,52 +35,54 @@ def rows(found: Experiment) -> list[dict[str, Any]]:
             "bpp": round(8 * result.size / (height * width), 4),
             **{metric: _finite(result.figures.get(metric)) for metric in METRICS},
         }
-        for result in found.results
+        for result in experiment.results
     ]
 
 
-def table(found: Experiment) -> str:
+def table(experiment: Experiment) -> str:
     """The figures for people; below, why a metric has none."""
     lines = [["stage", "bytes", *(kind.title for kind in METRICS.values())]]
-    for result in found.results:
+    for result in experiment.results:
         lines.append([result.title, f"{result.size:,}", *(_figure(result, metric) for metric in METRICS)])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     text = []
     for title, *cells in lines:
         aligned = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
         text.append("  ".join([title.ljust(widths[0]), *aligned]))
-    text += [f"{METRICS[metric].title}: {why}" for metric, why in found.missing.items()]
+    text += [f"{METRICS[metric].title}: {why}" for metric, why in experiment.missing.items()]
     return "\n".join(text)
 
 
-def write_results(found: Experiment, folder: Path, *, force: bool = False) -> None:
+def write_results(experiment: Experiment, folder: Path, *, force: bool = False) -> None:
     """Fills ``folder``: ``figures.csv``, ``figures.json``, ``sheet.png``, ``recipe.calo``, each stage as PNG.
 
     All or nothing; a folder of an earlier experiment is replaced with ``force`` only. Raises
     :class:`OutputError`.
     """
-    records = rows(found)
+    records = rows(experiment)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
     with fresh_folder(folder, force=force, mark=SHEET) as work:
         (work / "figures.csv").write_text(text.getvalue(), "utf-8")
-        content = {"model": found.model, "stages": records, "missing": dict(found.missing)}
+        content = {"model": experiment.model, "stages": records, "missing": dict(experiment.missing)}
         (work / "figures.json").write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-        (work / "recipe.calo").write_bytes(found.file)
-        (work / "original.png").write_bytes(png(found.original))
-        for result in found.results:
+        (work / "recipe.calo").write_bytes(experiment.file)
+        (work / "original.png").write_bytes(png(experiment.original))
+        for result in experiment.results:
             (work / f"{result.name}.png").write_bytes(png(result.rgb))
-        (work / SHEET).write_bytes(png(contact_sheet(found)))
+        (work / SHEET).write_bytes(png(contact_sheet(experiment)))
 
 
-def contact_sheet(found: Experiment) -> NDArray[np.uint8]:
+def contact_sheet(experiment: Experiment) -> NDArray[np.uint8]:
     """The original and every stage, labelled, four in a row: uint8[H, W, 3]."""
-    height, width = found.original.shape[:2]
+    height, width = experiment.original.shape[:2]
     shrink = min(1.0, _LARGEST / max(height, width))
     across, down = max(round(width * shrink), 160), round(height * shrink)
-    entries = [("original", found.original)] + [(_label(result), result.rgb) for result in found.results]
+    entries = [("original", experiment.original)] + [
+        (_label(result), result.rgb) for result in experiment.results
+    ]
     lines = -(-len(entries) // _COLUMNS)
     size = _COLUMNS * (across + _GAP) + _GAP, lines * (down + _CAPTION + _GAP) + _GAP
     sheet = Image.new("RGB", size, "white")

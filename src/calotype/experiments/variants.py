@@ -97,10 +97,10 @@ _BEST: dict[str, dict[str, Any]] = {"JPEG": {"optimize": True}, "WEBP": {"method
 
 def _cut(pixels: Pixels, bits: int) -> Variant:
     """The upper bits alone, decoded to the middle of what they leave open; packed without gaps, and zlib."""
-    lost = 8 - bits
-    kept = (pixels >> lost).astype(np.uint8)
-    packed = np.packbits(np.unpackbits(kept[..., None], axis=-1)[..., lost:])
-    middle = ((kept << lost) + (1 << lost >> 1)).astype(np.uint8)
+    lost_bits = 8 - bits
+    kept_bits = (pixels >> lost_bits).astype(np.uint8)
+    packed = np.packbits(np.unpackbits(kept_bits[..., None], axis=-1)[..., lost_bits:])
+    middle = ((kept_bits << lost_bits) + (1 << lost_bits >> 1)).astype(np.uint8)
     size = len(zlib.compress(packed.tobytes(), 9))
     return Variant(f"bits-{bits}", f"{bits}-bit latents, zlib", size, _values(middle))
 
@@ -125,8 +125,8 @@ def _by_imagequant(pixels: Pixels) -> Variant:
     height, width = pixels.shape[:2]
     raw, flat = imagequant.quantize_raw_rgba_bytes(pixels.tobytes(), width, height)
     indices = np.frombuffer(raw, np.uint8).reshape(height, width)
-    found = np.array(flat, np.uint8).reshape(-1, 4)
-    colours = np.pad(found, ((0, palette.COLOURS - len(found)), (0, 0)), mode="edge")
+    colour_table = np.array(flat, np.uint8).reshape(-1, 4)
+    colours = np.pad(colour_table, ((0, palette.COLOURS - len(colour_table)), (0, 0)), mode="edge")
     size = len(palette.pack(colours, indices))
     return Variant("imagequant", "256 colours by libimagequant, zlib", size, _values(colours[indices]))
 

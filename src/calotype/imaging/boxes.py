@@ -90,14 +90,14 @@ def _associations(data: bytes, item: int) -> list[int]:
     (count,) = struct.unpack_from(">I", data, 4)
     position = 8
     for _ in range(count):
-        (found,) = struct.unpack_from(">I" if version else ">H", data, position)
+        (property_index,) = struct.unpack_from(">I" if version else ">H", data, position)
         position += 4 if version else 2
         number = data[position]
         position += 1
         size = 2 if wide else 1
         entries = [int.from_bytes(data[position + i * size :][:size], "big") for i in range(number)]
         position += number * size
-        if found == item:
+        if property_index == item:
             return [entry & (0x7FFF if wide else 0x7F) for entry in entries]
     return []
 

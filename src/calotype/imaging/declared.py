@@ -96,19 +96,19 @@ def _read_png(file: BinaryIO) -> Declared:
 
 
 def _read_heif(file: BinaryIO) -> Declared:
-    found = boxes.heif_colours(file)
-    if found.icc is not None or found.codes is None:
-        return Declared(icc=found.icc)
-    return Declared(space=of_codes(*found.codes[:2]))
+    colours = boxes.heif_colours(file)
+    if colours.icc is not None or colours.codes is None:
+        return Declared(icc=colours.icc)
+    return Declared(space=of_codes(*colours.codes[:2]))
 
 
 def _read_jp2(file: BinaryIO) -> Declared:
-    found = boxes.jp2_colours(file)
-    if found.enumerated in (None, 0, 12, 15, 16, 17, 18):  # greys, CMYK, sRGB and its YCC: Pillow's own
-        return Declared(icc=found.icc)
-    if found.enumerated == 21:
+    colours = boxes.jp2_colours(file)
+    if colours.enumerated in (None, 0, 12, 15, 16, 17, 18):  # greys, CMYK, sRGB and its YCC: Pillow's own
+        return Declared(icc=colours.icc)
+    if colours.enumerated == 21:
         return Declared(space=ROMM_RGB)
-    raise SpaceError(f"its colour space has the number {found.enumerated} in JPEG 2000")
+    raise SpaceError(f"its colour space has the number {colours.enumerated} in JPEG 2000")
 
 
 def _read_qoi(file: BinaryIO) -> Declared:

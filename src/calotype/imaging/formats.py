@@ -104,18 +104,18 @@ def _in_srgb(image: Image.Image, profile: bytes, name: str) -> Image.Image:
 
 def _metadata(image: Image.Image, picture_format: PictureFormat) -> dict[str, bytes]:
     """EXIF and XMP of ``image``, if the format holds them."""
-    found = {name: image.info[name] for name in ("exif", "xmp") if image.info.get(name)}
+    source_metadata = {name: image.info[name] for name in ("exif", "xmp") if image.info.get(name)}
     longest = picture_format.longest
-    lost = [
+    lost_names = [
         name
-        for name, data in found.items()
+        for name, data in source_metadata.items()
         if not picture_format.metadata or (longest is not None and len(data) > longest)
     ]
-    if lost:
-        names = " and ".join(name.upper() for name in lost)
+    if lost_names:
+        names = " and ".join(name.upper() for name in lost_names)
         what = "so much" if picture_format.metadata else "such data"
         _warn(f"{names} left out: {picture_format.pillow} files cannot hold {what}")
-    return {name: data for name, data in found.items() if name not in lost}
+    return {name: data for name, data in source_metadata.items() if name not in lost_names}
 
 
 def _arguments(metadata: dict[str, bytes], name: str) -> dict[str, Any]:

@@ -194,15 +194,15 @@ def _content(exif: Image.Exif) -> str:
 
 
 def _written(exif: Image.Exif, tags: Sequence[int], directories: Sequence[int]) -> bytes:
-    kept = Image.Exif()
-    kept.endian = exif.endian
+    kept_exif = Image.Exif()
+    kept_exif.endian = exif.endian
     for tag in tags:
         if tag in exif:
-            kept[tag] = exif[tag]
+            kept_exif[tag] = exif[tag]
     for directory in directories:
         if entries := read_directory(exif, directory):
-            kept[directory] = entries
-    return kept.tobytes().removeprefix(EXIF_PREFIX) if kept else b""
+            kept_exif[directory] = entries
+    return kept_exif.tobytes().removeprefix(EXIF_PREFIX) if kept_exif else b""
 
 
 def _hidden_exif(image: Image.Image) -> bytes | None:

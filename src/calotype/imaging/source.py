@@ -123,8 +123,8 @@ def _is_accepted(accepts: Callable[[bytes], bool | str] | None, prefix: bytes) -
 def _refusal(error: Exception) -> str:
     """Why a reader that accepts the first bytes of a file does not read it."""
     reason = error.args[0] if error.args else None
-    told = isinstance(error, SyntaxError) and isinstance(reason, str) and reason != _NO_REASON
-    return str(reason) if told else "it is damaged or ends too early"
+    has_reason = isinstance(error, SyntaxError) and isinstance(reason, str) and reason != _NO_REASON
+    return str(reason) if has_reason else "it is damaged or ends too early"
 
 
 def _rewind(file: BinaryIO) -> bool:

@@ -197,12 +197,12 @@ def _text(text: str) -> bytes:
 def _profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
     position = 128 + 4 + 12 * len(tags)
     table, body = struct.pack(">I", len(tags)), b""
-    where: dict[bytes, int] = {}  # equal data stands in the file once
+    offsets: dict[bytes, int] = {}  # equal data stands in the file once
     for signature, data in tags.items():
-        if data not in where:
-            where[data] = position + len(body)
+        if data not in offsets:
+            offsets[data] = position + len(body)
             body += data + bytes(-len(data) % 4)
-        table += signature + struct.pack(">II", where[data], len(data))
+        table += signature + struct.pack(">II", offsets[data], len(data))
     size = position + len(body)
     head = struct.pack(">I4xI4s4s4s12x4s28x", size, 0x04300000, b"mntr", space, b"XYZ ", b"acsp")
     head += b"".join(_fixed(float(value)) for value in _D50)

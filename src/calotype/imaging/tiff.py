@@ -50,16 +50,18 @@ def with_exif(data: bytes, exif: Image.Exif) -> bytes:
     What the file says already stays. Raises whatever Pillow raises for tags that it cannot write.
     """
     order = "<" if data[:2] == b"II" else ">"
-    said = Image.Exif()
-    said.endian = order
+    written_exif = Image.Exif()
+    written_exif.endian = order
     for tag in exif:
         if tag not in _LAYOUT and tag not in DIRECTORIES:
-            said[tag] = exif[tag]
+            written_exif[tag] = exif[tag]
     for directory in DIRECTORIES:
         if entries := read_directory(exif, directory):
-            said[directory] = entries
+            written_exif[directory] = entries
     data += bytes(len(data) % 2)
-    added = said.tobytes(len(data))[len(EXIF_PREFIX) + _HEAD :]  # a directory that stands where it is put
+    added = written_exif.tobytes(len(data))[
+        len(EXIF_PREFIX) + _HEAD :
+    ]  # a directory that stands where it is put
     added += bytes(len(added) % 2)
     (start,) = struct.unpack_from(order + "I", data, 4)
     merged = _entries(added, 0, order) | _entries(data, start, order)

@@ -51,14 +51,14 @@ def joined(packet: bytes, segments: Iterable[bytes]) -> bytes:
     if any(known.get(name, uri) != uri for name, uri in needed.items()):
         raise XmpError("it uses other namespaces than the packet")
     added = b"".join(b' %b="%b"' % item for item in needed.items() if item[0] not in known)
-    whole = head + added + b">" + properties + more_properties + tail
+    packet_text = head + added + b">" + properties + more_properties + tail
     parser = ParserCreate()
     parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
-        parser.Parse(whole, True)
+        parser.Parse(packet_text, True)
     except ExpatError as error:
         raise XmpError(f"it is no XML: {error}") from error
-    return whole
+    return packet_text
 
 
 def _refuse_doctype(*_: object) -> None:
@@ -71,10 +71,10 @@ def _reference(packet: bytes) -> tuple[bytes, int, int] | None:
     if place < 0:
         return None
     start = max(0, place - _MAX_PREFIX)
-    found = _REFERENCE.search(packet[start : place + _MAX_REFERENCE])
-    if found is None:
+    match = _REFERENCE.search(packet[start : place + _MAX_REFERENCE])
+    if match is None:
         return None
-    return found["a"] or found["b"], start + found.start(), start + found.end()
+    return match["a"] or match["b"], start + match.start(), start + match.end()
 
 
 def _parts(packet: bytes) -> tuple[bytes, bytes, bytes]:
@@ -95,14 +95,14 @@ def _assembled(guid: bytes, segments: Iterable[bytes]) -> bytes:
         if segment[start : start + 32] == guid and len(segment) >= start + 40:
             length, offset = struct.unpack_from(">II", segment, start + 32)
             parts[offset] = segment[start + 40 :]
-    whole = b""
+    extended = b""
     for offset in sorted(parts):
-        if offset != len(whole):
+        if offset != len(extended):
             break
-        whole += parts[offset]
-    if not parts or len(whole) != length:
+        extended += parts[offset]
+    if not parts or len(extended) != length:
         raise XmpError("parts of it are missing")
-    return whole
+    return extended
 
 
 def _namespaces(text: bytes) -> dict[bytes, bytes]:

@@ -49,11 +49,11 @@ class PerProcess(Generic[_Native]):
 
     def get(self) -> _Native:
         """The object of this process; from any thread."""
-        made = self._made
-        if made is None:
+        instance = self._made
+        if instance is None:
             with self._lock:
-                made = self._made = self._make() if self._made is None else self._made
-        return made
+                instance = self._made = self._make() if self._made is None else self._made
+        return instance
 
     def forget(self) -> None:
         """Lets go of the object without destroying it: nothing ever gives this reference back."""
@@ -63,8 +63,8 @@ class PerProcess(Generic[_Native]):
 
 
 def _forget_all() -> None:
-    for one in list(_live):
-        one.forget()
+    for loaded in list(_live):
+        loaded.forget()
 
 
 if hasattr(os, "register_at_fork"):

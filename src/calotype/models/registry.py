@@ -108,9 +108,9 @@ def _read(name: str) -> bytes:
         data = (files("calotype.models") / "weights" / name).read_bytes()
     except OSError as error:
         raise ModelError(f"the embedded model file {name} is missing: reinstall calotype") from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != _hashes()[name]:
-        raise ModelError(f"{name} has sha256 {found}, not {_hashes()[name]}: reinstall calotype")
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != _hashes()[name]:
+        raise ModelError(f"{name} has sha256 {actual}, not {_hashes()[name]}: reinstall calotype")
     return data
 
 
@@ -151,8 +151,8 @@ def _size_of(file: Traversable) -> int:
 
 def _describe(source: Source) -> ModelInfo:
     """A model that the user fetches; until then its size is what its weights take at four bytes each."""
-    here = is_here(source)
-    record = read_record(source) if here else None
+    available = is_here(source)
+    record = read_record(source) if available else None
     return ModelInfo(
         name=source.name,
         id=source.id,
@@ -160,7 +160,7 @@ def _describe(source: Source) -> ModelInfo:
         roles=("encoder", "decoder"),
         sha256=record.sha256 if record else {},
         size_bytes=sum(record.size.values()) if record else source.nominal_bytes,
-        available=here,
+        available=available,
         description=source.description,
     )
 

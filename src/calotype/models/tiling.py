@@ -64,18 +64,18 @@ def encode_tiled(encoder: Encoder, rgb: NDArray[np.uint8], extension: int = 0) -
     return _cropped(latents, extension)
 
 
-def decode_tiled(decoder: Decoder, told: DecoderInput) -> NDArray[np.uint8]:
+def decode_tiled(decoder: Decoder, inputs: DecoderInput) -> NDArray[np.uint8]:
     """Latents of h x w positions to sRGB uint8[8h, 8w, 3]."""
-    extension, told = told.extension, _extended_latents(told)
-    height, width = told.latents.shape[1:]
+    extension, inputs = inputs.extension, _extended_latents(inputs)
+    height, width = inputs.latents.shape[1:]
     rgb = np.empty((height * _FACTOR, width * _FACTOR, 3), np.uint8)
     for read, kept, inner in _tiles(height, width, decoder.margin):
         window = (slice(None), *read)
         pixels = decoder.decode(
-            told.latents[window],
-            told.log_step[window],
-            told.noise,
-            told.conditional_mean[window],
+            inputs.latents[window],
+            inputs.log_step[window],
+            inputs.noise,
+            inputs.conditional_mean[window],
             (read[0].start, read[1].start),
         )
         rows, columns = _pixels(inner)
@@ -86,10 +86,10 @@ def decode_tiled(decoder: Decoder, told: DecoderInput) -> NDArray[np.uint8]:
 def find_tiled(finder: FaceFinder, latents: NDArray[np.float32]) -> NDArray[np.float32]:
     """Latents float32[4, h, w] to how likely each position is within a face, float32[h, w]."""
     height, width = latents.shape[1:]
-    found = np.empty((height, width), np.float32)
+    probability = np.empty((height, width), np.float32)
     for read, kept, inner in _tiles(height, width, finder.margin):
-        found[kept] = finder.find(latents[(slice(None), *read)])[inner]
-    return found
+        probability[kept] = finder.find(latents[(slice(None), *read)])[inner]
+    return probability
 
 
 def encode_all(
@@ -106,22 +106,22 @@ def encode_all(
     return [_cropped(latents[number], by) for number, by in enumerate(extensions)]
 
 
-def decode_all(decoder: Decoder, told: Sequence[DecoderInput]) -> list[NDArray[np.uint8]]:
+def decode_all(decoder: Decoder, inputs: Sequence[DecoderInput]) -> list[NDArray[np.uint8]]:
     """:func:`decode_tiled` of each; those of one size together, if the decoder takes batches."""
     if not isinstance(decoder, BatchDecoder):
-        return [decode_tiled(decoder, one) for one in told]
-    extended = [_extended_latents(one) for one in told]
+        return [decode_tiled(decoder, picture) for picture in inputs]
+    extended = [_extended_latents(picture) for picture in inputs]
     pictures: dict[int, NDArray[np.uint8]] = {}
-    for group in _of_one_shape([one.latents for one in extended]):
-        some = [extended[number] for number in group]
+    for group in _of_one_shape([picture.latents for picture in extended]):
+        batch = [extended[number] for number in group]
         pixels = decoder.decode_batch(
-            np.stack([one.latents for one in some]),
-            np.stack([one.log_step for one in some]),
-            np.stack([one.noise for one in some]),
-            np.stack([one.conditional_mean for one in some]),
+            np.stack([picture.latents for picture in batch]),
+            np.stack([picture.log_step for picture in batch]),
+            np.stack([picture.noise for picture in batch]),
+            np.stack([picture.conditional_mean for picture in batch]),
         )
         pictures |= zip(group, map(_bytes, pixels), strict=True)
-    return [_cropped_picture(pictures[number], one.extension) for number, one in enumerate(told)]
+    return [_cropped_picture(pictures[number], picture.extension) for number, picture in enumerate(inputs)]
 
 
 def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
@@ -148,14 +148,14 @@ def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
         raise failure
 
 
-def _extended_latents(told: DecoderInput) -> DecoderInput:
+def _extended_latents(inputs: DecoderInput) -> DecoderInput:
     """The same with the outermost latents repeated, and nothing left to be extended."""
-    around = ((0, 0), (told.extension,) * 2, (told.extension,) * 2)
+    around = ((0, 0), (inputs.extension,) * 2, (inputs.extension,) * 2)
     latents, log_step, conditional_mean = (
-        np.pad(array, around, mode="edge") if told.extension else array
-        for array in (told.latents, told.log_step, told.conditional_mean)
+        np.pad(array, around, mode="edge") if inputs.extension else array
+        for array in (inputs.latents, inputs.log_step, inputs.conditional_mean)
     )
-    return DecoderInput(latents, log_step, told.noise, conditional_mean)
+    return DecoderInput(latents, log_step, inputs.noise, conditional_mean)
 
 
 def _extended_picture(rgb: NDArray[np.uint8], extension: int) -> NDArray[np.uint8]:

@@ -66,7 +66,7 @@ class PillowCodec:
     def within(self, rgb: NDArray[np.uint8], budgets: Sequence[int]) -> list[tuple[bytes, bool]]:
         """For each budget the largest file that fits, or the smallest there is and False."""
         fine = self.fineness
-        encode = cache(lambda at: self.encode(rgb, at if fine == 1 else at / fine))
+        encode = cache(lambda setting: self.encode(rgb, setting if fine == 1 else setting / fine))
         return [largest_within(encode, budget, self.lowest * fine, self.highest * fine) for budget in budgets]
 
     def compress(self, rgb: NDArray[np.uint8], budgets: Sequence[int]) -> list[Coded]:

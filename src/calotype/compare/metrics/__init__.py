@@ -43,13 +43,13 @@ def ready(lpips: Path | None = None, threads: int | None = None) -> tuple[dict[s
     ``lpips`` is the graph of that metric. Raises :class:`ModelError` if one is given and cannot be used.
     """
     makers: dict[str, Callable[[], Metric]] = dict(METRICS) | {"lpips": lambda: Lpips(lpips, threads)}
-    found: dict[str, Metric] = {}
+    metrics: dict[str, Metric] = {}
     missing: dict[str, str] = {}
     for name, make in makers.items():
         try:
-            found[name] = make()
+            metrics[name] = make()
         except ModelError as error:
             if name == "lpips" and lpips is not None:
                 raise
             missing[name] = str(error)
-    return found, missing
+    return metrics, missing

@@ -64,7 +64,7 @@ def refine(
     table, levels = load_table(candidate.header.table), candidate.reconstruction.levels
     extension = candidate.header.extension
     with memory_errors():
-        found = Descent(candidate.latents, rgb, levels, table, network, graph, extension).run(
+        optimum = Descent(candidate.latents, rgb, levels, table, network, graph, extension).run(
             Found(candidate.integers, candidate.payload, candidate.reconstruction),
             lambda payload: replace(candidate, payload=payload).size <= max_size,
             ROUNDS,
@@ -72,7 +72,7 @@ def refine(
             progress,
         )
     return replace(
-        candidate, integers=found.integers, payload=found.payload, reconstruction=found.reconstruction
+        candidate, integers=optimum.integers, payload=optimum.payload, reconstruction=optimum.reconstruction
     )
 
 

@@ -88,8 +88,8 @@ class Descent:
         """
         deadline = time.monotonic() + seconds
         integers = torch.from_numpy(start.integers.astype(np.float32))
-        off = torch.from_numpy(self._latents) / self._steps - integers
-        y, momentum = integers + off.clamp(-_PULL, _PULL), torch.zeros_like(integers)
+        offset = torch.from_numpy(self._latents) / self._steps - integers
+        y, momentum = integers + offset.clamp(-_PULL, _PULL), torch.zeros_like(integers)
         best, price = start, _PRICE
         try:
             with torch.no_grad():
@@ -140,8 +140,8 @@ class Descent:
         """The conditional means for the dequantised latents ``v``: they are off by a constant."""
         if not self._decoder.wants_conditional_mean:
             return v
-        found = reconstruct(self._trial(v).coded, self._levels)
-        return v + torch.from_numpy(found.conditional_mean - found.latents)
+        reconstruction = reconstruct(self._trial(v).coded, self._levels)
+        return v + torch.from_numpy(reconstruction.conditional_mean - reconstruction.latents)
 
     def _errors(self, v: Tensor, conditional_mean: Tensor, deadline: float) -> Iterator[Tensor]:
         """The measures of each tile, weighed by its share of the picture. Raises ``TimeoutError``."""

@@ -26,15 +26,15 @@ def measures(reference: Tensor, picture: Tensor, lpips: TorchGraph | None = None
     there, they keep faint texture, which squared error alone would smooth away.
     """
     x, y = reference, picture
-    found = [F.mse_loss(y, x)]
+    terms = [F.mse_loss(y, x)]
     for scale in range(_SCALES):
         if scale:
             x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
-        found.append(1 - _contrast_and_structure(x, y))
+        terms.append(1 - _contrast_and_structure(x, y))
     if lpips is not None and min(x.shape[2:]) >= _SMALLEST_LPIPS >> (_SCALES - 1):
         ref, dist = ((p.clamp(0, 1) - _MEAN) / _DEVIATION for p in (reference, picture))
-        found.append(lpips(ref=ref, dist=dist).sum())
-    return torch.stack(found)
+        terms.append(lpips(ref=ref, dist=dist).sum())
+    return torch.stack(terms)
 
 
 def _contrast_and_structure(x: Tensor, y: Tensor) -> Tensor:

@@ -51,17 +51,17 @@ class _Site:
         self._pairs = [(_Conv(first), _Conv(second)) for first, second in net.pairs]
         self._heads = [[_Conv(layer) for layer in head] for head in net.heads]
 
-    def predict(self, planes: Tensor, here: Tensor) -> Tensor:
+    def predict(self, planes: Tensor, site_latents: Tensor) -> Tensor:
         """(mean, scale) of every channel, float32[4, 2, H, W].
 
-        ``planes`` float32[1, I, H, W]: what other sites tell; ``here`` float32[1, 4, H, W]: this one.
+        ``planes`` float32[1, I, H, W]: what other sites tell; ``site_latents`` float32[1, 4, H, W]: this one.
         """
         x = self._enter(planes)
         for first, second in self._pairs:
             x = (x + second(first(x))).clamp(0, _FEATURE_PEAK)
         out = []
         for channel, (first, second, last) in enumerate(self._heads):
-            out.append(last(second(first(torch.cat([x, here[:, :channel]], 1)))))
+            out.append(last(second(first(torch.cat([x, site_latents[:, :channel]], 1)))))
         return torch.cat(out)
 
 
@@ -70,7 +70,7 @@ class Rate:
 
     def __init__(self, model: ContextModel, levels: NDArray[np.int64]) -> None:
         """``levels`` int64[h, w], 0 to 127."""
-        self._sites = [(_Site(net), stride, at, known) for net, stride, at, known in sites(model)]
+        self._sites = [(_Site(net), stride, site, known) for net, stride, site, known in sites(model)]
         guide = np.clip(2 * (levels - 64), -CONTEXT_PEAK, CONTEXT_PEAK).astype(np.float32)
         self._guide = torch.from_numpy(guide)[None]
         self._steps = torch.from_numpy(channel_steps(levels).astype(np.float32))
@@ -112,10 +112,10 @@ class Rate:
         r, c = row.clamp(0, rows - 1), column.clamp(0, columns - 1)
         r0, c0 = r.detach().floor().clamp(max=rows - 2), c.detach().floor().clamp(max=columns - 2)
         r, c = r - r0, c - c0
-        at = (r0 * columns + c0).long()
+        index = (r0 * columns + c0).long()
         flat = self._bits.view(-1)
-        near = (1 - c) * flat[at] + c * flat[at + 1]
-        far = (1 - c) * flat[at + columns] + c * flat[at + columns + 1]
+        near = (1 - c) * flat[index] + c * flat[index + 1]
+        far = (1 - c) * flat[index + columns] + c * flat[index + columns + 1]
         return (1 - r) * near + r * far
 
 

@@ -129,8 +129,8 @@ def source_named(name: str) -> Source | None:
 
 def vae_named(name: str) -> Source | None:
     """The model whose autoencoder ``--vae`` means by ``name``, which may leave out "sd-" and "vae-"."""
-    found = [source_named(prefix + name) for prefix in ("", "sd-", "sd-vae-")]
-    return next((source for source in found if source is not None), None)
+    candidates = [source_named(prefix + name) for prefix in ("", "sd-", "sd-vae-")]
+    return next((source for source in candidates if source is not None), None)
 
 
 def unknown(name: str) -> ModelError:

@@ -51,11 +51,11 @@ def look_up(source: Source, *, half: bool = False, commit: str = "main") -> list
     for name in source.files(half=half):
         url = hub().hf_hub_url(source.repository, name, revision=commit)
         with _hub_errors(source, name):
-            found = hub().get_hf_file_metadata(url)
-        if found.commit_hash is None or found.etag is None or found.size is None:
+            metadata = hub().get_hf_file_metadata(url)
+        if metadata.commit_hash is None or metadata.etag is None or metadata.size is None:
             raise ModelError(f"the hub's answer about {name} of {source.repository} is incomplete: try again")
-        commit = found.commit_hash  # of "main" at the first file; the others must be of the same commit
-        files.append(Remote(name, commit, found.etag, found.size))
+        commit = metadata.commit_hash  # of "main" at the first file; the others must be of the same commit
+        files.append(Remote(name, commit, metadata.etag, metadata.size))
     return files
 
 
@@ -70,9 +70,9 @@ def fetch(source: Source, *, half: bool = False, force: bool = False, offline: b
     record = None if force else read_record(source)
     if record is not None:
         paths = {name: cached(record.repository, name, record.commit) for name in record.sha256}
-        here = {name: path for name, path in paths.items() if path is not None}
-        if len(here) == len(paths):
-            for name, path in here.items():
+        cached_paths = {name: path for name, path in paths.items() if path is not None}
+        if len(cached_paths) == len(paths):
+            for name, path in cached_paths.items():
                 check_hash(path, record.sha256[name], source.name)
             return record
     if offline:
@@ -134,12 +134,12 @@ def _download(source: Source, remote: Remote) -> Path:
             )
         )
     if not _is_right(path, remote):
-        found = _etag_of(path, remote)
+        etag = _etag_of(path, remote)
         with _output_errors(path):
             path.resolve().unlink()  # the cache's own copy, which other programs would take for the right one
             path.unlink(missing_ok=True)
         raise ModelError(
-            f"{remote.name} of {source.repository} arrived damaged: its hash is {found}, "
+            f"{remote.name} of {source.repository} arrived damaged: its hash is {etag}, "
             f"not {remote.etag}; fetch it again"
         )
     return path
@@ -173,13 +173,13 @@ def _hub_errors(source: Source, file: str) -> Iterator[None]:
     """
     from huggingface_hub import errors
 
-    where = f"{file} of {source.repository}"
+    subject = f"{file} of {source.repository}"
     try:
         yield
     except CalotypeError:
         raise
     except errors.EntryNotFoundError as error:
-        raise ModelError(f"the hub has no {where}") from error
+        raise ModelError(f"the hub has no {subject}") from error
     except errors.RepositoryNotFoundError as error:
         raise ModelError(f"the hub has no {source.repository}, or wants a login for it") from error
     except Exception as error:
@@ -187,4 +187,4 @@ def _hub_errors(source: Source, file: str) -> Iterator[None]:
             raise
         first = str(error).strip().split("\n")[0] or type(error).__name__
         again = f"run 'calotype models fetch {source.name}' again to go on"
-        raise ModelError(f"{where} could not be fetched ({first}): {again}") from error
+        raise ModelError(f"{subject} could not be fetched ({first}): {again}") from error

@@ -62,9 +62,11 @@ class _Autoencoder:
 
     wants_conditional_mean = True
 
-    def __init__(self, source: Source, where: Location, options: DiffusionOptions, backend: Backend) -> None:
+    def __init__(
+        self, source: Source, location: Location, options: DiffusionOptions, backend: Backend
+    ) -> None:
         self._part = next(part for part in source.parts if part.name in ("vae", "taesd"))
-        self._network = load_network(where, source, self._part, backend)
+        self._network = load_network(location, source, self._part, backend)
         overlap, guard = _LOCAL_OVERLAP if self._tiny else OVERLAP
         tile = options.tile // SD1.factor
         self._tiler = Tiler(tile, overlap, guard, self._network.name, self._network.free)
@@ -75,23 +77,23 @@ class _Autoencoder:
 
     def encode(self, pixels: Array) -> Array:
         def run(vae: Any, x: Any) -> Any:
-            found = vae.encode(2 * x - 1)
-            return found.latents if self._tiny else found.latent_dist.mean * SD1.scaling
+            output = vae.encode(2 * x - 1)
+            return output.latents if self._tiny else output.latent_dist.mean * SD1.scaling
 
-        def some(part: slice) -> Array:
+        def encode_part(part: slice) -> Array:
             return self._tiler.encode(lambda window: self._network(run, window), pixels[part])
 
-        return self._tiler.together(some, len(pixels))
+        return self._tiler.together(encode_part, len(pixels))
 
     def decode(self, latents: Array) -> Array:
-        def some(part: slice) -> Array:
+        def decode_part(part: slice) -> Array:
             return self._tiler.decode(lambda window: self._network(self._develop, window), latents[part])
 
-        return self._tiler.together(some, len(latents))
+        return self._tiler.together(decode_part, len(latents))
 
     def _develop(self, vae: Any, z: Any) -> Any:
-        found = vae.decode(z if self._tiny else z / SD1.scaling).sample
-        return found.float() / 2 + 0.5
+        pixels = vae.decode(z if self._tiny else z / SD1.scaling).sample
+        return pixels.float() / 2 + 0.5
 
     @property
     def margin(self) -> int:
@@ -108,11 +110,13 @@ class _Autoencoder:
 class _Denoiser:
     """U-Net, scheduler and the empty prompt's embedding."""
 
-    def __init__(self, source: Source, where: Location, options: DiffusionOptions, backend: Backend) -> None:
+    def __init__(
+        self, source: Source, location: Location, options: DiffusionOptions, backend: Backend
+    ) -> None:
         parts = {part.name: part for part in source.parts}
         self._options = options
-        self.schedule = _schedule(where, source, parts["scheduler"])
-        self._where, self._source, self._parts, self._backend = where, source, parts, backend
+        self.schedule = _schedule(location, source, parts["scheduler"])
+        self._where, self._source, self._parts, self._backend = location, source, parts, backend
         self._lock = threading.Lock()
         self._loaded: tuple[Network, Any, Tiler] | None = None
 
@@ -140,10 +144,10 @@ class _Denoiser:
             for number, start in enumerate(starts)
             if start is not None
         }
-        found = conditional_mean.copy()
+        denoised = conditional_mean.copy()
         if tasks:
-            found[list(tasks)] = denoise_all(self._predict, list(tasks.values()))
-        return found
+            denoised[list(tasks)] = denoise_all(self._predict, list(tasks.values()))
+        return denoised
 
     def _predict(self, x: Array, times: Sequence[int]) -> Array:
         unet, prompt, tiler = self._load()
@@ -229,18 +233,18 @@ class DiffusionDecoder:
 def open_encoder(source: Source, options: DiffusionOptions, threads: int | None) -> DiffusionEncoder:
     """Loads the encoder of a model. Raises :class:`ModelError`, naming the command that helps."""
     backend = _prepare(options, threads)
-    (vae, where), _ = locations(source, options)
-    return DiffusionEncoder(_Autoencoder(vae, where, options, backend))
+    (vae, location), _ = locations(source, options)
+    return DiffusionEncoder(_Autoencoder(vae, location, options, backend))
 
 
 def open_decoder(source: Source, options: DiffusionOptions, threads: int | None) -> DiffusionDecoder:
     """Loads the decoder of a model; its U-Net follows when a file needs it. Raises :class:`ModelError`."""
     backend = _prepare(options, threads)
-    (vae, vae_where), where = locations(source, options)
-    autoencoder = _Autoencoder(vae, vae_where, options, backend)
-    if where is None or options.denoise == "off" or options.steps == 0:
+    (vae, vae_location), unet_location = locations(source, options)
+    autoencoder = _Autoencoder(vae, vae_location, options, backend)
+    if unet_location is None or options.denoise == "off" or options.steps == 0:
         return DiffusionDecoder(autoencoder, None)
-    return DiffusionDecoder(autoencoder, _Denoiser(source, where, options, backend))
+    return DiffusionDecoder(autoencoder, _Denoiser(source, unet_location, options, backend))
 
 
 def locations(source: Source, options: DiffusionOptions) -> tuple[tuple[Source, Location], Location | None]:
@@ -250,16 +254,16 @@ def locations(source: Source, options: DiffusionOptions) -> tuple[tuple[Source, 
     """
     if options.vae is not None and source.root:
         raise ModelError(f"{source.name} is itself an autoencoder: another goes with sd-1.4 and sd-1.5 only")
-    where = located(source) if options.weights is None else _own(options.weights, source.name)
+    location = located(source) if options.weights is None else _own(options.weights, source.name)
     if options.vae is None:
-        return (source, where), None if source.root else where
+        return (source, location), None if source.root else location
     vae = vae_named(options.vae)
     if vae is not None:
-        return (vae, located(vae)), where
+        return (vae, located(vae)), location
     if not Path(options.vae).exists():
         raise unknown(options.vae)
     plain = source_named("sd-vae-ft-mse")
-    return (plain or source, _own(options.vae, options.vae)), where
+    return (plain or source, _own(options.vae, options.vae)), location
 
 
 def _own(path: str | os.PathLike[str], name: str) -> Location:
@@ -274,11 +278,13 @@ def _prepare(options: DiffusionOptions, threads: int | None) -> Backend:
     return choose_backend(options)
 
 
-def _schedule(where: Location, source: Source, part: Part) -> Schedule:
+def _schedule(location: Location, source: Source, part: Part) -> Schedule:
     """The scheduler's own alphas. Raises :class:`ModelError` if its model predicts anything but noise."""
-    config = read_config(where, source, part)
+    config = read_config(location, source, part)
     kind = config.get("prediction_type", "epsilon")
     if kind != "epsilon":
-        raise ModelError(f"{where.path} predicts {kind}, and models of Stable Diffusion 1.x predict epsilon")
+        raise ModelError(
+            f"{location.path} predicts {kind}, and models of Stable Diffusion 1.x predict epsilon"
+        )
     scheduler: Any = diffusers_module().DDIMScheduler.from_config(config)
     return Schedule(scheduler.alphas_cumprod.double().numpy())

@@ -123,33 +123,33 @@ def _has_matrix_units(torch: Any) -> bool:
     return bool(capabilities and capabilities().get("amx_bf16"))
 
 
-def load_network(where: Location, source: Source, part: Part, backend: Backend) -> Network:
+def load_network(location: Location, source: Source, part: Part, backend: Backend) -> Network:
     """A network with its weights. Raises :class:`ModelError` if they are missing, changed or do not fit."""
-    key = where.path, part.name, backend
+    key = location.path, part.name, backend
     with _loading:
-        found = _loaded.get(key)
-        if found is None:
+        network = _loaded.get(key)
+        if network is None:
             with memory_errors():
-                found = _load(where, source, part, backend)
-            _loaded[key] = found
-        return found
+                network = _load(location, source, part, backend)
+            _loaded[key] = network
+        return network
 
 
-def _load(where: Location, source: Source, part: Part, backend: Backend) -> Network:
+def _load(location: Location, source: Source, part: Part, backend: Backend) -> Network:
     torch, diffusers = torch_module(), diffusers_module()
-    config = read_config(where, source, part)
+    config = read_config(location, source, part)
     wanted = config.get("_class_name", _CLASSES[part.name])
     if wanted != _CLASSES[part.name]:
-        raise ModelError(f"{where.path} holds a {wanted}, not a {_CLASSES[part.name]}")
+        raise ModelError(f"{location.path} holds a {wanted}, not a {_CLASSES[part.name]}")
     with torch.device("meta"):  # no memory and no time for weights that would be overwritten
         module = getattr(diffusers, wanted).from_config(config)
-    weights = read_weights(where, source, part, config)
+    weights = read_weights(location, source, part, config)
     expected = module.state_dict()
     wrong = sorted(expected.keys() ^ weights.keys())
     wrong += [name for name in expected if name in weights and expected[name].shape != weights[name].shape]
     if wrong:
         few = ", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
-        raise ModelError(f"the weights of {part.name} in {where.path} do not fit its architecture: {few}")
+        raise ModelError(f"the weights of {part.name} in {location.path} do not fit its architecture: {few}")
     dtype = getattr(torch, backend[1])
     module.load_state_dict({name: tensor.to(dtype) for name, tensor in weights.items()}, assign=True)
     return Network(module, backend, f"{source.name}'s {part.name}")

@@ -54,10 +54,10 @@ def sample_picture(side: int = 256) -> NDArray[np.float32]:
 def self_test(source: Source, options: DiffusionOptions) -> Iterator[Check]:
     """Runs the checks one after the other. Raises :class:`ModelError` if the model cannot be loaded."""
     backend = choose_backend(options)
-    (_, where), _ = locations(source, options)
+    (_, location), _ = locations(source, options)
     for part in source.parts:
         if part.name in ("vae", "unet", "taesd"):
-            network = load_network(where, source, part, backend)
+            network = load_network(location, source, part, backend)
             count = sum(parameter.numel() for parameter in network.module.parameters())
             yield Check(
                 f"weights of {part.name}", f"{count:,}", f"{part.parameters:,}", count == part.parameters

@@ -99,22 +99,22 @@ def is_here(source: Source) -> bool:
 
 def cached(repository: str, file: str, commit: str) -> Path | None:
     """A file in the hub's cache, or None."""
-    found = hub().try_to_load_from_cache(
+    cached_file = hub().try_to_load_from_cache(
         repository, file, cache_dir=hub().constants.HF_HUB_CACHE, revision=commit
     )
-    return Path(found) if isinstance(found, str) else None
+    return Path(cached_file) if isinstance(cached_file, str) else None
 
 
 def check_hash(path: Path, expected: str, model: str) -> None:
     """Raises :class:`ModelError`, with both hashes, if a file is not what was fetched."""
-    found = hash_of(path)
-    if found != expected:
-        raise ModelError(_changed(model, path, expected, found))
+    actual = hash_of(path)
+    if actual != expected:
+        raise ModelError(_changed(model, path, expected, actual))
 
 
-def _changed(model: str, path: Path, expected: str, found: str) -> str:
+def _changed(model: str, path: Path, expected: str, actual: str) -> str:
     return (
-        f"{path} has changed since it was fetched: its sha256 is {found}, not {expected} "
+        f"{path} has changed since it was fetched: its sha256 is {actual}, not {expected} "
         f"('calotype models fetch --force {model}' fetches it again)"
     )
 

@@ -23,22 +23,22 @@ from calotype.models.stable_diffusion.weights import Tensors, part_hash, read_co
 __all__ = ["empty_prompt", "encode_empty_prompt"]
 
 
-def empty_prompt(where: Location, source: Source, part: Part) -> NDArray[np.float32]:
+def empty_prompt(location: Location, source: Source, part: Part) -> NDArray[np.float32]:
     """The embedding float32[1, 77, width], from the cache or, the first time, from the text encoder.
 
     Raises :class:`ModelError` if neither is there.
     """
-    config = read_config(where, source, part)
+    config = read_config(location, source, part)
     shape = 1, config["max_position_embeddings"], config["hidden_size"]
-    path = _cache(where, source, part)
+    path = _cache(location, source, part)
     if path is not None and path.is_file():
         try:
-            found = np.load(path, allow_pickle=False)
+            stored = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError):
-            found = np.empty(0)
-        if found.shape == shape and found.dtype == np.float32 and np.isfinite(found).all():
-            return np.asarray(found)
-    embedding = encode_empty_prompt(read_weights(where, source, part, config), config)
+            stored = np.empty(0)
+        if stored.shape == shape and stored.dtype == np.float32 and np.isfinite(stored).all():
+            return np.asarray(stored)
+    embedding = encode_empty_prompt(read_weights(location, source, part, config), config)
     if path is not None:
         content = io.BytesIO()
         np.save(content, embedding)
@@ -47,11 +47,11 @@ def empty_prompt(where: Location, source: Source, part: Part) -> NDArray[np.floa
     return embedding
 
 
-def _cache(where: Location, source: Source, part: Part) -> Path | None:
+def _cache(location: Location, source: Source, part: Part) -> Path | None:
     """Only for recorded weights: of the user's own files the hash would take as long as the encoder."""
-    if not where.sha256:
+    if not location.sha256:
         return None
-    return home() / f"empty-prompt-{part_hash(where, source, part)}.npy"
+    return home() / f"empty-prompt-{part_hash(location, source, part)}.npy"
 
 
 def encode_empty_prompt(tensors: Tensors, config: dict[str, Any]) -> NDArray[np.float32]:

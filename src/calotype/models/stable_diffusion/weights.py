@@ -32,90 +32,94 @@ _TEXT_PREFIX = "cond_stage_model.transformer."
 _TAESD_FILES = ("taesd_encoder.safetensors", "taesd_decoder.safetensors")
 
 
-def read_config(where: Location, source: Source, part: Part) -> dict[str, Any]:
+def read_config(location: Location, source: Source, part: Part) -> dict[str, Any]:
     """A network's configuration: the folder's own, or the one in ``configs``. Raises :class:`ModelError`."""
-    folder = None if where.path.is_file() else _folder(where, source, part)
-    if folder is None or not _holds(where, folder / part.config):
+    folder = None if location.path.is_file() else _folder(location, source, part)
+    if folder is None or not _holds(location, folder / part.config):
         embedded = files("calotype.models.stable_diffusion") / "configs" / part.name / part.config
         return dict(json.loads(embedded.read_text("utf-8")))
     path = folder / part.config
-    _check(where, source, path)
+    _check(location, source, path)
     try:
         return dict(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} is not a model's configuration ({error})") from error
 
 
-def part_hash(where: Location, source: Source, part: Part) -> str:
+def part_hash(location: Location, source: Source, part: Part) -> str:
     """The sha256 of the file that a network's weights lie in, as recorded or else as it is now."""
-    path = _weights_path(where, source, part)
-    return _recorded(where, path) or hash_of(path)
+    path = _weights_path(location, source, part)
+    return _recorded(location, path) or hash_of(path)
 
 
-def read_weights(where: Location, source: Source, part: Part, config: dict[str, Any]) -> Tensors:
+def read_weights(location: Location, source: Source, part: Part, config: dict[str, Any]) -> Tensors:
     """A network's tensors under the names that diffusers gives them, checked against the recorded hash.
 
     Raises :class:`ModelError` if they are missing, damaged, changed, or could run code when read.
     """
-    if part.name == "taesd" and not where.path.is_file():
-        pair = [where.path / name for name in _TAESD_FILES]
-        if all(_holds(where, path) for path in pair):
-            return _join_taesd(*(_read_checked(where, source, path) for path in pair))
-    path = _weights_path(where, source, part)
-    tensors = _read_checked(where, source, path)
-    if where.path.is_file():
+    if part.name == "taesd" and not location.path.is_file():
+        pair = [location.path / name for name in _TAESD_FILES]
+        if all(_holds(location, path) for path in pair):
+            return _join_taesd(*(_read_checked(location, source, path) for path in pair))
+    path = _weights_path(location, source, part)
+    tensors = _read_checked(location, source, path)
+    if location.path.is_file():
         tensors = _convert(tensors, part, config)
         if not tensors:
             raise ModelError(f"{path} holds no {part.name}")
     return {_OLD_NAME.sub(_new_name, name): tensor for name, tensor in tensors.items()}
 
 
-def _folder(where: Location, source: Source, part: Part) -> Path | None:
+def _folder(location: Location, source: Source, part: Part) -> Path | None:
     """The folder of a part: its own, or the top if that is a folder of this one network."""
-    tops = [where.path / part.name, where.path]
+    tops = [location.path / part.name, location.path]
     for folder in reversed(tops) if source.root else tops:
-        if _holds(where, folder / part.config):
+        if _holds(location, folder / part.config):
             return folder
-    return where.path if part.name == "taesd" and _holds(where, where.path / _TAESD_FILES[0]) else None
+    return (
+        location.path if part.name == "taesd" and _holds(location, location.path / _TAESD_FILES[0]) else None
+    )
 
 
-def _weights_path(where: Location, source: Source, part: Part) -> Path:
-    if where.path.is_file():
-        return where.path
-    folder = _folder(where, source, part)
+def _weights_path(location: Location, source: Source, part: Part) -> Path:
+    if location.path.is_file():
+        return location.path
+    folder = _folder(location, source, part)
     if folder is None:
-        raise ModelError(f"{where.path} holds no {part.name}: there is no {source.folder(part)}{part.config}")
+        raise ModelError(
+            f"{location.path} holds no {part.name}: there is no {source.folder(part)}{part.config}"
+        )
     names = [part.weights, part.weights.replace(".safetensors", ".fp16.safetensors")]
     for name in names:
-        if _holds(where, folder / name):
+        if _holds(location, folder / name):
             return folder / name
     raise ModelError(f"{folder} holds neither {names[0]} nor {names[1]}")
 
 
-def _holds(where: Location, path: Path) -> bool:
+def _holds(location: Location, path: Path) -> bool:
     """Whether a location has a file; of fetched ones only those count that were fetched.
 
     Other programs put more files into the same folder of the hub's cache.
     """
-    return path.is_file() and (not where.sha256 or _recorded(where, path) is not None)
+    return path.is_file() and (not location.sha256 or _recorded(location, path) is not None)
 
 
-def _recorded(where: Location, path: Path) -> str | None:
-    if not where.sha256:
+def _recorded(location: Location, path: Path) -> str | None:
+    if not location.sha256:
         return None
-    return where.sha256.get(path.relative_to(where.path).as_posix())
+    return location.sha256.get(path.relative_to(location.path).as_posix())
 
 
-def _check(where: Location, source: Source, path: Path) -> None:
-    if where.sha256:
-        expected = _recorded(where, path)
+def _check(location: Location, source: Source, path: Path) -> None:
+    if location.sha256:
+        expected = _recorded(location, path)
         if expected is None:
             raise ModelError(f"{path} was not there when {source.name} was fetched")
         check_hash(path, expected, source.name)
 
 
-def _read_checked(where: Location, source: Source, path: Path) -> Tensors:
-    _check(where, source, path)
+def _read_checked(location: Location, source: Source, path: Path) -> Tensors:
+    _check(location, source, path)
     return _read(path)
 
 
@@ -166,6 +170,6 @@ def _join_taesd(encoder: Tensors, decoder: Tensors) -> Tensors:
     """TAESD's own names to those of diffusers, whose decoder does without the first layer, a clamp."""
     joined = {f"encoder.layers.{name}": tensor for name, tensor in encoder.items()}
     for name, tensor in decoder.items():
-        index, rest = name.split(".", 1)
-        joined[f"decoder.layers.{int(index) - 1}.{rest}"] = tensor
+        index, parameter = name.split(".", 1)
+        joined[f"decoder.layers.{int(index) - 1}.{parameter}"] = tensor
     return joined
