@@ -77,7 +77,7 @@ _MODELS = (
 )
 _DEFAULT_DECODER = {SD1.id: "pocket"}
 _FACES = _Network("faces-240.onnx", 48)
-_TABLES = {240: "lattice-240.npz", 241: "lattice-241.npz"}
+_TABLES = {241: "lattice-241.npz"}
 DEFAULT_TABLE = 241
 
 
