@@ -15,7 +15,7 @@ with watched():
     import numpy as np
 
     import calotype
-    from calotype.container import Header, checksum, fixed_header, parse
+    from calotype.container import Header, checksum, parse, read_layout
     from calotype.container.varint import read_varint
     from calotype.decoding import decode_latents
     from calotype.errors import CalotypeError, ChecksumError
@@ -28,11 +28,11 @@ LIMITS = Limits(max_pixels=4096, max_chunks=8, max_chunk_bytes=2048, max_metadat
 
 def repaired(data: bytes) -> bytes:
     """``data`` with right checksums, as far as there is anything to be put right."""
-    header = parse(data, limits=LIMITS).header
-    length, start = read_varint(data, len(fixed_header(header)))
-    end = start + 4 + length
+    parse(data, limits=LIMITS)
+    layout = read_layout(data, LIMITS)
+    start = layout.chunks - 4
     fixed = bytearray(data)
-    position = end
+    position = layout.chunks if layout.chunks < layout.start else layout.end
     while position < len(data):
         try:
             size, first = read_varint(data, position + 1)
@@ -42,7 +42,7 @@ def repaired(data: bytes) -> bytes:
         if last + 4 > len(data):
             break
         fixed[last : last + 4] = zlib.crc32(data[position:last]).to_bytes(4, "little")
-        position = last + 4
+        position = last + 4 if last + 4 != layout.start else layout.end
     fixed[start : start + 4] = _right_checksum(bytes(fixed)).to_bytes(4, "little")
     return bytes(fixed)
 

@@ -121,10 +121,35 @@ def decode() -> dict[str, bytes]:
     }
 
 
+def prefix() -> dict[str, bytes]:
+    """Beginnings of golden files, the first byte saying how large the pieces are that they come in."""
+    files = {path.parent.name: path.read_bytes() for path in GOLDEN.rglob("picture.calo")}
+    cuts = {
+        "regions-first-112x80": (20, 30, 60, 100),
+        "regions-112x80": (90, 150),
+        "rgb-24x24": (3, 17, 22, 25, 30, 38),
+        "fine-64x64": (40, 200),
+        "smaller-47x36": (60, 80),
+        "grey-17x9": (45, 50),
+        "palette-70x50": (100,),
+    }
+    found = {f"{name}-{cut}": bytes([6]) + files[name][:cut] for name, each in cuts.items() for cut in each}
+    start = files["rgb-24x24"]
+    return found | {
+        "empty": b"",
+        "whole": bytes([3]) + start,
+        "transparent-cut": bytes([200]) + files["rgba-40x24"][:-20],
+        "no-state": bytes([0]) + start[:22] + bytes(9),
+        "wrong-word": bytes([4]) + start[:28] + b"\xff\xff",
+        "trailing": bytes([4]) + start + bytes(4),
+    }
+
+
 TARGETS: dict[str, Callable[[], dict[str, bytes]]] = {
     "container": container,
     "decode": decode,
     "entropy": entropy,
+    "prefix": prefix,
 }
 
 

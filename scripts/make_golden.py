@@ -174,12 +174,12 @@ def _extended() -> bytes:
     return _encoded(_photo(slice(0, 72, 12), slice(0, 108, 12)), quality=90)
 
 
-def _regions() -> bytes:
+def _regions(first: bool = False) -> bytes:
     """Two rectangles that overlap, and one that would make levels negative."""
     photo = _photo(slice(60, 140), slice(180, 292))
     latents = decode_latents(parse(_encoded(photo, quality=100, scale=1), limits=Limits())).latents
     regions = [Region(1, 2, 6, 5, 16), Region(4, 4, 5, 4, 40), Region(13, 9, 1, 1, 127)]
-    header = replace(_header(112, 80), regions=True)
+    header = replace(_header(112, 80), regions=True, regions_first=first)
     chunk = Chunk(ChunkType.REGIONS, pack_regions(regions))
     return encode_latents(latents, header, calotype.EncodeOptions(quality=20), (chunk,))
 
@@ -203,6 +203,7 @@ CASES = {
     "larger-27x22": Case("a picture coded larger than it is shown", _larger),
     "extended-9x6": Case("a picture of few latents, which are repeated at its borders", _extended),
     "regions-112x80": Case("regions with finer levels, which overlap", _regions),
+    "regions-first-112x80": Case("the same regions before the payload", lambda: _regions(first=True)),
     "level-0": Case("the finest level there is", lambda: _at_level(0)),
     "level-127": Case("the coarsest level there is", lambda: _at_level(127)),
     "palette-70x50": Case("the palette coding", _palette, needs_tables=False),

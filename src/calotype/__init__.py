@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 from calotype import telemetry as _telemetry
-from calotype.codec import Codec, decode, encode, read_info
-from calotype.errors import CalotypeError, CalotypeWarning
+from calotype.codec import Codec, ProgressiveDecoder, decode, encode, read_info
+from calotype.errors import CalotypeError, CalotypeWarning, PartialPictureWarning
 from calotype.info import Info
 from calotype.limits import Limits
 from calotype.options import DecodeOptions, DiffusionOptions, EncodeOptions
@@ -28,6 +28,8 @@ __all__ = [
     "EncodeOptions",
     "Info",
     "Limits",
+    "PartialPictureWarning",
+    "ProgressiveDecoder",
     "__version__",
     "decode",
     "encode",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from calotype.arguments import check_type
-from calotype.decoding import DataLike, decode_files, read_data
+from calotype.decoding import ArrivingFile, DataLike, decode_files, develop, read_data
 from calotype.encoding import encode_pictures
 from calotype.imaging import EVERYTHING, Picture, load_picture
 from calotype.info import Info, describe
@@ -30,6 +30,7 @@ __all__ = [
     "Codec",
     "DataLike",
     "ImageLike",
+    "ProgressiveDecoder",
     "decode",
     "encode",
     "read_info",
@@ -133,6 +134,51 @@ class Codec:
         yield from decode_files(map(read_data, files), options, self._models, batch=batch)
 
 
+class ProgressiveDecoder:
+    """Decodes a .calo file while it arrives: bytes go in as they come, a picture comes out when asked for.
+
+    All calls of :meth:`feed` together decode each integer once, as one decode does. Not to be shared by
+    threads. A mistake in what has arrived raises :class:`FormatError` or :class:`LimitError`,
+    then and at each later call.
+    """
+
+    def __init__(
+        self, options: DecodeOptions | None = None, *, codec: Codec | None = None, **fields: Any
+    ) -> None:
+        """``options`` and ``fields`` are those of :meth:`Codec.decode`; ``partial`` makes no difference.
+
+        ``codec`` has the models; None: those that the process shares.
+        """
+        check_type("codec", codec, Codec | None)
+        self._options = _merged(DecodeOptions, options, fields)
+        self._models = (codec or _shared)._models
+        self._file = ArrivingFile(self._options)
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes of the file, as many as there are."""
+        check_type("data", data, bytes | bytearray | memoryview)
+        self._file.feed(bytes(data))
+
+    @property
+    def fraction(self) -> float:
+        """How much of the file has arrived, as far as its bytes tell: 0 before the header, 1 at the end.
+
+        How long the parts behind the payload are (alpha, metadata) shows when they begin to arrive: then it
+        falls, if they are long.
+        """
+        return self._file.fraction
+
+    def picture(self) -> Image.Image:
+        """The picture so far, as :func:`decode` makes it.
+
+        One of a file that is not whole has ``info["partial"]``, the fraction, and gives a
+        :class:`PartialPictureWarning`. What has not arrived is predicted anew each time, which takes up to as
+        long as decoding all of it. Raises :class:`TruncatedError` before there is enough for any picture, and
+        :class:`ModelError`.
+        """
+        return next(develop([self._file.opened()], self._options, self._models))
+
+
 def _loaded(image: ImageLike, options: EncodeOptions) -> Picture:
     keep = EVERYTHING if options.keep_metadata else ()
     return load_picture(image, limits=options.limits, strict=options.strict, keep=keep)
@@ -175,7 +221,11 @@ def decode(
     return _shared.decode(data, options, as_array=False, **fields)
 
 
-def read_info(data: DataLike, limits: Limits | None = None) -> Info:
-    """What a .calo file says of itself, without decoding it. Raises :class:`FormatError`."""
+def read_info(data: DataLike, limits: Limits | None = None, *, partial: bool = False) -> Info:
+    """What a .calo file says of itself, without decoding it; with ``partial`` also one that ends too early.
+
+    Raises :class:`FormatError`.
+    """
     check_type("limits", limits, Limits | None)
-    return describe(read_data(data), limits or Limits())
+    check_type("partial", partial, bool)
+    return describe(read_data(data), limits or Limits(), partial=partial)

@@ -31,6 +31,7 @@ __all__ = [
     "ModelError",
     "OutOfMemoryError",
     "OutputError",
+    "PartialPictureWarning",
     "SourceError",
     "TargetSizeError",
     "TruncatedError",
@@ -107,3 +108,7 @@ class ModelError(CalotypeError):
 
 class CalotypeWarning(UserWarning):
     """Something of the picture was left out, or could not be used."""
+
+
+class PartialPictureWarning(CalotypeWarning):
+    """A picture is shown of a file that has not arrived to its end; the rest of it is a guess."""

@@ -18,7 +18,8 @@ __all__ = ["Info", "describe"]
 class Info:
     """``width`` and ``height`` of the picture to show, ``coded_width`` and ``coded_height`` of the one that
     the latents are of, all in pixels; ``step`` in scaled-latent units; ``file_size`` and ``payload_size`` in
-    bytes; ``mode`` as in Pillow."""
+    bytes, of a file that has not arrived to its end that of what is there and that of all; ``mode`` as in
+    Pillow."""
 
     format_version: int
     width: int
@@ -60,9 +61,12 @@ class Info:
         return f"<table><caption>Calotype file</caption><tbody>{cells}</tbody></table>"
 
 
-def describe(data: bytes, limits: Limits) -> Info:
-    """Header and chunk list of a file. Raises :class:`FormatError` and :class:`LimitError`."""
-    parsed = parse(data, limits=limits)
+def describe(data: bytes, limits: Limits, *, partial: bool = False) -> Info:
+    """Header and chunk list of a file, with ``partial`` also of its beginning.
+
+    Raises :class:`FormatError` and :class:`LimitError`.
+    """
+    parsed = parse(data, limits=limits, partial=partial)
     header = parsed.header
     return Info(
         format_version=header.version,
@@ -78,7 +82,7 @@ def describe(data: bytes, limits: Limits) -> Info:
         level=header.level,
         step=round(step_of(header.level), 5),
         file_size=parsed.size,
-        payload_size=len(parsed.payload),
+        payload_size=parsed.payload_size,
         bpp=round(8 * parsed.size / (header.width * header.height), 4),
         chunks=parsed.found,
     )

@@ -147,12 +147,15 @@ class DecodeOptions:
 
     ``model`` names the decoder (``None``: the default one of the file's latent space), ``diffusion`` says
     how it runs if it is one of Stable Diffusion's. ``strict`` makes damaged ancillary chunks and trailing
-    bytes errors instead of warnings. ``keep_metadata`` attaches what the file carries: EXIF, XMP and, with
+    bytes errors instead of warnings. ``partial`` makes a picture of a file that ends too early, too: of what
+    has arrived, with a :class:`PartialPictureWarning` and with ``image.info["partial"]``, the share of the
+    bytes that are there. ``keep_metadata`` attaches what the file carries: EXIF, XMP and, with
     the pixels converted back to it, the ICC profile.
     """
 
     model: str | None = None
     strict: bool = False
+    partial: bool = False
     keep_metadata: bool = True
     limits: Limits = field(default_factory=Limits)
     diffusion: DiffusionOptions = field(default_factory=DiffusionOptions)

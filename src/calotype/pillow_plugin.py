@@ -33,7 +33,9 @@ class CalotypeImageFile(ImageFile.ImageFile):
     ``info`` has the keys ``icc_profile``, ``exif`` and ``xmp`` where the file has such data. A file that
     is damaged or unsupported raises :class:`~calotype.CalotypeError`, which is an ``OSError`` then, as
     whoever opens files with Pillow expects: some kinds of damage when it is opened, all when it is loaded.
-    ``coded_size`` is the size in pixels of what is coded, which may be larger than the picture.
+    ``coded_size`` is the size in pixels of what is coded, which may be larger than the picture. With
+    ``ImageFile.LOAD_TRUNCATED_IMAGES`` a file that ends too early is loaded as far as it goes, with a
+    :class:`~calotype.PartialPictureWarning`; ``info["partial"]`` then says how much of it is there.
     """
 
     format = FORMAT
@@ -62,7 +64,11 @@ class CalotypeImageFile(ImageFile.ImageFile):
             from calotype.codec import decode
 
             self.fp.seek(0)
-            self.im = decode(self.fp.read(), limits=_LIMITS).im
+            partial = ImageFile.LOAD_TRUNCATED_IMAGES
+            image = decode(self.fp.read(), limits=_LIMITS, partial=partial)
+            self.im = image.im
+            if "partial" in image.info:
+                self.info["partial"] = image.info["partial"]
             if self._exclusive_fp:
                 self.fp.close()
             self.fp = None

@@ -126,3 +126,23 @@ def test_names_and_formats() -> None:
     assert format_of_path("x/y.TIF").pillow == "TIFF"
     assert format_of_path("a.jpeg") is FORMATS["jpg"]
     assert format_named("tif") is FORMATS["tiff"]
+
+
+def test_a_file_that_ends_too_early_is_developed_if_it_may_be_partial(
+    run: Run, calo: str, tmp_path: Path
+) -> None:
+    data = (tmp_path / calo).read_bytes()
+    (tmp_path / "begun.calo").write_bytes(data[:-8])
+    refused = run(*TINY, "begun.calo", "out.png")
+    assert refused.returncode == 3
+    done = run(*TINY, "--partial", "--json", "begun.calo", "out.png")
+    assert done.returncode == 0
+    note = f"begun.calo: the picture is partial: at least 8 bytes after the first {len(data) - 8} are missing"
+    assert done.stderr.decode().startswith(f"calotype: warning: {note}")
+    assert json.loads(done.stdout)["partial"] == 1 - 8 / len(data)
+    with Image.open(tmp_path / "out.png") as image:
+        assert image.size == (48, 40)
+    whole = run(*TINY, "--partial", "--json", calo, "whole.png")
+    assert (whole.returncode, b"warning" in whole.stderr) == (0, False)
+    assert "partial" not in json.loads(whole.stdout)
+    assert run(*TINY, "--partial", "--quiet", "begun.calo", "again.png").stderr == b""

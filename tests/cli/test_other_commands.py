@@ -27,11 +27,15 @@ def test_info_in_words_and_as_json(run: Run, calo: str, tmp_path: Path) -> None:
         f"level {info.level} ",
         "lattice, space sd1",
         "tiny",
+        "a first picture after ",
     ):
         assert part in text
     record = json.loads(run("info", calo, "--json").stdout)
     assert record.pop("ok") is True
     assert record.pop("file") == "photo.calo"
+    first = record.pop("first_picture_size")
+    assert info.file_size - info.payload_size < first < info.file_size
+    assert f"a first picture after {first} bytes" in text
     assert record == json.loads(json.dumps(info.as_dict()))
 
 

@@ -42,4 +42,4 @@ def test_the_tables_of_ids() -> None:
 def test_the_limits() -> None:
     rows = re.findall(r"^\| `(max_\w+)` \| ([\d,]+) \|", DOCUMENT, re.MULTILINE)
     assert {name: int(value.replace(",", "")) for name, value in rows} == vars(Limits())
-    assert f"{MAX_SIDE:,} pixels cannot be described" in DOCUMENT
+    assert f"cannot describe a side of more than {MAX_SIDE:,} pixels" in DOCUMENT

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calotype.entropy.rans import STATE_BYTES, RansDecoder, encode_symbols
+from calotype.entropy.rans import STATE_BYTES, NotArrivedError, RansDecoder, encode_symbols
 from calotype.errors import ChecksumError, FormatError, TruncatedError
 
 TOTAL = 1 << 16
@@ -93,6 +94,46 @@ def test_every_truncation_is_an_error() -> None:
             decoder = RansDecoder(stream[:size])
             decoder.symbols([row] * len(symbols))
             decoder.finish()
+
+
+@given(messages(20))
+def test_a_prefix_gives_every_symbol_that_it_determines(message: tuple[list[int], list[int]]) -> None:
+    """A word is 16 bits: symbols that cost as many are read for each, and none but right ones."""
+    row, symbols = message
+    stream = encode(row, symbols)
+    growing = RansDecoder(b"", len(stream))
+    found: list[int] = []
+    for size in range(len(stream) + 1):
+        growing.feed(stream[size - 1 : size] if size else b"")
+        assert growing.complete == (size == len(stream))
+        found += growing.symbols([row] * (len(symbols) - len(found)))
+        assert found == symbols[: len(found)]
+        bits = sum(16 - math.log2(row[s + 1] - row[s]) for s in found)
+        assert bits >= 16 * ((size - STATE_BYTES) // 2) - 0.01 * (1 + len(found))
+        assert growing.consumed <= max(size, STATE_BYTES)
+    growing.finish()
+    assert found == symbols
+
+
+def test_bits_that_have_not_arrived_can_be_read_later() -> None:
+    numbers = [(16, 40_000), (9, 300), (0, 0), (16, 7), (16, 65_535)]
+    stream = encode_symbols(
+        [value << (16 - count) for count, value in numbers], [1 << (16 - n) for n, _ in numbers]
+    )
+    growing = RansDecoder(stream[:3], len(stream))
+    found: list[int] = []
+    for size in range(3, len(stream) + 1):
+        growing.feed(stream[size : size + 1])
+        mark = growing.mark()
+        ahead = []
+        with contextlib.suppress(NotArrivedError):
+            for count, _ in numbers[len(found) :]:
+                ahead.append(growing.bits(count))
+        growing.go_back(mark)
+        found += [growing.bits(count) for count, _ in numbers[len(found) : len(found) + len(ahead)]]
+        assert found == [value for _, value in numbers[: len(found)]]
+    growing.finish()
+    assert len(found) == len(numbers)
 
 
 def test_refusals_name_the_cause() -> None:

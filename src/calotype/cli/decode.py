@@ -46,6 +46,9 @@ _DEFAULT_FORMAT = "png"
     show_default=True,
     help="Attach the EXIF, XMP and colour profile that the file holds, or not.",
 )
+@click.option(
+    "--partial", is_flag=True, help="Develop files that end too early as far as they go, and say so."
+)
 @click.option("--strict", is_flag=True, help="Refuse files with damage that would not change the picture.")
 @backend_option
 @diffusion_options(decoding=True)
@@ -60,6 +63,7 @@ def decode(
     format_name: str | None,
     model: str | None,
     keep_metadata: bool,
+    partial: bool,
     strict: bool,
     max_pixels: int,
     force: bool,
@@ -82,6 +86,7 @@ def decode(
     settings = DecodeOptions(
         model=model,
         strict=strict,
+        partial=partial,
         keep_metadata=keep_metadata,
         limits=limits_of(max_pixels),
         diffusion=diffusion_of(diffusion, [model]),
@@ -95,7 +100,7 @@ def decode(
     def make(group: Sequence[Job]) -> Iterator[Made]:
         started = perf_counter()
         files = [read_calotype(job.source, settings.limits) for job in group]
-        infos = [calotype.read_info(data, limits=settings.limits) for data in files]
+        infos = [calotype.read_info(data, limits=settings.limits, partial=partial) for data in files]
         for job, info in zip(group, infos, strict=True):
             if info.mode.endswith("A") and not formats[job].alpha:
                 name = formats[job].pillow
@@ -119,6 +124,8 @@ def decode(
                 "format": formats[job].pillow,
                 "seconds": seconds,
             }
+            if "partial" in picture.info:
+                record["partial"] = picture.info["partial"]
             yield Made(packed, summary, record)
             started = perf_counter()
 

@@ -11,6 +11,8 @@ from calotype.cli.common import json_option, limits_of, max_pixels_option
 from calotype.cli.console import Console
 from calotype.cli.files import STDIO, read_calotype
 from calotype.cli.paths import PathType
+from calotype.container import parse
+from calotype.decoding import first_picture_size
 
 __all__ = ["info"]
 
@@ -23,27 +25,38 @@ __all__ = ["info"]
 def info(console: Console, paths: Sequence[str], max_pixels: int) -> int:
     """Show what .calo files hold, without decoding them.
 
-    Reads the header and the list of chunks only, so it loads no model; '-' is standard input.
+    Of the latents only the base lattice is decoded, a 64th, to tell how many bytes of the file give a first
+    picture; '-' is standard input.
     """
     limits = limits_of(max_pixels)
     code = 0
     for path in paths:
         name = "standard input" if path == STDIO else path
         try:
-            found = calotype.read_info(read_calotype(path, limits), limits=limits)
+            data = read_calotype(path, limits)
+            found = calotype.read_info(data, limits=limits)
         except calotype.CalotypeError as error:
             failed = console.failure(error, name)
             console.record({"file": path, "ok": False, "error": str(error), "exit_code": failed})
             code = max(code, failed)
             continue
+        first = _first_picture_size(data, limits)
         if console.json:
-            console.record({"file": path, "ok": True, **found.as_dict()})
+            console.record({"file": path, "ok": True, **found.as_dict(), "first_picture_size": first})
         else:
-            console.result(_text(name, found))
+            console.result(_text(name, found, first))
     return code
 
 
-def _text(name: str, found: calotype.Info) -> str:
+def _first_picture_size(data: bytes, limits: calotype.Limits) -> int | None:
+    """See :func:`first_picture_size`; None for a file that cannot be decoded."""
+    try:
+        return first_picture_size(parse(data, limits=limits))
+    except calotype.CalotypeError:
+        return None
+
+
+def _text(name: str, found: calotype.Info, first: int | None) -> str:
     coded = f", coded as {found.coded_width}x{found.coded_height}" if found.scaled else ""
     rows = [
         ("picture", f"{found.width}x{found.height} {found.mode}{coded}"),
@@ -52,6 +65,8 @@ def _text(name: str, found: calotype.Info) -> str:
         ("coding", f"{found.coding}, space {found.space}, table {found.table}"),
         ("encoder", found.encoder),
     ]
+    if first is not None:
+        rows.append(("preview", f"a first picture after {first:,} bytes"))
     for chunk in found.chunks:
         remarks = ", critical" * chunk.critical + ", damaged" * (not chunk.intact)
         rows.append(("chunk", f"{chunk.name}, {chunk.size:,} bytes{remarks}"))

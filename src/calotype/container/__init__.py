@@ -2,7 +2,7 @@
 
 ::
 
-    file   = fixed header │ payload length │ checksum │ payload │ chunk …
+    file   = fixed header │ payload length │ checksum │ (REGIONS) │ payload │ chunk …
     chunk  = type │ length │ data │ CRC-32
 
     varint, field  ←  header, chunks, regions  ←  file  ←  peek
@@ -13,7 +13,17 @@ The payload is opaque here: :mod:`calotype.entropy` codes it.
 from __future__ import annotations
 
 from calotype.container.chunks import METADATA_CHUNKS, Chunk, ChunkInfo, ChunkType, data_of
-from calotype.container.file import EXTENSION, MEDIA_TYPE, Parsed, checksum, parse, serialise
+from calotype.container.file import (
+    EXTENSION,
+    MAX_START,
+    MEDIA_TYPE,
+    Layout,
+    Parsed,
+    checksum,
+    parse,
+    read_layout,
+    serialise,
+)
 from calotype.container.header import FORMAT_VERSION, FULL_SCALE, MAGIC, Coding, Header, fixed_header
 from calotype.container.peek import peek
 from calotype.container.regions import Region, pack_regions, unpack_regions
@@ -23,6 +33,7 @@ __all__ = [
     "FORMAT_VERSION",
     "FULL_SCALE",
     "MAGIC",
+    "MAX_START",
     "MEDIA_TYPE",
     "METADATA_CHUNKS",
     "Chunk",
@@ -30,6 +41,7 @@ __all__ = [
     "ChunkType",
     "Coding",
     "Header",
+    "Layout",
     "Parsed",
     "Region",
     "checksum",
@@ -38,6 +50,7 @@ __all__ = [
     "pack_regions",
     "parse",
     "peek",
+    "read_layout",
     "serialise",
     "unpack_regions",
 ]

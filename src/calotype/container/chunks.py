@@ -14,14 +14,19 @@ from calotype.limits import Limits
 
 __all__ = [
     "CRITICAL",
+    "MAX_FRAME_START",
     "METADATA_CHUNKS",
+    "MIN_FRAME",
     "TRAILING",
     "Chunk",
     "ChunkInfo",
     "ChunkType",
+    "Scan",
+    "check_chunk_size",
     "data_of",
     "frame_size",
     "read_chunks",
+    "scan_chunks",
     "write_chunk",
 ]
 
@@ -31,6 +36,12 @@ _CRC = Field("chunk CRC", size=4, high=2**32 - 1)
 
 CRITICAL = 0x80
 """The bit of the type byte that says: without this chunk the picture would be wrong."""
+
+MAX_FRAME_START = 6
+"""Bytes that the type and the length of a chunk take at most."""
+
+MIN_FRAME = 6
+"""Bytes of a chunk without data."""
 
 TRAILING = "TRAILING"
 """The name under which bytes that are no chunk are listed."""
@@ -107,47 +118,84 @@ def data_of(chunks: Sequence[Chunk], type_: int) -> bytes | None:
     return next((chunk.data for chunk in chunks if chunk.type == type_), None)
 
 
+@dataclass(frozen=True)
+class Scan:
+    """The chunks of a file that may still be arriving.
+
+    ``chunks`` are the intact ones, ``found`` every chunk as found. If the file ends within a chunk,
+    ``truncated`` says so and ``missing`` how many bytes of it are, at least.
+    """
+
+    chunks: tuple[Chunk, ...]
+    found: tuple[ChunkInfo, ...]
+    truncated: TruncatedError | None = None
+    missing: int = 0
+
+
 def read_chunks(
     data: bytes, position: int, limits: Limits, strict: bool
 ) -> tuple[tuple[Chunk, ...], tuple[ChunkInfo, ...]]:
-    """(the intact chunks, every chunk as found), from ``position`` to the end of the file ``data``.
+    """(the intact chunks, every chunk as found): :func:`scan_chunks` of a whole file.
+
+    Raises :class:`TruncatedError` besides.
+    """
+    scan = scan_chunks(data, position, limits, strict)
+    if scan.truncated is not None:
+        raise scan.truncated
+    return scan.chunks, scan.found
+
+
+def scan_chunks(
+    data: bytes, position: int, limits: Limits, strict: bool, before: Sequence[Chunk] = ()
+) -> Scan:
+    """The chunks from ``position`` to the end of the file ``data``; those ``before`` count as well.
 
     Ancillary chunks that are damaged or repeated are dropped, as are bytes that cannot be a chunk;
-    ``strict`` makes them errors. Raises :class:`TruncatedError`, :class:`ChecksumError`,
-    :class:`UnsupportedError`, :class:`FormatError` and, before anything is copied, :class:`LimitError`.
+    ``strict`` makes them errors. Raises :class:`ChecksumError`, :class:`UnsupportedError`,
+    :class:`FormatError` and, before anything is copied, :class:`LimitError`.
     """
     chunks: list[Chunk] = []
     found: list[ChunkInfo] = []
     metadata = 0
     while position < len(data):
-        frame = _frame(data, position, strict)
+        try:
+            frame = _frame(data, position, strict)
+        except TruncatedError as error:
+            return Scan(tuple(chunks), tuple(found), error, _rest_of_frame(data, position))
         if frame is None:
             found.append(ChunkInfo(TRAILING, len(data) - position, critical=False, intact=False))
             break
         type_, start, end = frame
         name, critical, size = _name(type_), bool(type_ & CRITICAL), end - start
         metadata += size if type_ in METADATA_CHUNKS else 0
-        if len(found) == limits.max_chunks:
+        if len(before) + len(found) == limits.max_chunks:
             raise LimitError(f"the file holds more than {limits.max_chunks} chunks, the number allowed")
-        if size > limits.max_chunk_bytes:
-            raise LimitError(f"chunk {name} holds {size} bytes: at most {limits.max_chunk_bytes} are allowed")
+        check_chunk_size(type_, size, limits)
         if metadata > limits.max_metadata_bytes:
             raise LimitError(
                 f"ICC, EXIF and XMP hold {metadata} bytes or more:"
                 f" at most {limits.max_metadata_bytes} are allowed"
             )
-        problem = _problem(data, position, end, type_, {chunk.type for chunk in chunks})
+        problem = _problem(data, position, end, type_, {chunk.type for chunk in (*before, *chunks)})
         if problem is None:
             chunks.append(Chunk(type_, data[start:end]))
         elif critical or strict:
             raise problem
         found.append(ChunkInfo(name, size, critical, intact=problem is None))
         position = end + _CRC.size
-    return tuple(chunks), tuple(found)
+    return Scan(tuple(chunks), tuple(found))
 
 
-def frame_size(start: bytes) -> tuple[int, int]:
-    """(type, bytes of the whole chunk with type, length and CRC) of the chunk that begins with ``start``.
+def check_chunk_size(type_: int, size: int, limits: Limits) -> None:
+    """Raises :class:`LimitError` if a chunk of ``size`` bytes of data is too large."""
+    if size > limits.max_chunk_bytes:
+        raise LimitError(
+            f"chunk {_name(type_)} holds {size} bytes: at most {limits.max_chunk_bytes} are allowed"
+        )
+
+
+def frame_size(start: bytes) -> tuple[int, int, int]:
+    """(type, bytes of data, bytes of the whole chunk) of the chunk that begins with ``start``.
 
     Raises :class:`FormatError` if none begins so.
     """
@@ -155,7 +203,16 @@ def frame_size(start: bytes) -> tuple[int, int]:
     if type_ == 0:
         raise FormatError("no chunk has the type 0")
     length, position = _LENGTH.read(start, position)
-    return type_, position + length + _CRC.size
+    return type_, length, position + length + _CRC.size
+
+
+def _rest_of_frame(data: bytes, position: int) -> int:
+    """How many bytes the chunk at ``position``, which the file ends in, lacks at least."""
+    try:
+        _, _, size = frame_size(data[position : position + MAX_FRAME_START])
+    except TruncatedError:
+        return 1 + _CRC.size
+    return position + size - len(data)
 
 
 def _frame(data: bytes, position: int, strict: bool) -> tuple[int, int, int] | None:

@@ -6,20 +6,61 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from calotype.container.chunks import Chunk, ChunkInfo, ChunkType, data_of, read_chunks, write_chunk
+from calotype.container.chunks import (
+    MAX_FRAME_START,
+    MIN_FRAME,
+    Chunk,
+    ChunkInfo,
+    ChunkType,
+    Scan,
+    check_chunk_size,
+    data_of,
+    frame_size,
+    read_chunks,
+    scan_chunks,
+    write_chunk,
+)
 from calotype.container.field import Field
 from calotype.container.header import Header, fixed_header, read_header
 from calotype.container.varint import MAX_VARINT
 from calotype.errors import FormatError, TruncatedError
 from calotype.limits import Limits
 
-__all__ = ["EXTENSION", "MEDIA_TYPE", "Parsed", "checksum", "parse", "payload_span", "serialise"]
+__all__ = [
+    "EXTENSION",
+    "MAX_START",
+    "MEDIA_TYPE",
+    "Layout",
+    "Parsed",
+    "checksum",
+    "parse",
+    "read_layout",
+    "serialise",
+]
 
 MEDIA_TYPE = "image/x-calotype"
 EXTENSION = ".calo"
 
+MAX_START = 64
+"""Bytes that hold the longest header, what stands between it and the payload, and the start of a chunk."""
+
 _PAYLOAD_LENGTH = Field("payload length", size=0, high=MAX_VARINT)
 _CHECKSUM = Field("checksum", size=4, high=2**32 - 1)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What stands before the payload, and where the payload lies: from byte ``start`` to ``end``.
+
+    ``checksum`` is what :func:`checksum` must give for the decoded integers. From ``chunks`` to ``start``
+    there is the REGIONS chunk, if the header says so, otherwise nothing.
+    """
+
+    header: Header
+    checksum: int
+    chunks: int
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -28,64 +69,104 @@ class Parsed:
 
     ``checksum`` is what :func:`checksum` must give for the decoded integers. ``chunks`` are the intact
     ones, in file order; ``found`` lists every chunk, the dropped ones too. ``size`` is that of the whole
-    file, in bytes.
+    file and ``payload_start`` the position of its payload, in bytes. Of a file that is still arriving
+    ``size`` counts what is there and ``missing`` what is not, as far as it is known; ``payload`` may then be
+    shorter than ``payload_size``.
     """
 
     header: Header
     payload: bytes
+    payload_start: int
+    payload_size: int
     checksum: int
     chunks: tuple[Chunk, ...]
     found: tuple[ChunkInfo, ...]
     size: int
+    missing: int = 0
 
     @property
     def damaged(self) -> tuple[str, ...]:
         """Names of the ancillary chunks that were dropped, and ``TRAILING`` for bytes that are no chunk."""
         return tuple(info.name for info in self.found if not info.intact)
 
+    @property
+    def fraction(self) -> float:
+        """How much of the file is there: 1 for a whole one, otherwise more than 0 and less than 1."""
+        return self.size / (self.size + self.missing)
+
     def chunk(self, type_: int) -> bytes | None:
         """Data of the intact chunk of that type, or None."""
         return data_of(self.chunks, type_)
 
 
-def parse(data: bytes, *, limits: Limits, strict: bool = False) -> Parsed:
+def parse(data: bytes, *, limits: Limits, strict: bool = False, partial: bool = False) -> Parsed:
     """Takes the file ``data`` apart; the payload is not decoded.
 
     ``strict`` makes errors of what is otherwise dropped and listed: damaged or repeated ancillary chunks
-    and trailing bytes. Raises :class:`FormatError` (or a subclass) and, before anything that a file
-    claims is allocated, :class:`LimitError`.
+    and trailing bytes. With ``partial`` the file may end anywhere behind what stands before its payload.
+    Raises :class:`FormatError` (or a subclass) and, before anything that a file claims is allocated,
+    :class:`LimitError`.
     """
-    header, position, end = payload_span(data, limits)
-    stored, _ = _CHECKSUM.read(data, position - _CHECKSUM.size)
+    layout = read_layout(data, limits)
+    header, position, end = layout.header, layout.start, layout.end
+    if position > len(data):
+        raise TruncatedError(f"the file ends after {len(data)} bytes, inside its REGIONS chunk")
+    first, first_found = read_chunks(data[:position], layout.chunks, limits, strict)
     if end > len(data):
-        raise TruncatedError(f"the file ends after {len(data)} bytes, but its payload goes on to byte {end}")
-    chunks, found = read_chunks(data, end, limits, strict)
+        ends = f"the file ends after {len(data)} bytes, but its payload goes on to byte {end}"
+        scan = Scan((), (), TruncatedError(ends), end - len(data))
+    else:
+        scan = scan_chunks(data, end, limits, strict, before=first)
+    chunks, truncated, missing = first + scan.chunks, scan.truncated, scan.missing
     types = {chunk.type for chunk in chunks}
     for announced, type_ in _announced(header):
-        if announced and type_ not in types:
-            raise TruncatedError(f"the file ends without the {type_.name} chunk that its header announces")
+        if announced and type_ not in types and truncated is None:
+            truncated = TruncatedError(
+                f"the file ends without the {type_.name} chunk that its header announces"
+            )
+            missing = MIN_FRAME
         if type_ in types and not announced:
             raise FormatError(f"the file holds a chunk {type_.name} that its header does not announce")
-    return Parsed(header, data[position:end], stored, chunks, found, len(data))
+    if truncated is not None and not partial:
+        raise truncated
+    return Parsed(
+        header=header,
+        payload=data[position:end],
+        payload_start=position,
+        payload_size=end - position,
+        checksum=layout.checksum,
+        chunks=chunks,
+        found=first_found + scan.found,
+        size=len(data),
+        missing=missing,
+    )
 
 
-def payload_span(start: bytes, limits: Limits) -> tuple[Header, int, int]:
-    """(header, where the payload begins, where it ends) of the file that begins with ``start``.
+def read_layout(start: bytes, limits: Limits) -> Layout:
+    """What stands before the payload of the file that begins with ``start``, and where the payload lies.
 
-    Raises :class:`FormatError`, :class:`LimitError`.
+    The first ``MAX_START`` bytes of a file are enough. Raises :class:`FormatError`, :class:`LimitError`.
     """
     header, position = read_header(start, limits)
     length, position = _PAYLOAD_LENGTH.read(start, position)
-    _, position = _CHECKSUM.read(start, position)
-    return header, position, position + length
+    stored, position = _CHECKSUM.read(start, position)
+    chunks = position
+    if header.regions_first:
+        type_, data_size, size = frame_size(start[position : position + MAX_FRAME_START])
+        if type_ != ChunkType.REGIONS:
+            raise FormatError(f"a chunk of type {type_} is before the payload, where REGIONS belongs")
+        check_chunk_size(type_, data_size, limits)
+        position += size
+    return Layout(header, stored, chunks, position, position + length)
 
 
 def serialise(header: Header, payload: bytes, checksum: int, chunks: Sequence[Chunk] = ()) -> bytes:
     """The file that :func:`parse` takes apart again.
 
     Critical chunks are written first, whatever their order in ``chunks``: damage to an ancillary one
-    then never hides them. Raises ``ValueError`` if ``checksum`` is not a uint32, if two chunks have one
-    type, or if ``header.alpha`` or ``header.regions`` disagrees with ``chunks``.
+    then never hides them. REGIONS stands before the payload if the header says so. Raises ``ValueError`` if
+    ``checksum`` is not a uint32, if two chunks have one type, or if ``header.alpha`` or ``header.regions``
+    disagrees with ``chunks``.
     """
     types = [chunk.type for chunk in chunks]
     if len(set(types)) < len(types):
@@ -93,9 +174,10 @@ def serialise(header: Header, payload: bytes, checksum: int, chunks: Sequence[Ch
     for announced, type_ in _announced(header):
         if announced != (type_ in types):
             raise ValueError(f"{type_.name.lower()} (={announced}) must say whether chunks has such a chunk")
-    parts = [fixed_header(header), _PAYLOAD_LENGTH.write(len(payload)), _CHECKSUM.write(checksum), payload]
-    parts += map(write_chunk, sorted(chunks, key=lambda chunk: not chunk.critical))
-    return b"".join(parts)
+    first = [chunk for chunk in chunks if chunk.type == ChunkType.REGIONS and header.regions_first]
+    behind = sorted((chunk for chunk in chunks if chunk not in first), key=lambda chunk: not chunk.critical)
+    parts = [fixed_header(header), _PAYLOAD_LENGTH.write(len(payload)), _CHECKSUM.write(checksum)]
+    return b"".join([*parts, *map(write_chunk, first), payload, *map(write_chunk, behind)])
 
 
 def _announced(header: Header) -> tuple[tuple[bool, ChunkType], ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from calotype.container.field import Field
-from calotype.errors import FormatError, LimitError, TruncatedError
+from calotype.errors import FormatError, LimitError, TruncatedError, UnsupportedError
 from calotype.limits import MAX_SIDE, Limits
 
 __all__ = ["FORMAT_VERSION", "FULL_SCALE", "MAGIC", "Coding", "Header", "fixed_header", "read_header"]
@@ -35,13 +35,8 @@ class Coding(IntEnum):
     PALETTE = 1
 
 
-_FLAGS = (
-    "grey",
-    "alpha",
-    "scaled",
-    "regions",
-    "extended",
-)  # from bit 0 on; the other bits are reserved and zero
+# From bit 0 on; the other bits are reserved and zero.
+_FLAGS = ("grey", "alpha", "scaled", "regions", "extended", "regions_first")
 
 _FIELDS = (
     Field("version", low=FORMAT_VERSION, high=FORMAT_VERSION),
@@ -66,8 +61,9 @@ class Header:
     ``height`` are those of the picture to show, in pixels, 1 to ``MAX_SIDE``; what is coded has ``scale``
     (1 to 255) 64ths of its sides; ``level`` (0 to 127) selects the quantiser's step; ``noise`` holds one
     4-bit code per latent channel. ``grey``: the picture has no colour. ``alpha``, ``regions``: an ALPHA or a
-    REGIONS chunk must be there and intact. ``extended``: decoders repeat the outermost latents
-    ``EXTENSION_LATENTS`` times on every side, and crop what they show.
+    REGIONS chunk must be there and intact; ``regions_first``: the latter stands before the payload.
+    ``extended``: decoders repeat the outermost latents ``EXTENSION_LATENTS`` times on every side, and crop
+    what they show.
     """
 
     version: int = FORMAT_VERSION
@@ -84,8 +80,11 @@ class Header:
     alpha: bool = False
     regions: bool = False
     extended: bool = False
+    regions_first: bool = False
 
     def __post_init__(self) -> None:
+        if self.regions_first and not self.regions:
+            raise ValueError(f"regions_first (={self.regions_first}) must be False without regions")
         if len(self.noise) != 4 or not all(0 <= code <= 15 for code in self.noise):
             raise ValueError(f"noise (={self.noise}) must be four codes between 0 and 15")
         fixed_header(self)
@@ -139,10 +138,18 @@ def read_header(data: bytes, limits: Limits) -> tuple[Header, int]:
         raise FormatError(f"the file has the scale {FULL_SCALE}, which is not to be written")
     flags, noise = numbers.pop("flags"), numbers.pop("noise")
     codes = (noise & 15, noise >> 4 & 15, noise >> 8 & 15, noise >> 12)
-    grey, alpha, regions, extended = (
-        bool(flags >> _FLAGS.index(name) & 1) for name in ("grey", "alpha", "regions", "extended")
+    said = {name: bool(flags >> bit & 1) for bit, name in enumerate(_FLAGS) if name != "scaled"}
+    if said["regions_first"] and not said["regions"]:
+        raise UnsupportedError(f"the file has flags {flags}: regions before its payload, but no regions")
+    header = Header(
+        **numbers,
+        noise=codes,
+        grey=said["grey"],
+        alpha=said["alpha"],
+        regions=said["regions"],
+        extended=said["extended"],
+        regions_first=said["regions_first"],
     )
-    header = Header(**numbers, noise=codes, grey=grey, alpha=alpha, regions=regions, extended=extended)
     limits.check_size(*header.coded_size)
     return header, position
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from calotype.container.chunks import METADATA_CHUNKS, frame_size, read_chunks
-from calotype.container.file import payload_span
+from calotype.container.file import MAX_START, read_layout
 from calotype.container.header import Header
 from calotype.errors import FormatError, LimitError
 from calotype.limits import Limits
 
 __all__ = ["peek"]
-
-_START = 64
-"""Bytes that hold the longest header, with what stands between it and the payload, or start of a chunk."""
 
 
 def peek(file: BinaryIO, limits: Limits) -> tuple[Header, dict[int, bytes]]:
@@ -24,13 +21,14 @@ def peek(file: BinaryIO, limits: Limits) -> tuple[Header, dict[int, bytes]]:
     :class:`LimitError` for the header.
     """
     start = file.tell()
-    header, _, position = payload_span(file.read(_START), limits)
+    layout = read_layout(file.read(MAX_START), limits)
+    position = layout.end
     found: dict[int, bytes] = {}
     budget = limits.max_metadata_bytes
     for _ in range(limits.max_chunks):
         file.seek(start + position)
         try:
-            type_, size = frame_size(file.read(_START))
+            type_, _, size = frame_size(file.read(MAX_START))
         except FormatError:
             break
         if type_ in METADATA_CHUNKS and type_ not in found:
@@ -44,4 +42,4 @@ def peek(file: BinaryIO, limits: Limits) -> tuple[Header, dict[int, bytes]]:
                 break
             found |= {chunk.type: chunk.data for chunk in chunks}
         position += size
-    return header, found
+    return layout.header, found

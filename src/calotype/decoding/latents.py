@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.container import Chunk, ChunkType, Coding, Header, Parsed, checksum, data_of, unpack_regions
-from calotype.entropy import decode_integers
-from calotype.errors import ChecksumError, FormatError, UnsupportedError
+from calotype.entropy import IntegerDecoder, base_size
+from calotype.errors import ChecksumError, FormatError, TruncatedError, UnsupportedError
 from calotype.latents import (
     CHANNEL_OFFSETS,
     STEPS,
@@ -27,37 +27,114 @@ from calotype.latents import (
 )
 from calotype.models import encoder_name, load_table, space_named
 
-__all__ = ["checksum_of", "decode_latents", "region_offsets", "values_of"]
+__all__ = [
+    "LatticeReader",
+    "checksum_of",
+    "decode_latents",
+    "first_picture_size",
+    "region_offsets",
+    "values_of",
+]
 
 
 def decode_latents(parsed: Parsed) -> Reconstruction:
     """The latents of a file; exact on every platform, but for the conditional means.
 
-    Raises :class:`UnsupportedError` for ids unknown here, :class:`FormatError` for impossible regions and
-    :class:`ChecksumError` or :class:`TruncatedError` unless the payload decodes to what was encoded.
+    Of a lattice payload that has not arrived to its end all integers that it determines are exact, and the
+    others are what the context model expects. Raises :class:`UnsupportedError` for ids unknown here,
+    :class:`FormatError` for impossible regions, :class:`ChecksumError` or :class:`TruncatedError` unless the
+    payload decodes to what was encoded, and :class:`TruncatedError` if a part that has not arrived is needed.
+    """
+    if parsed.header.coding == Coding.LATTICE:
+        reader = LatticeReader(parsed.header, parsed.chunks, parsed.payload_size, parsed.checksum)
+        reader.feed(parsed.payload)
+        return reader.reconstruction()
+    return _decode_palette(parsed)
+
+
+class LatticeReader:
+    """The latents of a lattice payload, which may arrive in pieces; no coding step is done twice."""
+
+    def __init__(self, header: Header, chunks: Sequence[Chunk], payload_size: int, stored: int) -> None:
+        """``chunks`` hold the REGIONS chunk, if there is one; ``stored`` is the checksum in the file.
+
+        Raises the errors of :func:`decode_latents` that need no payload.
+        """
+        if header.regions and data_of(chunks, ChunkType.REGIONS) is None:
+            raise TruncatedError(
+                "the file ends without its REGIONS chunk, which comes last: its payload needs it"
+            )
+        self._header, self._stored = header, stored
+        self._levels = level_map(header.level, region_offsets(chunks, *_latent_size(header)))
+        table = load_table(header.table)
+        self._integers = IntegerDecoder(table, payload_size, self._levels, STEPS, CHANNEL_OFFSETS)
+        self._found: Reconstruction | None = None
+
+    def feed(self, payload: bytes) -> None:
+        """The next bytes of the payload.
+
+        Raises :class:`TruncatedError` or :class:`ChecksumError` if it cannot be right, and the latter if it
+        is complete and does not match the checksum.
+        """
+        self._integers.feed(payload)
+        if payload:
+            self._found = None
+        if self._integers.finished and self._found is None:
+            _verify(self._header, self._integers.result().integers, b"", self._stored)
+
+    def reconstruction(self) -> Reconstruction:
+        """The latents so far. What has not arrived is predicted at the first call after :meth:`feed`."""
+        if self._found is None:
+            self._found = reconstruct(self._integers.result(), self._levels)
+        return self._found
+
+
+def first_picture_size(parsed: Parsed) -> int:
+    """How many bytes of a whole file give a first picture: all that is before the end of its base lattice.
+
+    Only this part of the payload, 1/64 of the latents, is decoded. In the palette coding, and where the
+    regions come last, nothing less than the payload and its critical chunks will do. Raises as
+    :func:`decode_latents`.
     """
     header = parsed.header
+    if header.coding == Coding.PALETTE or (header.regions and not header.regions_first):
+        return parsed.size
+    levels = level_map(header.level, region_offsets(parsed.chunks, *_latent_size(header)))
+    table = load_table(header.table)
+    return parsed.payload_start + base_size(table, parsed.payload, levels, STEPS, CHANNEL_OFFSETS)
+
+
+def _latent_size(header: Header) -> tuple[int, int]:
+    """(h, w) of the latents. Raises :class:`UnsupportedError` for a space or an encoder unknown here."""
     space = space_named(header.space)
     encoder_name(header.encoder)
     width, height = (-(-side // space.factor) for side in header.coded_size)
-    offsets = region_offsets(parsed.chunks, height, width)
-    if header.coding == Coding.PALETTE:
-        if header.table:
-            raise UnsupportedError(
-                f"the palette coding uses no entropy tables, but the file names {header.table}"
-            )
-        if header.regions:
-            raise FormatError("the palette coding has one quantiser for all, but the file has regions")
-        integers = palette.unpack(parsed.payload, height, width)
-        latents, levels = values_of(header, integers, offsets)
-        found = Reconstruction(latents, levels, latents)  # no model predicts them
-    else:
-        levels = level_map(header.level, offsets)
-        coded = decode_integers(load_table(header.table), parsed.payload, levels, STEPS, CHANNEL_OFFSETS)
-        integers, found = coded.integers, reconstruct(coded, levels)
-    if checksum_of(header, integers, parsed.payload) != parsed.checksum:
+    return height, width
+
+
+def _decode_palette(parsed: Parsed) -> Reconstruction:
+    header = parsed.header
+    height, width = _latent_size(header)
+    if header.table:
+        raise UnsupportedError(
+            f"the palette coding uses no entropy tables, but the file names {header.table}"
+        )
+    if header.regions:
+        raise FormatError("the palette coding has one quantiser for all, but the file has regions")
+    if len(parsed.payload) < parsed.payload_size:
+        raise TruncatedError(
+            f"{len(parsed.payload)} of {parsed.payload_size} bytes of payload are there:"
+            " a file in the palette coding shows nothing before it is whole"
+        )
+    integers = palette.unpack(parsed.payload, height, width)
+    latents, levels = values_of(header, integers, np.zeros((height, width), np.int8))
+    _verify(header, integers, parsed.payload, parsed.checksum)
+    return Reconstruction(latents, levels, latents)  # no model predicts them
+
+
+def _verify(header: Header, integers: NDArray[np.int16], payload: bytes, stored: int) -> None:
+    if checksum_of(header, integers, payload) != stored:
         raise ChecksumError("the file is damaged: its latents do not match their checksum")
-    return found
 
 
 def checksum_of(header: Header, integers: NDArray[np.int16], payload: bytes) -> int:

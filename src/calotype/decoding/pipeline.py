@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from calotype import imaging
-from calotype.container import METADATA_CHUNKS, ChunkType, Header, parse
+from calotype.container import METADATA_CHUNKS, ChunkType, Header, Parsed, parse
 from calotype.decoding.latents import decode_latents
-from calotype.errors import CalotypeWarning
+from calotype.errors import CalotypeWarning, PartialPictureWarning
 from calotype.imaging import Metadata
-from calotype.latents import log_step_map, noise_deviations
+from calotype.latents import Reconstruction, log_step_map, noise_deviations
 from calotype.models import DecoderInput, ModelCache
 from calotype.models.tiling import decode_all, in_batches
 from calotype.options import DecodeOptions
 
-__all__ = ["OpenedFile", "decode_files"]
+__all__ = ["OpenedFile", "decode_files", "develop"]
 
 
 def decode_files(
@@ -39,6 +39,13 @@ def decode_files(
     :class:`LimitError`, :class:`ModelError`.
     """
     opened = (OpenedFile.of(data, options) for data in files)
+    yield from develop(opened, options, models, batch=batch)
+
+
+def develop(
+    opened: Iterable[OpenedFile], options: DecodeOptions, models: ModelCache, *, batch: int = 1
+) -> Iterator[Image.Image]:
+    """The pictures of opened files, as for :func:`decode_files`."""
     for together in in_batches(opened, batch):
         for space, neighbours in groupby(together, key=lambda file: file.header.space):
             group = list(neighbours)
@@ -50,39 +57,59 @@ def decode_files(
 
 @dataclass(frozen=True, eq=False)
 class OpenedFile:
-    """A file before its latents are decoded to pixels; ``alpha`` uint8[H, W] or None."""
+    """A file before its latents are decoded to pixels; ``alpha`` uint8[H, W] or None.
+
+    ``fraction`` is how much of the file has arrived: 1 for a whole one, whose latents match their checksum.
+    """
 
     header: Header
     latents: DecoderInput
     alpha: NDArray[np.uint8] | None
     metadata: Metadata
+    fraction: float
 
     @classmethod
     def of(cls, data: bytes, options: DecodeOptions) -> OpenedFile:
-        """Reads a whole file, its latents too. Raises :class:`FormatError` and :class:`LimitError`."""
-        parsed = parse(data, limits=options.limits, strict=options.strict)
+        """Reads a file, its latents too. Raises :class:`FormatError` and :class:`LimitError`."""
+        parsed = parse(data, limits=options.limits, strict=options.strict, partial=options.partial)
+        return cls.made_of(parsed, decode_latents(parsed), options)
+
+    @classmethod
+    def made_of(cls, parsed: Parsed, found: Reconstruction, options: DecodeOptions) -> OpenedFile:
+        """The same of a file that is read already, with its latents. Raises :class:`FormatError`.
+
+        While the ALPHA chunk has not arrived, the picture is opaque.
+        """
         for name in parsed.damaged:
-            warnings.warn(f"a damaged part of the file was left out: {name}", CalotypeWarning, stacklevel=4)
+            warnings.warn(f"a damaged part of the file was left out: {name}", CalotypeWarning, stacklevel=5)
+        if parsed.missing:
+            there = f"at least {parsed.missing} bytes after the first {parsed.size} are missing"
+            warnings.warn(f"the picture is partial: {there}", PartialPictureWarning, stacklevel=5)
         header = parsed.header
-        found = decode_latents(parsed)
-        noise = noise_deviations(header.noise, found.levels)
-        latents = DecoderInput(
-            found.latents, log_step_map(found.levels), noise, found.conditional_mean, header.extension
-        )
+        noise = noise_deviations(header.noise, found.levels, found.missing)
+        log_step = log_step_map(found.levels, found.missing)
+        latents = DecoderInput(found.latents, log_step, noise, found.conditional_mean, header.extension)
         alpha = None
         if header.alpha:
-            packed = parsed.chunk(ChunkType.ALPHA) or b""
-            alpha = imaging.unpack_alpha(packed, header.width, header.height)
+            packed = parsed.chunk(ChunkType.ALPHA)
+            alpha = (
+                np.full((header.height, header.width), 255, np.uint8)
+                if packed is None
+                else imaging.unpack_alpha(packed, header.width, header.height)
+            )
         keep = (
             {type_.name.lower(): parsed.chunk(type_) for type_ in METADATA_CHUNKS}
             if options.keep_metadata
             else {}
         )
-        return cls(header, latents, alpha, Metadata(**keep))
+        return cls(header, latents, alpha, Metadata(**keep), parsed.fraction)
 
     def image(self, rgb: NDArray[np.uint8]) -> Image.Image:
         """The picture to show, of the decoder's pixels ``rgb`` uint8[8h, 8w, 3]."""
         header = self.header
         width, height = header.coded_size
         shown = imaging.resized(rgb[:height, :width], header.width, header.height)
-        return imaging.to_image(shown, self.alpha, header.grey, self.metadata)
+        image = imaging.to_image(shown, self.alpha, header.grey, self.metadata)
+        if self.fraction < 1:
+            image.info["partial"] = self.fraction
+        return image

@@ -72,7 +72,7 @@ def with_finer_faces(
         regions = regions_of(probability, header.level, bits)
         if not regions:
             continue
-        header, near = replace(header, regions=True), header.level
+        header, near = replace(header, regions=True, regions_first=True), header.level
         try:
             chunks = source.with_chunk(Chunk(ChunkType.REGIONS, pack_regions(regions)))
             return code(latents, header, chunks, candidate.rate, plan.rdo, near)

@@ -11,20 +11,34 @@ Everything that a decoder needs is integer arithmetic, numpy only, the same on e
 
 from __future__ import annotations
 
-from calotype.entropy.coding_pass import BLOCK, PassResult, Prediction, SymbolCoder, coding_pass, sites
+from calotype.entropy.coding_pass import (
+    BLOCK,
+    CodingPass,
+    Missing,
+    PassResult,
+    Prediction,
+    SymbolCoder,
+    coding_pass,
+    sites,
+)
+from calotype.entropy.integers import IntegerDecoder, base_size, decode_integers
 from calotype.entropy.model import CONTEXT_PEAK, ContextModel, SiteNet, load_model
-from calotype.entropy.symbols import SymbolDecoder, SymbolEncoder, decode_integers
+from calotype.entropy.symbols import SymbolDecoder, SymbolEncoder
 
 __all__ = [
     "BLOCK",
     "CONTEXT_PEAK",
+    "CodingPass",
     "ContextModel",
+    "IntegerDecoder",
+    "Missing",
     "PassResult",
     "Prediction",
     "SiteNet",
     "SymbolCoder",
     "SymbolDecoder",
     "SymbolEncoder",
+    "base_size",
     "coding_pass",
     "decode_integers",
     "load_model",

@@ -1,4 +1,4 @@
-"""The order of coding and what is known at each point: one loop, shared by encoder and decoder.
+"""The order of coding and what is known at each point: one loop, shared by encoder and decoders.
 
 Latents are padded to a multiple of 8 and split by position. First the *base* lattice, one position in
 8x8. Then three rounds halve the spacing s = 4, 2, 1; each fills in, from the lattice of spacing 2s, the
@@ -15,7 +15,8 @@ At each site the four channels follow one another, each seeing those before it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -23,13 +24,23 @@ from numpy.typing import NDArray
 
 from calotype.entropy.model import CONTEXT_PEAK, ContextModel, SiteNet
 from calotype.entropy.network import Plane, exact_dtype
-from calotype.entropy.tables import STEP_UNIT_BITS, Slots, locate
+from calotype.entropy.tables import MEAN_UNIT_BITS, STEP_UNIT_BITS, Slots, locate
 
-__all__ = ["BLOCK", "CHANNELS", "PassResult", "Prediction", "SymbolCoder", "coding_pass", "sites"]
+__all__ = [
+    "BLOCK",
+    "CHANNELS",
+    "CodingPass",
+    "Missing",
+    "PassResult",
+    "Prediction",
+    "SymbolCoder",
+    "coding_pass",
+    "sites",
+]
 
 BLOCK, CHANNELS = 8, 4
 _SITES = ((1, 1), (0, 1), (1, 0))
-_CONTEXT_SHIFT = STEP_UNIT_BITS - 4  # the networks see latents in sixteenths
+_CONTEXT_SHIFT, _MEAN_SHIFT = STEP_UNIT_BITS - 4, MEAN_UNIT_BITS - 4  # the networks see latents in sixteenths
 
 
 @dataclass(frozen=True)
@@ -39,8 +50,23 @@ class Prediction:
     channel: int
     rows: slice
     columns: slice
+    mean: NDArray[np.int64]  # int64[N], in 2**-8 latents
+    scale: NDArray[np.int64]  # int64[N], 0..127
     slots: Slots
     step: NDArray[np.int64]  # int64[N], in 2**-22 latents
+
+
+@dataclass(frozen=True, eq=False)
+class Missing:
+    """Which integers are not known, and what the context model expects of their latents; [4, h, w] each.
+
+    ``unknown`` bool; ``mean`` int16, in 2**-8 latents; ``scale`` uint8, which stands for the standard
+    deviation 2**(scale / 16 - 6.5). Where integers are known, mean and scale say nothing.
+    """
+
+    unknown: NDArray[np.bool_]
+    mean: NDArray[np.int16]
+    scale: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +74,35 @@ class PassResult:
     """The integers int16[4, h, w] of a picture, and how the context model coded them.
 
     ``tables`` int16[4, h, w] are the frequency tables used, ``symbols`` uint8[4, h, w] the symbols in them
-    (:meth:`Slots.informative`): together they say what the model knew of each integer.
+    (:meth:`Slots.informative`): together they say what the model knew of each integer. ``missing`` is None
+    if all integers are known.
     """
 
     integers: NDArray[np.int16]
     tables: NDArray[np.int16]
     symbols: NDArray[np.uint8]
+    missing: Missing | None = None
+
+    def copy(self) -> PassResult:
+        """The same in arrays of its own."""
+        arrays = (self.integers.copy(), self.tables.copy(), self.symbols.copy())
+        missing = self.missing
+        if missing is not None:
+            missing = Missing(missing.unknown.copy(), missing.mean.copy(), missing.scale.copy())
+        return PassResult(*arrays, missing)
+
+    def without(
+        self, at: tuple[int, slice, slice], arrived: NDArray[np.bool_], prediction: Prediction
+    ) -> PassResult:
+        """The same, in the same arrays, with what was predicted where integers have not ``arrived``."""
+        missing = self.missing
+        if missing is None:
+            shape = self.integers.shape
+            missing = Missing(np.zeros(shape, bool), np.zeros(shape, np.int16), np.zeros(shape, np.uint8))
+        missing.unknown[at] = ~arrived
+        missing.mean[at] = prediction.mean.reshape(arrived.shape)
+        missing.scale[at] = prediction.scale.reshape(arrived.shape)
+        return replace(self, missing=missing)
 
 
 class SymbolCoder(Protocol):
@@ -75,6 +124,98 @@ def sites(model: ContextModel) -> Iterator[tuple[SiteNet, int, tuple[int, int], 
             known.append(site)
 
 
+class CodingPass:
+    """The coding loop as a state: a prediction, then :meth:`advance` with its integers, and so on.
+
+    ``prediction`` is the current one, None after the last; ``result`` holds the integers so far. Every
+    network is evaluated once, when its prediction becomes the current one.
+    """
+
+    def __init__(
+        self,
+        model: ContextModel,
+        levels: NDArray[np.int64],
+        steps: NDArray[np.int64],
+        offsets: tuple[int, ...],
+        *,
+        dtype: type[np.float32] | type[np.int64] | None = None,
+    ) -> None:
+        """The arguments are those of :func:`coding_pass`."""
+        self._model, self._levels, self._steps, self._offsets = model, levels, steps, offsets
+        self._dtype = dtype or exact_dtype()
+        height, width = levels.shape
+        full = (-(-height // BLOCK) * BLOCK, -(-width // BLOCK) * BLOCK)
+        self._context = np.zeros((CHANNELS, *full), np.int8)
+        self._guide = np.zeros((2, *full), np.int8)  # the level, and which positions exist
+        self._guide[0, :height, :width] = np.clip(2 * (levels - 64), -CONTEXT_PEAK, CONTEXT_PEAK)
+        self._guide[1, :height, :width] = CONTEXT_PEAK
+        shape = (CHANNELS, height, width)
+        self.result = PassResult(
+            np.zeros(shape, np.int16), np.zeros(shape, np.int16), np.zeros(shape, np.uint8)
+        )
+        # Sites without any position within the picture are skipped.
+        self._sites = [site for site in sites(model) if site[2][0] < height and site[2][1] < width]
+        self._at = 0, 0  # the site's number in this list, and the channel
+        self._features = self._site_features()
+        self.prediction: Prediction | None = self._predict()
+
+    def copy(self) -> CodingPass:
+        """A pass that goes its own way from here; what was computed for the current site is shared."""
+        other = copy(self)
+        other._context, other.result = self._context.copy(), self.result.copy()
+        return other
+
+    def advance(self, chosen: NDArray[np.int64], arrived: NDArray[np.bool_] | None = None) -> None:
+        """Goes on with the integers int64[N] of the current prediction.
+
+        ``arrived`` bool[N] says which of them are known; None: all. In the place of an unknown one, later
+        predictions see the mean that was predicted, and the result says so (:class:`Missing`).
+        """
+        prediction = self.prediction
+        if prediction is None:
+            raise ValueError("the coding pass is at its end")
+        rows, columns, slots = prediction.rows, prediction.columns, prediction.slots
+        here = self._levels[rows, columns].shape
+        at = (prediction.channel, rows, columns)
+        self.result.integers[at] = chosen.reshape(here)
+        self.result.tables[at] = slots.table.reshape(here)
+        self.result.symbols[at] = slots.informative(chosen).reshape(here)
+        seen = (chosen * prediction.step + (1 << (_CONTEXT_SHIFT - 1))) >> _CONTEXT_SHIFT
+        if arrived is not None and not arrived.all():
+            expected = (prediction.mean + (1 << (_MEAN_SHIFT - 1))) >> _MEAN_SHIFT
+            seen = np.where(arrived, seen, expected)
+            self.result = self.result.without(at, arrived.reshape(here), prediction)
+        self._context[at] = np.clip(seen, -CONTEXT_PEAK, CONTEXT_PEAK).reshape(here)
+        site, channel = self._at
+        self._at = (site, channel + 1) if channel + 1 < CHANNELS else (site + 1, 0)
+        if self._at[0] == len(self._sites):
+            self.prediction = None
+            return
+        if self._at[1] == 0:
+            self._features = self._site_features()
+        self.prediction = self._predict()
+
+    def _site_features(self) -> Plane:
+        net, stride, (y, x), known = self._sites[self._at[0]]
+        planes = [self._context[:, dy::stride, dx::stride] for dy, dx in known]
+        return net.features(
+            np.concatenate([*planes, self._guide[:, y::stride, x::stride]]).astype(self._dtype)
+        )
+
+    def _predict(self) -> Prediction:
+        net, stride, (y, x), _ = self._sites[self._at[0]]
+        channel = self._at[1]
+        rows, columns = slice(y, self._levels.shape[0], stride), slice(x, self._levels.shape[1], stride)
+        here = self._levels[rows, columns]
+        coded = self._context[:channel, y::stride, x::stride].astype(self._dtype)
+        mean, scale = (
+            p[: here.shape[0], : here.shape[1]].ravel() for p in net.predict(channel, self._features, coded)
+        )
+        level = here.ravel() + self._offsets[channel]
+        step = self._steps[level + 16]
+        return Prediction(channel, rows, columns, mean, scale, locate(mean, scale, level, step), step)
+
+
 def coding_pass(
     model: ContextModel,
     levels: NDArray[np.int64],
@@ -89,37 +230,7 @@ def coding_pass(
     ``levels`` int64[h, w] (0..127); ``steps`` int64 by effective level + 16, in 2**-22 latents; ``offsets``
     the level offset of each channel; ``dtype`` overrides the arithmetic the networks run in.
     """
-    dtype = dtype or exact_dtype()
-    height, width = levels.shape
-    full = (-(-height // BLOCK) * BLOCK, -(-width // BLOCK) * BLOCK)
-    context = np.zeros((CHANNELS, *full), np.int8)
-    guide = np.zeros((2, *full), np.int8)  # the level, and which positions exist
-    guide[0, :height, :width] = np.clip(2 * (levels - 64), -CONTEXT_PEAK, CONTEXT_PEAK)
-    guide[1, :height, :width] = CONTEXT_PEAK
-    shape = (CHANNELS, height, width)
-    result = PassResult(np.zeros(shape, np.int16), np.zeros(shape, np.int16), np.zeros(shape, np.uint8))
-    for net, stride, (y, x), known in sites(model):
-        rows, columns = slice(y, height, stride), slice(x, width, stride)
-        here = levels[rows, columns]
-        if not here.size:
-            continue
-        site = (slice(None), slice(y, None, stride), slice(x, None, stride))
-        planes = [context[:, dy::stride, dx::stride] for dy, dx in known]
-        features = net.features(np.concatenate([*planes, guide[site]]).astype(dtype))
-        coded: Plane = np.zeros((0, *features.shape[1:]), dtype)
-        for channel in range(CHANNELS):
-            mean, scale = (
-                p[: here.shape[0], : here.shape[1]].ravel() for p in net.predict(channel, features, coded)
-            )
-            level = here.ravel() + offsets[channel]
-            step = steps[level + 16]
-            slots = locate(mean, scale, level, step)
-            chosen = coder(Prediction(channel, rows, columns, slots, step))
-            result.integers[channel, rows, columns] = chosen.reshape(here.shape)
-            result.tables[channel, rows, columns] = slots.table.reshape(here.shape)
-            result.symbols[channel, rows, columns] = slots.informative(chosen).reshape(here.shape)
-            seen = (chosen * step + (1 << (_CONTEXT_SHIFT - 1))) >> _CONTEXT_SHIFT
-            seen = np.clip(seen, -CONTEXT_PEAK, CONTEXT_PEAK).reshape(here.shape)
-            context[channel, rows, columns] = seen
-            coded = context[: channel + 1, site[1], site[2]].astype(dtype)
-    return result
+    state = CodingPass(model, levels, steps, offsets, dtype=dtype)
+    while state.prediction is not None:
+        state.advance(coder(state.prediction))
+    return state.result

@@ -10,6 +10,7 @@ Source: Duda, "Asymmetric numeral systems", 2013 (arXiv:1311.2540); docs/format.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from calotype.errors import ChecksumError, TruncatedError
 
-__all__ = ["PRECISION", "STATE_BYTES", "RansDecoder", "encode_symbols", "most_symbols"]
+__all__ = ["PRECISION", "STATE_BYTES", "NotArrivedError", "RansDecoder", "encode_symbols", "most_symbols"]
 
 PRECISION = 16
 STATE_BYTES = 5
@@ -52,53 +53,119 @@ def most_symbols(size: int) -> int:
     return max(size - 3, 0) << 14
 
 
-class RansDecoder:
-    """Reads symbols back; :meth:`finish` proves that exactly the written bytes were consumed."""
+class NotArrivedError(Exception):
+    """The code of a number has not arrived yet; caught where numbers are put together."""
 
-    def __init__(self, data: bytes) -> None:
-        """Raises :class:`TruncatedError` if there is no state, :class:`ChecksumError` if it is invalid."""
-        if len(data) < STATE_BYTES:
-            raise TruncatedError(f"the payload has {len(data)} bytes, fewer than the coder's state")
-        if (len(data) - STATE_BYTES) % 2:
-            raise ChecksumError(f"the payload has {len(data)} bytes: an odd number of coder words")
-        self._state = int.from_bytes(data[:STATE_BYTES], "little")
-        if self._state < _LOWEST:
-            raise ChecksumError("the payload starts with an impossible coder state")
-        self._words = np.frombuffer(data[STATE_BYTES:], "<u2").astype(np.uint16).data
+
+class RansDecoder:
+    """Reads symbols back, of a payload that may still be arriving.
+
+    :meth:`finish` proves that exactly its bytes were consumed. A word is read when the next number needs it,
+    not before: so every number is decoded that the bytes which are there determine, and none beyond.
+    """
+
+    def __init__(self, data: bytes, size: int | None = None) -> None:
+        """``data`` is the beginning of a payload of ``size`` bytes; None: all of it.
+
+        Raises :class:`TruncatedError` if a payload of that size has no state, :class:`ChecksumError` if it
+        is invalid.
+        """
+        self._size = len(data) if size is None else size
+        if self._size < STATE_BYTES:
+            raise TruncatedError(f"the payload has {self._size} bytes, fewer than the coder's state")
+        if (self._size - STATE_BYTES) % 2:
+            raise ChecksumError(f"the payload has {self._size} bytes: an odd number of coder words")
+        self._state: int | None = None
+        self._words = array("H")
         self._at = 0
+        self._rest = b""  # bytes that are no whole state or word yet
+        self.feed(data)
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes of the payload. Raises :class:`ChecksumError` if they start with no valid state."""
+        rest = self._rest + data
+        if self._state is None and len(rest) >= STATE_BYTES:
+            self._state, rest = int.from_bytes(rest[:STATE_BYTES], "little"), rest[STATE_BYTES:]
+            if self._state < _LOWEST:
+                raise ChecksumError("the payload starts with an impossible coder state")
+        if self._state is not None:
+            whole = len(rest) // 2 * 2
+            self._words.frombytes(np.frombuffer(rest[:whole], "<u2").astype(np.uint16).tobytes())
+            rest = rest[whole:]
+        self._rest = rest
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the payload has arrived."""
+        return self._state is not None and STATE_BYTES + 2 * len(self._words) >= self._size
+
+    @property
+    def consumed(self) -> int:
+        """How many bytes of the payload all that has been read took."""
+        return STATE_BYTES + 2 * self._at
 
     def symbols(self, rows: Sequence[list[int]]) -> list[int]:
-        """One symbol for each row; a row is the ascending cumulative frequencies [0, ..., 2**16]."""
-        state, at, words, out = self._state, self._at, self._words, []
+        """One symbol for each row; a row is the ascending cumulative frequencies [0, ..., 2**16].
+
+        Fewer if the code of more has not arrived. Raises :class:`TruncatedError` if there is no more to come.
+        """
+        out: list[int] = []
+        if self._state is None:
+            return out
+        state, at, words = self._state, self._at, self._words
         count = len(words)
         for row in rows:
+            if state < _LOWEST:
+                if at == count:
+                    break
+                state = state << 16 | words[at]
+                at += 1
             slot = state & _MASK
             symbol = bisect_right(row, slot) - 1
             start = row[symbol]
             state = (row[symbol + 1] - start) * (state >> PRECISION) + slot - start
-            if state < _LOWEST:
-                if at == count:
-                    raise TruncatedError("the payload ends before the last latent")
-                state = state << 16 | words[at]
-                at += 1
             out.append(symbol)
         self._state, self._at = state, at
+        if len(out) < len(rows) and self.complete:
+            raise TruncatedError("the payload ends before the last latent")
         return out
 
     def bits(self, count: int) -> int:
-        """An unmodelled number of ``count`` bits, 0 to 16."""
+        """An unmodelled number of ``count`` bits, 0 to 16.
+
+        Raises :class:`NotArrivedError`, or :class:`TruncatedError` if there is no more to come.
+        """
+        if count == 0:
+            return 0
+        state = self._renormalised()
         shift = PRECISION - count
-        slot = self._state & _MASK
+        slot = state & _MASK
         value = slot >> shift
-        self._state = (self._state >> PRECISION << shift) + slot - (value << shift)
+        self._state = (state >> PRECISION << shift) + slot - (value << shift)
+        return value
+
+    def mark(self) -> tuple[int | None, int]:
+        """Where reading is, for :meth:`go_back`."""
+        return self._state, self._at
+
+    def go_back(self, mark: tuple[int | None, int]) -> None:
+        """Forget what was read since :meth:`mark` gave ``mark``."""
+        self._state, self._at = mark
+
+    def _renormalised(self) -> int:
+        """The state, with the word that it needs to be read from."""
+        if self._state is None:
+            raise NotArrivedError
         if self._state < _LOWEST:
             if self._at == len(self._words):
-                raise TruncatedError("the payload ends before the last latent")
+                if self.complete:
+                    raise TruncatedError("the payload ends before the last latent")
+                raise NotArrivedError
             self._state = self._state << 16 | self._words[self._at]
             self._at += 1
-        return value
+        return self._state
 
     def finish(self) -> None:
         """Raises :class:`ChecksumError` unless the stream is used up and the state is the initial one."""
-        if self._at != len(self._words) or self._state != _LOWEST:
+        if self._renormalised() != _LOWEST or self._at != len(self._words):
             raise ChecksumError("the payload does not end where its last latent ends")

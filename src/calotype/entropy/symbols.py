@@ -10,17 +10,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.entropy.coding_pass import CHANNELS, PassResult, Prediction, coding_pass
-from calotype.entropy.model import ContextModel
-from calotype.entropy.rans import PRECISION, RansDecoder, encode_symbols, most_symbols
+from calotype.entropy.coding_pass import Prediction
+from calotype.entropy.rans import PRECISION, NotArrivedError, RansDecoder, encode_symbols
 from calotype.entropy.tables import ESCAPE, REACH, FrequencyTables
 from calotype.errors import ChecksumError, TruncatedError
 
-__all__ = ["LARGEST", "SymbolDecoder", "SymbolEncoder", "decode_integers"]
+__all__ = ["LARGEST", "SymbolDecoder", "SymbolEncoder"]
 
 LARGEST = (1 << 15) - 1
 """Largest magnitude of a coded integer."""
 _LENGTH_BITS = 4
+
+_ROWS_AT_ONCE = 4096
+"""Symbols looked up together: what a short piece of payload cannot fill is not looked up for nothing."""
 
 
 class SymbolEncoder:
@@ -59,25 +61,102 @@ class SymbolEncoder:
 
 
 class SymbolDecoder:
-    """The symbol coder that reads integers from a payload."""
+    """The symbol coder that reads integers from a payload, which may still be arriving."""
 
-    def __init__(self, tables: FrequencyTables, payload: bytes) -> None:
+    def __init__(self, tables: FrequencyTables, payload: bytes, size: int | None = None) -> None:
+        """``payload`` is the beginning of one of ``size`` bytes; None: all of it."""
         self._rows = tables.rows
-        self._rans = RansDecoder(payload)
+        self._rans = RansDecoder(payload, size)
+        self._start()
+
+    def _start(self) -> None:
+        self._symbols: list[int] = []  # of the prediction that is being read
+        self._unmodelled: NDArray[np.int64] | None = (
+            None  # positions with unmodelled bits, once they are known
+        )
+        self._offsets: list[tuple[int, int]] = []  # (residual of an escape or 0, low bits) of these
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes of the payload."""
+        self._rans.feed(data)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the payload has arrived."""
+        return self._rans.complete
+
+    @property
+    def consumed(self) -> int:
+        """How many bytes of the payload all that has been read took."""
+        return self._rans.consumed
 
     def __call__(self, prediction: Prediction) -> NDArray[np.int64]:
         """The integers of one prediction, int64[N]; raises :class:`ChecksumError` for impossible ones."""
-        slots = prediction.slots
-        symbol = np.array(self._rans.symbols([self._rows[at] for at in slots.table.tolist()]), np.int64)
-        chosen = (symbol - REACH + slots.centre) << slots.fine
-        for index in np.flatnonzero((symbol == ESCAPE) | (slots.fine > 0)).tolist():
-            fine = int(slots.fine[index])
-            if symbol[index] == ESCAPE:
-                chosen[index] = (self._escape() + int(slots.centre[index])) << fine
-            chosen[index] += self._rans.bits(fine)
+        if not self.read(prediction):
+            raise TruncatedError("the payload ends before the last latent")
+        return self.take(prediction)
+
+    def read(self, prediction: Prediction) -> bool:
+        """Reads on within one prediction; returns whether all its integers have arrived.
+
+        Call it with the same prediction again after :meth:`feed`, and :meth:`take` when it is True.
+        """
+        table = prediction.slots.table
+        while len(self._symbols) < len(table):
+            begin = len(self._symbols)
+            rows = [self._rows[at] for at in table[begin : begin + _ROWS_AT_ONCE].tolist()]
+            self._symbols += self._rans.symbols(rows)
+            if len(self._symbols) < begin + len(rows):
+                return False
+        if self._unmodelled is None:
+            self._unmodelled = self._with_unmodelled_bits(prediction)
+        for index in self._unmodelled[len(self._offsets) :].tolist():
+            mark = self._rans.mark()
+            try:
+                residual = self._escape() if self._symbols[index] == ESCAPE else 0
+                self._offsets.append((residual, self._rans.bits(int(prediction.slots.fine[index]))))
+            except NotArrivedError:
+                self._rans.go_back(mark)
+                return False
+        return True
+
+    def take(self, prediction: Prediction) -> NDArray[np.int64]:
+        """The integers int64[N] of a prediction that :meth:`read` has read; then the next one can be read."""
+        chosen, _ = self.arrived(prediction)
+        self._start()
+        return chosen
+
+    def arrived(self, prediction: Prediction) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """(integers int64[N], which of them have arrived bool[N]) of the prediction that is being read.
+
+        The others are 0. Raises :class:`ChecksumError` for impossible ones.
+        """
+        slots, count = prediction.slots, len(self._symbols)
+        symbol = np.array(self._symbols, np.int64)
+        known = np.arange(len(slots.table)) < count
+        chosen = np.zeros(len(slots.table), np.int64)
+        chosen[:count] = (symbol - REACH + slots.centre[:count]) << slots.fine[:count]
+        unmodelled = self._unmodelled
+        if unmodelled is None:
+            unmodelled = self._with_unmodelled_bits(prediction)
+        done = len(self._offsets)
+        for index, (residual, low) in zip(unmodelled[:done].tolist(), self._offsets, strict=True):
+            if self._symbols[index] == ESCAPE:
+                chosen[index] = (residual + int(slots.centre[index])) << int(slots.fine[index])
+            chosen[index] += low
+        waiting = unmodelled[done:]
+        known[waiting], chosen[waiting] = False, 0
         if np.abs(chosen).max() > LARGEST:
             raise ChecksumError("the payload decodes to a latent out of range")
-        return chosen
+        return chosen, known
+
+    def _with_unmodelled_bits(self, prediction: Prediction) -> NDArray[np.int64]:
+        """Which of the positions whose symbols are there have unmodelled bits."""
+        symbol = np.array(self._symbols, np.int64)
+        found: NDArray[np.int64] = np.flatnonzero(
+            (symbol == ESCAPE) | (prediction.slots.fine[: len(symbol)] > 0)
+        )
+        return found
 
     def _escape(self) -> int:
         negative = self._rans.bits(1)
@@ -88,26 +167,3 @@ class SymbolDecoder:
     def finish(self) -> None:
         """Raises :class:`ChecksumError` unless the payload ends exactly here."""
         self._rans.finish()
-
-
-def decode_integers(
-    model: ContextModel,
-    payload: bytes,
-    levels: NDArray[np.int64],
-    steps: NDArray[np.int64],
-    offsets: tuple[int, ...],
-    *,
-    dtype: type[np.float32] | type[np.int64] | None = None,
-) -> PassResult:
-    """Payload to integer latents; the arguments are those of :func:`coding_pass`.
-
-    Raises :class:`TruncatedError` or :class:`ChecksumError` unless the payload is consumed exactly; at once,
-    whatever size is claimed, if it is too short for so many integers.
-    """
-    count = CHANNELS * levels.size
-    if count > most_symbols(len(payload)):
-        raise TruncatedError(f"the payload has {len(payload)} bytes, too few for any {count} integers")
-    stream = SymbolDecoder(model.tables, payload)
-    coded = coding_pass(model, levels, steps, offsets, stream, dtype=dtype)
-    stream.finish()
-    return coded

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calotype.entropy import Missing
 from calotype.entropy.tables import STEP_UNIT_BITS
 
 __all__ = [
@@ -35,6 +36,9 @@ FINEST, COARSEST = 8, 104
 """The levels that encoders use; a file may have any from 0 to 127."""
 
 CHANNEL_OFFSETS = (1, -1, 3, -3)
+
+_LOG_STEP_OF_DEVIATION = 0.5 * math.log2(12)
+"""log2 of the step whose rounding error, uniformly distributed, has a standard deviation of 1."""
 
 # round(2**(i / 16) * 2**16): written out, because the format must not depend on a library's exp2.
 _OCTAVE = [65536, 68438, 71468, 74632, 77936, 81386, 84990, 88752]
@@ -78,9 +82,18 @@ def dequantise(integers: NDArray[np.int16], levels: NDArray[np.int64]) -> NDArra
     return (integers * channel_steps(levels)).astype(np.float32)  # the product is exact: 15 and 27 bits
 
 
-def log_step_map(levels: NDArray[np.int64]) -> NDArray[np.float32]:
-    """log2 of the nominal step at each position: int64[h, w] to float32[1, h, w]."""
-    return (levels[None] / 16 - 5).astype(np.float32)
+def log_step_map(levels: NDArray[np.int64], missing: Missing | None = None) -> NDArray[np.float32]:
+    """log2 of the nominal step at each position: int64[h, w] to float32[1, h, w].
+
+    For a channel whose integer is ``missing`` it is that of a step whose rounding noise would have the
+    predicted deviation, if that is more; then the mean of the four channels is taken.
+    """
+    nominal = levels[None] / 16 - 5
+    if missing is not None:
+        predicted = missing.scale / 16 - 6.5 + _LOG_STEP_OF_DEVIATION
+        each = np.where(missing.unknown, np.maximum(nominal, predicted), nominal)
+        nominal = each.mean(0, keepdims=True)
+    return nominal.astype(np.float32)
 
 
 def noise_codes(
@@ -99,11 +112,18 @@ def noise_codes(
     return a, b, c, d
 
 
-def noise_deviations(codes: tuple[int, int, int, int], levels: NDArray[np.int64]) -> NDArray[np.float64]:
+def noise_deviations(
+    codes: tuple[int, int, int, int], levels: NDArray[np.int64], missing: Missing | None = None
+) -> NDArray[np.float64]:
     """The standard deviation of each channel's quantisation noise, float64[4], from the file's codes.
 
-    ``levels`` int64[h, w]; over the whole picture.
+    ``levels`` int64[h, w]; over the whole picture. Latents whose integers are ``missing`` count with the
+    deviation that was predicted.
     """
-    squares = (channel_steps(levels) ** 2).mean((1, 2))
-    deviations: NDArray[np.float64] = np.sqrt(squares * 2.0 ** ((np.array(codes) - 11) / 3) / 12)
+    ratio = 2.0 ** ((np.array(codes) - 11) / 3) / 12
+    squares = channel_steps(levels) ** 2
+    if missing is not None:
+        predicted = 2.0 ** (2 * (missing.scale / 16 - 6.5))
+        squares = np.where(missing.unknown, predicted / ratio[:, None, None], squares)
+    deviations: NDArray[np.float64] = np.sqrt(squares.mean((1, 2)) * ratio)
     return deviations

@@ -13,8 +13,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.entropy import PassResult
-from calotype.entropy.tables import ESCAPE, PHASES, REACH, ROWS, SYMBOLS
+from calotype.entropy import Missing, PassResult
+from calotype.entropy.tables import ESCAPE, MEAN_UNIT_BITS, PHASES, REACH, ROWS, SYMBOLS
 from calotype.latents.quantiser import channel_steps, dequantise
 
 __all__ = ["Reconstruction", "mean_offsets", "reconstruct"]
@@ -32,19 +32,27 @@ class Reconstruction:
 
     ``latents`` float32[4, h, w] are the integers times their steps, ``levels`` int64[h, w] their levels.
     ``conditional_mean`` float32[4, h, w] is the mean of what would have been rounded to these integers: it is
-    within half a step of ``latents``, nearer to the true values on average, and smoother.
+    within half a step of ``latents``, nearer to the true values on average, and smoother. Where integers are
+    ``missing``, both are the mean that the context model predicts.
     """
 
     latents: NDArray[np.float32]
     levels: NDArray[np.int64]
     conditional_mean: NDArray[np.float32]
+    missing: Missing | None = None
 
 
 def reconstruct(coded: PassResult, levels: NDArray[np.int64]) -> Reconstruction:
     """The integers of a coding pass at ``levels`` int64[h, w] to values."""
     exact = coded.integers + mean_offsets(coded.tables, coded.symbols)
     conditional_mean = (exact * channel_steps(levels)).astype(np.float32)
-    return Reconstruction(dequantise(coded.integers, levels), levels, conditional_mean)
+    latents, missing = dequantise(coded.integers, levels), coded.missing
+    if missing is not None:
+        predicted = missing.mean * np.float32(2.0**-MEAN_UNIT_BITS)
+        latents, conditional_mean = (
+            np.where(missing.unknown, predicted, known) for known in (latents, conditional_mean)
+        )
+    return Reconstruction(latents, levels, conditional_mean, missing)
 
 
 def mean_offsets(tables: NDArray[np.integer], symbols: NDArray[np.integer]) -> NDArray[np.float64]:

@@ -1,0 +1,102 @@
+"""A file that arrives in pieces, each of which is worked on once.
+
+::
+
+    feed ─┬─ bytes ─────────────── parse ─ chunks ─┐
+          └─ payload ─ LatticeReader ─── latents ──┴─ OpenedFile
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from calotype.container import MAX_START, Coding, Layout, Parsed, parse, read_layout
+from calotype.decoding.latents import LatticeReader, decode_latents
+from calotype.decoding.pipeline import OpenedFile
+from calotype.errors import CalotypeError, TruncatedError
+from calotype.options import DecodeOptions
+
+__all__ = ["ArrivingFile"]
+
+
+class ArrivingFile:
+    """The bytes of a file so far, and the latents of its payload so far.
+
+    What has arrived may be wrong: then :meth:`feed`, or what looks behind the payload, raises
+    :class:`FormatError` or :class:`LimitError`, and so does every later call: no later byte makes it good.
+    """
+
+    def __init__(self, options: DecodeOptions) -> None:
+        self._options = options
+        self._data = bytearray()
+        self._layout: Layout | None = None
+        self._reader: LatticeReader | None = None
+        self._read = 0  # bytes of the payload that the reader has
+        self._last: Parsed | None = None
+        self._error: CalotypeError | None = None
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes of the file."""
+        with self._remembering():
+            self._data += data
+            self._advance()
+
+    def _advance(self) -> None:
+        if self._layout is None:
+            with suppress(TruncatedError):
+                self._layout = read_layout(bytes(self._data[:MAX_START]), self._options.limits)
+        layout = self._layout
+        if layout is None or len(self._data) < layout.start or layout.header.coding != Coding.LATTICE:
+            return
+        if layout.header.regions and not layout.header.regions_first:
+            return  # nothing can be decoded before they are there, and then everything can
+        if self._reader is None:
+            parsed = self._parsed()
+            self._reader = LatticeReader(parsed.header, parsed.chunks, parsed.payload_size, parsed.checksum)
+        fresh = bytes(self._data[layout.start + self._read : layout.end])
+        self._read += len(fresh)
+        self._reader.feed(fresh)
+
+    @property
+    def fraction(self) -> float:
+        """How much of the file has arrived, as far as that is known: 0 before a header, 1 at the end.
+
+        It falls when a chunk begins to arrive: its length was not known before.
+        """
+        with self._remembering(TruncatedError):
+            size, last = len(self._data), self._last
+            if self._layout is None:
+                return 0.0
+            if size < self._layout.end:
+                return size / self._layout.end
+            if last is None or size >= last.size + last.missing:  # or else that is still what is missing
+                last = self._parsed()
+            return size / max(size, last.size + last.missing)
+
+    def opened(self) -> OpenedFile:
+        """The file so far. Raises :class:`TruncatedError` before there is enough of it for any picture."""
+        with self._remembering(TruncatedError):
+            parsed = self._parsed()
+            found = decode_latents(parsed) if self._reader is None else self._reader.reconstruction()
+            return OpenedFile.made_of(parsed, found, self._options)
+
+    def _parsed(self) -> Parsed:
+        """What has arrived, taken apart. Raises :class:`TruncatedError` before a header is there."""
+        if self._last is None or self._last.size != len(self._data):
+            options = self._options
+            data = bytes(self._data)
+            self._last = parse(data, limits=options.limits, strict=options.strict, partial=True)
+        return self._last
+
+    @contextmanager
+    def _remembering(self, passing: type[CalotypeError] | None = None) -> Iterator[None]:
+        """Raises the error that was raised before; remembers one that is raised, but for ``passing`` ones."""
+        if self._error is not None:
+            raise self._error
+        try:
+            yield
+        except CalotypeError as error:
+            if passing is None or not isinstance(error, passing):
+                self._error = error
+            raise
