@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.pictures import ROOT
+from calotype.latents import SD1
 from calotype.models.stable_diffusion import source_named
 from calotype.models.stable_diffusion.model import OVERLAP
 from calotype.models.stable_diffusion.store import Location
@@ -120,7 +121,8 @@ def measure(case: Case, weights: Path, out: Path, threads: int) -> dict[str, flo
 
 def seams(picture: NDArray[np.float32], case: Case) -> float:
     """The mean step between neighbouring columns at the edges of tiles, over that between all columns."""
-    edges = Tiler(case.tile // 8, *OVERLAP).edges(case.side // 8, 8 if case.part == "decode" else 1)
+    tiler = Tiler(case.tile // SD1.factor, *OVERLAP)
+    edges = tiler.edges(case.side // SD1.factor, SD1.factor if case.part == "decode" else 1)
     steps = np.abs(np.diff(picture, axis=2)).mean((0, 1))
     return float(np.mean([steps[edge - 1] for edge in edges]) / steps.mean())
 

@@ -198,6 +198,22 @@ def test_what_is_defined_is_used() -> None:
         assert not unused, f"{name_of(module)} defines {unused}, which nothing uses"
 
 
+def test_files_of_tests_do_not_hide_each_other() -> None:
+    """pytest imports all that lies in no package by its bare name, whatever its folder.
+
+    Every folder has a ``conftest``: which of them an import of that name finds depends on what else is run.
+    """
+    paths = [path for path in (PACKAGE.parents[1] / "tests").rglob("*.py") if path.name != "__init__.py"]
+    bare = [path.stem for path in paths if not (path.parent / "__init__.py").exists()]
+    assert {name for name in bare if bare.count(name) > 1} == {"conftest"}
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level or node.module != "conftest", path
+            elif isinstance(node, ast.Import):
+                assert "conftest" not in {alias.name for alias in node.names}, path
+
+
 def test_importing_the_package_loads_nothing_heavy() -> None:
     code = "import sys, calotype; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

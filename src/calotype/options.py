@@ -67,6 +67,7 @@ class DiffusionOptions:
             raise ValueError(f"device (={self.device}) must be auto, cpu, cuda or mps, or one such as cuda:1")
         if self.dtype not in _DTYPES:
             raise ValueError(f"dtype (={self.dtype}) must be one of {', '.join(_DTYPES)}")
+        # 8 is the factor of the latent space, which lies above this module.
         if self.tile < 256 or self.tile % 8:
             raise ValueError(f"tile (={self.tile}) must be a multiple of 8 pixels, at least 256")
         if self.denoise not in ("auto", "off") and self.denoise not in range(1000):

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from report_settings import RULES, SIZES
 
-from calotype.compare import Row, Rules, write_report, write_stages
+from calotype.compare import Row, write_report, write_stages
 
 SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "astronaut.png"
-SIZES = (3000, 1000)
-RULES = Rules(models=("tiny",), codecs=("jpeg", "webp", "palette"), threads=1)
 
 
 @pytest.fixture(scope="session")

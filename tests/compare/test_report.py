@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import RULES, SIZES
 from numpy.typing import NDArray
 from PIL import Image
+from report_settings import RULES, SIZES
 
 import calotype
 from calotype.compare import Row, Rules, widget, write_report, write_stages

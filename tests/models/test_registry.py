@@ -212,17 +212,3 @@ def test_a_tiled_encode_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> Non
     assert whole.std() > 0.1
     # A tenth of the finest step that encoders use (0.044): far less than quantisation does.
     assert np.abs(tiled - whole).max() <= 0.004
-
-
-@pytest.mark.parametrize("margin", [0, 3, 8])
-def test_tiles_cover_everything_once(margin: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiling, "TILE", 5)
-    seen = np.zeros((17, 11), int)
-    for read, kept, inner in tiling._tiles(17, 11, margin):
-        seen[kept] += 1
-        cut = np.arange(17 * 11).reshape(17, 11)
-        assert np.array_equal(cut[read][inner], cut[kept])
-        for whole, part, size in zip(read, kept, (17, 11), strict=True):
-            assert whole.start == max(part.start - margin, 0)
-            assert whole.stop == min(part.stop + margin, size)
-    assert (seen == 1).all()

@@ -85,6 +85,7 @@ class Header:
     def __post_init__(self) -> None:
         if self.regions_first and not self.regions:
             raise ValueError(f"regions_first (={self.regions_first}) must be False without regions")
+        # The header has room for four codes (docs/format.md), whatever the space.
         if len(self.noise) != 4 or not all(0 <= code <= 15 for code in self.noise):
             raise ValueError(f"noise (={self.noise}) must be four codes between 0 and 15")
         fixed_header(self)

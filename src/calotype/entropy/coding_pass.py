@@ -38,7 +38,7 @@ __all__ = [
     "sites",
 ]
 
-BLOCK, CHANNELS = 8, 4
+BLOCK, CHANNELS = 8, 4  # of the lattice coding (docs/format.md): no property of the latent space
 _SITES = ((1, 1), (0, 1), (1, 0))
 _CONTEXT_SHIFT, _MEAN_SHIFT = STEP_UNIT_BITS - 4, MEAN_UNIT_BITS - 4  # the networks see latents in sixteenths
 

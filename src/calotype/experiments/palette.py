@@ -15,7 +15,7 @@ from calotype.compare.codecs.base import decoded
 from calotype.compare.metrics import UnmeasurableError, ready
 from calotype.encoding.prepare import padded
 from calotype.experiments.variants import raised, variants
-from calotype.latents import level_of_deviation, log_step_map
+from calotype.latents import SD1, level_of_deviation, log_step_map
 from calotype.models import Decoder, DecoderInput, encoder_id, load_decoder, load_encoder
 from calotype.models.stable_diffusion import source_named
 from calotype.models.tiling import decode_tiled, encode_tiled
@@ -26,8 +26,6 @@ __all__ = ["Experiment", "Result", "Settings", "run"]
 Pixels = NDArray[np.uint8]
 
 _UNDITHER, _UNDITHER_STEPS = 16, 2  # strength 0.04 of 66 steps: the last two, from timestep 16 of 1,000
-
-_SPACE = 1
 
 
 @dataclass(frozen=True)
@@ -74,10 +72,10 @@ def run(rgb: Pixels, settings: Settings, progress: Callable[[], None] = lambda: 
     height, width = rgb.shape[:2]
     plain = replace(settings.diffusion, denoise="off")
     latents = encode_tiled(load_encoder(settings.model, diffusion=plain), padded(rgb))
-    ways = [("", "", load_decoder(settings.model, _SPACE, diffusion=plain))]
+    ways = [("", "", load_decoder(settings.model, SD1.id, diffusion=plain))]
     if _has_unet(settings.model):
         undithering = replace(settings.diffusion, denoise=_UNDITHER, steps=_UNDITHER_STEPS)
-        ways.append(("-denoised", ", denoised", load_decoder(settings.model, _SPACE, diffusion=undithering)))
+        ways.append(("-denoised", ", denoised", load_decoder(settings.model, SD1.id, diffusion=undithering)))
     results = []
 
     def add(name: str, title: str, size: int, picture: Pixels) -> None:

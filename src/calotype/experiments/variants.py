@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from calotype.errors import ModelError
-from calotype.latents import palette
+from calotype.latents import SD1, palette
 
 __all__ = ["ALSO", "Variant", "raised", "recipe", "variants"]
 
@@ -112,7 +112,7 @@ def _picture(pixels: Pixels, name: str, title: str, encode: Callable[[Image.Imag
     with Image.open(io.BytesIO(data)) as image:
         grey = np.asarray(image.convert("L"))
     height, width = pixels.shape[:2]
-    back = grey.reshape(2, height, 2, width).transpose(1, 3, 0, 2).reshape(height, width, 4)
+    back = grey.reshape(2, height, 2, width).transpose(1, 3, 0, 2).reshape(pixels.shape)
     return Variant(f"latents-{name}", title, len(data), _values(back))
 
 
@@ -125,7 +125,7 @@ def _by_imagequant(pixels: Pixels) -> Variant:
     height, width = pixels.shape[:2]
     raw, flat = imagequant.quantize_raw_rgba_bytes(pixels.tobytes(), width, height)
     indices = np.frombuffer(raw, np.uint8).reshape(height, width)
-    colour_table = np.array(flat, np.uint8).reshape(-1, 4)
+    colour_table = np.array(flat, np.uint8).reshape(-1, SD1.channels)
     colours = np.pad(colour_table, ((0, palette.COLOURS - len(colour_table)), (0, 0)), mode="edge")
     size = len(palette.pack(colours, indices))
     return Variant("imagequant", "256 colours by libimagequant, zlib", size, _values(colours[indices]))

@@ -21,7 +21,7 @@ from calotype.errors import ChecksumError, TruncatedError
 __all__ = ["COLOURS", "dither", "from_bytes", "nearest", "pack", "palette_of", "to_bytes", "unpack"]
 
 COLOURS = 256
-_PALETTE_BYTES = 4 * COLOURS
+_PALETTE_BYTES = 4 * COLOURS  # this coding is for four channels (docs/format.md), whatever the space
 _STEP = 0.18215**2  # of the 8 bits: 0.18215 of an unscaled latent
 _SAMPLE = 1 << 16  # positions that the palette is learned from
 _ROUNDS = 20

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from calotype.latents import SD1
 from calotype.models.grain import grain
 from calotype.models.onnx_session import OnnxSession
 from calotype.models.openvino_session import OpenvinoSession
@@ -92,4 +93,4 @@ class OnnxDecoder(_OnnxNetwork):
         inputs = {name: np.pad(array, odd, mode="edge") for name, array in inputs.items()}
         if "grain" in self._session.inputs:
             inputs["grain"] = grain(origin, *inputs["latents"].shape[1:])
-        return self._session.run(**inputs)[:, : 8 * height, : 8 * width]
+        return self._session.run(**inputs)[:, : SD1.factor * height, : SD1.factor * width]

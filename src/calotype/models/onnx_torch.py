@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from calotype.errors import ModelError
+from calotype.latents import SD1
 from calotype.models.grain import grain
 
 try:
@@ -147,7 +148,7 @@ class TorchGraphDecoder:
         inputs = {n: F.pad(v, odd, mode="replicate") for n, v in inputs.items() if n in self._graph.inputs}
         if "grain" in self._graph.inputs:
             inputs["grain"] = torch.from_numpy(grain(origin, *inputs["latents"].shape[2:]))[None]
-        return self._graph(**inputs)[..., : 8 * height, : 8 * width]
+        return self._graph(**inputs)[..., : SD1.factor * height, : SD1.factor * width]
 
 
 def _tensor(proto: Any) -> Tensor:

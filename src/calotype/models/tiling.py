@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from calotype.arguments import check_type
 from calotype.latents import SD1
 from calotype.models.protocol import BatchDecoder, BatchEncoder, Decoder, DecoderInput, Encoder, FaceFinder
+from calotype.models.windows import Window, full_parts, windows
 
 __all__ = ["TILE", "decode_all", "decode_tiled", "encode_all", "encode_tiled", "find_tiled", "in_batches"]
 
@@ -24,30 +25,13 @@ TILE = 128
 
 _FACTOR = SD1.factor
 
-Window = tuple[slice, slice]
-
 _Item = TypeVar("_Item")
 
 
-def _tiles(height: int, width: int, margin: int | None) -> Iterator[tuple[Window, Window, Window]]:
-    """(what is read, what is kept, the kept part within the read one), in latent positions."""
-    if margin is None:
-        whole = slice(0, height), slice(0, width)
-        yield whole, whole, whole
-        return
-    for top in range(0, height, TILE):
-        for left in range(0, width, TILE):
-            bottom, right = min(top + TILE, height), min(left + TILE, width)
-            y, x = max(top - margin, 0), max(left - margin, 0)
-            read = slice(y, min(bottom + margin, height)), slice(x, min(right + margin, width))
-            inner = slice(top - y, bottom - y), slice(left - x, right - x)
-            yield read, (slice(top, bottom), slice(left, right)), inner
-
-
-def _pixels(window: Window) -> Window:
-    """The same part of a picture, in pixels."""
-    rows, columns = (slice(part.start * _FACTOR, part.stop * _FACTOR) for part in window)
-    return rows, columns
+def _windows(height: int, width: int, margin: int | None) -> Iterator[Window]:
+    """The windows over h x w latents for a network of this margin; one for the whole if it has none."""
+    side = max(height, width) if margin is None else TILE
+    return windows(full_parts(height, side), full_parts(width, side), margin or 0)
 
 
 def encode_tiled(encoder: Encoder, rgb: NDArray[np.uint8], extension: int = 0) -> NDArray[np.float32]:
@@ -58,9 +42,9 @@ def encode_tiled(encoder: Encoder, rgb: NDArray[np.uint8], extension: int = 0) -
     rgb = _extended_picture(rgb, extension)
     height, width = rgb.shape[0] // _FACTOR, rgb.shape[1] // _FACTOR
     latents = np.empty((SD1.channels, height, width), np.float32)
-    for read, kept, inner in _tiles(height, width, encoder.margin):
-        pixels = _unit(rgb[_pixels(read)])
-        latents[:, kept[0], kept[1]] = encoder.encode(pixels)[:, inner[0], inner[1]]
+    for window in _windows(height, width, encoder.margin):
+        pixels = _unit(rgb[window.scaled(_FACTOR).read])
+        latents[:, *window.kept] = encoder.encode(pixels)[:, *window.inner]
     return _cropped(latents, extension)
 
 
@@ -69,17 +53,17 @@ def decode_tiled(decoder: Decoder, inputs: DecoderInput) -> NDArray[np.uint8]:
     extension, inputs = inputs.extension, _extended_latents(inputs)
     height, width = inputs.latents.shape[1:]
     rgb = np.empty((height * _FACTOR, width * _FACTOR, 3), np.uint8)
-    for read, kept, inner in _tiles(height, width, decoder.margin):
-        window = (slice(None), *read)
+    for window in _windows(height, width, decoder.margin):
+        rows, columns = window.read
         pixels = decoder.decode(
-            inputs.latents[window],
-            inputs.log_step[window],
+            inputs.latents[:, rows, columns],
+            inputs.log_step[:, rows, columns],
             inputs.noise,
-            inputs.conditional_mean[window],
-            (read[0].start, read[1].start),
+            inputs.conditional_mean[:, rows, columns],
+            (rows.start, columns.start),
         )
-        rows, columns = _pixels(inner)
-        rgb[_pixels(kept)] = _bytes(pixels[:, rows, columns])
+        shown = window.scaled(_FACTOR)
+        rgb[shown.kept] = _bytes(pixels[:, *shown.inner])
     return _cropped_picture(rgb, extension)
 
 
@@ -87,8 +71,8 @@ def find_tiled(finder: FaceFinder, latents: NDArray[np.float32]) -> NDArray[np.f
     """Latents float32[4, h, w] to how likely each position is within a face, float32[h, w]."""
     height, width = latents.shape[1:]
     probability = np.empty((height, width), np.float32)
-    for read, kept, inner in _tiles(height, width, finder.margin):
-        probability[kept] = finder.find(latents[(slice(None), *read)])[inner]
+    for window in _windows(height, width, finder.margin):
+        probability[window.kept] = finder.find(latents[:, *window.read])[window.inner]
     return probability
 
 

@@ -26,9 +26,10 @@ from calotype.encoding.optimise.distortion import measures
 from calotype.encoding.optimise.rate import Rate
 from calotype.encoding.rate import Trial, TrialEncoder
 from calotype.entropy import ContextModel
-from calotype.latents import Reconstruction, channel_steps, log_step_map, reconstruct
+from calotype.latents import SD1, Reconstruction, channel_steps, log_step_map, reconstruct
 from calotype.models import TorchDecoder
 from calotype.models.onnx_torch import TorchGraph
+from calotype.models.windows import equal_parts, windows
 
 __all__ = ["Descent", "Found"]
 
@@ -148,28 +149,20 @@ class Descent:
         by, margin = self._extension, self._decoder.margin
         log_step = torch.from_numpy(log_step_map(self._levels))
         latents, steps, means = (_extended(array, by) for array in (v, log_step, conditional_mean))
-        for top, bottom in _cuts(v.shape[1]):
-            for left, right in _cuts(v.shape[2]):
-                if time.monotonic() > deadline:
-                    raise TimeoutError
-                y, x = max(top + by - margin, 0), max(left + by - margin, 0)
-                read = (..., slice(y, bottom + by + margin), slice(x, right + by + margin))
-                picture = self._decoder(latents[read], steps[read], means[read], (y, x))
-                y, x = 8 * (top + by - y), 8 * (left + by - x)
-                inner = picture[..., y : y + 8 * (bottom - top), x : x + 8 * (right - left)]
-                wanted = self._rgb[8 * top : 8 * bottom, 8 * left : 8 * right].transpose(2, 0, 1)
-                reference = torch.from_numpy(wanted.astype(np.float32) / 255)[None]
-                share = (bottom - top) * (right - left) / v[0].numel()
-                yield share * measures(reference, inner, self._lpips)
+        rows, columns = (equal_parts(size, _TILE) for size in v.shape[1:])
+        for window in windows(rows, columns, margin, border=by):
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            read = (..., *window.read)
+            origin = (window.read[0].start, window.read[1].start)
+            picture = self._decoder(latents[read], steps[read], means[read], origin)
+            shown = window.scaled(SD1.factor)
+            wanted = self._rgb[shown.kept].transpose(2, 0, 1)
+            reference = torch.from_numpy(wanted.astype(np.float32) / 255)[None]
+            share = v[0][window.kept].numel() / v[0].numel()
+            yield share * measures(reference, picture[(..., *shown.inner)], self._lpips)
 
 
 def _extended(array: Tensor, by: int) -> Tensor:
     """float32[c, h, w] to [1, c, h + 2 by, w + 2 by]: the outermost positions are repeated."""
     return F.pad(array[None], (by, by, by, by), mode="replicate") if by else array[None]
-
-
-def _cuts(size: int) -> Iterator[tuple[int, int]]:
-    """(begin, end) of parts of nearly one size, none above ``_TILE``."""
-    parts = -(-size // _TILE)
-    for part in range(parts):
-        yield size * part // parts, size * (part + 1) // parts

@@ -74,7 +74,7 @@ class Rate:
         guide = np.clip(2 * (levels - 64), -CONTEXT_PEAK, CONTEXT_PEAK).astype(np.float32)
         self._guide = torch.from_numpy(guide)[None]
         self._steps = torch.from_numpy(channel_steps(levels).astype(np.float32))
-        self._levels = torch.tensor(CHANNEL_OFFSETS).view(4, 1, 1) + torch.from_numpy(levels)
+        self._levels = torch.tensor(CHANNEL_OFFSETS).view(-1, 1, 1) + torch.from_numpy(levels)
         # Column 16 r + 8 - phase + 327 holds residual r under that phase: no two share one, none is free.
         frequencies = model.tables.frequencies.reshape(ROWS, PHASES, SYMBOLS)[:, ::-1, : 2 * REACH + 1]
         bits = 16 - np.log2(frequencies.transpose(0, 2, 1).reshape(ROWS, -1))

@@ -69,13 +69,13 @@ def self_test(source: Source, options: DiffusionOptions) -> Iterator[Check]:
     deviation = float(latents.std())
     yield Check("deviation of the latents", f"{deviation:.2f}", "0.4 to 1.6", 0.4 <= deviation <= 1.6)
     decoder = open_decoder(source, options, None)
-    back = decoder.decode(latents, log_step, np.zeros(4))
+    back = decoder.decode(latents, log_step, np.zeros(SD1.channels))
     error = float(np.mean((np.clip(back, 0, 1) - picture) ** 2))
     quality = float(10 * np.log10(1 / max(error, 1e-10)))
     yield Check("picture there and back", f"{quality:.1f} dB", "at least 22 dB", quality >= 22)
     if source.root:
         return
     noisy = latents + np.float32(_NOISE) * normal(1, latents.shape)
-    (clean,) = decoder.denoised(noisy[None], log_step[None], np.full((1, 4), _NOISE))
+    (clean,) = decoder.denoised(noisy[None], log_step[None], np.full((1, SD1.channels), _NOISE))
     share = float(np.mean((clean - latents) ** 2) / np.mean((noisy - latents) ** 2))
     yield Check("noise left by the U-Net", f"{100 * share:.0f} %", "less than 70 %", share < 0.7)

@@ -16,12 +16,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import ceil
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calotype.errors import CalotypeWarning
+from calotype.latents import SD1
+from calotype.models.windows import overlapping_parts, windows
 
 __all__ = ["Tiler", "is_out_of_memory"]
 
@@ -75,11 +77,11 @@ class Tiler:
             self._short_of_memory(f"{self._most} at a time")
         return done[0] if len(done) == 1 else np.concatenate(done)
 
-    def encode(self, network: Network, pixels: Array, factor: int = 8) -> Array:
+    def encode(self, network: Network, pixels: Array, factor: int = SD1.factor) -> Array:
         """float32[c, H, W], H and W multiples of ``factor``, to float32[c', H/factor, W/factor]."""
         return self._run(network, pixels, factor, 1)
 
-    def decode(self, network: Network, latents: Array, factor: int = 8) -> Array:
+    def decode(self, network: Network, latents: Array, factor: int = SD1.factor) -> Array:
         """float32[c, h, w] to float32[c', factor h, factor w]."""
         return self._run(network, latents, 1, factor)
 
@@ -92,9 +94,8 @@ class Tiler:
 
         In samples of the result, ``fine`` to a latent.
         """
-        axis = self._axis(size, fine)
-        begins = [fine * (start + self.guard) for start, _, _ in axis[1:]]
-        return begins + [fine * (stop - self.guard) for _, stop, _ in axis[:-1]]
+        parts = self._parts(size)
+        return [fine * part.start for part in parts[1:]] + [fine * part.stop for part in parts[:-1]]
 
     def _run(self, network: Network, x: Array, fine_in: int, fine_out: int) -> Array:
         while True:
@@ -109,7 +110,7 @@ class Tiler:
                     ) from error
             side = max(x.shape[-2:]) // fine_in
             self.tile = max(min(self.tile, side) // 2, 2 * self.overlap)
-            self._short_of_memory(f"tiles of {8 * self.tile} pixels")
+            self._short_of_memory(f"tiles of {SD1.factor * self.tile} pixels")
 
     def _short_of_memory(self, instead: str) -> None:
         """Called outside of the handler: the error's traceback holds the very tensors that must go."""
@@ -120,46 +121,49 @@ class Tiler:
 
     def _pass(self, network: Network, x: Array, fine_in: int, fine_out: int) -> Array:
         height, width = x.shape[-2] // fine_in, x.shape[-1] // fine_in
+        rows, columns = self._parts(height), self._parts(width)
+        weights = product(self._weights(rows, fine_out), self._weights(columns, fine_out))
         out: Array | None = None
-        for top, bottom, rows in self._axis(height, fine_out):
-            for left, right, columns in self._axis(width, fine_out):
-                window = x[..., top * fine_in : bottom * fine_in, left * fine_in : right * fine_in]
-                part = network(window)
-                if part.shape[-2:] == (height * fine_out, width * fine_out):
-                    return part
-                if out is None:
-                    out = np.zeros((*part.shape[:-2], height * fine_out, width * fine_out), np.float32)
-                target = out[..., top * fine_out : bottom * fine_out, left * fine_out : right * fine_out]
-                target += part * (rows[:, None] * columns)
+        for window, (down, across) in zip(windows(rows, columns, self.guard), weights, strict=True):
+            part = network(x[..., *window.scaled(fine_in).read])
+            if part.shape[-2:] == (height * fine_out, width * fine_out):
+                return part
+            if out is None:
+                out = np.zeros((*part.shape[:-2], height * fine_out, width * fine_out), np.float32)
+            out[..., *window.scaled(fine_out).read] += part * (down[:, None] * across)
         if out is None:
             raise ValueError(f"an array of shape {x.shape} has nothing to compute")
         return out
 
-    def _axis(self, size: int, fine: int) -> list[tuple[int, int, Array]]:
-        """(start, stop, weights float32[fine (stop - start)]) of each tile; at each place they add to 1."""
-        if size <= self.tile:
-            return [(0, size, np.ones(size * fine, np.float32))]
-        count = ceil((size - self.overlap) / (self.tile - self.overlap))
-        starts = [round(i * (size - self.tile) / (count - 1)) for i in range(count)]
+    def _parts(self, size: int) -> list[slice]:
+        """What tiles keep along an axis of ``size`` latents: without the guard, with the ramps."""
+        return overlapping_parts(size, self.tile, self.overlap, self.guard)
+
+    def _weights(self, parts: list[slice], fine: int) -> list[Array]:
+        """For each of the parts of an axis what the samples of its tile weigh, float32[fine * tile].
+
+        At each place they add to 1.
+        """
+        first, last = parts[0], parts[-1]
+        if first is last:
+            return [np.ones(first.stop * fine, np.float32)]
         ramp = max(self.overlap - 2 * self.guard, 0) * fine
         inside = np.arange(self.tile * fine) + 0.5 - self.guard * fine
         rising = np.clip(inside / ramp, 0, 1) if ramp else (inside > 0).astype(float)
+        total = np.zeros(last.stop * fine)
         weights = []
-        for start in starts:
+        for part in parts:
             weight = np.ones(self.tile * fine)
-            if start > 0:
+            start = 0
+            if part is not first:
                 weight *= rising
-            if start + self.tile < size:
+                start = (part.start - self.guard) * fine
+            if part is not last:
                 weight *= rising[::-1]
-            weights.append(weight)
-        total = np.zeros(size * fine)
-        for start, weight in zip(starts, weights, strict=True):
-            total[start * fine : (start + self.tile) * fine] += weight
-        axis = []
-        for start, weight in zip(starts, weights, strict=True):
-            share = weight / total[start * fine : (start + self.tile) * fine]
-            axis.append((start, start + self.tile, share.astype(np.float32)))
-        return axis
+            covered = total[start : start + self.tile * fine]
+            covered += weight
+            weights.append((weight, covered))
+        return [(weight / covered).astype(np.float32) for weight, covered in weights]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

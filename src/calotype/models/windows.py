@@ -1,0 +1,90 @@
+"""Windows: how a picture, or its latents, is cut for networks that cannot take all of it at once.
+
+::
+
+    read   ├──────────────────────────┤      what the network gets: the kept part and the margin around it
+    kept       ├──────────────────┤          what is taken of its result
+            margin              margin       cut off at the border of what there is
+
+An axis is first cut into kept parts, by one of three functions; :func:`windows` then adds the margins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from math import ceil
+from typing import NamedTuple
+
+__all__ = ["Area", "Window", "equal_parts", "full_parts", "overlapping_parts", "windows"]
+
+Area = tuple[slice, slice]
+"""Rows and columns, to index the last two axes of latents or the first two of a picture."""
+
+
+class Window(NamedTuple):
+    """``read`` is what the network gets, ``kept`` what is taken of its result.
+
+    ``inner`` is the kept part within the read one: it counts from the corner of ``read``.
+    """
+
+    read: Area
+    kept: Area
+    inner: Area
+
+    def scaled(self, factor: int) -> Window:
+        """The same window where each position is ``factor`` by ``factor`` samples."""
+        return Window(*(_scaled(area, factor) for area in self))
+
+
+def full_parts(size: int, side: int) -> list[slice]:
+    """``size`` positions in parts of ``side``; the last part has what remains."""
+    return [slice(start, min(start + side, size)) for start in range(0, size, side)]
+
+
+def equal_parts(size: int, side: int) -> list[slice]:
+    """``size`` positions in as few parts as ``side`` allows, whose sizes differ by 1 at most."""
+    count = ceil(size / side)
+    return [slice(size * part // count, size * (part + 1) // count) for part in range(count)]
+
+
+def overlapping_parts(size: int, side: int, overlap: int, margin: int) -> list[slice]:
+    """``size`` positions in parts that, with ``margin``, all have ``side`` and share at least ``overlap``.
+
+    The parts themselves share at least ``overlap - 2 * margin``. There is one part if ``size`` is at most
+    ``side``. ``overlap`` is at most half of ``side``, ``margin`` at most half of ``overlap``.
+    """
+    if size <= side:
+        return [slice(0, size)]
+    count = ceil((size - overlap) / (side - overlap))
+    starts = [round(part * (size - side) / (count - 1)) for part in range(count)]
+    return [
+        slice(start + (margin if start > 0 else 0), start + side - (margin if start + side < size else 0))
+        for start in starts
+    ]
+
+
+def windows(
+    rows: Sequence[slice], columns: Sequence[slice], margin: int, border: int = 0
+) -> Iterator[Window]:
+    """Yields a window for each of the kept ``rows`` and ``columns``, row by row.
+
+    A window reads ``margin`` positions more on every side than it keeps, where there are so many. What is
+    read may have ``border`` positions more on every side than what is kept: ``read`` counts from its corner.
+    """
+    across = [_with_margin(part, columns[-1].stop, margin, border) for part in columns]
+    down = [_with_margin(part, rows[-1].stop, margin, border) for part in rows]
+    for vertical, horizontal in product(down, across):
+        yield Window(*zip(vertical, horizontal, strict=True))
+
+
+def _with_margin(kept: slice, size: int, margin: int, border: int) -> tuple[slice, slice, slice]:
+    """(read, kept, inner) along an axis of ``size`` positions."""
+    start, stop = kept.start + border, kept.stop + border
+    read = slice(max(start - margin, 0), min(stop + margin, size + 2 * border))
+    return read, kept, slice(start - read.start, stop - read.start)
+
+
+def _scaled(area: Area, factor: int) -> Area:
+    rows, columns = (slice(part.start * factor, part.stop * factor) for part in area)
+    return rows, columns
