@@ -1,6 +1,6 @@
-"""One way to code a picture: its latents at one resolution, quantised and entropy-coded.
+"""A candidate: the latents of a picture at one resolution, quantised and entropy-coded.
 
-Every step of the encoder takes a candidate and gives one back that is at least as good; the last is written.
+Each stage of the encoder takes a candidate and returns one that is at least as good. The last one is written.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ __all__ = ["Candidate", "code", "code_palette", "quantise"]
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """All that a file is made of.
+    """The content of a file before it is written.
 
-    ``latents`` float32[4, h, w] are what the ``integers`` int16[4, h, w] were quantised from at the level of
-    the ``header``, ``reconstruction`` is what a decoder will find. ``rate`` is what the file keeps to, also
-    when a later step codes other latents.
+    The ``integers`` int16[4, h, w] were quantised from the ``latents`` float32[4, h, w] at the level of the
+    ``header``. ``reconstruction`` holds the latents that a decoder reads from the file. ``rate`` is the rate
+    target, which also holds when a later stage codes other latents.
     """
 
     header: Header
@@ -39,7 +39,7 @@ class Candidate:
 
     @property
     def size(self) -> int:
-        """Bytes of the whole file."""
+        """The size of the whole file in bytes."""
         return len(serialise(self.header, self.payload, 0, self.chunks))
 
 
@@ -51,9 +51,10 @@ def code(
     rdo: Rdo,
     near: int | None = None,
 ) -> Candidate:
-    """Latents float32[4, h, w] in the lattice coding, at ``rate``: the best of what the cascades give.
+    """Codes latents float32[4, h, w] with the context model at ``rate``, and returns the best of the
+    cascades.
 
-    ``near`` is a level from which the search for a size may start. Raises :class:`TargetSizeError`.
+    ``near`` is a level at which the search for a target size may start. Raises :class:`TargetSizeError`.
     """
     table, offsets = load_table(header.table), region_offsets(chunks, *latents.shape[1:])
     encoders = [
@@ -79,7 +80,7 @@ def code(
 
 
 def code_palette(latents: NDArray[np.float32], header: Header, chunks: tuple[Chunk, ...]) -> Candidate:
-    """Latents float32[4, h, w] in the palette coding, which has one size."""
+    """Codes latents float32[4, h, w] in the palette coding, which has one size."""
     pixels = palette.to_bytes(latents)
     colours = palette.palette_of(pixels)
     payload = palette.pack(colours, palette.dither(pixels, colours))
@@ -94,7 +95,7 @@ def code_palette(latents: NDArray[np.float32], header: Header, chunks: tuple[Chu
 
 
 def quantise(latents: NDArray[np.float32], candidate: Candidate, rdo: Rdo) -> Reconstruction:
-    """What other latents of the same picture become at the candidate's level and regions."""
+    """Quantises other latents float32[4, h, w] of the same picture at the candidate's level and regions."""
     header = candidate.header
     offsets = region_offsets(candidate.chunks, *latents.shape[1:])
     table = load_table(header.table)
@@ -103,5 +104,5 @@ def quantise(latents: NDArray[np.float32], candidate: Candidate, rdo: Rdo) -> Re
 
 
 def _cost(trial: Trial) -> float:
-    """Squared error and, at the price that it was quantised with, bits."""
+    """Returns the Lagrangian cost of a trial: squared error plus lambda times bits."""
     return trial.error + trial.lambda_ * step_of(trial.level) ** 2 * trial.bits

@@ -1,18 +1,19 @@
-"""Closed-loop encoding (analysis by synthesis): latents are corrected by what the decoder makes of them.
+"""Closed-loop encoding (analysis by synthesis): the encoder decodes its latents and corrects them.
 
 ::
 
     candidate ─ round-trip correction ─┬─ quantiser ─ decoder ─ colour error ─┐
                                        └─────────── colour correction ────────┘
 
-A round trip through decoder D and encoder E weakens what a picture's latents z = E(x) say. So what it takes
-away is put in beforehand: z + s (z - E(D(z))). It is one step of van Cittert's iteration for undoing a blur
-("Zum Einfluß der Spaltbreite auf die Intensitätsverteilung in Spektrallinien", 1931), and takes one decode
-and one encode.
+A round trip through decoder D and encoder E attenuates the latents z = E(x) of a picture x. The round-trip
+correction adds the loss beforehand, scaled by a gain g: z + g (z - E(D(z))). This is one step of van
+Cittert's iteration for deconvolution ("Zum Einfluß der Spaltbreite auf die Intensitätsverteilung in
+Spektrallinien", 1931). It takes one decode and one encode.
 
-The colours that a coarse step leaves are wrong over tens of pixels: tints and blotches, which the eye finds
-at once. The encoder measures them in the decoded picture, and moves the latents against them. Moves too small
-for one latent still count, for the quantiser diffuses its errors (``encoding.rdo``).
+A coarse quantiser leaves colour errors over tens of pixels, which are visible as tints and blotches. The
+encoder measures the colour error in the decoded picture and moves the latents against it. A correction
+smaller than the quantiser's step still has an effect, because the quantiser diffuses its errors
+(``encoding.rdo``).
 """
 
 from __future__ import annotations
@@ -40,19 +41,21 @@ __all__ = [
 ]
 
 _GAIN = 0.3
-"""Of the round-trip correction; with more, or in more steps, the latents leave what other decoders know."""
+"""Gain of the round-trip correction. With a larger gain, or more iterations, other decoders of the space give
+worse pictures."""
 
 _FADING_LEVEL, _FADED_LEVEL = 76, 92
-"""Coarse steps hide what it gains: the full gain up to the first level, none of it from the second up."""
+"""Levels between which the gain of the round-trip correction falls linearly to 0: coarser steps hide it."""
 
 _TINTED_LEVEL = 64
-"""A level beyond which the tints of a file without closed loop can be seen."""
+"""The level above which colour errors of a file without closed-loop encoding are visible."""
 
 _ROUNDS = 2
-"""Of colour correction. A third is no better at equal bytes: each makes a file a hundredth larger."""
+"""Iterations of the colour correction. Each makes a file 1 % larger; a third one does not pay at equal
+bytes."""
 
 _COLOUR_GAIN = 0.5
-"""Of the colour correction; with more the latents swing."""
+"""Gain of the colour correction; with a larger gain the iterations oscillate."""
 
 _LATENTS_PER_COLOUR = np.array(
     [
@@ -62,24 +65,25 @@ _LATENTS_PER_COLOUR = np.array(
     ],
     np.float32,
 )
-"""What one more of 255 in red, green or blue, all over a picture, adds to the four latents of ``sd1``.
+"""The change of the four ``sd1`` latents for a change of 1/255 in red, green or blue over a whole picture.
 
-Measured: least squares over 18 shifts of six photographs that no network was trained on.
+It was fitted by least squares to 18 shifts of six photographs on which no network was trained.
 """
 
 
 def is_tinted(candidate: Candidate) -> bool:
-    """Whether tints show at the candidate's level."""
+    """Returns whether colour errors are visible at the candidate's level."""
     return candidate.header.level > _TINTED_LEVEL
 
 
 def close_loop(
     candidate: Candidate, rgb: NDArray[np.uint8], plan: Plan, encoder: Encoder, decoder: Decoder
 ) -> Candidate:
-    """The candidate with colours nearer to those of its pixels ``rgb`` uint8[8h, 8w, 3], at the same rate.
+    """Returns the candidate with colours nearer to those of ``rgb`` uint8[8h, 8w, 3], at the same rate.
 
-    Its latents are those of ``encoder``; first they get the round-trip correction, if it is in the plan. The
-    result is ``candidate`` itself if no other comes nearer, or if the others do not fit.
+    The latents of ``candidate`` must come from ``encoder``. They get the round-trip correction first, if
+    it is in the plan. It returns ``candidate`` itself if the colour error does not fall, or if the target
+    size cannot be met.
     """
     latents = candidate.latents
     extension = candidate.header.extension
@@ -95,7 +99,7 @@ def close_loop(
     header = candidate.header
     try:
         corrected = code(latents, header, candidate.chunks, candidate.rate, plan.rdo, near=header.level)
-    except TargetSizeError:  # these need more bytes, if only a few
+    except TargetSizeError:  # The corrected latents need a few bytes more.
         return candidate
     after = colour_error(rgb, corrected.reconstruction, decoder, extension)
     return corrected if np.abs(after).sum() < np.abs(before).sum() else candidate
@@ -108,10 +112,10 @@ def round_trip_corrected(
     gain: NDArray[np.float32] | float = _GAIN,
     extension: int = 0,
 ) -> NDArray[np.float32]:
-    """Latents float32[4, h, w] of ``encoder`` as they show more of the picture through ``decoder``.
+    """Applies the round-trip correction to latents float32[4, h, w] of ``encoder``.
 
-    ``gain`` is the share of what a round trip takes away: one for all, or float32[h, w]. For ``extension``
-    see :class:`DecoderInput`.
+    ``gain`` multiplies the loss of a round trip; it is a number or float32[h, w]. For ``extension`` see
+    :class:`DecoderInput`.
     """
     if not np.any(gain):
         return latents
@@ -123,9 +127,9 @@ def round_trip_corrected(
 
 
 def colour_corrected(latents: NDArray[np.float32], error: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Latents float32[4, h, w] moved so that half of the colour error goes.
+    """Moves latents float32[4, h, w] against the colour error, by ``_COLOUR_GAIN`` of it.
 
-    ``error`` float32[3, h, w], in 255ths of red, green and blue.
+    ``error`` is float32[3, h, w], in units of 1/255 of red, green and blue.
     """
     shift = np.tensordot(_LATENTS_PER_COLOUR, error, axes=(0, 0))
     moved: NDArray[np.float32] = latents + np.float32(_COLOUR_GAIN) * shift
@@ -135,7 +139,10 @@ def colour_corrected(latents: NDArray[np.float32], error: NDArray[np.float32]) -
 def colour_error(
     rgb: NDArray[np.uint8], reconstruction: Reconstruction, decoder: Decoder, extension: int = 0
 ) -> NDArray[np.float32]:
-    """What the mean colours of 8x8 pixels lack, smoothed over neighbours, float32[3, h, w] in 255ths."""
+    """Returns the error of the mean colours of 8x8 pixels, smoothed over neighbouring blocks.
+
+    The result is float32[3, h, w], original minus decoded picture, in units of 1/255.
+    """
     error = block_means(rgb) - block_means(decoded_pixels(reconstruction, decoder, extension))
     for axis in (1, 2):
         ends = [(1, 1) if axis == other_axis else (0, 0) for other_axis in range(3)]
@@ -150,7 +157,7 @@ def _gain_at(levels: NDArray[np.int64]) -> NDArray[np.float32]:
 
 
 def decoded_pixels(reconstruction: Reconstruction, decoder: Decoder, extension: int = 0) -> NDArray[np.uint8]:
-    """uint8[8h, 8w, 3], at the size that is coded."""
+    """Decodes a reconstruction to pixels uint8[8h, 8w, 3], at the coded size."""
     noise = np.zeros(len(reconstruction.latents))
     inputs = DecoderInput(
         reconstruction.latents,
@@ -163,7 +170,7 @@ def decoded_pixels(reconstruction: Reconstruction, decoder: Decoder, extension: 
 
 
 def block_means(rgb: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-    """int[8h, 8w, 3] to float32[3, h, w]."""
+    """Returns the mean colours float32[3, h, w] of the blocks of pixels int[8h, 8w, 3]."""
     side = SD1.factor
     height, width = rgb.shape[0] // side, rgb.shape[1] // side
     means: NDArray[np.float32] = rgb.reshape(height, side, width, side, 3).mean((1, 3), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The whole way from a picture to its file.
+"""The stages from a picture to its file, in order.
 
 ::
 
@@ -6,8 +6,8 @@
                                     │
                                     └─ palette ─ write ─ file
 
-Each step from the resolution on takes a candidate and gives back one that is no worse. The plan says which of
-the steps are taken.
+Each stage after the choice of the resolution takes a candidate and returns one that is no worse. The plan
+defines which stages run.
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ def encode_pictures(
     batch: int,
     progress: Callable[[], None],
 ) -> Iterator[bytes]:
-    """The file of each picture, in their order; ``batch`` of them may go through the encoder together.
+    """Yields the file of each picture, in order; up to ``batch`` pictures pass the encoder together.
 
-    ``progress`` is called after each round of descent. An error ends it, after the files of the pictures
-    before. Raises :class:`SourceError`, :class:`LimitError`, :class:`TargetSizeError`, :class:`ModelError`.
+    ``progress`` is called after each iteration of the descent. An error ends the iterator, after the files of
+    the pictures before. Raises :class:`SourceError`, :class:`LimitError`, :class:`TargetSizeError` and
+    :class:`ModelError`.
     """
     encoder = models.encoder(options.model, options.diffusion)
     sources = (prepare(picture, options) for picture in pictures)
@@ -60,9 +61,9 @@ def encode_pictures(
 def encode_latents(
     latents: NDArray[np.float32], header: Header, options: EncodeOptions, chunks: tuple[Chunk, ...] = ()
 ) -> bytes:
-    """The file of latents float32[4, h, w] of any encoder, without the steps that need a network.
+    """Returns the file of latents float32[4, h, w] of any encoder, without the stages that need a network.
 
-    ``header`` gives coding, ids and sizes. Raises :class:`TargetSizeError`.
+    ``header`` defines coding, ids and sizes. Raises :class:`TargetSizeError`.
     """
     if header.coding == Coding.PALETTE:
         return write(code_palette(latents, header, chunks))
@@ -77,7 +78,8 @@ def _candidate(
     models: ModelCache,
     progress: Callable[[], None],
 ) -> Candidate:
-    """The best candidate for a picture, whose latents float32[4, h, w] are those at the source's scale."""
+    """Returns the best candidate for a picture; ``latents`` float32[4, h, w] are those at its source's
+    scale."""
     options, header = source.options, source.header
     if header.coding == Coding.PALETTE:
         return code_palette(latents, header, source.chunks)
@@ -85,7 +87,7 @@ def _candidate(
     best = code_at_best_scale(latents, source, plan, encoder)
     if plan.faces and is_coarse(best) and (finder := models.face_finder(options.model)):
         best = with_finer_faces(best, source, plan, encoder, finder)
-    # Of other models a round trip takes too long.
+    # A round trip through other models takes too long.
     if plan.closed_loop and is_embedded(options.model) and (plan.round_trip or is_tinted(best)):
         decoder = models.decoder(options.model, header.space, options.diffusion)
         best = close_loop(best, source.pixels(best.header), plan, encoder, decoder)

@@ -1,6 +1,6 @@
-"""What the options of a picture mean for its encoder: how large its file is to be, and which steps are taken.
+"""The plan for a picture: its rate target and the stages that run, from its options.
 
-This is the only place that knows what an effort is.
+No other module interprets the effort.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ __all__ = ["EFFORTS", "Correction", "Effort", "Plan", "RateTarget", "Rdo"]
 
 @dataclass(frozen=True)
 class RateTarget:
-    """What a file is to take: what comes of quantising at ``level``, or at most ``size`` bytes in all.
+    """The rate of a file: either quantisation at ``level``, or at most ``size`` bytes for the whole file.
 
-    Exactly one of them is given.
+    Exactly one of the two is given.
     """
 
     level: int | None = None
@@ -27,7 +27,7 @@ class RateTarget:
 
     @classmethod
     def of(cls, options: EncodeOptions, width: int, height: int) -> RateTarget:
-        """What the options ask for, of a picture that is shown with ``width`` x ``height`` pixels."""
+        """Returns the rate target of the options, for a picture of ``width`` x ``height`` pixels to show."""
         if options.bpp is not None:
             return cls(size=max(1, int(options.bpp * width * height / 8)))
         if options.target_size is not None:
@@ -37,9 +37,9 @@ class RateTarget:
 
 @dataclass(frozen=True)
 class Rdo:
-    """How latents are quantised: see :class:`calotype.encoding.rdo.RdoQuantiser`.
+    """The settings of the RDO quantiser: see :class:`calotype.encoding.rdo.RdoQuantiser`.
 
-    Each of ``cascades`` is tried, and the best kept.
+    The encoder tries each of ``cascades`` and keeps the best result.
     """
 
     lambda_: float = 0.0
@@ -48,20 +48,23 @@ class Rdo:
 
 
 class Correction(Enum):
-    """When latents get the round-trip correction, which takes longer than encoding once."""
+    """When latents get the round-trip correction, which takes longer than encoding once.
+
+    It takes no longer than the search for a target size.
+    """
 
     NEVER = "never"
-    FOR_A_SIZE = "where a size is to be met, the search for which takes as long anyway"
+    FOR_A_SIZE = "with a target size"
     ALWAYS = "always"
 
 
 @dataclass(frozen=True)
 class Effort:
-    """What one effort spends its time on.
+    """The stages of one effort.
 
-    ``faces`` get finer latents where the rest has coarse ones. With ``closed_loop`` colours are corrected by
-    the decoded picture where tints would show. ``round_trip`` says when latents get the round-trip
-    correction. With ``descent`` they are optimised by gradient descent.
+    With ``faces``, faces get finer latents at coarse levels. With ``closed_loop``, colours are corrected by
+    means of the decoded picture where colour errors would be visible. ``round_trip`` defines when latents get
+    the round-trip correction. With ``descent``, latents are optimised by gradient descent.
     """
 
     rdo: Rdo
@@ -72,10 +75,11 @@ class Effort:
 
 
 _LAMBDA = 0.05
-"""Bits against squared error in steps; measured (training/README.md)."""
+"""The Lagrangian multiplier: squared error, in squared steps, per bit. It was measured
+(training/README.md)."""
 
 _ERROR_DIFFUSION = 0.5
-"""Share of its neighbours' error that a latent takes over, likewise."""
+"""Share of its neighbours' mean error that error diffusion adds to a latent. It was measured likewise."""
 
 
 def _optimised(cascades: int, round_trip: Correction, descent: bool = False) -> Effort:
@@ -94,7 +98,7 @@ EFFORTS: dict[int, Effort] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps for one picture, decided once, from its options; the fields are those of :class:`Effort`."""
+    """The stages for one picture, from its options; the fields are those of :class:`Effort`."""
 
     rate: RateTarget
     rdo: Rdo
@@ -105,9 +109,9 @@ class Plan:
 
     @classmethod
     def of(cls, options: EncodeOptions, width: int, height: int) -> Plan:
-        """For a picture that is shown with ``width`` x ``height`` pixels.
+        """Returns the plan for a picture of ``width`` x ``height`` pixels to show.
 
-        The palette coding has one way only: of its plan nothing counts.
+        The palette coding does not use a plan.
         """
         effort, rate = EFFORTS[options.effort], RateTarget.of(options, width, height)
         corrected = {Correction.NEVER: False, Correction.FOR_A_SIZE: rate.size is not None}

@@ -1,4 +1,4 @@
-"""From a picture to what its encoder starts from: pixels, a header, the chunks that belong to it."""
+"""Prepares a picture for the encoder: its pixels, its header and its chunks."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ __all__ = ["MAX_EXTENDED_SIDE", "Source", "coded_pixels", "padded", "prepare"]
 
 
 MAX_EXTENDED_SIDE = 64
-"""Pixels. Networks see zeros beyond the borders of a picture, and the colours of some eight latents next to
-them suffer from it. A picture whose shorter side is no longer than this has few others: it is extended."""
+"""The longest shorter side, in pixels, of a picture that is extended at its borders. Networks take values
+beyond the borders as zero, which distorts the colours of about eight latents at each border. A smaller
+picture has few other latents."""
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A picture to encode: ``rgb`` uint8[H, W, 3] as it is shown, and what the options say of its file.
+    """A picture to encode: its pixels ``rgb`` uint8[H, W, 3] at the size to show, header, chunks and options.
 
-    The ``header`` is of the size to begin with; its level is not known yet.
+    The ``header`` has the scale at which the encoder starts. Its level is not known yet.
     """
 
     rgb: NDArray[np.uint8]
@@ -41,11 +42,11 @@ class Source:
     options: EncodeOptions
 
     def at(self, scale: int) -> Header:
-        """The header of the same picture coded with ``scale`` 64ths of its sides."""
+        """Returns the header of the same picture, coded at ``scale`` / 64 of its width and height."""
         return replace(self.header, scale=scale)
 
     def allows(self, header: Header) -> bool:
-        """Whether a picture coded as ``header`` says is within the limits."""
+        """Returns whether the coded size in ``header`` is within the limits."""
         try:
             self.options.limits.check_size(*header.coded_size)
         except LimitError:
@@ -53,20 +54,21 @@ class Source:
         return True
 
     def with_chunk(self, chunk: Chunk) -> tuple[Chunk, ...]:
-        """Its chunks and one more. Raises :class:`LimitError` if a reader would refuse them."""
+        """Returns the chunks and ``chunk``. Raises :class:`LimitError` if a reader would refuse them."""
         return _readable((*self.chunks, chunk), self.options)
 
     def pixels(self, header: Header) -> NDArray[np.uint8]:
-        """What the network is to see, uint8[8h, 8w, 3]: as large as ``header`` says, and padded."""
+        """Returns the network's input, uint8[8h, 8w, 3]: the picture at the coded size in ``header``,
+        padded."""
         return coded_pixels(self.rgb, header)
 
     def latents(self, header: Header, encoder: Encoder) -> NDArray[np.float32]:
-        """float32[4, h, w] of :meth:`pixels`."""
+        """Returns the latents float32[4, h, w] of :meth:`pixels`."""
         return encode_tiled(encoder, self.pixels(header), header.extension)
 
 
 def prepare(picture: Picture, options: EncodeOptions) -> Source:
-    """The source that a picture is. Raises :class:`LimitError`."""
+    """Returns the source for a picture. Raises :class:`LimitError`."""
     height, width = picture.rgb.shape[:2]
     header = Header(
         coding=Coding[options.recipe.upper()],
@@ -86,7 +88,7 @@ def prepare(picture: Picture, options: EncodeOptions) -> Source:
 
 
 def _chunks_of(picture: Picture, options: EncodeOptions) -> tuple[Chunk, ...]:
-    """The ancillary chunks of a picture's file. Raises :class:`LimitError`."""
+    """Returns the ALPHA and metadata chunks of a picture's file. Raises :class:`LimitError`."""
     chunks = []
     if picture.alpha is not None:
         chunks.append(Chunk(ChunkType.ALPHA, imaging.pack_alpha(picture.alpha)))
@@ -99,17 +101,20 @@ def _chunks_of(picture: Picture, options: EncodeOptions) -> tuple[Chunk, ...]:
 
 
 def _readable(chunks: tuple[Chunk, ...], options: EncodeOptions) -> tuple[Chunk, ...]:
-    """The chunks as they are read again: what a reader under the same limits would refuse is not written."""
+    """Returns the chunks as a reader would read them.
+
+    Raises :class:`LimitError` for chunks that a reader under the same limits would refuse.
+    """
     return read_chunks(b"".join(map(write_chunk, chunks)), 0, options.limits, strict=True)[0]
 
 
 def coded_pixels(rgb: NDArray[np.uint8], header: Header) -> NDArray[np.uint8]:
-    """What the network is to see of a picture uint8[H, W, 3]: as large as it is coded, and padded."""
+    """Returns the network's input for a picture uint8[H, W, 3]: resized to its coded size, and padded."""
     return padded(imaging.resized(rgb, *header.coded_size))
 
 
 def padded(rgb: NDArray[_Sample]) -> NDArray[_Sample]:
-    """Repeats the last row and column up to what whole latents stand for."""
+    """Repeats the last row and column until the sides are multiples of 8 pixels."""
     height, width = rgb.shape[:2]
     if height % SD1.factor == 0 and width % SD1.factor == 0:
         return rgb

@@ -1,13 +1,13 @@
 """Rate-distortion-optimised quantisation (RDO) against the context model.
 
-At every position the two integers around the latent compete: squared error in steps, plus ``lambda_`` times
-the bits that the context model charges. The coding pass begins with coarse spacings, whose integers are
-context for all that follow, so they get a smaller multiplier: video coders do the same with the pictures
-that others refer to (quantiser cascading).
+At every position the quantiser compares the two integers around the latent. It chooses the one with the
+smaller cost: squared error, in squared steps, plus ``lambda_`` times the bits of the context model.
+Positions of coarse spacing are coded first and are context for all later ones, so that they get a smaller
+multiplier. Video coders treat their reference pictures in the same way (quantiser cascading).
 
-Errors that neighbours share are tints and blotches, which the eye finds at once and no decoder can take away.
-Alternating errors average out. So part of the error of the neighbours that are already quantised is
-carried over to each position: error diffusion (Floyd and Steinberg, 1976), in the order of the pass.
+Errors of equal sign in neighbouring latents are visible as tints and blotches. Errors of alternating sign
+average out. The quantiser therefore adds part of the error of the neighbours that are already quantised to
+each latent: error diffusion (Floyd and Steinberg, 1976), in coding order.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ CASCADES: tuple[Cascade, ...] = (
     (0.3, 0.4, 0.7, 1.0),
     (0.1, 0.2, 0.5, 1.1),
 )
-"""The default first; higher efforts try the others too."""
+"""The cascades that efforts may try; effort 5 uses the first one only."""
 
 _MAX_DIFFUSED = 0.4
-"""Steps; no more than that is carried over to a position."""
+"""The largest error, in steps, that error diffusion adds to a latent."""
 
 
 class RdoQuantiser:
     """A symbol coder that quantises ``latents`` float32[4, h, w] and encodes the integers as ``symbols``.
 
-    ``lambda_`` 0 rounds to the nearest; 0.12 is where, at high rate, a bit saved costs what a coarser
-    step would. ``error_diffusion`` is the share of the neighbours' mean error, after conditional-mean
-    reconstruction, that a position takes over. After the pass ``bits`` is the ideal code length and
-    ``error`` the squared error in steps.
+    With ``lambda_`` 0 it rounds to the nearest integer. At 0.12 and a high rate, a saved bit increases the
+    squared error as much as a coarser step would. ``error_diffusion`` is the share of the neighbours' mean
+    error, after conditional-mean reconstruction, that is added to a latent. After the pass, ``bits`` is the
+    ideal code length and ``error`` the squared error in squared steps.
     """
 
     def __init__(
@@ -59,7 +59,8 @@ class RdoQuantiser:
     ) -> None:
         self._latents, self._tables = latents, tables
         self._lambda, self._cascade, self._error_diffusion = lambda_, cascade, error_diffusion
-        # Padded, so that every position has neighbours: the errors, and which positions are quantised.
+        # The errors, and which positions are quantised. Both are padded so that every position has
+        # neighbours.
         shape = (len(latents), *(side + 2 * BLOCK for side in latents.shape[1:]))
         self._errors, self._done = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self.symbols = SymbolEncoder(tables)
@@ -93,7 +94,7 @@ class RdoQuantiser:
         return chosen
 
     def _error_around(self, prediction: Prediction) -> NDArray[np.float32]:
-        """The mean error of the neighbours that are quantised, in steps, float32[N]; 0 where none is."""
+        """Returns the mean error of the quantised neighbours in steps, float32[N]; 0 where there are none."""
         total, count = (
             np.sum([plane[positions] for positions in _neighbours(prediction)], 0).ravel()
             for plane in (self._errors[prediction.channel], self._done[prediction.channel])
@@ -102,7 +103,7 @@ class RdoQuantiser:
         return mean
 
     def _remember(self, errors: NDArray[np.float64], prediction: Prediction) -> None:
-        """Keeps the errors float64[N], in steps, for the neighbours that follow."""
+        """Stores the errors float64[N], in steps, for the neighbours that are quantised later."""
         positions = _padded(prediction.rows), _padded(prediction.columns)
         plane = self._errors[prediction.channel][positions]
         plane[...] = errors.reshape(plane.shape)
@@ -111,12 +112,15 @@ class RdoQuantiser:
     def _cost(
         self, chosen: NDArray[np.int64], target: NDArray[np.float64], prediction: Prediction
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """(bits, squared error in steps) of each integer."""
+        """Returns (bits, squared error in squared steps) of each integer."""
         return self._tables.cost(chosen, prediction.slots), (target - chosen) ** 2
 
 
 def _round_of(prediction: Prediction) -> int:
-    """0 for the positions of spacing 8, 1 to 3 for the rounds; strides are 8, 8, 4, 2, offsets tell apart."""
+    """Returns 0 for the positions of spacing 8, and 1 to 3 for the rounds of spacing 4, 2 and 1.
+
+    The strides are 8, 8, 4 and 2. Offsets distinguish the first two.
+    """
     stride = prediction.rows.step
     if stride == BLOCK:
         return int(bool(prediction.rows.start or prediction.columns.start))
@@ -124,7 +128,7 @@ def _round_of(prediction: Prediction) -> int:
 
 
 def _neighbours(prediction: Prediction) -> Iterator[tuple[slice, slice]]:
-    """Where the eight neighbours are, at the spacing that this round reaches."""
+    """Yields the positions of the eight neighbours, at the spacing of this round."""
     spacing = prediction.rows.step // 2
     for dy, dx in product((-spacing, 0, spacing), repeat=2):
         if dy or dx:
@@ -132,5 +136,5 @@ def _neighbours(prediction: Prediction) -> Iterator[tuple[slice, slice]]:
 
 
 def _padded(part: slice, shift: int = 0) -> slice:
-    """The same positions, shifted, in planes padded by BLOCK on every side."""
+    """Returns ``part``, shifted by ``shift``, as a slice of planes that are padded by BLOCK on every side."""
     return slice(part.start + BLOCK + shift, part.stop + BLOCK + shift, part.step)

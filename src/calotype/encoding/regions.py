@@ -1,12 +1,12 @@
-"""Faces get finer latents where the rest of a picture has coarse ones.
+"""Protection of faces: at coarse levels the latents of faces get a finer step than the rest.
 
 ::
 
     candidate ─ latents ─ face finder ─ probability of a face ─ regions ─ candidate, no larger
 
-A coarse step that grass and stone forgive distorts eyes and mouths, for which nobody forgives it. Faces are
-small, mostly, and the bytes that they take are hardly missed elsewhere. A face of few latents is not helped
-by finer steps alone: then the picture is coded somewhat larger.
+Coarse steps are more visible in eyes and mouths than in grass or stone. Most faces are small, so that finer
+latents for them take few bytes from the rest. For a face of few latents finer steps are not enough, and the
+picture is coded at a larger scale.
 """
 
 from __future__ import annotations
@@ -29,43 +29,43 @@ from calotype.models.tiling import find_tiled
 __all__ = ["is_coarse", "regions_of", "with_finer_faces"]
 
 _COARSE_LEVEL = 64
-"""A level beyond which faces suffer."""
+"""The level above which faces are visibly distorted."""
 
 _FACE_LEVEL, _MAX_LEVELS = 48, 28
-"""The level that faces are to get, and by how many levels they may be finer than the rest."""
+"""The level of faces, and their largest level offset against the rest of the picture."""
 
 _MAX_SHARE = 0.1
-"""Of the payload, that faces may take from the rest; where they are large they are not that much finer."""
+"""The largest share of the payload that finer latents for faces may take from the rest of the picture."""
 
 _BITS_PER_OCTAVE = 2.4
-"""That a position takes more, in all channels, for each octave that its step is finer."""
+"""Additional bits of a position, over all channels, for each octave by which its step is finer."""
 
 _THRESHOLD, _CERTAIN, _MIN_CERTAIN = 0.5, 0.9, 4
-"""A region is of positions whose probability is above the first threshold, and those next to them; for at
-least so many of them it has to be above the second."""
+"""A region consists of connected positions whose probability exceeds the first threshold, and of their
+neighbours. At least ``_MIN_CERTAIN`` of its positions must exceed the second threshold."""
 
 _SMALL_SIDE = 12
-"""Positions on the longer side of a region, up to which its face is small."""
+"""The longest side, in positions, of the region of a small face."""
 
 _MAX_FACES = 16
-"""Each takes five bytes and more."""
+"""The largest number of regions. Each takes at least five bytes."""
 
 _MIN_LEVELS = 4
-"""A smaller difference is not worth a region."""
+"""The smallest level offset for which a REGIONS chunk is written."""
 
 
 def is_coarse(candidate: Candidate) -> bool:
-    """Whether faces suffer at the candidate's level."""
+    """Returns whether faces are visibly distorted at the candidate's level."""
     return candidate.header.level > _COARSE_LEVEL
 
 
 def with_finer_faces(
     candidate: Candidate, source: Source, plan: Plan, encoder: Encoder, finder: FaceFinder
 ) -> Candidate:
-    """The candidate with a REGIONS chunk for its faces, at the same rate.
+    """Returns the candidate with a REGIONS chunk for its faces, at the same rate.
 
-    It is what it was if there are no faces, if none can be helped at its size, or if the limits leave no
-    room for the chunk.
+    It returns ``candidate`` itself if there are no faces, if the size allows no finer latents, or if the
+    limits do not allow the chunk.
     """
     bits = 8 * candidate.size
     for header, latents, probability in _larger_first(candidate, source, encoder, finder):
@@ -84,7 +84,7 @@ def with_finer_faces(
 def _larger_first(
     candidate: Candidate, source: Source, encoder: Encoder, finder: FaceFinder
 ) -> Iterator[tuple[Header, NDArray[np.float32], NDArray[np.float32]]]:
-    """Header, latents and probabilities of the candidate; before, if faces are small, at a larger scale."""
+    """Yields header, latents and face probabilities, first at a larger scale if all faces are small."""
     probability = find_tiled(finder, candidate.latents)
     boxes = _boxes(probability)
     larger = larger_scale(candidate, source)
@@ -97,9 +97,9 @@ def _larger_first(
 
 
 def regions_of(probability: NDArray[np.float32], level: int, bits: int) -> tuple[Region, ...]:
-    """Boxes around the faces of a file at ``level`` that takes ``bits``, the largest first.
+    """Returns boxes around the faces of a file at ``level`` with ``bits`` bits, the largest first.
 
-    ``probability`` float32[h, w], 0 to 1, is that of each position to be within a face.
+    ``probability`` float32[h, w], 0 to 1, is the probability that a position is within a face.
     """
     boxes = sorted(_boxes(probability), key=lambda box: -box[2] * box[3])[:_MAX_FACES]
     area = sum(width * height for _, _, width, height in boxes)
@@ -111,14 +111,14 @@ def regions_of(probability: NDArray[np.float32], level: int, bits: int) -> tuple
 
 
 def _boxes(probability: NDArray[np.float32]) -> list[tuple[int, int, int, int]]:
-    """(left, top, width, height) of each connected part above the threshold, and of those next to it."""
+    """Returns (left, top, width, height) of each connected part above the threshold, with its neighbours."""
     left_over = probability > _THRESHOLD
     boxes = []
     for start in zip(*np.nonzero(probability > _CERTAIN), strict=True):
         if not left_over[start]:
             continue
         part, left_over[start] = [start], False
-        for y, x in part:  # which grows
+        for y, x in part:  # The loop appends to ``part``.
             for near in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
                 inside = 0 <= near[0] < probability.shape[0] and 0 <= near[1] < probability.shape[1]
                 if inside and left_over[near]:

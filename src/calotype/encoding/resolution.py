@@ -43,22 +43,22 @@ better in LPIPS, or nearly so and clearly better in PSNR (training/README.md). T
 """
 
 _LEVELS_PER_OCTAVE = 50
-"""By so much the level falls when the sides are halved, at equal bytes."""
+"""The decrease of the level when the sides are halved, at equal bytes."""
 
 _SLOPE = -0.024
-"""Of the logarithm of the bytes in the level."""
+"""The slope of the logarithm of the size as a function of the level."""
 
 _MIN_SIDE = 32
-"""Pixels; no picture is made smaller than that to be coded."""
+"""The shortest side, in pixels, of a picture that is coded at a smaller scale."""
 
 
 def code_at_best_scale(
     latents: NDArray[np.float32], source: Source, plan: Plan, encoder: Encoder
 ) -> Candidate:
-    """The picture at the source's scale or, if the options leave it open, at the one that looks best.
+    """Codes the picture at the source's scale or, if the options leave the scale open, at the best scale.
 
-    ``latents`` float32[4, h, w] are those at the source's scale. With a quality instead of a size the file
-    takes, at any scale, the bytes that it takes at the source's. Raises :class:`TargetSizeError`.
+    ``latents`` float32[4, h, w] are those at the source's scale. With a quality instead of a target size, the
+    file takes at any scale the bytes that it takes at the source's scale. Raises :class:`TargetSizeError`.
     """
     scales, scale, rate = _scales(source), source.header.scale, plan.rate
     candidates, levels = dict[int, Candidate](), dict[int, float]()
@@ -83,7 +83,7 @@ def code_at_best_scale(
 
 
 def larger_scale(candidate: Candidate, source: Source) -> tuple[int, int] | None:
-    """The next larger scale and the level expected there at equal bytes; None if there is none."""
+    """Returns the next larger scale and the level expected there at equal bytes; None if there is none."""
     header = candidate.header
     larger = [scale for scale in _scales(source) if scale > header.scale]
     if not larger:
@@ -93,7 +93,7 @@ def larger_scale(candidate: Candidate, source: Source) -> tuple[int, int] | None
 
 
 def _scale_for(scales: list[int], scale: int, level: float) -> int:
-    """The largest of ``scales`` that should be fine enough, if ``scale`` comes out at ``level``."""
+    """Returns the largest of ``scales`` whose expected level is fine enough, given ``level`` at ``scale``."""
     for other in scales:
         if level + _LEVELS_PER_OCTAVE * math.log2(other / scale) <= SCALES.get(other, COARSEST):
             return other
@@ -101,14 +101,14 @@ def _scale_for(scales: list[int], scale: int, level: float) -> int:
 
 
 def _scales(source: Source) -> list[int]:
-    """The scales that may be tried, the largest first."""
+    """Returns the scales that may be tried, the largest first."""
     if source.options.scale is not None:
         return [source.header.scale]
     return [scale for scale in SCALES if _fits(source, scale)]
 
 
 def _fits(source: Source, scale: int) -> bool:
-    """Whether the coded picture is neither beyond the limits nor too small to be worth it."""
+    """Returns whether the coded size is within the limits and not below ``_MIN_SIDE``."""
     header = source.at(scale)
     large_enough = scale >= FULL_SCALE or min(header.coded_size) >= _MIN_SIDE
     return scale == FULL_SCALE or (large_enough and source.allows(header))

@@ -1,4 +1,4 @@
-"""Pictures of few latents: their colours are solved for, instead of being corrected in a step or two.
+"""Colour correction for pictures of few latents, by solving for the latents that give the right colours.
 
 ::
 
@@ -6,9 +6,9 @@
        ▲          └─ response J ───────────────┴─ J^T (J J^T + damping)^-1 e ─┐
        └──────────────────────────────────────────────────────────────────────┘
 
-A small picture is often of one colour, which anybody notices to be another; and at a size like this there is
-time. It is the method of Levenberg (1944) and Marquardt (1963), at every position by itself: the response of
-its block to its four latents is measured as all positions move alike.
+A small picture is often of one colour, so that a colour error is easily visible, and solving takes little
+time at this size. The method is that of Levenberg (1944) and Marquardt (1963), separately for every
+position. The response of a block to its four latents is measured while all positions are shifted alike.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from calotype.models import Decoder
 __all__ = ["with_solved_colours"]
 
 _ROUNDS, _MAX_TRIES = 16, 6
-"""Of solving, and how often a round may raise the damping until the error falls."""
+"""The largest number of iterations, and of increases of the damping in one iteration."""
 
 _TOLERANCE = 2.0
-"""255ths; the colours of all blocks are right if none is further off."""
+"""The largest colour error of a block that needs no correction, in units of 1/255."""
 
 _SHIFT = 0.25
-"""Latent units, by which the response is measured in both directions."""
+"""The shift in both directions by which the response is measured, in scaled-latent units."""
 
 _DAMPING, _DAMPING_FACTOR = 0.01, 4.0
-"""Relative to the response, to begin with; and what it is divided by after a success."""
+"""The initial damping, relative to the response, and the factor by which it is divided after a success."""
 
 Colours = NDArray[np.float32]
 
@@ -45,16 +45,16 @@ Colours = NDArray[np.float32]
 def with_solved_colours(
     candidate: Candidate, rgb: NDArray[np.uint8], plan: Plan, decoder: Decoder
 ) -> Candidate:
-    """The candidate with colours nearer to those of ``rgb`` uint8[8h, 8w, 3], at the rate of the plan.
+    """Returns the candidate with colours nearer to those of ``rgb`` uint8[8h, 8w, 3], at the plan's rate.
 
-    It is ``candidate`` itself if its colours are right, or if no other comes nearer.
+    It returns ``candidate`` itself if its colours are right, or if solving does not bring them nearer.
     """
     error = _BlockError(candidate.header, rgb, decoder)
     before = error(candidate.reconstruction)
     if np.abs(before).max() <= _TOLERANCE:
         return candidate
     header, levels = candidate.header, candidate.reconstruction.levels
-    if plan.rate.level is not None:  # which is to be kept to the letter: it costs a few bytes
+    if plan.rate.level is not None:  # The level must be kept exactly, at the cost of a few bytes.
         levels = level_map(plan.rate.level, header.level - levels)
     latents = _solved(candidate.latents, levels, error)
     try:
@@ -66,7 +66,7 @@ def with_solved_colours(
 
 
 class _BlockError:
-    """What the mean colours of blocks lack; pixels that are not shown repeat the last ones that are."""
+    """The error of the mean colours of blocks; pixels that are not shown repeat the last ones that are."""
 
     def __init__(self, header: Header, rgb: NDArray[np.uint8], decoder: Decoder) -> None:
         width, height = header.coded_size
@@ -74,7 +74,7 @@ class _BlockError:
         self._rgb, self._decoder, self._extension = rgb.astype(np.int16), decoder, header.extension
 
     def __call__(self, reconstruction: Reconstruction) -> Colours:
-        """float32[3, h, w] in 255ths."""
+        """Returns the colour error float32[3, h, w], in units of 1/255."""
         lacking = self._rgb - decoded_pixels(reconstruction, self._decoder, self._extension)
         return block_means(padded(lacking[self._shown]))
 
@@ -82,7 +82,7 @@ class _BlockError:
 def _solved(
     latents: NDArray[np.float32], levels: NDArray[np.int64], error_of: _BlockError
 ) -> NDArray[np.float32]:
-    """Latents float32[4, h, w] whose blocks lack nothing, as far as the decoder can show their colours."""
+    """Returns latents float32[4, h, w] whose colour error is as small as the decoder allows."""
 
     def lacking(latents: NDArray[np.float32]) -> Colours:
         return error_of(Reconstruction(latents, levels, conditional_mean=latents))
@@ -105,21 +105,22 @@ def _solved(
 
 
 def _shifts(latents: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """One for each channel, float32[4, 1, 1]."""
+    """Returns one shift for each channel, float32[4, 1, 1]."""
     return [_SHIFT * unit.reshape(-1, 1, 1) for unit in np.eye(len(latents), dtype=np.float32)]
 
 
 class _Step:
-    """Where the latents should go, by how far the damping allows."""
+    """The damped step of the latents that reduces the colour error."""
 
     def __init__(self, differences: list[Colours], error: Colours) -> None:
-        """``differences`` float32[3, h, w]: what each channel up instead of down makes of the colours."""
+        """``differences`` float32[3, h, w] are the differences of the colours between a shift of each channel
+        upwards and one downwards."""
         response = np.stack(differences, 1) / (2 * _SHIFT)  # [3, 4, h, w]
         self._response = response.transpose(2, 3, 0, 1).astype(np.float64)
         self._error = error.transpose(1, 2, 0)[..., None]
 
     def __call__(self, damping: float) -> NDArray[np.float32]:
-        """float32[4, h, w]."""
+        """Returns the step float32[4, h, w]."""
         transposed = self._response.swapaxes(-1, -2)
         square = self._response @ transposed
         scale = np.trace(square, axis1=-2, axis2=-1)[..., None, None] + 1e-6

@@ -1,4 +1,4 @@
-"""From a candidate to the bytes of its file, which are verified: decoded again and compared."""
+"""Writes the file of a candidate, and verifies it: the encoder decodes its own output and compares."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ from calotype.limits import Limits
 __all__ = ["write"]
 
 _LIMITS = Limits(max_pixels=1 << 28, max_chunk_bytes=1 << 32, max_metadata_bytes=1 << 32)
-"""For verifying: the caller's own limits were checked before."""
+"""The limits for verification. The caller's limits were checked before."""
 
 
 def write(candidate: Candidate) -> bytes:
-    """The file of a candidate, verified. Raises :class:`CalotypeError` if it does not decode to the same."""
+    """Returns the verified file of a candidate.
+
+    Raises :class:`CalotypeError` if the file does not decode to the latents of the candidate.
+    """
     reconstruction, integers, payload = candidate.reconstruction, candidate.integers, candidate.payload
     noise = noise_codes(candidate.latents, reconstruction.latents, reconstruction.levels)
     header = replace(candidate.header, noise=noise)
     data = serialise(header, payload, checksum_of(header, integers, payload), candidate.chunks)
     decoded = decode_latents(parse(data, limits=_LIMITS, strict=True))
     if not np.array_equal(decoded.latents, reconstruction.latents):
-        raise CalotypeError("the encoder could not read back what it wrote; please report this picture")
+        raise CalotypeError("the encoded file does not decode to its own latents: please report this picture")
     return data

@@ -1,8 +1,8 @@
-"""The context model: networks over the lattice and their frequency tables, from one shipped file.
+"""The hierarchical (coarse-to-fine) context model: its networks and frequency tables, from one shipped file.
 
-The file is an uncompressed-by-contract ``.npz`` with the arrays ``widths`` int64[5] (trunk widths at
-spacing 8, 4, 2, 1 and the head width), ``weight`` int8, ``multiplier`` int32, ``bias`` int64 (all layers,
-one after another, in coding order) and ``frequencies`` uint16[49, 16, 42].
+The file is an uncompressed ``.npz``. It holds ``widths`` int64[5] (the trunk widths at spacing 8, 4, 2, 1 and
+the head width), ``weight`` int8, ``multiplier`` int32 and ``bias`` int64 of all layers in coding order, and
+``frequencies`` uint16[49, 16, 42].
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MEAN_LIMIT = 2047
 SCALE_LIMIT = 127
 PAIRS = 2
 _TRUNK_HALO = 1 + 2 * PAIRS
-# What the file holds: data type and number of dimensions.
+# The arrays of the file: data type and number of dimensions.
 _ARRAYS: dict[str, tuple[type[np.integer[Any]], int]] = {
     "widths": (np.int64, 1),
     "weight": (np.int8, 1),
@@ -38,14 +38,14 @@ _ARRAYS: dict[str, tuple[type[np.integer[Any]], int]] = {
 
 @dataclass(frozen=True)
 class SiteNet:
-    """The network of one sub-lattice: a trunk over the known planes, a head for each channel."""
+    """The network of one site (sub-lattice): a trunk over the known planes, and a head for each channel."""
 
     enter: IntConv
     pairs: tuple[tuple[IntConv, IntConv], ...]
     heads: tuple[tuple[IntConv, IntConv, IntConv], ...]
 
     def features(self, planes: Plane) -> Plane:
-        """Known planes [I, H, W] to features [width, H, W] in 0..255."""
+        """Computes features [width, H, W] in 0..255 from the known planes [I, H, W]."""
         return in_strips(self._trunk, planes, _TRUNK_HALO)
 
     def _trunk(self, planes: Plane) -> Plane:
@@ -57,7 +57,10 @@ class SiteNet:
     def predict(
         self, channel: int, features: Plane, coded: Plane
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(mean, scale) of a channel, int64[H, W] each; ``coded`` [channel, H, W] are those before it."""
+        """Predicts (mean, scale) of a channel, int64[H, W] each.
+
+        ``coded`` [channel, H, W] are the channels of this site that were coded before.
+        """
         first, second, last = self.heads[channel]
         joined = np.concatenate([features, coded])
         out = in_strips(lambda x: last(second(first(x))), joined, 1).astype(np.int64)
@@ -66,7 +69,7 @@ class SiteNet:
 
 @dataclass(frozen=True)
 class ContextModel:
-    """``base`` codes the lattice of spacing 8; ``rounds`` three sub-lattices each at spacing 4, 2, 1."""
+    """``base`` codes the positions of spacing 8; ``rounds`` code three sites each at spacing 4, 2 and 1."""
 
     base: SiteNet
     rounds: tuple[tuple[SiteNet, SiteNet, SiteNet], ...]
@@ -74,18 +77,18 @@ class ContextModel:
 
 
 class _Reader:
-    """Takes layers from the flat arrays, in order."""
+    """Reads layers from the flat arrays, in order."""
 
     def __init__(
         self, weight: NDArray[np.int8], multiplier: NDArray[np.int32], bias: NDArray[np.int64]
     ) -> None:
         self._arrays = (weight, multiplier.astype(np.int64), bias.astype(np.int64))
-        self._at = [0, 0, 0]
+        self._positions = [0, 0, 0]
 
     def _take(self, array: int, count: int) -> NDArray[np.int64]:
-        begin = self._at[array]
-        self._at[array] += count
-        if self._at[array] > len(self._arrays[array]):
+        begin = self._positions[array]
+        self._positions[array] += count
+        if self._positions[array] > len(self._arrays[array]):
             raise ModelError("the context model file is too short for its widths")
         return self._arrays[array][begin : begin + count]  # type: ignore[return-value]
 
@@ -110,15 +113,15 @@ class _Reader:
         return SiteNet(enter, tuple(pairs), tuple(heads))
 
     def finish(self) -> None:
-        if self._at != [len(array) for array in self._arrays]:
-            raise ModelError("the context model file is longer than its widths say")
+        if self._positions != [len(array) for array in self._arrays]:
+            raise ModelError("the context model file is too long for its widths")
 
 
 def _read_arrays(data: bytes) -> dict[str, NDArray[Any]]:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = {name: file[name] for name in _ARRAYS}
-    except Exception as error:  # NumPy and zipfile raise many kinds for files that are none of theirs
+    except Exception as error:  # NumPy and zipfile raise many kinds of exceptions for files of other formats.
         raise ModelError(f"the context model file is damaged: {error}") from error
     for name, (dtype, dimensions) in _ARRAYS.items():
         array = arrays[name]
@@ -130,7 +133,7 @@ def _read_arrays(data: bytes) -> dict[str, NDArray[Any]]:
 
 
 def load_model(data: bytes) -> ContextModel:
-    """Reads a context model file and proves its bounds. Raises :class:`ModelError` if it is damaged."""
+    """Reads a context model file and checks its bounds. Raises :class:`ModelError` if it is damaged."""
     arrays = _read_arrays(data)
     reader = _Reader(arrays["weight"], arrays["multiplier"], arrays["bias"])
     tables = FrequencyTables(arrays["frequencies"])

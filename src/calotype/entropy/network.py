@@ -1,9 +1,9 @@
-"""An integer-valued convolution network, exact on any machine.
+"""An integer-valued convolution network with the same result on every machine.
 
-Weights are int8, activations integers of at most 8 bits and a sign. Every accumulator is proved, from
-the weights themselves, to stay within 2**24 in magnitude: so float32 sums of products are exact in any
-order, and a float32 matrix product (BLAS) gives the same integers as int64 arithmetic. A product with a
-known answer, taken once, selects int64 on a machine where that does not hold.
+Weights are int8, and activations are integers of at most 8 bits and a sign. The constructor of a layer checks
+that no sum of products can exceed 2**24 in magnitude. Sums in float32 are then exact in any order, so that a
+float32 matrix product (BLAS) gives the same integers as int64 arithmetic. A test product, computed once,
+selects int64 on a machine whose float32 product is not exact.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from calotype.errors import ModelError
 __all__ = ["IntConv", "Plane", "exact_dtype", "in_strips"]
 
 Plane = NDArray[Any]
-"""Integer-valued activations [C, H, W], float32 or int64: the dtype is the one the sums are taken in."""
+"""Integer-valued activations [C, H, W] of dtype float32 or int64, which is also the dtype of the sums."""
 
 _EXACT = 1 << 24
 _SHIFT = 16
-_STRIP_POSITIONS = 65_536  # bounds memory: a strip's activations take some 100 MB
-_BLOCK_POSITIONS = 1024  # bounds the columns of one product, so that they stay in the cache
+_STRIP_POSITIONS = 65_536  # The activations of a strip take about 100 MB.
+_BLOCK_POSITIONS = 1024  # The columns of one product stay in the processor's cache.
 
 
 @cache
 def exact_dtype() -> type[np.float32] | type[np.int64]:
-    """float32 if this machine's matrix product is exact up to 2**24, int64 otherwise."""
+    """Returns float32 if this machine's matrix product is exact up to 2**24, else int64."""
     rng = np.random.default_rng(1)
     a = rng.integers(-127, 128, (48, 864))
     b = rng.integers(0, 256, (864, 40))
@@ -43,11 +43,11 @@ def exact_dtype() -> type[np.float32] | type[np.int64]:
 
 @dataclass(frozen=True)
 class IntConv:
-    """Same-size convolution: ``clip((sum(w * a) * multiplier + bias) >> 16, low, high)``, zero padded.
+    """A zero-padded convolution: ``clip((sum(w * a) * multiplier + bias) >> 16, low, high)``.
 
-    ``weight`` int8[O, I, k, k] with k 1 or 3; ``multiplier`` int64[O], 0 < m < 2**24; ``bias`` int64[O],
-    the rounding half included; ``peak`` is the largest magnitude of an input, per input channel int64[I].
-    The shift is arithmetic (towards minus infinity). Raises :class:`ModelError` if the bound fails.
+    ``weight`` is int8[O, I, k, k] with k 1 or 3, ``multiplier`` int64[O] with 0 < m < 2**24, and ``bias``
+    int64[O], which includes one half for rounding. ``peak`` int64[I] is the largest magnitude of each input
+    channel. The shift rounds towards minus infinity. Raises :class:`ModelError` if a sum could exceed 2**24.
     """
 
     weight: NDArray[np.int8]
@@ -69,7 +69,7 @@ class IntConv:
         object.__setattr__(self, "_matrix", {np.dtype(t): matrix.astype(t) for t in (np.float32, np.int64)})
 
     def __call__(self, x: Plane) -> Plane:
-        """[I, H, W] to [O, H, W], in the dtype of ``x``."""
+        """Convolves ``x`` [I, H, W] to [O, H, W] of the same dtype."""
         _, height, width = x.shape
         reach = self.weight.shape[-1] // 2
         padded = np.pad(x, ((0, 0), (reach, reach), (reach, reach))) if reach else x
@@ -82,7 +82,7 @@ class IntConv:
         return out
 
     def _affine(self, columns: Plane) -> Plane:
-        """[I k k, N] to [O, N]: the sums, scaled, shifted and clipped."""
+        """Returns the sums over ``columns`` [I k k, N], scaled, shifted and clipped, as [O, N]."""
         total: Plane = self._matrix[columns.dtype] @ columns
         if total.dtype == np.int64:
             shifted = (total * self.multiplier[:, None] + self.bias[:, None]) >> _SHIFT
@@ -96,7 +96,7 @@ class IntConv:
 
 
 def _columns(padded: Plane, reach: int, width: int) -> Plane:
-    """Padded rows [C, H + 2 reach, W + 2 reach] to [taps C, H W]: their shifted copies."""
+    """Returns the shifted copies [taps C, H W] of ``padded`` [C, H + 2 reach, W + 2 reach] (im2col)."""
     if not reach:
         return padded.reshape(len(padded), -1)
     channels, height = len(padded), padded.shape[1] - 2 * reach
@@ -109,7 +109,10 @@ def _columns(padded: Plane, reach: int, width: int) -> Plane:
 
 
 def in_strips(net: Callable[[Plane], Plane], x: Plane, halo: int) -> Plane:
-    """``net(x)`` in strips of rows, to bound memory; ``halo`` rows are what ``net`` sees beyond a row."""
+    """Computes ``net(x)`` in strips of rows, to bound memory.
+
+    ``halo`` is the number of rows above and below a row on which its output depends.
+    """
     height, width = x.shape[1:]
     rows = max(4 * halo, _STRIP_POSITIONS // width)
     if rows >= height:

@@ -1,10 +1,10 @@
-"""Frequency tables: from a predicted (mean, scale) to the slots of a residual.
+"""Frequency tables: from a predicted (mean, scale) to the table that codes a residual.
 
-A prediction becomes, for a position with quantisation step ``D``:
+At a position with quantisation step ``D`` a prediction is quantised to three numbers:
 
-* ``centre``: the nearest integer to mean / D, and ``phase`` 0..15: what is left, in sixteenths of a step;
-* ``row``: log2(sigma / D) in eighths of an octave, -4 (row 0) to +2 octaves (row 48);
-* ``fine``: how many low bits are sent as they are, where sigma is more than four steps.
+* ``centre`` is the nearest integer to mean / D, and ``phase`` 0..15 is the remainder in sixteenths of a step;
+* ``row`` is log2(sigma / D) in eighths of an octave, from -4 (row 0) to +2 octaves (row 48);
+* ``fine`` is the number of low bits that are coded without a model, where sigma is more than four steps.
 
 Table ``[row, phase]`` holds the cumulative frequencies of the residuals -20..20 and of an escape.
 All of it is integer arithmetic: docs/format.md, "Frequency tables".
@@ -39,44 +39,45 @@ STEP_UNIT_BITS = 22
 MEAN_UNIT_BITS = 8
 """Predicted means are integers in units of 2**-8."""
 SCALE_ORIGIN = 40
-"""scale - level + 40 is 16 * (log2(sigma / step) + 4): scale s says sigma = 2**(s / 16 - 6.5), level l
-a step of 2**(l / 16 - 5)."""
+"""scale - level + 40 is 16 * (log2(sigma / step) + 4): scale s stands for sigma = 2**(s / 16 - 6.5), and
+level l for a step of 2**(l / 16 - 5)."""
 
 _STEP_BITS = STEP_UNIT_BITS - MEAN_UNIT_BITS
 
 
 @dataclass(frozen=True)
 class Slots:
-    """Where the residuals of N positions are looked up; int64[N] each."""
+    """The frequency tables that code the residuals of N positions; each field is int64[N]."""
 
     centre: NDArray[np.int64]
     table: NDArray[np.int64]  # row * 16 + phase
     fine: NDArray[np.int64]
 
     def symbols(self, integers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The symbol that codes each of ``integers`` int64[N]: a residual plus 20, or the escape."""
+        """Returns the symbol that codes each of ``integers`` int64[N]: the residual plus 20, or the escape.
+        Returns the symbol that codes each of ``integers`` int64[N]: the residual plus 20, or the escape."""
         residual = self.residuals(integers)
         return np.where(np.abs(residual) <= REACH, residual + REACH, ESCAPE)
 
     def informative(self, integers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """As :meth:`symbols`, but the escape too where low bits are sent as they are.
+        """Returns :meth:`symbols`, with the escape also where low bits are coded without a model.
 
-        There a symbol stands for several integers and does not tell where in its step a latent was.
+        Such a symbol stands for several integers, so that it has no conditional mean within one step.
         """
         return np.where(self.fine > 0, ESCAPE, self.symbols(integers))
 
     def residuals(self, integers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """``integers`` int64[N] without their ``fine`` low bits, less the centre."""
+        """Returns ``integers`` int64[N] without their ``fine`` low bits, minus the centre."""
         return (integers >> self.fine) - self.centre
 
 
 def locate(
     mean: NDArray[np.int64], scale: NDArray[np.int64], level: NDArray[np.int64], step: NDArray[np.int64]
 ) -> Slots:
-    """Predictions of N positions to table slots.
+    """Selects the frequency tables for the predictions of N positions.
 
-    ``mean`` in 2**-8 latents, ``scale`` 0..127, ``level`` the effective level (channel offset included),
-    ``step`` in 2**-22 latents; int64[N] each.
+    All arguments are int64[N]: ``mean`` in 2**-8 latents, ``scale`` 0..127, ``level`` the effective level
+    (the channel's level offset included), ``step`` in 2**-22 latents.
     """
     sixteenths = ((mean << (_STEP_BITS + 4)) + (step >> 1)) // step
     row = np.maximum(scale - level + SCALE_ORIGIN, 0) >> 1
@@ -88,7 +89,7 @@ def locate(
 
 
 class FrequencyTables:
-    """``frequencies`` uint16[49, 16, 42]: each row sums to 2**16, none is zero."""
+    """The frequency tables uint16[49, 16, 42]: each sums to 2**16, and no frequency is zero."""
 
     def __init__(self, frequencies: NDArray[np.uint16]) -> None:
         """Raises :class:`ModelError` for anything but a valid set of tables."""
@@ -101,7 +102,7 @@ class FrequencyTables:
         self.bits = (PHASES - np.log2(self.frequencies)).astype(np.float32)
 
     def cost(self, integers: NDArray[np.int64], slots: Slots) -> NDArray[np.float32]:
-        """Bits that coding ``integers`` int64[N] takes, raw bits included (an estimate for rate control)."""
+        """Estimates the bits float32[N] that code ``integers`` int64[N], unmodelled bits included."""
         residual = slots.residuals(integers)
         inside = np.abs(residual) <= REACH
         symbol = np.where(inside, residual + REACH, ESCAPE)

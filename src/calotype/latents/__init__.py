@@ -1,4 +1,4 @@
-"""Latents, real and integer: the latent spaces, the quantiser, reconstruction, the palette of 2022."""
+"""Latents: the latent spaces, the quantiser, reconstruction, and the palette coding of 2022."""
 
 from __future__ import annotations
 

@@ -5,8 +5,9 @@
     latents ── to_bytes ── pixels uint8[h, w, 4] ─┬─ palette_of ── palette uint8[256, 4] ─┬─ pack ── payload
                                                   └─ dither, or nearest ── indices ───────┘
 
-Source: M. Bühlmann, "Stable Diffusion Based Image Compression", 2022. The original's library takes the
-fourth channel for opacity; here the four are equal. docs/format.md ("Palette coding") has the payload.
+Source: M. Bühlmann, "Stable Diffusion Based Image Compression", 2022. The original's library treats the
+fourth channel as opacity; here all four channels are equal. docs/format.md ("Palette coding") specifies
+the payload.
 """
 
 from __future__ import annotations
@@ -22,31 +23,35 @@ __all__ = ["COLOURS", "dither", "from_bytes", "nearest", "pack", "palette_of", "
 
 COLOURS = 256
 _PALETTE_BYTES = 4 * COLOURS  # this coding is for four channels (docs/format.md), whatever the space
-_STEP = 0.18215**2  # of the 8 bits: 0.18215 of an unscaled latent
-_SAMPLE = 1 << 16  # positions that the palette is learned from
+_STEP = 0.18215**2  # Scaled-latent units per unit of the 8 bits, or 0.18215 unscaled units.
+_SAMPLE = 1 << 16  # Positions from which the palette is computed.
 _ROUNDS = 20
 _BLOCK = 1 << 14
 
 
 def to_bytes(latents: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Scaled latents float32[4, h, w] to uint8[h, w, 4]: 255 clamp(z / (255 * 0.18215) + 1/2), unscaled z."""
+    """Converts scaled latents float32[4, h, w] to uint8[h, w, 4]: 255 clamp(z / (255 * 0.18215) + 1/2).
+
+    ``z`` is the unscaled latent.
+    """
     exact = latents.transpose(1, 2, 0).astype(np.float64) / _STEP + 127.5
     return np.floor(exact.clip(0, 255) + 0.5).astype(np.uint8)
 
 
 def from_bytes(integers: NDArray[np.integer]) -> NDArray[np.float32]:
-    """What :func:`to_bytes` wrote, as 0..255 [4, h, w], to scaled latents float32[4, h, w].
+    """Converts integers 0..255 [4, h, w] of :func:`to_bytes` to scaled latents float32[4, h, w].
 
-    (2 i - 255) * 0.18215**2 / 2, rounded once to a double and once to float32: the same everywhere.
+    The result is (2 i - 255) * 0.18215**2 / 2, rounded once to a double and once to float32, and therefore
+    the same on every machine.
     """
     return ((2 * integers.astype(np.int64) - 255) * 331786225 / 2e10).astype(np.float32)
 
 
 def palette_of(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """256 colours, uint8[256, 4], for uint8[h, w, 4]: a cut by variance, then k-means (Lloyd).
+    """Chooses 256 colours, uint8[256, 4], for uint8[h, w, 4] by a cut by variance and k-means (Lloyd).
 
-    Fewer distinct colours are kept exactly; the last one fills what is left. Of large pictures 65,536
-    evenly spaced positions count.
+    If there are at most 256 distinct colours, all are kept exactly, and the last one fills the palette. Large
+    pictures are sampled at about 65,536 evenly spaced positions.
     """
     flat = pixels.reshape(-1, 4)
     sample = flat[:: -(-len(flat) // _SAMPLE)]
@@ -67,10 +72,10 @@ def palette_of(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def dither(pixels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Indices uint8[h, w] into ``palette`` for uint8[h, w, 4], by Floyd-Steinberg error diffusion.
+    """Returns indices uint8[h, w] into ``palette`` for uint8[h, w, 4], by Floyd-Steinberg error diffusion.
 
-    A position needs the errors of the one before it and of three in the row above, so that all with the
-    same x + 2y can be worked out together.
+    A position depends on the errors of its left neighbour and of three positions in the row above, so that
+    all positions with equal x + 2y are computed together.
     """
     height, width = pixels.shape[:2]
     colours = palette.astype(np.float64)
@@ -88,15 +93,15 @@ def dither(pixels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[np.
 
 
 def nearest(pixels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Indices uint8[h, w] into ``palette`` of the colours nearest to uint8[h, w, 4]."""
+    """Returns indices uint8[h, w] of the colours in ``palette`` that are nearest to uint8[h, w, 4]."""
     flat = pixels.reshape(-1, 4).astype(np.float64)
     return _closest(flat, palette.astype(np.float64)).astype(np.uint8).reshape(pixels.shape[:2])
 
 
 def pack(palette: NDArray[np.uint8], indices: NDArray[np.uint8]) -> bytes:
-    """The payload: palette uint8[256, 4], then indices uint8[h, w], as one zlib stream of level 9.
+    """Packs palette uint8[256, 4] and indices uint8[h, w] into a payload: one zlib stream of level 9.
 
-    The colours that are used most come first, as libimagequant puts them; zlib gains 1 % by it.
+    The most frequent colours come first, as in libimagequant's palettes; this saves 1 % of the stream.
     """
     order = np.argsort(-np.bincount(indices.ravel(), minlength=COLOURS), kind="stable")
     renamed = np.argsort(order).astype(np.uint8)[indices]
@@ -104,10 +109,10 @@ def pack(palette: NDArray[np.uint8], indices: NDArray[np.uint8]) -> bytes:
 
 
 def unpack(payload: bytes, height: int, width: int) -> NDArray[np.int16]:
-    """A payload to the integers 0..255 of its latents, int16[4, height, width].
+    """Unpacks a payload to the integers 0..255 of its latents, int16[4, height, width].
 
-    Never inflates more than these take. Raises :class:`TruncatedError` or :class:`ChecksumError` unless
-    the payload is one whole zlib stream of exactly that many bytes.
+    It inflates at most one byte more than these integers need. Raises :class:`TruncatedError` or
+    :class:`ChecksumError` unless the payload is one complete zlib stream of the right length.
     """
     size = _PALETTE_BYTES + height * width
     inflater = zlib.decompressobj()
@@ -125,14 +130,14 @@ def unpack(payload: bytes, height: int, width: int) -> NDArray[np.int16]:
 
 
 def _closest(points: NDArray[np.float64], colours: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Index int64[N] of the colour [256, 4] nearest to each point [N, 4]."""
+    """Returns the index int64[N] of the colour [256, 4] that is nearest to each point [N, 4]."""
     norms = (colours**2).sum(1)
     blocks = [points[i : i + _BLOCK] for i in range(0, max(len(points), 1), _BLOCK)]
     return np.concatenate([(norms - block @ (2 * colours.T)).argmin(1) for block in blocks])
 
 
 def _cut(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """256 means, float64[256, 4]: again and again the box of the largest error is cut at its mean."""
+    """Returns 256 means, float64[256, 4]: the box with the largest error is cut at its mean repeatedly."""
     boxes = [points]
     errors = [((points - points.mean(0)) ** 2).sum(0)]
     while len(boxes) < COLOURS:

@@ -1,4 +1,4 @@
-"""Latent spaces by permanent id. A file names the space its integers live in."""
+"""Latent spaces by permanent id. A file names the space of its integers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["SD1", "SPACES", "LatentSpace"]
 
 @dataclass(frozen=True)
 class LatentSpace:
-    """``latents: float32[channels, H / factor, W / factor]``, already multiplied by ``scaling``."""
+    """A space of latents float32[channels, H / factor, W / factor], which are multiplied by ``scaling``."""
 
     id: int
     name: str
@@ -19,6 +19,6 @@ class LatentSpace:
 
 
 SD1 = LatentSpace(id=1, name="sd1", channels=4, factor=8, scaling=0.18215)
-"""Stable Diffusion 1.x: roughly unit variance, about -4 to 4."""
+"""The space of Stable Diffusion 1.x. Its latents have about unit variance and range from about -4 to 4."""
 
 SPACES = {space.id: space for space in (SD1,)}

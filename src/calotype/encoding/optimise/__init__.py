@@ -1,13 +1,13 @@
-"""Latent optimisation, effort 9: better latents for a file that stays as small as it is.
+"""Latent optimisation (effort 9): gradient descent through the decoder at an equal file size.
 
 ::
 
     candidate of the searches ── descent ─┬─ rate         bits, by the context model in torch
                                           └─ distortion   of the decoded picture
                     │
-                    └─ a candidate like any other, of no more bytes
+                    └─ a candidate of no more bytes
 
-Torch is imported when it is needed, not before.
+Torch is imported at the first use.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from calotype.models.native import memory_errors
 __all__ = ["ROUNDS", "refine"]
 
 ROUNDS = 60
-"""Steps of descent, if time allows."""
+"""The largest number of iterations of the descent."""
 
 
 def refine(
@@ -42,18 +42,18 @@ def refine(
     lpips: str | os.PathLike[str] | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Candidate:
-    """The lattice candidate with integers that ``decoder`` makes a better picture of.
+    """Returns the candidate with integers from which ``decoder`` makes a better picture.
 
-    ``rgb`` uint8[8h, 8w, 3] are its pixels. Better means squared error, contrast and structure and, with the
-    path of a graph, LPIPS. The file takes at most ``max_size`` bytes; ``progress`` is called up to ``ROUNDS``
-    times in at most ``seconds``. Without torch, or with a decoder that it cannot differentiate, the candidate
-    itself comes back and a warning says why.
+    ``rgb`` uint8[8h, 8w, 3] are the original pixels. The distortion is made of squared error, loss of
+    contrast and structure and, with the path of a graph, LPIPS. The file takes at most ``max_size`` bytes.
+    ``progress`` is called up to ``ROUNDS`` times in at most ``seconds``. Without torch, or with a decoder
+    that torch cannot differentiate, it returns the candidate itself and warns.
 
     Raises :class:`ModelError` if the LPIPS graph cannot be used, and :class:`OutOfMemoryError`.
     """
     try:
         if not isinstance(decoder, Differentiable):
-            raise ModelError("this decoder cannot be differentiated: choose another one to optimise for")
+            raise ModelError("this decoder cannot be differentiated: choose another one with --decoder")
         network = decoder.differentiable()
         from calotype.encoding.optimise.descent import Descent, Found
         from calotype.models.onnx_torch import TorchGraph

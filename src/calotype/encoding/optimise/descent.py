@@ -1,12 +1,13 @@
-"""Gradient descent on latents, through the decoder and the entropy model, at a size that is kept.
+"""Gradient descent on latents, through the decoder and the entropy model, at constant size.
 
 ::
 
     y ── round ── v ─┬─ decoder ── distortion D ─┐
                      └─ context model ── bits R ─┴─ log D + lambda log R ── gradient of v, taken for that of y
 
-lambda follows the size: it grows while R is above the budget and shrinks below it. The first v is that of a
-finished file, and each better one whose real payload fits takes its place.
+lambda depends on the size: it grows while R is above the budget and shrinks while R is below it. The first
+v is that of a finished file. Each v with a smaller distortion, whose actual payload fits, replaces the
+best so far.
 """
 
 from __future__ import annotations
@@ -33,18 +34,18 @@ from calotype.models.windows import equal_parts, windows
 
 __all__ = ["Descent", "Found"]
 
-_PULL = 0.3  # how far, in steps, the start may be from the integers of the file it starts from
-_LEARNING_RATE, _MOMENTUM = 0.003, 0.9  # of a step, for the root mean square
-_PRICE, _PRICE_GAIN, _PRICE_DRIFT = 0.3, 40.0, 6.0
-_TILE = 64  # latents on a side; bounds memory
-_SLACK = 1.003  # by so much the estimated bits may be over the budget for the payload to be tried
+_MAX_START_OFFSET = 0.3  # Largest distance, in steps, of the first y from the integers of the file.
+_LEARNING_RATE, _MOMENTUM = 0.003, 0.9  # The rate is the root mean square of an update, in steps.
+_LAMBDA, _LAMBDA_GAIN, _LAMBDA_DRIFT = 0.3, 40.0, 6.0  # The first value, and exponents of the relative size.
+_TILE = 64  # Latents on a side, to bound memory.
+_SLACK = 1.003  # The payload is computed if the estimated bits are at most this factor over the budget.
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Integers int16[4, h, w], the payload that codes them, and what a decoder will take them for.
+    """Integers int16[4, h, w], the payload that codes them, and their reconstruction by a decoder.
 
-    ``distortion`` is relative to that of the start.
+    ``distortion`` is relative to the distortion at the start.
     """
 
     integers: NDArray[np.int16]
@@ -54,7 +55,7 @@ class Found:
 
 
 class Descent:
-    """One picture at the levels of its file, on which :meth:`run` improves."""
+    """The descent for one picture, at the levels of its file."""
 
     def __init__(
         self,
@@ -66,9 +67,9 @@ class Descent:
         lpips: TorchGraph | None = None,
         extension: int = 0,
     ) -> None:
-        """``latents`` float32[4, h, w] of the picture ``rgb`` uint8[8h, 8w, 3], at ``levels`` int64[h, w].
+        """``latents`` float32[4, h, w] are those of ``rgb`` uint8[8h, 8w, 3]; ``levels`` is int64[h, w].
 
-        ``lpips``: its graph. For ``extension`` see :class:`calotype.models.DecoderInput`.
+        ``lpips`` is the graph of that metric. For ``extension`` see :class:`calotype.models.DecoderInput`.
         """
         self._latents, self._rgb, self._levels, self._model = latents, rgb, levels, model
         self._decoder, self._lpips, self._extension = decoder, lpips, extension
@@ -83,15 +84,18 @@ class Descent:
         seconds: float,
         progress: Callable[[], None],
     ) -> Found:
-        """The best of ``rounds`` from ``start`` whose payload ``fits``; after ``seconds`` the best so far.
+        """Returns the best result of ``rounds`` iterations from ``start`` whose payload ``fits``.
 
-        ``progress`` is called after each round.
+        After ``seconds`` it returns the best result so far. ``progress`` is called after each iteration.
         """
         deadline = time.monotonic() + seconds
         integers = torch.from_numpy(start.integers.astype(np.float32))
         offset = torch.from_numpy(self._latents) / self._steps - integers
-        y, momentum = integers + offset.clamp(-_PULL, _PULL), torch.zeros_like(integers)
-        best, price = start, _PRICE
+        y, momentum = (
+            integers + offset.clamp(-_MAX_START_OFFSET, _MAX_START_OFFSET),
+            torch.zeros_like(integers),
+        )
+        best, lambda_ = start, _LAMBDA
         try:
             with torch.no_grad():
                 first = integers * self._steps
@@ -108,23 +112,25 @@ class Descent:
                     weighed.backward()
                     distortion += weighed.item()
                 bits = self._rate(v)
-                (dearer,) = torch.autograd.grad(bits, v)
+                (bits_gradient,) = torch.autograd.grad(bits, v)
                 size = bits.item()
                 if distortion < best.distortion and size <= budget * _SLACK:
                     best = self._coded(v, distortion, fits) or best
                 excess = size / budget
-                held = price * excess**_PRICE_GAIN
-                downhill = -self._steps * (v.grad / max(distortion, 1e-9) + held * dearer / size)
+                scaled_lambda = lambda_ * excess**_LAMBDA_GAIN
+                downhill = -self._steps * (
+                    v.grad / max(distortion, 1e-9) + scaled_lambda * bits_gradient / size
+                )
                 momentum = _MOMENTUM * momentum + downhill / downhill.square().mean().sqrt().clamp(min=1e-20)
                 y += _LEARNING_RATE * math.sqrt(1 - done / rounds) * momentum
-                price *= excess**_PRICE_DRIFT
+                lambda_ *= excess**_LAMBDA_DRIFT
                 progress()
         except TimeoutError:
             pass
         return best
 
     def _coded(self, v: Tensor, distortion: float, fits: Callable[[bytes], bool]) -> Found | None:
-        """What the dequantised latents ``v`` make, if that fits."""
+        """Codes the dequantised latents ``v``; returns None if the payload does not fit."""
         trial = self._trial(v)
         payload = trial.payload()
         if not fits(payload):
@@ -132,20 +138,24 @@ class Descent:
         return Found(trial.integers, payload, reconstruct(trial.coded, self._levels), distortion)
 
     def _trial(self, v: Tensor) -> Trial:
-        """The coding pass over the dequantised latents ``v``, which are what the levels allow already."""
+        """Runs the coding pass over the dequantised latents ``v``, which are multiples of their steps
+        already."""
         coarsest = int(self._levels.max())
         offsets = coarsest - self._levels
         return TrialEncoder(v.detach().numpy(), self._model, 0.0, offsets=offsets).trial(coarsest)
 
     def _conditional_mean(self, v: Tensor) -> Tensor:
-        """The conditional means for the dequantised latents ``v``: they are off by a constant."""
+        """Returns the conditional means for the dequantised latents ``v``; their offset has no gradient."""
         if not self._decoder.wants_conditional_mean:
             return v
         reconstruction = reconstruct(self._trial(v).coded, self._levels)
         return v + torch.from_numpy(reconstruction.conditional_mean - reconstruction.latents)
 
     def _errors(self, v: Tensor, conditional_mean: Tensor, deadline: float) -> Iterator[Tensor]:
-        """The measures of each tile, weighed by its share of the picture. Raises ``TimeoutError``."""
+        """Yields the distortion terms of each tile, weighted by its share of the picture.
+
+        Raises ``TimeoutError``.
+        """
         by, margin = self._extension, self._decoder.margin
         log_step = torch.from_numpy(log_step_map(self._levels))
         latents, steps, means = (_extended(array, by) for array in (v, log_step, conditional_mean))

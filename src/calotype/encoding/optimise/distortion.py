@@ -1,4 +1,4 @@
-"""How far a picture is from what it should be, differentiably."""
+"""The distortion of a decoded picture, differentiable."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ _SMALLEST_LPIPS = 32  # pixels on a side
 _SCALES = 3  # of contrast and structure: whole, half and quarter size
 _WINDOW, _STRIDE = 8, 4
 _STABILITY = 0.03**2  # the c2 of SSIM, for values in [0, 1]
-_MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)  # of ImageNet, which LPIPS expects removed
+_MEAN = torch.tensor([0.485, 0.456, 0.406]).view(
+    1, 3, 1, 1
+)  # The mean of ImageNet, by which LPIPS normalises.
 _DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 
 
 def measures(reference: Tensor, picture: Tensor, lpips: TorchGraph | None = None) -> Tensor:
-    """Squared error, what is lost of contrast and structure at three scales and, with its graph, LPIPS.
+    """Measures squared error, loss of contrast and structure at three scales and, with its graph, LPIPS.
 
-    Two float32[1, 3, H, W], nominally in [0, 1], H and W multiples of 8, to float32[4 or 5], each 0 at best.
-    Contrast and structure are those of MS-SSIM (Wang, Simoncelli and Bovik 2003): measured against what is
-    there, they keep faint texture, which squared error alone would smooth away.
+    ``reference`` and ``picture`` are float32[1, 3, H, W], nominally in [0, 1], with H and W multiples of
+    8. The result is float32[4 or 5]; 0 is best. Contrast and structure are the terms of MS-SSIM (Wang,
+    Simoncelli and Bovik, 2003). They preserve faint texture, which squared error alone would smooth.
     """
     x, y = reference, picture
     terms = [F.mse_loss(y, x)]
@@ -38,7 +40,7 @@ def measures(reference: Tensor, picture: Tensor, lpips: TorchGraph | None = None
 
 
 def _contrast_and_structure(x: Tensor, y: Tensor) -> Tensor:
-    """The mean over all windows and channels, 1 at best."""
+    """Returns the mean of the contrast and structure term over all windows and channels; 1 is best."""
 
     def mean(values: Tensor) -> Tensor:
         return F.avg_pool2d(values, min(_WINDOW, *x.shape[2:]), _STRIDE)

@@ -1,8 +1,8 @@
-"""What latents cost, differentiably: the shipped context model and its tables, evaluated in torch.
+"""The rate of latents, differentiable: the shipped context model and its tables, evaluated in torch.
 
-The networks compute what :mod:`calotype.entropy` computes; their rounding lets gradients through. The
-tables are read as one surface, bits over (log2(sigma / step), distance from the mean in sixteenths of a
-step), and interpolated.
+The networks give the same values as those of :mod:`calotype.entropy`; gradients pass their rounding unchanged
+(straight-through estimator). The tables are interpolated as one surface: bits as a function of
+log2(sigma / step) and of the distance from the mean in sixteenths of a step.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from calotype.latents import CHANNEL_OFFSETS, channel_steps
 
 __all__ = ["Rate"]
 
-_LEAK = 0.02  # of the gradient, where a clip holds a value: it can find its way back
+_LEAK = 0.02  # Share of the gradient that passes a clip, so that a clipped value can leave its bound.
 _SHIFT = 2.0**-16
 _FEATURE_PEAK, _SCALE_PEAK = 255, 127
-_NEAREST_ROW = 0.25  # the middle of the two scales that share a row, in rows
-_REACH = 16 * REACH + 7  # column of a residual without distance
+_NEAREST_ROW = 0.25  # The middle of the two scales that share a row, in rows.
+_REACH = 16 * REACH + 7  # The column of distance 0.
 
 
 class _Conv:
-    """An :class:`IntConv` in floating point; sums are exact, gradients pass the rounding."""
+    """An :class:`IntConv` in floating point. Its sums are exact, and gradients pass the rounding."""
 
     def __init__(self, layer: IntConv) -> None:
         self._weight = torch.from_numpy(layer.weight.astype(np.float32))
@@ -52,9 +52,10 @@ class _Site:
         self._heads = [[_Conv(layer) for layer in head] for head in net.heads]
 
     def predict(self, planes: Tensor, site_latents: Tensor) -> Tensor:
-        """(mean, scale) of every channel, float32[4, 2, H, W].
+        """Predicts (mean, scale) of every channel, float32[4, 2, H, W].
 
-        ``planes`` float32[1, I, H, W]: what other sites tell; ``site_latents`` float32[1, 4, H, W]: this one.
+        ``planes`` float32[1, I, H, W] are the known sites; ``site_latents`` float32[1, 4, H, W] the
+        latents of this site.
         """
         x = self._enter(planes)
         for first, second in self._pairs:
@@ -66,7 +67,7 @@ class _Site:
 
 
 class Rate:
-    """Code length of quantised latents at the levels they have, under one context model."""
+    """The code length of quantised latents at given levels, under one context model."""
 
     def __init__(self, model: ContextModel, levels: NDArray[np.int64]) -> None:
         """``levels`` int64[h, w], 0 to 127."""
@@ -75,13 +76,13 @@ class Rate:
         self._guide = torch.from_numpy(guide)[None]
         self._steps = torch.from_numpy(channel_steps(levels).astype(np.float32))
         self._levels = torch.tensor(CHANNEL_OFFSETS).view(-1, 1, 1) + torch.from_numpy(levels)
-        # Column 16 r + 8 - phase + 327 holds residual r under that phase: no two share one, none is free.
+        # Column 16 r + 8 - phase + 327 holds residual r under that phase; this is a bijection.
         frequencies = model.tables.frequencies.reshape(ROWS, PHASES, SYMBOLS)[:, ::-1, : 2 * REACH + 1]
         bits = 16 - np.log2(frequencies.transpose(0, 2, 1).reshape(ROWS, -1))
         self._bits = torch.from_numpy(bits.astype(np.float32))
 
     def __call__(self, latents: Tensor) -> Tensor:
-        """Bits that dequantised latents float32[4, h, w] take, a scalar."""
+        """Returns the bits that code dequantised latents float32[4, h, w], a scalar."""
         height, width = latents.shape[1:]
         margin = (0, -width % BLOCK, 0, -height % BLOCK)
         context = F.pad(_rounded(latents * 16 + 0.5, -CONTEXT_PEAK, CONTEXT_PEAK), margin)[None]
@@ -103,11 +104,11 @@ class Rate:
         row = (scale - self._levels[site] + SCALE_ORIGIN) / 2
         fine = torch.floor((row.detach() - (ROWS - 1) + 7) / 8).clamp(min=0)
         distance = 16 * (values - mean) / self._steps[site] * torch.exp2(-fine)
-        beyond = F.relu(distance.abs() - 16 * REACH) / 16  # about a bit for each step
+        beyond = F.relu(distance.abs() - 16 * REACH) / 16  # An escape takes about a bit for each step.
         return self._surface(row - 8 * fine - _NEAREST_ROW, distance + _REACH) + beyond + fine
 
     def _surface(self, row: Tensor, column: Tensor) -> Tensor:
-        """The table of bits between its points, bilinearly; at its edges outside."""
+        """Interpolates the table of bits bilinearly; beyond its edges the value at the edge holds."""
         rows, columns = self._bits.shape
         r, c = row.clamp(0, rows - 1), column.clamp(0, columns - 1)
         r0, c0 = r.detach().floor().clamp(max=rows - 2), c.detach().floor().clamp(max=columns - 2)
@@ -120,7 +121,7 @@ class Rate:
 
 
 def _rounded(x: Tensor, low: int, high: int) -> Tensor:
-    """Rounded down and clipped; the gradient is that of the clip alone, or a little of it outside."""
+    """Rounds down and clips; the gradient is that of the clip, with ``_LEAK`` of it beyond the bounds."""
     clipped = x.clamp(low, high)
     through = clipped + _LEAK * (x - clipped)
     return through + (torch.floor(x).clamp(low, high) - through).detach()
