@@ -90,7 +90,7 @@ def test_weights_of_another_hash_are_refused(weights: Path) -> None:
     models.load_decoder("tiny", SD1.id, threads=1)
     file.write_bytes(file.read_bytes() + b"\0")
     found = hashlib.sha256(file.read_bytes()).hexdigest()
-    with pytest.raises(ModelError, match=f"tiny-250-decoder.onnx has sha256 {found}, not .*reinstall"):
+    with pytest.raises(ModelError, match=f"tiny-250-decoder.onnx has the SHA-256 {found}, not .*reinstall"):
         models.load_decoder("tiny", SD1.id)
 
 

@@ -37,7 +37,7 @@ INTERRUPTED = 130
 
 _EPILOG = """\b
 Exit codes:
-  0  everything worked
+  0  every input was processed
   1  an error: a picture cannot be read, a file cannot be written ...
   2  the command line is wrong
   3  a file is corrupt or not a Calotype file
@@ -58,7 +58,7 @@ Completion: put the output of 'calotype completion bash' (or zsh, fish) into you
     calotype.__version__, "-V", "--version", prog_name="calotype", message="%(prog)s %(version)s"
 )
 def cli() -> None:
-    """Photographs as a few kilobytes: encode them to .calo files, and develop these to pictures."""
+    """Store photographs in a few kilobytes: encode them to .calo files, and decode these to pictures."""
 
 
 for _command in (encode, decode, info, models, compare, stages, bench, experiment, completion, serve):

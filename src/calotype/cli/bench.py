@@ -58,7 +58,7 @@ def bench(
       calotype bench kodak/ --out results/ --lpips lpips.onnx -j 4
 
     Writes figures.csv (a line for each picture, codec and size), summary.md (means, worst cases and
-    BD-rates as tables) and curves.png. Interrupted, it goes on where it was when it is run again; with
+    BD-rates as tables) and curves.png. A second run continues an interrupted one; with
     more codecs or sizes it measures what is new. A picture that cannot be read does not stop the others.
     """
     rules = rules_of(models, codecs, lpips, diffusion_of(diffusion, models))

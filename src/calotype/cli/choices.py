@@ -49,7 +49,7 @@ def rules_options(command: Command) -> Command:
             "--lpips",
             metavar="FILE",
             type=PathType(exists=True, path_type=Path),
-            help="The ONNX graph of LPIPS, to measure that too.",
+            help="The ONNX graph of LPIPS, to measure that metric as well.",
         ),
         _names_option(
             "codecs", list(CODECS), rules.codecs, f"The others, of {', '.join(CODECS)}; may be empty."

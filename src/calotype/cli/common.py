@@ -60,10 +60,10 @@ def count_option(*names: str, default: int, help: str, least: int = 1) -> Callab
 
 
 max_pixels_option = count_option(
-    "--max-pixels", default=Limits.max_pixels, help="Refuse pictures of more pixels."
+    "--max-pixels", default=Limits.max_pixels, help="Refuse pictures with more pixels than this."
 )
 
-jobs_option = count_option("-j", "--jobs", default=1, help="Work on so many pictures at once.")
+jobs_option = count_option("-j", "--jobs", default=1, help="Number of pictures to process at once.")
 
 
 backend_option = click.option(
@@ -71,14 +71,14 @@ backend_option = click.option(
     type=click.Choice(BACKENDS),
     default=DEFAULT_BACKEND,
     show_default=True,
-    help="What runs the embedded networks. The others need 'calotype[openvino]'; bf16 is the fastest.",
+    help="The runtime of the embedded networks. OpenVINO needs 'calotype[openvino]'; bf16 is the fastest.",
 )
 
 
 batch_option = count_option(
     "--batch",
     default=1,
-    help="Stable Diffusion: so many pictures of one size go through the networks together.",
+    help="Stable Diffusion: number of pictures of equal size that pass the networks together.",
 )
 
 
@@ -95,7 +95,7 @@ def file_arguments(command: Command) -> Command:
             "--out-dir",
             metavar="FOLDER",
             type=PathType(folder=True),
-            help="Write every input into this folder, made if need be; all arguments are inputs then.",
+            help="Write the outputs into this folder, which may be new; every argument is then an input.",
         ),
         click.argument("paths", nargs=-1, required=True, metavar="IN... OUT", type=PathType(stdio=True)),
     ):
@@ -122,7 +122,7 @@ def out_option(metavar: str) -> Callable[[Command], Command]:
         metavar=metavar,
         required=True,
         type=PathType(folder=True, path_type=Path),
-        help="The folder.",
+        help="The output folder.",
     )
 
 
@@ -165,7 +165,7 @@ def talk_options(command: Command) -> Command:
             count=True,
             expose_value=False,
             callback=_remember("verbosity"),
-            help="Say more of each file; twice, show where errors come from.",
+            help="Print more about each file; given twice, print tracebacks of errors.",
         ),
     ):
         command = decorate(command)

@@ -24,7 +24,7 @@ __all__ = ["compare", "stages"]
 @out_option("REPORT")
 @sizes_option("5kB,2.5kB,1.25kB", "Sizes of the whole file, each codec at its best within them.")
 @rules_options
-@click.option("--embed", is_flag=True, help="Put the pictures into the page, to send it as one file.")
+@click.option("--embed", is_flag=True, help="Embed the pictures in the page, so that the report is one file.")
 @diffusion_options(decoding=True)
 @max_pixels_option
 @click.option("-f", "--force", is_flag=True, help="Overwrite an earlier report.")
@@ -52,7 +52,7 @@ def compare(
       calotype compare photo.jpg --out report/
       calotype compare *.png --sizes 5kB,1kB --codecs avif,palette --out report/
 
-    Every codec makes the best file of at most each size, or its smallest one, marked so. The report opens
+    Every codec makes the best file of at most each size; a larger smallest file is marked. The report opens
     from disk: divider, side by side, difference, latents, tables, curves, and the same figures as
     figures.csv and figures.json. Every coded file lies beside it. One of several pictures that cannot be
     read does not stop the others.
@@ -80,7 +80,7 @@ def compare(
     return failures.code
 
 
-@click.command(short_help="Show how it works on a picture, stage by stage: an HTML page.")
+@click.command(short_help="Show the codec stage by stage on a picture: an HTML page.")
 @click.argument("photo", metavar="PHOTO", type=PathType(path_type=Path))
 @out_option("FOLDER")
 @click.option(
@@ -89,7 +89,7 @@ def compare(
     callback=read_size,
     default="5kB",
     show_default=True,
-    help="The whole file takes at most this.",
+    help="Largest size of the whole file.",
 )
 @model_option("encoder", "Encodes and develops the picture.", default=EncodeOptions.model)
 @diffusion_options(decoding=True)

@@ -25,7 +25,7 @@ __all__ = ["decode"]
 _DEFAULT_FORMAT = "png"
 
 
-@click.command(short_help="Develop .calo files to pictures.")
+@click.command(short_help="Decode .calo files to pictures.")
 @file_arguments
 @click.option(
     "--format",
@@ -44,12 +44,12 @@ _DEFAULT_FORMAT = "png"
     "--keep-metadata/--strip",
     default=True,
     show_default=True,
-    help="Attach the EXIF, XMP and colour profile that the file holds, or not.",
+    help="Attach the file's EXIF, XMP and colour profile to the picture, or leave them out.",
 )
 @click.option(
-    "--partial", is_flag=True, help="Develop files that end too early as far as they go, and say so."
+    "--strict", is_flag=True, help="Also refuse files with damage that does not change the picture."
 )
-@click.option("--strict", is_flag=True, help="Refuse files with damage that would not change the picture.")
+@click.option("--partial", is_flag=True, help="Decode truncated files as far as possible, with a warning.")
 @backend_option
 @diffusion_options(decoding=True)
 @batch_options
@@ -73,7 +73,7 @@ def decode(
     offline: bool,
     **diffusion: Any,
 ) -> int:
-    """Develop .calo files to pictures.
+    """Decode .calo files to pictures.
 
     \b
       calotype decode photo.calo photo.png

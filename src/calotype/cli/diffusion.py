@@ -35,7 +35,7 @@ _NAMES = {field.name for field in fields(DiffusionOptions)}
 licence_option = click.option(
     "--accept-licence",
     is_flag=True,
-    help="Accept the licences of the weights to be fetched, without being asked.",
+    help="Accept the licences of the weights that are fetched, without a question.",
 )
 
 offline_option = click.option("--offline", is_flag=True, help="Open no network connection.")
@@ -45,12 +45,12 @@ _SHARED = (
         "--weights",
         metavar="PATH",
         type=PathType(),
-        help="Stable Diffusion: use this folder (diffusers layout) or original file, nothing fetched.",
+        help="Stable Diffusion: load weights from this folder (diffusers layout) or original file.",
     ),
     click.option(
         "--vae",
         metavar="NAME",
-        help="Stable Diffusion: another autoencoder, such as ft-mse or taesd, or its folder or file.",
+        help="Stable Diffusion: use another autoencoder: ft-mse, taesd, or a folder or file.",
     ),
     click.option(
         "--device",
@@ -72,7 +72,7 @@ _SHARED = (
         type=int,
         default=DiffusionOptions.tile,
         show_default=True,
-        help="Stable Diffusion: longest side that is computed at once.",
+        help="Stable Diffusion: longest side of a tile.",
     ),
 )
 
@@ -82,7 +82,7 @@ _DECODING = (
         metavar="auto|off|T",
         default="auto",
         show_default=True,
-        help="Stable Diffusion: as much as was quantised, not at all, or from timestep T, 0 to 999.",
+        help="Stable Diffusion: match the quantisation noise, turn it off, or start at timestep T (0-999).",
     ),
     click.option(
         "--steps",
@@ -90,13 +90,13 @@ _DECODING = (
         type=int,
         default=DiffusionOptions.steps,
         show_default=True,
-        help="Stable Diffusion: denoising steps.",
+        help="Stable Diffusion: number of denoising steps.",
     ),
     click.option(
         "--seed",
         metavar="N",
         type=int,
-        help="Stable Diffusion: add the noise that is missing at the timestep, from this seed.",
+        help="Stable Diffusion: add the noise that the latents lack at the timestep, from this seed.",
     ),
 )
 

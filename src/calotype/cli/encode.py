@@ -50,15 +50,15 @@ __all__ = ["encode"]
     "--target-size",
     metavar="BYTES",
     callback=read_size,
-    help="The best picture in a file of at most this size: 5000, 5kB (5,000), 5KiB (5,120); also MB, MiB.",
+    help="Largest size of the whole file: 5000, 5kB (5,000), 5KiB (5,120); also MB, MiB.",
 )
-@click.option("--bpp", metavar="BITS", type=float, help="The same, in bits per pixel of the whole file.")
+@click.option("--bpp", metavar="BITS", type=float, help="Largest size of the whole file, in bits per pixel.")
 @click.option(
     "--scale",
     metavar="0.125-2",
     type=click.FloatRange(0.125, 2),
     show_default="what looks best: less than 1 for few bytes, more for many",
-    help="Code a picture with so much of its width and height, to be scaled back when it is decoded.",
+    help="Scale width and height by this factor before coding; the decoder scales the picture back.",
 )
 @click.option(
     "-e",
@@ -67,44 +67,50 @@ __all__ = ["encode"]
     type=click.IntRange(1, 9),
     default=DEFAULT_EFFORT,
     show_default=True,
-    help="1 is fastest, 8 searches longest; 9 also optimises the latents for fidelity, with torch.",
+    help="1 is fastest, 8 searches longest; 9 also optimises the latents by gradient descent, with torch.",
 )
 @model_option("encoder", "The encoder; 'calotype models' lists them.", default=EncodeOptions.model)
 @click.option(
     "--keep-metadata/--strip",
     default=False,
     show_default=True,
-    help="Keep EXIF (which may tell where it was taken), XMP and the colour profile, or drop them.",
+    help="Keep EXIF (which may hold the GPS position), XMP and the colour profile, or drop them.",
 )
-@click.option("--strict", is_flag=True, help="Refuse animations and all else that is done with a warning.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Refuse animations and other pictures that would be encoded with a warning.",
+)
 @click.option(
     "--recipe",
     type=click.Choice(["lattice", "palette"]),
     default=EncodeOptions.recipe,
     show_default=True,
-    help="palette: the coding of 2022, 256 colours, in one size.",
+    help="The coding. palette is that of 2022: 256 colours, one size.",
 )
 @click.option(
     "--protect",
     type=click.Choice(["faces", "none"]),
     default=EncodeOptions.protect,
     show_default=True,
-    help="Where few bytes make coarse latents, give faces finer ones.",
+    help="At coarse levels, quantise the latents of faces more finely.",
 )
-@click.option("--decoder", metavar="NAME", help="Effort 9: optimise for this decoder, not the default one.")
+@click.option(
+    "--decoder", metavar="NAME", help="Effort 9: optimise for this decoder instead of the default one."
+)
 @click.option(
     "--time-limit",
     metavar="SECONDS",
     type=float,
     default=EncodeOptions.time_limit,
     show_default=True,
-    help="Effort 9: how long to optimise a picture.",
+    help="Effort 9: time to optimise a picture.",
 )
 @click.option(
     "--lpips",
     metavar="FILE",
     type=PathType(exists=True),
-    help="Effort 9: the ONNX graph of LPIPS, to optimise for looks too.",
+    help="Effort 9: the ONNX graph of LPIPS, to optimise that metric as well.",
 )
 @backend_option
 @diffusion_options(decoding=False)

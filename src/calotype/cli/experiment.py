@@ -21,10 +21,10 @@ __all__ = ["experiment"]
 
 @click.group(short_help="Repeat the experiments of 2022.")
 def experiment() -> None:
-    """Repeat the experiments from which Calotype came."""
+    """Repeat the experiments of 2022 on which Calotype is based."""
 
 
-@experiment.command("palette", short_help="The recipe of 2022, stage by stage.")
+@experiment.command("palette", short_help="Repeat the palette coding of 2022, stage by stage.")
 @click.argument("photo", metavar="IN", type=PathType(path_type=Path))
 @out_option("FOLDER")
 @model_option("encoder", "Encodes and decodes the latents.", default=Settings.model)
@@ -33,13 +33,13 @@ def experiment() -> None:
     metavar="NAME",
     multiple=True,
     type=click.Choice([*ALSO, "all"]),
-    help=f"Another way to make the latents small, of {', '.join(ALSO)}; can be repeated; or all.",
+    help=f"Also measure this coding of the latents, one of {', '.join(ALSO)}; can be repeated; or all.",
 )
 @click.option(
     "--lpips",
     metavar="FILE",
     type=PathType(exists=True, path_type=Path),
-    help="The ONNX graph of LPIPS, to measure that too.",
+    help="The ONNX graph of LPIPS, to measure that metric as well.",
 )
 @diffusion_options(decoding=False)
 @max_pixels_option
@@ -60,7 +60,7 @@ def _palette(
     offline: bool,
     **diffusion: Any,
 ) -> int:
-    """The recipe of 2022, stage by stage: latents in 8 bits, 256 colours, dithered or not, zlib.
+    """Repeat the palette coding of 2022 by stages: latents in 8 bits, 256 colours, dithered or not, zlib.
 
     \b
       calotype experiment palette photo.jpg --out folder/

@@ -17,13 +17,13 @@ from calotype.decoding import first_picture_size
 __all__ = ["info"]
 
 
-@click.command(short_help="Show what .calo files hold, without decoding them.")
+@click.command(short_help="Show header and chunks of .calo files, without decoding them.")
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=PathType(stdio=True))
 @max_pixels_option
 @json_option
 @click.pass_obj
 def info(console: Console, paths: Sequence[str], max_pixels: int) -> int:
-    """Show what .calo files hold, without decoding them.
+    """Show header and chunks of .calo files, without decoding them.
 
     Of the latents only the base lattice is decoded, a 64th, to tell how many bytes of the file give a first
     picture; '-' is standard input.

@@ -56,7 +56,7 @@ def models(ctx: click.Context) -> int | None:
 @json_option
 @click.pass_obj
 def list_(console: Console) -> int:
-    """List the models, and which of them are here to be used."""
+    """List the models, and which of them are available on this machine."""
     for model in list_models():
         if console.json:
             console.record(asdict(model))
@@ -73,8 +73,8 @@ def list_(console: Console) -> int:
 
 @models.command()
 @_names_argument
-@click.option("--half", is_flag=True, help="Take the weights that are stored in 16 bits: half the size.")
-@click.option("-f", "--force", is_flag=True, help="Take the newest version, and replace damaged files.")
+@click.option("--half", is_flag=True, help="Fetch the weights that are stored in 16 bits: half the size.")
+@click.option("-f", "--force", is_flag=True, help="Fetch the newest version, and replace damaged files.")
 @licence_option
 @offline_option
 @click.pass_obj
@@ -98,7 +98,7 @@ def fetch(
 @click.option(
     "--self-test",
     is_flag=True,
-    help="Also load every network, code a test picture, and say whether the result is as it should be.",
+    help="Also load every network, code a test picture, and check the result.",
 )
 @click.option(
     "--weights", metavar="PATH", type=PathType(), help="Test this folder or file; implies --self-test."

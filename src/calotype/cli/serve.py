@@ -26,7 +26,7 @@ def _not_empty(_ctx: click.Context, _param: click.Parameter, host: str) -> str:
     return host
 
 
-@click.command(short_help="Serve a page to try Calotype on, and an HTTP interface.")
+@click.command(short_help="Serve a web page that encodes and decodes, and an HTTP interface.")
 @click.option(
     "--host",
     metavar="NAME",
@@ -41,7 +41,7 @@ def _not_empty(_ctx: click.Context, _param: click.Parameter, host: str) -> str:
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
-    help="The port; 0 is any free one.",
+    help="The port; 0 selects a free one.",
 )
 @model_option("encoder", "The encoder; 'calotype models' lists them.", default=_DEFAULTS.model)
 @click.option("--decoder", metavar="NAME", help="The decoder.  [default: that of the file's latent space]")
@@ -51,17 +51,21 @@ def _not_empty(_ctx: click.Context, _param: click.Parameter, host: str) -> str:
     callback=read_size,
     default=str(_DEFAULTS.max_upload),
     show_default="32MiB",
-    help="Refuse larger uploads.",
+    help="Largest size of an upload.",
 )
-@count_option("--max-pixels", default=_DEFAULTS.max_pixels, help="Refuse pictures of more pixels.")
-@count_option("-j", "--jobs", default=_DEFAULTS.jobs, help="Work on so many pictures at once.")
+@count_option(
+    "--max-pixels", default=_DEFAULTS.max_pixels, help="Refuse pictures with more pixels than this."
+)
+@count_option("-j", "--jobs", default=_DEFAULTS.jobs, help="Number of pictures to process at once.")
 @count_option(
     "--queue",
     default=_DEFAULTS.queue,
     least=0,
-    help="Let so many more wait; the next are told that the server is busy.",
+    help="Number of requests that may wait; further ones are answered with status 503.",
 )
-@count_option("--per-client", default=_DEFAULTS.per_client, help="Of these, so many from one address.")
+@count_option(
+    "--per-client", default=_DEFAULTS.per_client, help="Number of requests at once from one address."
+)
 @click.option(
     "--timeout",
     "work_time",
@@ -69,7 +73,7 @@ def _not_empty(_ctx: click.Context, _param: click.Parameter, host: str) -> str:
     type=click.FloatRange(0, min_open=True),
     default=_DEFAULTS.work_time,
     show_default=True,
-    help="Give up a picture that takes longer.",
+    help="Stop the work on a picture after this time.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log every request.")
 @click.pass_obj

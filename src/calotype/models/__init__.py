@@ -1,4 +1,4 @@
-"""Models: what turns pixels into latents and back, and the tables that code them, by permanent id."""
+"""Models by permanent id: encoders and decoders between pixels and latents, and entropy tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models that are loaded once, at first use, and kept."""
+"""A cache of models, which loads each once, at its first use."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ModelCache:
             return self._loaded[key]
 
     def encoder(self, name: str, diffusion: DiffusionOptions) -> Encoder:
-        """The encoder of the model ``name``."""
+        """Returns the encoder of the model ``name``."""
         encoder: Encoder = self._once(
             ("encoder", name, diffusion),
             lambda: load_encoder(name, self._threads, diffusion, self._backend),
@@ -37,7 +37,7 @@ class ModelCache:
         return encoder
 
     def decoder(self, name: str | None, space: int, diffusion: DiffusionOptions) -> Decoder:
-        """The decoder of the model ``name``; None: the default one of the latent space."""
+        """Returns the decoder of the model ``name``; None selects the default one of the latent space."""
         decoder: Decoder = self._once(
             ("decoder", name, space, diffusion),
             lambda: load_decoder(name, space, self._threads, diffusion, self._backend),
@@ -45,7 +45,7 @@ class ModelCache:
         return decoder
 
     def face_finder(self, name: str) -> FaceFinder | None:
-        """What finds faces in latents of the model ``name``; None if nothing can."""
+        """Returns the face finder for latents of the model ``name``; None if there is none."""
         finder: FaceFinder | None = self._once(
             ("faces", name), lambda: load_face_finder(name, self._threads, self._backend)
         )

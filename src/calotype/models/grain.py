@@ -1,8 +1,8 @@
-"""Noise for a decoder to make grain of.
+"""The noise input of a decoder, which prevents periodic texture.
 
-Of even latents a convolution makes the same 8x8 pixels again and again: texture that repeats is a weave.
-Noise that differs everywhere lets it make texture that does not. It depends on the position in the picture
-alone, by integer arithmetic, so that every tile, machine and run shows the same grain.
+From even latents a convolution makes the same 8x8 pixels repeatedly. A noise input that differs at every
+position lets it make texture without a period. The noise depends only on the position in the picture, by
+integer arithmetic, so that every tile, machine and run gives the same picture.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 __all__ = ["grain"]
 
 _PER_LATENT = 4
-"""Values on a side: they enter where the decoder works at half the picture's size."""
+"""Values of noise per latent on a side: the decoder uses them at half the picture's size."""
 
 _UNIT = np.float32(np.sqrt((256**2 - 1) / 12))
 """Standard deviation of the integers 0 to 255."""
 
 
 def grain(origin: tuple[int, int], height: int, width: int) -> NDArray[np.float32]:
-    """float32[4, 4h, 4w] for h x w latents, the first at ``origin`` (row, column) of the picture.
+    """Returns noise float32[4, 4h, 4w] for h x w latents, the first at ``origin`` (row, column) of the
+    picture.
 
-    Independent, uniform, of mean 0 and standard deviation 1.
+    The values are independent and uniform, with mean 0 and standard deviation 1.
     """
     rows, columns = (
         np.arange(_PER_LATENT * start, _PER_LATENT * (start + size), dtype=np.uint32)
@@ -34,7 +35,7 @@ def grain(origin: tuple[int, int], height: int, width: int) -> NDArray[np.float3
 
 
 def _mixed(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """A permutation of the 32-bit integers whose every output bit depends on every input bit.
+    """Permutes the 32-bit integers so that every output bit depends on every input bit.
 
     ``lowbias32``, by Chris Wellons ("Prospecting for Hash Functions", 2018; public domain).
     """

@@ -1,7 +1,7 @@
-"""What all native runtimes need: objects that survive a fork, and one error for the lack of memory.
+"""Support for native runtimes: objects that survive a fork, and one error for the lack of memory.
 
 The child of a fork has its parent's memory but none of the parent's other threads. ONNX Runtime and OpenVINO
-wait for their threads when an object is destroyed, at the latest when the process ends: in a child for ever.
+wait for their threads when an object is destroyed. In the child of a fork this wait would never end.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _SIGNS = (
     "out of memory",
     "not enough memory",
     "allocate memory",  # "can't", "cannot" and "failed to"
-    "failed to map segment",  # of a library that is being loaded
+    "failed to map segment",  # while a library is loaded
 )
-"""Of which one is in the message of a runtime that lacks memory, in small letters."""
+"""Phrases in the lower-case messages of runtimes that lack memory."""
 
 
 class PerProcess(Generic[_Native]):
-    """A native object with threads of its own, made anew in a forked child that uses it.
+    """A native object with threads of its own, which a forked child creates again when it uses it.
 
-    The child does not destroy the object that it inherited: the memory is shared with the parent, and comes
-    back when the child ends.
+    The child does not destroy the inherited object. Its memory is shared with the parent, and is released
+    when the child ends.
     """
 
     def __init__(self, make: Callable[[], _Native]) -> None:
@@ -48,7 +48,7 @@ class PerProcess(Generic[_Native]):
         _live.add(self)
 
     def get(self) -> _Native:
-        """The object of this process; from any thread."""
+        """Returns the object of this process. It may be called from any thread."""
         instance = self._made
         if instance is None:
             with self._lock:
@@ -56,7 +56,7 @@ class PerProcess(Generic[_Native]):
         return instance
 
     def forget(self) -> None:
-        """Lets go of the object without destroying it: nothing ever gives this reference back."""
+        """Drops the object without destroying it, by means of a reference that is never released."""
         if self._made is not None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._made))
         self._made, self._lock = None, threading.Lock()
@@ -73,9 +73,9 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Within the block, what a runtime raises for lack of memory becomes :class:`OutOfMemoryError`.
+    """Turns a runtime's error for lack of memory, raised within the block, into :class:`OutOfMemoryError`.
 
-    Runtimes raise a plain ``RuntimeError``, or an exception that is no public class, and say it in words.
+    Runtimes raise a ``RuntimeError`` or an exception of a private class, so that the message is examined.
     """
     try:
         yield

@@ -26,7 +26,7 @@ class _Session(Protocol):
         ...
 
     def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The graph's output for inputs without their first axis, of length 1; from any thread."""
+        """Returns the graph's output for inputs without their first axis (of length 1), from any thread."""
         ...
 
 
@@ -37,7 +37,7 @@ def _open(graph: bytes, threads: int | None, backend: str) -> _Session:
 
 
 class _OnnxNetwork:
-    """One graph, and how far its output depends on its input, in latents."""
+    """One graph, and the radius of its receptive field in latents."""
 
     def __init__(
         self, graph: bytes, margin: int, threads: int | None = None, backend: str = DEFAULT_BACKEND
@@ -60,15 +60,16 @@ class OnnxFaceFinder(_OnnxNetwork):
     def find(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
         height, width = latents.shape[1:]
         padded = np.pad(latents, ((0, 0), (0, -height % 4), (0, -width % 4)), mode="edge")
-        odds = self._session.run(latents=padded)[0, :height, :width]
-        likely: NDArray[np.float32] = 0.5 * np.tanh(0.5 * odds) + np.float32(0.5)
-        return likely
+        log_odds = self._session.run(latents=padded)[0, :height, :width]
+        probability: NDArray[np.float32] = 0.5 * np.tanh(0.5 * log_odds) + np.float32(0.5)
+        return probability
 
 
 class OnnxDecoder(_OnnxNetwork):
     """A graph ``latents``, ``log_step`` to float32[1, 3, 8h, 8w], h and w even; see :class:`Decoder`.
 
-    A graph that has an input ``conditional_mean`` is given it, one that has an input ``grain`` :func:`grain`.
+    A graph with an input ``conditional_mean`` gets it, and a graph with an input ``grain`` gets
+    :func:`grain`.
     """
 
     def differentiable(self) -> TorchDecoder:

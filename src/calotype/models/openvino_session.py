@@ -37,7 +37,7 @@ class OpenvinoSession:
         """The graph's output for inputs without their first axis, of length 1; from any thread."""
         feed = {name: np.ascontiguousarray(array[None]) for name, array in inputs.items()}
         with memory_errors():
-            request = self._compiled.get().create_infer_request()  # which serves one thread at a time
+            request = self._compiled.get().create_infer_request()  # A request serves one thread at a time.
             out: NDArray[np.float32] = request.infer(feed)[0][0]
         return out
 
@@ -60,9 +60,9 @@ def _compile(graph: bytes, threads: int | None, precision: str) -> Any:
 
 
 def _import_openvino() -> Any:
-    """The library, without the package by which its import is reported to Google Analytics.
+    """Imports OpenVINO without the package that reports the import to Google Analytics.
 
-    Nothing here opens a connection unasked. OpenVINO does without that package if it cannot be imported.
+    OpenVINO works without that package if it cannot be imported.
     """
     hide = "openvino" not in sys.modules and _REPORTS not in sys.modules
     if hide:

@@ -1,4 +1,4 @@
-"""What a model must offer. Implementations are safe to call from several threads at once."""
+"""The interfaces of models. Implementations are safe to call from several threads at once."""
 
 from __future__ import annotations
 
@@ -24,40 +24,44 @@ __all__ = [
 
 
 class Encoder(Protocol):
-    """Pixels to latents of one space."""
+    """An encoder: pixels to latents of one space."""
 
     @property
     def margin(self) -> int | None:
-        """How far, in latent positions, an output depends on its input: tiles overlap by as much.
+        """The radius of the receptive field in latent positions, which is also the overlap of tiles.
 
-        None for a model in which everything depends on everything: it is given whole pictures.
+        It is None for a model whose outputs depend on the whole input. Such a model is given whole pictures.
         """
         ...
 
     def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """sRGB float32[3, H, W] in [0, 1], H and W multiples of 8, to float32[4, H/8, W/8], scaled."""
+        """Encodes sRGB float32[3, H, W] in [0, 1], H and W multiples of 8, to latents float32[4, H/8, W/8].
+
+        The latents are multiplied by the space's scaling.
+        """
         ...
 
 
 class FaceFinder(Protocol):
-    """Latents of one space to where faces are."""
+    """A detector of faces in latents of one space."""
 
     @property
     def margin(self) -> int:
-        """As for :class:`Encoder`; a multiple of 4, as tiles' corners are."""
+        """As for :class:`Encoder`; it is a multiple of 4, as are the corners of tiles."""
         ...
 
     def find(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32[4, h, w] to how likely each position is within a face, float32[h, w] from 0 to 1."""
+        """Returns the probability float32[h, w] that each position of float32[4, h, w] is within a face."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class DecoderInput:
-    """What a :class:`Decoder` is told of a picture: the arguments of its method.
+    """The inputs of a :class:`Decoder` for one picture: the arguments of its method.
 
-    By ``extension`` positions the outermost latents are repeated on every side before they are decoded, and
-    what is shown is cropped: so small pictures do not suffer from the networks' zeros at their borders.
+    The outermost latents are repeated by ``extension`` positions on every side before they are decoded,
+    and the pixels are cropped afterwards. Zeros beyond the borders would distort the colours of small
+    pictures.
     """
 
     latents: NDArray[np.float32]
@@ -68,7 +72,7 @@ class DecoderInput:
 
 
 class Decoder(Protocol):
-    """Reconstruction latents of one space to pixels."""
+    """A decoder (synthesis transform): latents of one space to pixels."""
 
     @property
     def margin(self) -> int | None:
@@ -83,30 +87,29 @@ class Decoder(Protocol):
         conditional_mean: NDArray[np.float32] | None = None,
         origin: tuple[int, int] = (0, 0),
     ) -> NDArray[np.float32]:
-        """float32[4, h, w] to sRGB float32[3, 8h, 8w], nominally in [0, 1].
+        """Decodes ``latents`` float32[4, h, w] to sRGB float32[3, 8h, 8w], nominally in [0, 1].
 
         ``log_step`` float32[1, h, w] is log2 of the quantisation step at each position, in scaled-latent
-        units; ``noise`` float64[4] the standard deviation of each channel's quantisation error over the whole
-        picture; ``conditional_mean`` float32[4, h, w] the mean of what was quantised to these latents, given
-        those around them; None means that nothing more is known than ``latents``. ``origin`` is the row and
-        column of the first latent in its picture, so that what depends on the position goes on from tile to
-        tile.
+        units. ``noise`` float64[4] is the standard deviation of each channel's quantisation error over the
+        whole picture. ``conditional_mean`` float32[4, h, w] is the conditional mean of the unquantised
+        latents; None stands for ``latents``. ``origin`` is the row and column of the first latent in its
+        picture, so that inputs which depend on the position are continuous across tiles.
         """
         ...
 
 
 @runtime_checkable
 class BatchEncoder(Protocol):
-    """What an :class:`Encoder` offers besides if several pictures of one size can pass it together."""
+    """An :class:`Encoder` through which several pictures of equal size can pass together."""
 
     def encode_batch(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32[n, 3, H, W] to float32[n, 4, H/8, W/8], each as :meth:`Encoder.encode` has it."""
+        """Encodes float32[n, 3, H, W] to float32[n, 4, H/8, W/8]; see :meth:`Encoder.encode`."""
         ...
 
 
 @runtime_checkable
 class BatchDecoder(Protocol):
-    """The same of a :class:`Decoder`."""
+    """A :class:`Decoder` through which several pictures of equal size can pass together."""
 
     def decode_batch(
         self,
@@ -115,34 +118,41 @@ class BatchDecoder(Protocol):
         noise: NDArray[np.float64],
         conditional_mean: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
-        """float32[n, 4, h, w], [n, 1, h, w], float64[n, 4] and float32[n, 4, h, w] to [n, 3, 8h, 8w]."""
+        """Decodes n pictures to [n, 3, 8h, 8w]; see :meth:`Decoder.decode`.
+
+        The arguments are float32[n, 4, h, w], float32[n, 1, h, w], float64[n, 4] and float32[n, 4, h, w].
+        """
         ...
 
 
 class TorchDecoder(Protocol):
-    """A decoder within torch, to be differentiated: for latent optimisation."""
+    """A decoder in torch that can be differentiated, for latent optimisation."""
 
     @property
     def margin(self) -> int:
-        """As for :class:`Encoder`; a decoder that sees everything states how much of it matters."""
+        """As for :class:`Encoder`; a decoder with an unlimited receptive field states its effective radius.
+        As for :class:`Encoder`; a decoder with an unlimited receptive field states its effective radius."""
         ...
 
     @property
     def wants_conditional_mean(self) -> bool:
-        """Whether it looks at ``conditional_mean``, which takes a coding pass to know."""
+        """Whether it uses ``conditional_mean``, which takes a coding pass to compute."""
         ...
 
     def __call__(
         self, latents: Tensor, log_step: Tensor, conditional_mean: Tensor, origin: tuple[int, int] = (0, 0)
     ) -> Tensor:
-        """float32[1, 4, h, w], [1, 1, h, w] and [1, 4, h, w], as for :class:`Decoder`, to [1, 3, 8h, 8w]."""
+        """Decodes float32[1, 4, h, w], [1, 1, h, w] and [1, 4, h, w] to [1, 3, 8h, 8w].
+
+        See :meth:`Decoder.decode`.
+        """
         ...
 
 
 @runtime_checkable
 class Differentiable(Protocol):
-    """What a :class:`Decoder` offers besides if torch can differentiate it."""
+    """A :class:`Decoder` that torch can differentiate."""
 
     def differentiable(self) -> TorchDecoder:
-        """Raises :class:`ModelError` if torch, or another package that it takes, is missing."""
+        """Returns the decoder in torch. Raises :class:`ModelError` if torch or another package is missing."""
         ...

@@ -1,4 +1,4 @@
-"""Which models and tables there are: permanent ids, each tied to the sha256 of its file.
+"""The registry of models and tables: permanent ids, each tied to the SHA-256 of its file.
 
 Until the first tagged release every id is experimental (240 and above) and may be withdrawn.
 """
@@ -39,7 +39,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class _Network:
-    """A file of the ``weights`` folder and how far its output depends on its input, in latents."""
+    """A file of the ``weights`` folder, and the radius of its receptive field in latents."""
 
     file: str
     margin: int
@@ -83,7 +83,7 @@ DEFAULT_TABLE = 241
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """One line of ``calotype models``; ``size_bytes`` is what its weights take on disk."""
+    """One line of ``calotype models``; ``size_bytes`` is the size of the weights on disk."""
 
     name: str
     id: int
@@ -97,20 +97,20 @@ class ModelInfo:
 
 @cache
 def _hashes() -> dict[str, str]:
-    """sha256 of every shipped file, written by ``training/seal.py``."""
+    """Returns the SHA-256 of every shipped file, which ``training/seal.py`` writes."""
     text = (files("calotype.models") / "weights" / "sha256.json").read_text("utf-8")
     return dict(json.loads(text))
 
 
 def _read(name: str) -> bytes:
-    """A shipped file, verified. Raises :class:`ModelError` if it is missing or is not the one shipped."""
+    """Reads a shipped file. Raises :class:`ModelError` if it is missing or has another SHA-256."""
     try:
         data = (files("calotype.models") / "weights" / name).read_bytes()
     except OSError as error:
         raise ModelError(f"the embedded model file {name} is missing: reinstall calotype") from error
     actual = hashlib.sha256(data).hexdigest()
     if actual != _hashes()[name]:
-        raise ModelError(f"{name} has sha256 {actual}, not {_hashes()[name]}: reinstall calotype")
+        raise ModelError(f"{name} has the SHA-256 {actual}, not {_hashes()[name]}: reinstall calotype")
     return data
 
 
@@ -123,7 +123,7 @@ def _named(name: str) -> _Model:
 
 
 def list_models() -> list[ModelInfo]:
-    """Every model this release knows, loading none."""
+    """Returns every model that this release knows, without loading any."""
     infos = []
     for model in _MODELS:
         parts = {"encoder": model.encoder.file, "decoder": model.decoder.file}
@@ -144,13 +144,13 @@ def list_models() -> list[ModelInfo]:
 
 
 def _size_of(file: Traversable) -> int:
-    """The size of a file of the package in bytes, without reading it."""
+    """Returns the size of a file of the package in bytes, without reading it."""
     with file.open("rb") as stream:
         return stream.seek(0, os.SEEK_END)
 
 
 def _describe(source: Source) -> ModelInfo:
-    """A model that the user fetches; until then its size is what its weights take at four bytes each."""
+    """Describes a model that the user fetches; before that its size is estimated at four bytes per weight."""
     available = is_here(source)
     record = read_record(source) if available else None
     return ModelInfo(
@@ -166,12 +166,12 @@ def _describe(source: Source) -> ModelInfo:
 
 
 def encoder_id(name: str) -> int:
-    """The permanent id of a model. Raises :class:`ModelError` for an unknown name."""
+    """Returns the permanent id of a model. Raises :class:`ModelError` for an unknown name."""
     return (source_named(name) or _named(name)).id
 
 
 def encoder_name(number: int) -> str:
-    """The model of an id. Raises :class:`UnsupportedError` for an id that this release does not know."""
+    """Returns the name of the model with an id. Raises :class:`UnsupportedError` for an unknown id."""
     for model in (*_MODELS, *CATALOGUE):
         if model.id == number:
             return model.name
@@ -179,12 +179,12 @@ def encoder_name(number: int) -> str:
 
 
 def is_embedded(name: str) -> bool:
-    """Whether a model's weights come with the package."""
+    """Returns whether a model's weights are part of the package."""
     return any(model.name == name for model in _MODELS)
 
 
 def space_named(number: int) -> LatentSpace:
-    """The latent space of an id. Raises :class:`UnsupportedError` if it is unknown."""
+    """Returns the latent space of an id. Raises :class:`UnsupportedError` if it is unknown."""
     if number not in SPACES:
         raise UnsupportedError(f"the file uses latent space {number}, which this release does not know")
     return SPACES[number]
@@ -227,7 +227,8 @@ def load_decoder(
 def load_face_finder(
     name: str, threads: int | None = None, backend: str = DEFAULT_BACKEND
 ) -> FaceFinder | None:
-    """What finds faces in the latents of model ``name``; None if they show none. As :func:`load_encoder`."""
+    """Loads the face finder for latents of model ``name``; None if there is none. See :func:`load_encoder`.
+    Loads the face finder for latents of model ``name``; None if there is none. See :func:`load_encoder`."""
     if not source_named(name) and not _named(name).faces:
         return None
     return OnnxFaceFinder(_read(_FACES.file), _FACES.margin, threads, backend)
@@ -235,7 +236,7 @@ def load_face_finder(
 
 @cache
 def load_table(number: int) -> ContextModel:
-    """The entropy tables of an id. Raises :class:`UnsupportedError` if it is unknown."""
+    """Loads the entropy tables of an id. Raises :class:`UnsupportedError` if it is unknown."""
     if number not in _TABLES:
         raise UnsupportedError(f"the file uses entropy tables {number}, which this release does not know")
     return load_model(_read(_TABLES[number]))

@@ -1,8 +1,8 @@
 """Networks over pictures of any size: tiles with enough overlap that tiled equals untiled.
 
-A tile is run with ``margin`` latent positions more on every side than it keeps, clipped at the picture's
-border. No network here sees beyond its margin, so what is kept is what the whole would have given. Models
-without a margin get the whole, and see to their memory themselves.
+The input of a tile extends ``margin`` latent positions beyond the part that is kept, clipped at the picture's
+border. The margin is the radius of the receptive field, so that the kept part equals the untiled result.
+Models without a margin get the whole picture and bound their memory themselves.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def _windows(height: int, width: int, margin: int | None) -> Iterator[Window]:
 
 
 def encode_tiled(encoder: Encoder, rgb: NDArray[np.uint8], extension: int = 0) -> NDArray[np.float32]:
-    """sRGB uint8[8h, 8w, 3] to latents float32[4, h, w].
+    """Encodes sRGB uint8[8h, 8w, 3] to latents float32[4, h, w].
 
-    Before, its outermost pixels are repeated for ``extension`` latents on every side.
+    The outermost pixels are first repeated by ``extension`` latent positions on every side.
     """
     rgb = _extended_picture(rgb, extension)
     height, width = rgb.shape[0] // _FACTOR, rgb.shape[1] // _FACTOR
@@ -49,7 +49,7 @@ def encode_tiled(encoder: Encoder, rgb: NDArray[np.uint8], extension: int = 0) -
 
 
 def decode_tiled(decoder: Decoder, inputs: DecoderInput) -> NDArray[np.uint8]:
-    """Latents of h x w positions to sRGB uint8[8h, 8w, 3]."""
+    """Decodes latents of h x w positions to sRGB uint8[8h, 8w, 3]."""
     extension, inputs = inputs.extension, _extended_latents(inputs)
     height, width = inputs.latents.shape[1:]
     rgb = np.empty((height * _FACTOR, width * _FACTOR, 3), np.uint8)
@@ -68,7 +68,8 @@ def decode_tiled(decoder: Decoder, inputs: DecoderInput) -> NDArray[np.uint8]:
 
 
 def find_tiled(finder: FaceFinder, latents: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Latents float32[4, h, w] to how likely each position is within a face, float32[h, w]."""
+    """Returns the probability float32[h, w] that each position of ``latents`` float32[4, h, w] is in a
+    face."""
     height, width = latents.shape[1:]
     probability = np.empty((height, width), np.float32)
     for window in _windows(height, width, finder.margin):
@@ -79,7 +80,7 @@ def find_tiled(finder: FaceFinder, latents: NDArray[np.float32]) -> NDArray[np.f
 def encode_all(
     encoder: Encoder, pictures: Sequence[NDArray[np.uint8]], extensions: Sequence[int]
 ) -> list[NDArray[np.float32]]:
-    """:func:`encode_tiled` of each; those of one size together, if the encoder takes batches."""
+    """Encodes each picture as :func:`encode_tiled`; pictures of equal size pass a batch encoder together."""
     if not isinstance(encoder, BatchEncoder):
         return [encode_tiled(encoder, rgb, by) for rgb, by in zip(pictures, extensions, strict=True)]
     pictures = [_extended_picture(rgb, by) for rgb, by in zip(pictures, extensions, strict=True)]
@@ -91,7 +92,7 @@ def encode_all(
 
 
 def decode_all(decoder: Decoder, inputs: Sequence[DecoderInput]) -> list[NDArray[np.uint8]]:
-    """:func:`decode_tiled` of each; those of one size together, if the decoder takes batches."""
+    """Decodes each picture as :func:`decode_tiled`; pictures of equal size pass a batch decoder together."""
     if not isinstance(decoder, BatchDecoder):
         return [decode_tiled(decoder, picture) for picture in inputs]
     extended = [_extended_latents(picture) for picture in inputs]
@@ -109,7 +110,7 @@ def decode_all(decoder: Decoder, inputs: Sequence[DecoderInput]) -> list[NDArray
 
 
 def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
-    """``items``, so many at a time; those before an error make a shorter batch. Raises ``ValueError``."""
+    """Yields batches of ``size`` items; items before an error make a shorter batch. Raises ``ValueError``."""
     check_type("batch", size, int)
     if size < 1:
         raise ValueError(f"batch (={size}) must be positive")
@@ -133,7 +134,7 @@ def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
 
 
 def _extended_latents(inputs: DecoderInput) -> DecoderInput:
-    """The same with the outermost latents repeated, and nothing left to be extended."""
+    """Returns the inputs with the outermost latents repeated, and with ``extension`` 0."""
     around = ((0, 0), (inputs.extension,) * 2, (inputs.extension,) * 2)
     latents, log_step, conditional_mean = (
         np.pad(array, around, mode="edge") if inputs.extension else array
@@ -158,7 +159,7 @@ def _cropped_picture(rgb: NDArray[np.uint8], extension: int) -> NDArray[np.uint8
 
 
 def _of_one_shape(arrays: Sequence[NDArray[Any]]) -> list[list[int]]:
-    """The numbers of ``arrays``, those of one shape in one list."""
+    """Returns the indices of ``arrays``, grouped by shape."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for number, array in enumerate(arrays):
         groups.setdefault(array.shape, []).append(number)
@@ -166,11 +167,11 @@ def _of_one_shape(arrays: Sequence[NDArray[Any]]) -> list[list[int]]:
 
 
 def _unit(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """uint8[H, W, 3] to float32[3, H, W] in [0, 1]."""
+    """Converts uint8[H, W, 3] to float32[3, H, W] in [0, 1]."""
     return rgb.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
 
 
 def _bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """float32[3, H, W], nominally in [0, 1], to uint8[H, W, 3]."""
+    """Converts float32[3, H, W], nominally in [0, 1], to uint8[H, W, 3]."""
     rgb: NDArray[np.uint8] = np.clip(pixels.transpose(1, 2, 0) * 255 + 0.5, 0, 255).astype(np.uint8)
     return rgb
