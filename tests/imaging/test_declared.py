@@ -109,16 +109,16 @@ def test_code_points_stand_above_a_profile_in_png_alone() -> None:
 @pytest.mark.parametrize(
     ("chunks", "reason"),
     [
-        ([cicp(9, 16, 0, 1)], r"high dynamic one \(PQ\)"),
-        ([cicp(9, 18, 0, 1)], r"high dynamic one \(HLG\)"),
+        ([cicp(9, 16, 0, 1)], r"high dynamic range \(PQ\)"),
+        ([cicp(9, 18, 0, 1)], r"high dynamic range \(HLG\)"),
         ([cicp(3, 13, 0, 1)], "primaries have the code 3"),
         ([cicp(1, 9, 0, 1)], "transfer function has the code 9"),
         ([cicp(1, 13, 1, 1)], "matrix 1"),
         ([cicp(1, 13, 0, 0)], "range 0"),
-        ([gama(0.0)], "gamma .* makes no sense"),
-        ([gama(20_000.0)], "gamma .* makes no sense"),
-        ([chrm((0.3, 0.0, *ADOBE_XY[2:]))], "are no colours"),
-        ([chrm(ADOBE_XY[:2] * 4)], "are no colours"),
+        ([gama(0.0)], "gamma .* is invalid"),
+        ([gama(20_000.0)], "gamma .* is invalid"),
+        ([chrm((0.3, 0.0, *ADOBE_XY[2:]))], "are not valid colours"),
+        ([chrm(ADOBE_XY[:2] * 4)], "are not valid colours"),
     ],
 )
 def test_spaces_that_cannot_be_converted(chunks: list[tuple[bytes, bytes]], reason: str) -> None:

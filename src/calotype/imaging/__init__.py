@@ -1,4 +1,4 @@
-"""Pictures as people have them, to the plain pixels that a codec takes, and back.
+"""Imaging: pictures of any source to upright 8-bit sRGB pixels for the codec, and back.
 
 ::
 

@@ -1,4 +1,4 @@
-"""What is read from a picture's file before Pillow decodes it, and is out of reach afterwards."""
+"""Data that must be read from a picture's file before Pillow decodes it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = ["Ahead", "read_ahead"]
 
 @dataclass(frozen=True, eq=False)
 class Ahead:
-    """What the file of a picture tells.
+    """Data from the file of a picture.
 
     ``colours``: see :mod:`calotype.imaging.declared`. ``alpha``: uint8[H, W] where Pillow's is wrong.
-    ``missing_rows``: how many rows of pixels the file lacks without Pillow noticing, which paints them
-    black or grey.
+    ``missing_rows``: number of rows of pixels that the file lacks. Pillow does not report them and paints
+    them black or grey.
     """
 
     colours: Declared = field(default_factory=Declared)
@@ -36,7 +36,7 @@ class Ahead:
 
 
 def read_ahead(image: Image.Image) -> Ahead:
-    """Reads the file of ``image``, if it is there and not read yet; its colours, if it is there at all.
+    """Reads the file of ``image`` if it is available and not loaded; of a loaded file only its colour space.
 
     Raises whatever Pillow raises, and ``ValueError`` for a broken palette.
     """
@@ -51,7 +51,7 @@ def read_ahead(image: Image.Image) -> Ahead:
 
 
 def _colours_of_loaded(image: Image.Image) -> Declared:
-    """What the file says that Pillow has loaded ``image`` from, if it still is where it was."""
+    """Reads the colour space from the file of the loaded ``image``, if the file is still there."""
     if not isinstance(image, ImageFile.ImageFile) or image.format not in TOLD_BY_THE_FILE:
         return Declared()
     if not image.filename:  # a stream
@@ -68,7 +68,7 @@ def _colours_of_loaded(image: Image.Image) -> Declared:
 
 @contextmanager
 def _file_of(image: Image.Image) -> Iterator[BinaryIO | None]:
-    """The open file of an image that is not loaded yet; where it stands does not change."""
+    """Yields the open file of an image that is not loaded yet, and restores its position."""
     if not isinstance(image, ImageFile.ImageFile) or not image.fp or image.fp.closed or not image.tile:
         yield None
         return

@@ -1,4 +1,4 @@
-"""Transparency: a plane that is coded exactly, and hidden colours that cost nothing."""
+"""Transparency: a losslessly coded alpha plane, and colours of hidden pixels that take few bytes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _MID_GREY = 128
 
 
 def pack_alpha(alpha: NDArray[np.uint8]) -> bytes:
-    """A file that holds ``alpha`` (uint8[H, W], 255 is opaque) exactly.
+    """Packs ``alpha`` (uint8[H, W], 255 is opaque) losslessly into a file.
 
-    The smaller of a lossless WebP, whose three channels are all ``alpha``, and a greyscale PNG; always
+    The file is the smaller of a lossless WebP with ``alpha`` in all channels, and a greyscale PNG; always
     the PNG if the plane is too large for WebP.
     """
     height, width = alpha.shape
@@ -43,9 +43,9 @@ def _saved(image: Image.Image, format_: str, **options: object) -> bytes:
 
 
 def unpack_alpha(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
-    """The plane uint8[height, width] in ``data``, a file made by :func:`pack_alpha`.
+    """Unpacks the plane uint8[height, width] from ``data``, a file of :func:`pack_alpha`.
 
-    The size that the file claims is compared before anything is decoded. Raises :class:`FormatError` if
+    The size in the file's header is compared before pixels are decoded. Raises :class:`FormatError` if
     it is not such a file, is damaged or has another size, and :class:`LimitError` if Pillow's own limit
     is set lower than the plane's size.
     """
@@ -77,7 +77,7 @@ def _unpack(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
 
 
 def over_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-    """``rgb`` (uint8[H, W, 3], sRGB) as it is seen on white paper; ``alpha``: uint8[H, W], None if opaque."""
+    """Composes ``rgb`` (uint8[H, W, 3], sRGB) over white; ``alpha`` is uint8[H, W], or None if opaque."""
     if alpha is None:
         return rgb
     paper = Image.new("RGB", rgb.shape[1::-1], "white")
@@ -86,11 +86,11 @@ def over_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArr
 
 
 def fill_hidden(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``rgb`` (uint8[H, W, 3]) with the colours under ``alpha`` (uint8[H, W]) 0 replaced; H, W >= 1.
+    """Replaces the colours of ``rgb`` (uint8[H, W, 3]) where ``alpha`` (uint8[H, W]) is 0; H, W >= 1.
 
-    Hidden pixels take a smooth continuation of the visible ones around them, which is cheap to code;
-    visible ones keep their values exactly. Linear in time: push-pull interpolation (Gortler et al.,
-    "The Lumigraph", 1996), in integers.
+    Hidden pixels get a smooth continuation of the visible ones around them, which takes few bytes;
+    visible ones keep their values exactly. The method is push-pull interpolation (Gortler et al.,
+    "The Lumigraph", 1996) in integers, in linear time.
     """
     known = alpha != 0
     if known.all():
@@ -110,7 +110,7 @@ def fill_hidden(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.
 
 
 def _push(colour: NDArray[np.uint8], known: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Half the size, rounded up: means over the known pixels of each 2 x 2 block, and where there are any."""
+    """Halves the size, rounded up: means over the known pixels of 2 x 2 blocks, and which blocks have any."""
     odd = [(0, side % 2) for side in known.shape]
     weight = np.pad(known, odd).astype(np.uint16)[..., None]
     weighted = np.pad(colour, [*odd, (0, 0)]) * weight
@@ -120,7 +120,7 @@ def _push(colour: NDArray[np.uint8], known: NDArray[np.bool_]) -> tuple[NDArray[
 
 
 def _doubled(colour: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
-    """Twice as long along ``axis``, by linear interpolation between the centres of pixels."""
+    """Doubles the length of ``axis`` by linear interpolation between the centres of pixels."""
     centre = np.moveaxis(colour, axis, 0).astype(np.uint16)
     before = np.concatenate([centre[:1], centre[:-1]])
     after = np.concatenate([centre[1:], centre[-1:]])

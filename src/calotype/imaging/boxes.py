@@ -1,4 +1,4 @@
-"""Colours as files made of boxes (ISO/IEC 14496-12: AVIF, HEIF; JPEG 2000) describe them.
+"""Colour spaces in files made of boxes (ISO/IEC 14496-12: AVIF, HEIF; JPEG 2000).
 
 Pillow's readers give neither the code points of an AVIF file nor the profile of a JP2 file.
 """
@@ -17,7 +17,7 @@ _MAX_HEADER = 1 << 24
 
 @dataclass(frozen=True)
 class Colours:
-    """What ``colr`` boxes say: an ICC profile; (primaries, transfer, matrix) of ITU-T H.273; JP2's number."""
+    """The content of ``colr`` boxes: ICC profile, code points of ITU-T H.273, enumerated space of JP2."""
 
     icc: bytes | None = None
     codes: tuple[int, int, int] | None = None
@@ -25,7 +25,7 @@ class Colours:
 
 
 def heif_colours(file: BinaryIO) -> Colours:
-    """Of an AVIF or HEIF file's primary picture. Raises ``struct.error`` and ``LookupError`` for damage."""
+    """Reads the colours of an AVIF or HEIF file. Raises ``struct.error`` and ``LookupError`` for damage."""
     meta = _top_level(file, b"meta")[4:]
     parts = dict(_boxes(meta))
     version = parts[b"pitm"][0]
@@ -43,7 +43,7 @@ def heif_colours(file: BinaryIO) -> Colours:
 
 
 def jp2_colours(file: BinaryIO) -> Colours:
-    """Of a JP2 file, by its first ``colr`` box. Raises ``struct.error`` and ``LookupError`` for damage."""
+    """Reads the first ``colr`` box of a JP2 file. Raises ``struct.error`` and ``LookupError`` for damage."""
     for name, data in _boxes(_top_level(file, b"jp2h")):
         if name == b"colr":
             method = data[0]
@@ -54,7 +54,7 @@ def jp2_colours(file: BinaryIO) -> Colours:
 
 
 def _top_level(file: BinaryIO, wanted: bytes) -> bytes:
-    """The content of the first box of that name; empty if there is none."""
+    """Returns the content of the first box of that name; empty if there is none."""
     file.seek(0)
     while len(start := file.read(8)) == 8:
         size, name = struct.unpack(">I4s", start)
@@ -70,7 +70,7 @@ def _top_level(file: BinaryIO, wanted: bytes) -> bytes:
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(name, content) of the boxes that ``data`` consists of."""
+    """Yields (name, content) of the boxes in ``data``."""
     position = 0
     while position + 8 <= len(data):
         size, name = struct.unpack_from(">I4s", data, position)
@@ -85,7 +85,7 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _associations(data: bytes, item: int) -> list[int]:
-    """The numbers of the properties, from 1, that the content of an ``ipma`` box gives to ``item``."""
+    """Returns the numbers, from 1, of the properties that an ``ipma`` box assigns to ``item``."""
     version, wide = data[0], data[3] & 1
     (count,) = struct.unpack_from(">I", data, 4)
     position = 8

@@ -19,10 +19,10 @@ class ProfileError(Exception):
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """``image`` (mode L, RGB, CMYK or LAB) in sRGB: mode L if it has mode L and no RGB profile, else RGB.
+    """Converts ``image`` (mode L, RGB, CMYK or LAB) to sRGB: L if it has mode L and no RGB profile, else RGB.
 
-    ``profile`` describes its colours; None means sRGB, and for CMYK and LAB Pillow's own conversion.
-    Relative colorimetric with black point compensation. Raises :class:`ProfileError`.
+    ``profile`` describes the colours of ``image``; None means sRGB, or for CMYK and LAB Pillow's conversion.
+    The conversion is relative colorimetric with black point compensation. Raises :class:`ProfileError`.
     """
     if profile is None:
         return image if image.mode == "L" else image.convert("RGB")
@@ -38,7 +38,7 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def from_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """``image`` (mode L or RGB, in sRGB) in the colours that ``profile`` describes, in the same mode.
+    """Converts ``image`` (mode L or RGB, in sRGB) to the colours of ``profile``, in the same mode.
 
     Raises :class:`ProfileError`, also if the profile is for another mode.
     """
@@ -49,7 +49,7 @@ def from_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def describes(profile: bytes, mode: str) -> bool:
-    """Whether :func:`from_srgb` can convert pictures of ``mode`` (L or RGB) to ``profile``."""
+    """Returns whether :func:`from_srgb` can convert pictures of ``mode`` (L or RGB) to ``profile``."""
     try:
         _back(profile, mode)
     except ProfileError:
@@ -65,7 +65,7 @@ def _back(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
 
 
 def _open(profile: bytes) -> tuple[ImageCms.ImageCmsProfile, str]:
-    """(the profile, the Pillow mode of the colours that it describes)."""
+    """Returns (the profile, the Pillow mode of its colours)."""
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         space = opened.profile.xcolor_space
@@ -100,13 +100,13 @@ def _transform(
 
 
 def _tones(transform: ImageCms.ImageCmsTransform, mode: str) -> list[int]:
-    """What a transform of ``mode`` makes of the 256 shades of grey."""
+    """Returns the 256 shades of grey after a transform of ``mode``."""
     ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None]).convert(mode)
     return list(np.asarray(transform.apply(ramp).convert("L"))[0].tolist())
 
 
 def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
-    """Whether an RGB transform changes none of 9 x 9 x 9 colours visibly: then it is better left out."""
+    """Returns whether an RGB transform changes none of 9 x 9 x 9 colours visibly, and can be omitted."""
     levels = np.linspace(0, 255, 9).round().astype(np.uint8)
     colours = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(27, 27, 3)
     converted = np.asarray(transform.apply(Image.fromarray(colours)))

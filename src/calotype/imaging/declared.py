@@ -1,4 +1,4 @@
-"""What colour space a picture says that it is in, in every way in which its format can say so."""
+"""The colour space that a picture declares, in any of the ways of its format."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _KNOTS = 1024
 
 @dataclass(frozen=True)
 class Declared:
-    """A colour space: an ICC profile or numbers; neither: sRGB. ``problem`` says why another is not known.
+    """A colour space: an ICC profile or numbers; neither means sRGB. ``problem`` says why it is unknown.
 
-    ``overrides`` what the picture's ICC profile says. An empty ``icc`` is a profile that cannot be read.
+    With ``overrides`` it overrides the picture's ICC profile. An empty ``icc`` is an unreadable profile.
     """
 
     icc: bytes | None = None
@@ -46,14 +46,14 @@ class Declared:
     overrides: bool = False
 
     def profile(self, grey: bool) -> bytes | None:
-        """An ICC profile that says it for grey or for coloured pixels; None: sRGB."""
+        """Returns the ICC profile of the space for grey or for coloured pixels; None means sRGB."""
         if self.icc is not None:
             return self.icc
         return self.space.profile(grey) if self.space is not None and not self.space.is_srgb else None
 
 
 def read_colours(image: Image.Image, file: BinaryIO) -> Declared:
-    """What ``file``, of which ``image`` is not loaded yet, says and Pillow's reader does not pass on."""
+    """Reads the colour space in ``file`` that Pillow does not pass on; ``image`` is not loaded yet."""
     read = _READERS.get(image.format or "")
     if read is None:
         return Declared()
@@ -66,9 +66,9 @@ def read_colours(image: Image.Image, file: BinaryIO) -> Declared:
 
 
 def declared(image: Image.Image, read: Declared) -> Declared:
-    """The colour space of the loaded ``image``; ``read`` is what :func:`read_colours` has found.
+    """Returns the colour space of the loaded ``image``; ``read`` is the result of :func:`read_colours`.
 
-    An ICC profile counts more than numbers (but less than cICP in PNG), and these more than EXIF.
+    The order of precedence is cICP in PNG, ICC profile, numbers, EXIF.
     """
     if "icc_profile" in image.info and not read.overrides:
         return Declared(icc=image.info["icc_profile"] or b"")
@@ -117,7 +117,7 @@ def _read_qoi(file: BinaryIO) -> Declared:
 
 
 def _read_bmp(file: BinaryIO) -> Declared:
-    """Headers of version 4 and 5."""
+    """Reads the colour space of BMP headers of version 4 and 5."""
     file.seek(14)
     header = file.read(124)
     (size,) = struct.unpack_from("<I", header)
@@ -156,7 +156,7 @@ TOLD_BY_THE_FILE = frozenset(_READERS)
 
 
 def _of_info(info: dict[Any, Any]) -> Space | None:
-    """By gAMA and cHRM of PNG, unless its chunk sRGB says that they stand for that."""
+    """Reads gAMA and cHRM of PNG, unless the chunk sRGB declares sRGB."""
     gamma, xy = info.get("gamma"), info.get("chromaticity")
     if "srgb" in info or not (isinstance(gamma, float) or isinstance(xy, tuple)):
         return None
@@ -165,13 +165,13 @@ def _of_info(info: dict[Any, Any]) -> Space | None:
         primaries = Primaries(xy[0:2], xy[2:4], xy[4:6], xy[6:8])
     if isinstance(gamma, float):
         if not gamma > 0:
-            raise SpaceError(f"its gamma ({gamma:.5g}) makes no sense")
+            raise SpaceError(f"its gamma ({gamma:.5g}) is invalid")
         curve = Curve(1 / gamma)
     return Space(primaries, curve)
 
 
 def _of_tiff(image: Image.Image) -> Space | None:
-    """By the tags PrimaryChromaticities, WhitePoint and TransferFunction of TIFF."""
+    """Reads the tags PrimaryChromaticities, WhitePoint and TransferFunction of TIFF."""
     if not isinstance(image, TiffImageFile):
         return None
     tags = image.tag_v2
@@ -199,7 +199,7 @@ def _of_tiff(image: Image.Image) -> Space | None:
 
 
 def _of_exif(image: Image.Image) -> Space | None:
-    """Adobe RGB, the one colour space besides sRGB that EXIF has a word for."""
+    """Recognises Adobe RGB, the only colour space besides sRGB that EXIF can name."""
     try:
         entries = read_directory(held_exif(image), IFD.Exif)
         named = entries.get(Base.ColorSpace) == 2

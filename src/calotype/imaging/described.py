@@ -1,4 +1,4 @@
-"""Images as other metadata describe them than their own."""
+"""Images with other metadata than their own."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _TURNS = {
 
 
 def described_by(image: Image.Image, metadata: Mapping[str, bytes]) -> Image.Image:
-    """The loaded ``image`` with ``metadata`` (``icc_profile``, ``exif``, ``xmp``) instead of its own.
+    """Returns the loaded ``image`` with ``metadata`` (``icc_profile``, ``exif``, ``xmp``) instead of its own.
 
-    It shares its pixels with ``image``, which is left as it was, and comes from the same kind of file.
+    The result shares its pixels with ``image``, which does not change, and has the same format.
     Unlike its own, the orientation of EXIF or XMP that are given for an image is always about its pixels:
     what comes from no file is turned.
     """

@@ -1,4 +1,4 @@
-"""Pictures in the formats of others that can hold them."""
+"""Output in other picture formats."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAX_SEGMENT = 65_500
 
 @dataclass(frozen=True)
 class PictureFormat:
-    """A format to write.
+    """An output format.
 
     ``pillow`` is Pillow's name of it. ``alpha``, ``metadata``: whether it holds transparency, EXIF and
     XMP, the two of at most ``longest`` bytes each. ``profiles``: the modes, but for alpha, whose ICC
@@ -63,7 +63,8 @@ FORMAT_ALIASES = {"jpeg": "jpg", "tif": "tiff", "pnm": "ppm"}
 
 
 def pack_picture(image: Image.Image, picture_format: PictureFormat) -> bytes:
-    """``image`` in the given format, with the EXIF, XMP and ICC data of its ``info`` where that holds them.
+    """Writes ``image`` in the given format, with those EXIF, XMP and ICC data of its ``info`` that it can
+    hold.
 
     Pixels in a profile that the format cannot hold become sRGB. EXIF and XMP that it cannot hold are left
     out with a :class:`CalotypeWarning`. Raises :class:`OutputError` if the format cannot hold the picture.
@@ -88,7 +89,7 @@ def pack_picture(image: Image.Image, picture_format: PictureFormat) -> bytes:
 
 
 def _in_srgb(image: Image.Image, profile: bytes, name: str) -> Image.Image:
-    """``image`` in sRGB, with alpha as it is, in the same mode."""
+    """Converts ``image`` to sRGB in the same mode; alpha does not change."""
     mode = image.mode.removesuffix("A")
     try:
         result = to_srgb(image.convert(mode), profile)
@@ -103,7 +104,7 @@ def _in_srgb(image: Image.Image, profile: bytes, name: str) -> Image.Image:
 
 
 def _metadata(image: Image.Image, picture_format: PictureFormat) -> dict[str, bytes]:
-    """EXIF and XMP of ``image``, if the format holds them."""
+    """Returns EXIF and XMP of ``image``, if the format can hold them."""
     source_metadata = {name: image.info[name] for name in ("exif", "xmp") if image.info.get(name)}
     longest = picture_format.longest
     lost_names = [
@@ -119,7 +120,7 @@ def _metadata(image: Image.Image, picture_format: PictureFormat) -> dict[str, by
 
 
 def _arguments(metadata: dict[str, bytes], name: str) -> dict[str, Any]:
-    """``metadata`` as Pillow's writer of that format takes them."""
+    """Returns ``metadata`` as arguments of Pillow's writer of the format."""
     arguments: dict[str, Any] = dict(metadata)
     if name == "PNG" and "xmp" in arguments:
         arguments["pnginfo"] = PngInfo()
@@ -129,7 +130,7 @@ def _arguments(metadata: dict[str, bytes], name: str) -> dict[str, Any]:
 
 
 def _tagged(data: bytes, metadata: dict[str, bytes]) -> bytes:
-    """The TIFF file ``data`` with ``metadata``."""
+    """Adds ``metadata`` to the TIFF file ``data``."""
     exif = Image.Exif()
     if "exif" in metadata:
         try:

@@ -1,4 +1,4 @@
-"""JPEG files that end before all their pixels do, which libjpeg fills up with grey."""
+"""Detection of truncated JPEG files, whose missing pixels libjpeg fills with grey."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FILLER = bytes(range(1, 255)) * 16
 
 
 def missing_rows(file: BinaryIO) -> int:
-    """How many rows of a JPEG file of one scan are not complete, up to seven more or less.
+    """Returns the number of incomplete rows of a JPEG file of one scan, to within seven.
 
     Files that just stop are refused by Pillow; these have a marker for their end too early. If the last
     block is as libjpeg fills up, more coefficients before that marker change what is decoded only if some
@@ -43,7 +43,7 @@ def missing_rows(file: BinaryIO) -> int:
 
 
 def _reduced(file: BinaryIO) -> tuple[NDArray[np.uint8], int]:
-    """(the picture at an eighth of its size if it is large enough, its height at full size)."""
+    """Returns (the picture at 1/8 of its size if it is large enough, its height at full size)."""
     image = JpegImageFile(file)
     width, height = image.size
     image.draft(image.mode, (max(1, width // 8), max(1, height // 8)))

@@ -1,4 +1,4 @@
-"""What travels with the pixels: ICC profile, EXIF and XMP."""
+"""Metadata: ICC profile, EXIF and XMP."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Metadata:
-    """Each None if the picture has none.
+    """The metadata of a picture; each field is None if the picture has no such data.
 
     ``icc``: the profile that the source was in, if a decoded picture can be converted back to it (an RGB
     profile for a colour picture, a grey one for a grey picture). ``exif``: a TIFF structure, without the
@@ -77,7 +77,7 @@ EVERYTHING = tuple(field.name for field in fields(Metadata))
 
 
 def read_orientation(image: Image.Image) -> int:
-    """How the loaded ``image`` is to be turned, by EXIF or XMP: 1 to 8; 1 if neither makes sense.
+    """Returns the orientation by which to turn the loaded ``image``, from EXIF or XMP: 1 to 8, 1 by default.
 
     Only an image as Pillow has opened it has pixels that its orientation is about. What an operation of
     Pillow returns keeps ``info``, even if it has turned the pixels: it is 1, upright as it is held.
@@ -88,7 +88,7 @@ def read_orientation(image: Image.Image) -> int:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """The orientation that EXIF or XMP of ``image`` name, 1 to 8, whatever became of its pixels."""
+    """Returns the orientation in EXIF or XMP of ``image``, 1 to 8, even if its pixels were turned."""
     try:
         exif = image.getexif()
         if Base.Orientation not in exif and (data := _hidden_exif(image)):
@@ -110,7 +110,8 @@ def held_exif(image: Image.Image) -> Image.Exif:
 
 
 def read_directory(exif: Image.Exif, directory: int) -> dict[int, Any]:
-    """The entries of a directory of ``exif`` and of the one in it, as another ``Exif`` can write them."""
+    """Returns the entries of a directory of ``exif`` and of its subdirectory, for writing with another
+    ``Exif``."""
     held = exif.get(directory)  # where they are; or what was assigned, which get_ifd does not know
     entries = dict(held if isinstance(held, dict) else exif.get_ifd(directory))
     if not isinstance(entries.get(IFD.Interop, {}), dict):
@@ -119,7 +120,7 @@ def read_directory(exif: Image.Exif, directory: int) -> dict[int, Any]:
 
 
 def read_exif(image: Image.Image, report: Report) -> bytes | None:
-    """EXIF of the loaded ``image`` as ``getexif`` has it, its orientation reset.
+    """Returns EXIF of the loaded ``image`` as ``getexif`` gives it, with orientation 1.
 
     Unless that was changed in memory, everything else is as it was, to the byte. ``report`` is told
     why EXIF that is there is left out.
@@ -138,9 +139,9 @@ def read_exif(image: Image.Image, report: Report) -> bytes | None:
 
 
 def read_xmp(image: Image.Image, report: Report) -> bytes | None:
-    """XMP packet of the loaded ``image``, extended XMP joined to it, its orientation reset.
+    """Returns the XMP packet of the loaded ``image`` with its extended XMP, and with orientation 1.
 
-    ``report`` is told what is left out.
+    ``report`` is called with a message for what is left out.
     """
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or _resource(image, _PSD_XMP)
     try:
@@ -169,7 +170,7 @@ def _extensions(image: Image.Image) -> list[bytes]:
 
 
 def _exif_bytes(image: Image.Image) -> bytes:
-    """EXIF without its prefix; empty if there is none. Raises whatever Pillow raises."""
+    """Returns EXIF without its prefix; empty if there is none. Raises what Pillow raises."""
     exif = image.info.get("exif") or raw_profile(image.info, "exif") or _hidden_exif(image)
     if not isinstance(exif, bytes):
         return _written(held_exif(image), _DESCRIPTIVE, DIRECTORIES)
@@ -186,7 +187,7 @@ def _exif_bytes(image: Image.Image) -> bytes:
 
 
 def _content(exif: Image.Exif) -> str:
-    """All that is said, but the orientation; as text, where 0/0 equals 0/0."""
+    """Returns all entries but the orientation as text, so that 0/0 equals 0/0."""
     exclude = (Base.Orientation, *DIRECTORIES)
     main = {tag: value for tag, value in exif.items() if tag not in exclude}
     directories = (read_directory(exif, directory) for directory in DIRECTORIES)
@@ -206,25 +207,25 @@ def _written(exif: Image.Exif, tags: Sequence[int], directories: Sequence[int]) 
 
 
 def _hidden_exif(image: Image.Image) -> bytes | None:
-    """EXIF where Pillow does not look for it. Raises ``ValueError`` if it is damaged."""
+    """Returns EXIF from places that Pillow does not read. Raises ``ValueError`` if it is damaged."""
     return _resource(image, _PSD_EXIF) or _app1(image, EXIF_PREFIX)
 
 
 def _resource(image: Image.Image, number: int) -> bytes | None:
-    """A resource of a PSD file."""
+    """Returns a resource of a PSD file."""
     if not isinstance(image, PsdImageFile):
         return None
     return next((data for id_, _, data in image.resources if id_ == number), None)
 
 
 def _app1(image: Image.Image, prefix: bytes) -> bytes | None:
-    """The content of an APP1 segment that ImageMagick has written to a PNG file, if it starts so."""
+    """Returns the content of an APP1 segment in a PNG file of ImageMagick, if it has the given prefix."""
     data = raw_profile(image.info, "APP1")
     return data.removeprefix(prefix) if data is not None and data.startswith(prefix) else None
 
 
 def _upright(exif: bytes) -> bytes | None:
-    """``exif`` with orientation 1, patched in place so that offsets in maker notes stay valid."""
+    """Sets the orientation in ``exif`` to 1, in place, so that offsets in maker notes stay valid."""
     patched = bytearray(exif)
     try:
         order = {b"II": "<", b"MM": ">"}[exif[:2]]

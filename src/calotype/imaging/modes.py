@@ -1,4 +1,4 @@
-"""Any Pillow mode to an opaque 8-bit picture and its transparency."""
+"""Conversion of any Pillow mode to an opaque 8-bit picture and its transparency."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UNSIGNED, _SIGNED = 1, 2
 def split(
     image: Image.Image, alpha: NDArray[np.uint8] | None = None
 ) -> tuple[Image.Image, NDArray[np.uint8] | None]:
-    """(the colours, in mode L, RGB, CMYK or LAB; the alpha plane uint8[H, W] or None).
+    """Returns (the colours in mode L, RGB, CMYK or LAB, the alpha plane uint8[H, W] or None).
 
     ``alpha`` is what is known better than Pillow knows it. Deep modes are scaled, not clipped: I;16 from
     0..65535, or what the bits of a TIFF file can say. I and F have no range of their own, if the format
@@ -58,7 +58,7 @@ def _split_deep(image: Image.Image) -> tuple[Image.Image, NDArray[np.uint8] | No
 
 
 def _scales(image: Image.Image) -> tuple[float, ...]:
-    """The values that may be white in an image of a deep mode, the smallest first."""
+    """Returns the values that may be white in an image of a deep mode, the smallest first."""
     bits, sample_format = 16, None
     if isinstance(image, TiffImageFile):
         bits = image.tag_v2.get(Base.BitsPerSample, (1,))[0]
@@ -77,14 +77,14 @@ def _scales(image: Image.Image) -> tuple[float, ...]:
 
 
 def _is_signed_byte(image: Image.Image) -> bool:
-    """Whether a TIFF file has signed samples of 8 bits, which Pillow takes for unsigned ones."""
+    """Returns whether a TIFF file has signed 8-bit samples, which Pillow reads as unsigned."""
     if not isinstance(image, TiffImageFile) or image.mode != "L":
         return False
     return bool(image.tag_v2.get(Base.SampleFormat, (_UNSIGNED,))[0] == _SIGNED)
 
 
 def _is_negative(image: Image.Image) -> bool:
-    """Whether 0 is white, which Pillow's reader of TIFF heeds in 8 bits and less only."""
+    """Returns whether 0 is white, which Pillow's TIFF reader applies at 8 bits and below only."""
     if not isinstance(image, TiffImageFile):
         return False
     return bool(image.tag_v2.get(Base.PhotometricInterpretation, _WHITE_IS_ZERO) == _WHITE_IS_ZERO)

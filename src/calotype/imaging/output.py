@@ -1,4 +1,4 @@
-"""Decoded pixels to a Pillow image of the size to show."""
+"""Conversion of decoded pixels to a Pillow image of the size to show."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ __all__ = ["resized", "to_image", "to_info"]
 
 
 def resized(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """uint8[h, w, 3] to uint8[height, width, 3], edges on edges, by Lanczos' kernel of three lobes."""
+    """Resamples uint8[h, w, 3] to uint8[height, width, 3] with aligned edges, by a three-lobed Lanczos
+    kernel."""
     if rgb.shape[:2] == (height, width):
         return rgb
     return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS))
@@ -30,7 +31,8 @@ def to_image(
     grey: bool = False,
     metadata: Metadata | None = None,
 ) -> Image.Image:
-    """A picture in mode RGB, RGBA, L or LA from ``rgb`` (uint8[H, W, 3], sRGB) and ``alpha`` (uint8[H, W]).
+    """Makes an image in mode RGB, RGBA, L or LA of ``rgb`` (uint8[H, W, 3], sRGB) and ``alpha`` (uint8[H,
+    W]).
 
     ``grey`` keeps the luma only. If ``metadata`` has an ICC profile, the pixels are converted to it and
     it is attached; one that cannot be used is left out with a :class:`CalotypeWarning`. Profile, EXIF and
@@ -56,7 +58,7 @@ def to_image(
 
 
 def to_info(metadata: Metadata) -> dict[str | tuple[int, int], Any]:
-    """``metadata`` as it stands in ``image.info``."""
+    """Returns ``metadata`` under the keys of ``image.info``."""
     exif = None if metadata.exif is None else EXIF_PREFIX + metadata.exif
     info = {"icc_profile": metadata.icc, "exif": exif, "xmp": metadata.xmp}
     return {key: value for key, value in info.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Any source to a :class:`Picture`: upright 8-bit sRGB, transparency apart."""
+"""Loading of any source as a :class:`Picture`: upright 8-bit sRGB and a separate alpha plane."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _TURNS: dict[int, Callable[[Pixels], Pixels]] = {
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """What is encoded.
+    """A picture to encode.
 
     ``rgb`` uint8[H, W, 3]: sRGB, upright, hidden colours replaced. ``alpha`` uint8[H, W], 255 is opaque;
     None if all of it is. ``grey``: the three channels are equal everywhere. ``metadata``: all that the
@@ -115,14 +115,14 @@ def _reserve(image: Image.Image) -> None:
 
 
 def _exceeds_palette(image: Image.Image) -> bool:
-    """Whether a PNG file names entries of its palette that are not there, which Pillow takes for black."""
+    """Returns whether pixels of a PNG file exceed its palette; Pillow takes them for black."""
     if not isinstance(image, PngImageFile) or image.mode != "P" or image.palette is None:
         return False
     return int(np.asarray(image).max()) >= len(image.palette.palette) // 3
 
 
 def _managed(colours: Image.Image, source: Declared, report: Report) -> tuple[Image.Image, bytes | None]:
-    """(``colours`` in sRGB, the profile that they were in, if it could be used)."""
+    """Returns (``colours`` in sRGB, their former profile if it could be used)."""
     problem = source.problem
     try:
         profile = source.profile(grey=colours.mode == "L")

@@ -1,4 +1,4 @@
-"""What Pillow's PNG reader leaves out, read from the file itself."""
+"""Data of PNG files that Pillow's reader does not pass on."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 
 def read_header(file: BinaryIO) -> Header | None:
-    """The header of a PNG file; None if it is none that can be read."""
+    """Reads the header of a PNG file; None if it cannot be read."""
     for name, length in _chunks(file):
         if name != b"IHDR" or length != 13:
             return None
@@ -64,7 +64,7 @@ def read_header(file: BinaryIO) -> Header | None:
 
 
 def colour_codes(file: BinaryIO) -> tuple[int, int, int, int] | None:
-    """The chunk cICP: code points of primaries, transfer function and matrix (ITU-T H.273), and the range."""
+    """Reads the chunk cICP: codes of primaries, transfer function and matrix (ITU-T H.273), and the range."""
     for name, length in _chunks(file):
         if name == b"IDAT":
             return None
@@ -76,7 +76,7 @@ def colour_codes(file: BinaryIO) -> tuple[int, int, int, int] | None:
 
 
 def missing_rows(file: BinaryIO) -> int:
-    """How many rows of pixels the file lacks, which Pillow paints black.
+    """Returns the number of rows of pixels that the file lacks, which Pillow paints black.
 
     Of an interlaced picture the rows of its passes count.
     """
@@ -93,7 +93,7 @@ def missing_rows(file: BinaryIO) -> int:
 
 
 def _inflated_size(file: BinaryIO, enough: int) -> int:
-    """Bytes that the IDAT chunks hold, as far as they can be inflated; not counted beyond ``enough``."""
+    """Returns the inflated size of the IDAT chunks in bytes, at most about ``enough``."""
     inflater, size = zlib.decompressobj(), 0
     for name, length in _chunks(file):
         if name != b"IDAT":

@@ -1,4 +1,4 @@
-"""Where a picture comes from: a path, a stream, an array or a Pillow image."""
+"""Sources of pictures: a path, a stream, an array or a Pillow image."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _identify(file: BinaryIO, name: str, limits: Limits) -> Image.Image:
 
 
 def _is_accepted(accepts: Callable[[bytes], bool | str] | None, prefix: bytes) -> bool:
-    """Whether a reader wants a file that starts so; None: it wants every one."""
+    """Returns whether a reader accepts the first bytes of a file; a reader without a check accepts all."""
     try:
         verdict = accepts is None or accepts(prefix)
     except (IndexError, struct.error):  # fewer bytes than it looks at
@@ -121,7 +121,7 @@ def _is_accepted(accepts: Callable[[bytes], bool | str] | None, prefix: bytes) -
 
 
 def _refusal(error: Exception) -> str:
-    """Why a reader that accepts the first bytes of a file does not read it."""
+    """Returns why a reader that accepts the first bytes of a file cannot read it."""
     reason = error.args[0] if error.args else None
     has_reason = isinstance(error, SyntaxError) and isinstance(reason, str) and reason != _NO_REASON
     return str(reason) if has_reason else "it is damaged or ends too early"

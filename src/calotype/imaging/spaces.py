@@ -1,4 +1,4 @@
-"""Colour spaces that are described by numbers, and the ICC profiles that say the same."""
+"""Colour spaces that are described by numbers, and their ICC profiles."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class SpaceError(Exception):
-    """A colour space is none, or cannot be converted; the message says why."""
+    """A colour space is invalid or cannot be converted; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -37,23 +37,24 @@ class Primaries:
     blue: tuple[float, float]
 
     def near(self, other: Primaries) -> bool:
-        """Whether they differ by no more than files differ that mean the same."""
+        """Returns whether the two differ only within the tolerance of files."""
         return bool(np.abs(np.subtract(self._array, other._array)).max() <= _SAME_CHROMATICITY)
 
     def to_d50(self) -> NDArray[np.float64]:
-        """float64[3, 3]: XYZ relative to D50 of red, green and blue, in columns. Raises SpaceError."""
+        """Returns XYZ relative to D50 of red, green and blue as columns of float64[3, 3]. Raises
+        SpaceError."""
         xy = np.array(self._array, np.float64)
         if not np.isfinite(xy).all() or (xy[:, 1] <= 0).any():
-            raise SpaceError("its primaries are no colours")
+            raise SpaceError("its primaries are not valid colours")
         xyz = np.stack([xy[:, 0] / xy[:, 1], np.ones(4), (1 - xy.sum(1)) / xy[:, 1]])
         white, colours = xyz[:, 0], xyz[:, 1:]
         if abs(np.linalg.det(colours)) < 1e-6 or (_BRADFORD @ white <= 0).any():
-            raise SpaceError("its primaries are no colours")
+            raise SpaceError("its primaries are not valid colours")
         colours = colours * np.linalg.solve(colours, white)
         cones = (_BRADFORD @ _D50) / (_BRADFORD @ white)
         adapted = np.linalg.inv(_BRADFORD) @ (cones[:, None] * (_BRADFORD @ colours))
         if np.abs(adapted).max() > _MAX_XYZ:
-            raise SpaceError("its primaries are no colours")
+            raise SpaceError("its primaries are not valid colours")
         return np.asarray(adapted)
 
     @property
@@ -76,12 +77,12 @@ class Curve:
     table: tuple[int, ...] = field(default=())
 
     def tag(self) -> bytes:
-        """As the data of an ICC tag. Raises :class:`SpaceError`."""
+        """Returns the data of an ICC tag. Raises :class:`SpaceError`."""
         if self.table:
             return struct.pack(f">4s4xI{len(self.table)}H", b"curv", len(self.table), *self.table)
         numbers = (self.gamma, self.a, self.b, self.c, self.d)
         if not (_MIN_GAMMA <= self.gamma <= _MAX_GAMMA):
-            raise SpaceError(f"its gamma ({self.gamma:.5g}) makes no sense")
+            raise SpaceError(f"its gamma ({self.gamma:.5g}) is invalid")
         return struct.pack(">4s4xHH", b"para", 3, 0) + b"".join(map(_fixed, numbers))
 
 
@@ -141,13 +142,14 @@ class Space:
 
     @property
     def is_srgb(self) -> bool:
-        """Whether it is sRGB, or as good as: files say a gamma of 2.2 where they mean its curve."""
+        """Returns whether the space is sRGB; a gamma of 2.2 counts as sRGB's curve, for which files use it.
+        Returns whether the space is sRGB; a gamma of 2.2 counts as sRGB's curve, for which files use it."""
         curve = self.curve
         usual = curve == Curve(curve.gamma) and abs(curve.gamma / 2.2 - 1) <= _SAME_GAMMA
         return (curve == SRGB_CURVE or usual) and self.primaries.near(SRGB_PRIMARIES)
 
     def profile(self, grey: bool) -> bytes:
-        """The ICC profile (version 4) of the space; with ``grey`` that of its greys.
+        """Returns the ICC profile (version 4) of the space; with ``grey`` that of its greys.
 
         Raises :class:`SpaceError`.
         """
@@ -173,7 +175,7 @@ ROMM_RGB = Space(
 def of_codes(primaries: int, transfer: int) -> Space:
     """The space with the code points of ITU-T H.273 (those of cICP and nclx). Raises :class:`SpaceError`."""
     if transfer in _HIGH_DYNAMIC_RANGE:
-        raise SpaceError(f"its range is a high dynamic one ({_HIGH_DYNAMIC_RANGE[transfer]})")
+        raise SpaceError(f"it has high dynamic range ({_HIGH_DYNAMIC_RANGE[transfer]})")
     if primaries not in _PRIMARIES:
         raise SpaceError(f"its primaries have the code {primaries}")
     if transfer not in _CURVES:

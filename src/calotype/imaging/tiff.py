@@ -1,4 +1,4 @@
-"""EXIF in compressed TIFF files: libtiff, as Pillow uses it, takes no directories but the main one."""
+"""EXIF in compressed TIFF files: libtiff, as Pillow uses it, writes the main directory only."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ _LAYOUT = {
 
 
 def with_exif(data: bytes, exif: Image.Exif) -> bytes:
-    """The TIFF file ``data``, of one picture, with what ``exif`` says of it besides.
+    """Adds the entries of ``exif`` to the TIFF file ``data`` of one picture.
 
-    What the file says already stays. Raises whatever Pillow raises for tags that it cannot write.
+    Entries that the file has already are kept. Raises whatever Pillow raises for tags that it cannot write.
     """
     order = "<" if data[:2] == b"II" else ">"
     written_exif = Image.Exif()
@@ -71,7 +71,7 @@ def with_exif(data: bytes, exif: Image.Exif) -> bytes:
 
 
 def _entries(data: bytes, start: int, order: str) -> dict[int, bytes]:
-    """The entries of the directory at ``start``, as they stand there, by their tags."""
+    """Returns the raw entries of the directory at ``start``, by tag."""
     (count,) = struct.unpack_from(order + "H", data, start)
     entries = [data[start + 2 + i * _ENTRY :][:_ENTRY] for i in range(count)]
     return {struct.unpack_from(order + "H", entry)[0]: entry for entry in entries}

@@ -1,4 +1,4 @@
-"""The size of a WebP file, from its first bytes alone.
+"""The size of a WebP file, from its first bytes.
 
 Pillow's WebP reader allocates the canvas as soon as it is opened; so untrusted sizes are checked here.
 """
@@ -12,7 +12,7 @@ PREFIX = 30
 
 
 def lossless_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) if ``data`` starts a file with nothing but one lossless picture, otherwise None."""
+    """Returns (width, height) if ``data`` starts a file of one lossless picture only, else None."""
     if len(data) < 25 or data[:4] != b"RIFF" or data[8:16] != b"WEBPVP8L" or data[20] != 0x2F:
         return None
     bits = int.from_bytes(data[21:25], "little")
@@ -20,7 +20,7 @@ def lossless_size(data: bytes) -> tuple[int, int] | None:
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) of the WebP file that starts with ``data``, or None if it is not one."""
+    """Returns (width, height) of the WebP file that starts with ``data``, or None if it is no WebP file."""
     if len(data) < PREFIX or data[:4] != b"RIFF" or data[8:12] != b"WEBP":
         return None
     if data[12:16] == b"VP8X":

@@ -30,12 +30,12 @@ class XmpError(Exception):
 
 
 def has_extension(packet: bytes) -> bool:
-    """Whether a packet says that it goes on in other segments."""
+    """Returns whether a packet continues in other segments."""
     return _reference(packet) is not None
 
 
 def joined(packet: bytes, segments: Iterable[bytes]) -> bytes:
-    """One packet with all properties of ``packet`` and of the extended XMP that it names.
+    """Returns one packet with all properties of ``packet`` and of its extended XMP.
 
     ``segments``: the data of the file's APP1 segments that start with ``EXTENSION_PREFIX``.
     Raises :class:`XmpError`.
@@ -66,7 +66,7 @@ def _refuse_doctype(*_: object) -> None:
 
 
 def _reference(packet: bytes) -> tuple[bytes, int, int] | None:
-    """(the digest of the extended XMP, start and end of what names it)."""
+    """Returns (the digest of the extended XMP, start and end of the reference to it)."""
     place = packet.find(_NAME)
     if place < 0:
         return None
@@ -78,7 +78,7 @@ def _reference(packet: bytes) -> tuple[bytes, int, int] | None:
 
 
 def _parts(packet: bytes) -> tuple[bytes, bytes, bytes]:
-    """The packet up to the end of its tag RDF, without the ``>``; what is in that element; the rest."""
+    """Splits a packet: the part up to its RDF tag without the ``>``, the element's content, the rest."""
     opening = _RDF.search(packet)
     if opening is not None:
         start, end = packet.find(b">", opening.end()), packet.rfind(b"</" + opening[1] + b"RDF")
