@@ -1,4 +1,4 @@
-"""Arguments of the wrong type are refused by their name, before they do anything."""
+"""Checks of the types of arguments, with errors that name the argument."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Files and folders that appear under their names when they are complete, or not at all.
+"""Atomic output: files and folders appear under their names only when they are complete.
 
-What is being written lies beside its place, as ``.calotype-….tmp``, until it takes its name. Whatever goes
-wrong, an interrupt included, what was there before is there still. Everything here raises ``OSError``.
+Output is written beside its target as ``.calotype-….tmp`` and renamed at the end. After any
+failure, interrupts included, the previous content is still there. Everything here raises ``OSError``.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ __all__ = ["folder_in_place", "write_file"]
 
 
 def write_file(target: Path, data: bytes, *, overwrite: bool) -> None:
-    """Writes a file; one that is replaced hands its permissions on.
+    """Writes a file; it keeps the permissions of a file that it replaces.
 
-    Raises ``FileExistsError`` without ``overwrite`` if the name is taken, be it in the last moment.
+    Raises ``FileExistsError`` without ``overwrite`` if the name is taken, even by a race.
     """
     temporary = _beside(target)
     try:
@@ -58,7 +58,7 @@ def folder_in_place(target: Path) -> Iterator[Path]:
 
 
 def _beside(target: Path) -> Path:
-    """A new name in the same folder, as short for a long name as for a short one."""
+    """Returns a new short name in the same folder."""
     return target.with_name(f".calotype-{secrets.token_hex(8)}.tmp")
 
 

@@ -1,4 +1,4 @@
-"""The codec: what users call, and the models that its calls share.
+"""The codec: the Python API, and the models that its calls share.
 
 ::
 

@@ -14,10 +14,10 @@
     ├── OutOfMemoryError      a network needs more memory than there is (MemoryError too)
     └── ModelError            a model's weights or the packages it needs are missing
 
-Each carries ``exit_code``, what the command line returns for it. Each can be pickled and copied, so that
-processes can hand it on; therefore ``args`` are the arguments that the class takes. Wrong arguments raise
-``ValueError`` or ``TypeError``, as everywhere in Python. What is done all the same, but not as one might
-expect, is told by a :class:`CalotypeWarning`.
+Each carries ``exit_code``, the exit code of the command line. Each can be pickled and copied, so that
+processes can pass it on; therefore ``args`` are the arguments of the class. Wrong arguments raise
+``ValueError`` or ``TypeError``, as everywhere in Python. A :class:`CalotypeWarning` reports what was done
+differently from what a caller may expect.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 
 
 class CalotypeError(Exception):
-    """Base class; its message is one sentence fit to show to a user."""
+    """The base class; its message is one sentence that can be shown to a user."""
 
     exit_code = 1
 

@@ -1,4 +1,4 @@
-"""What a file says of itself, read without decoding it."""
+"""The description of a file, read without decoding it."""
 
 from __future__ import annotations
 

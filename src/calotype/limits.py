@@ -1,4 +1,4 @@
-"""What a picture or a file may ask for before anything is allocated."""
+"""Limits on pictures and files, checked before memory is allocated."""
 
 from __future__ import annotations
 

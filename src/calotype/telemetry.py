@@ -1,13 +1,13 @@
-"""Dependencies that would report their use to their makers are told not to, before they are imported.
+"""Turns off the telemetry of dependencies before they are imported.
 
 ONNX Runtime's wheels write a device id and a database to the user's cache when they are imported, and send
-what they collected to Microsoft a few seconds later; only an environment variable stops it, for a call comes
-after the import. The client of the Hugging Face hub adds the installed packages to each request, and looks
-up by which program it may have been started. OpenVINO is dealt with where it is imported
+the collected data to Microsoft a few seconds later; only an environment variable prevents it, because a
+call comes after the import. The client of the Hugging Face hub adds the installed packages to each
+request, and looks up the program that may have started it. OpenVINO is handled where it is imported
 (:mod:`calotype.models.openvino_session`).
 
 The variables belong to the process, so that its children have them too. A value that is there already was
-set by someone who decides for himself, and stays.
+set on purpose and is kept.
 """
 
 from __future__ import annotations

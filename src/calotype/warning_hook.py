@@ -1,4 +1,4 @@
-"""The one place that takes Python's hook for warnings, which a process has once for all its threads."""
+"""The only user of Python's hook for warnings, of which a process has one for all its threads."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["warnings_taken"]
 def warnings_taken(take: Callable[[str, type[Warning]], bool]) -> Iterator[None]:
     """Within the block ``take`` gets the text and the class of each warning, every one of Calotype's.
 
-    It is called by the thread that warns. What it returns False for goes to the hook that was there before,
-    so that blocks can lie within each other.
+    It is called by the thread that warns. Warnings for which it returns False go to the previous hook,
+    so that blocks can be nested.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("always", CalotypeWarning)

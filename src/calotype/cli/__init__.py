@@ -1,11 +1,11 @@
-"""The command line: ``calotype encode``, ``decode``, ``info``, ``models``, ``completion``.
+"""The command line: ``calotype encode``, ``decode``, ``info``, ``models`` and the other commands.
 
 ::
 
     arguments ─ plan ─ jobs ─ batch ─┬─ encode, decode    bytes made, on one or several threads
                                      └─ files             written by the main thread, all or nothing
 
-Standard output carries what was asked for (a picture, a file, JSON); everything else goes to standard
+Standard output carries results (a picture, a file, JSON); everything else goes to standard
 error through one :class:`~calotype.cli.console.Console`.
 """
 

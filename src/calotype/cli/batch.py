@@ -1,4 +1,4 @@
-"""Doing the jobs of one command, one after the other or several at once."""
+"""Runs the jobs of one command, one after the other or several at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Made", "run"]
 
 @dataclass(frozen=True)
 class Made:
-    """What a job produced: the bytes to write, and what to say of them in words and as JSON."""
+    """The outcome of a job: the bytes to write, and their report in words and as JSON."""
 
     data: bytes
     summary: str
@@ -40,11 +40,11 @@ def run(
     threads: int,
     batch: int = 1,
 ) -> int:
-    """Make and write what each of ``jobs`` asks for; returns the exit code, the highest of the failures'.
+    """Makes and writes the output of each of ``jobs``; returns the highest exit code of the failures.
 
     ``make`` runs on up to ``threads`` threads, for up to ``batch`` jobs at a time; where it fails for several
-    it is called for each of them alone, to see whose fault it was. Results are written and reported here, in
-    the order of the jobs, so that an interrupt can leave nothing half-done behind.
+    it is called for each of them alone, to find the one that failed. Results are written and reported
+    here, in the order of the jobs, so that an interrupt leaves no incomplete output.
     """
     if console.json and any(job.target == STDIO for job in jobs):
         raise click.UsageError("--json and the output '-' both want standard output: write to a file")

@@ -20,7 +20,7 @@ __all__ = ["read_size", "rules_of", "rules_options", "sizes_option"]
 
 
 def read_size(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
-    """The callback of an option that is a size in bytes."""
+    """Reads an option that is a size in bytes (a callback)."""
     try:
         return None if text is None else parse_size(text)
     except ValueError as error:
@@ -28,7 +28,7 @@ def read_size(_ctx: click.Context, _param: click.Parameter, text: str | None) ->
 
 
 def sizes_option(default: str, help: str) -> Callable[[Command], Command]:
-    """``--sizes``: sizes in bytes, separated by commas."""
+    """Returns the option ``--sizes``: sizes in bytes, separated by commas."""
 
     def read(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, ...]:
         sizes = [read_size(ctx, param, part) for part in _parts(text)]
@@ -42,7 +42,7 @@ def sizes_option(default: str, help: str) -> Callable[[Command], Command]:
 
 
 def rules_options(command: Command) -> Command:
-    """Who takes part: ``--models``, ``--codecs``, ``--lpips``."""
+    """Adds the options that select codecs and metrics: ``--models``, ``--codecs``, ``--lpips``."""
     rules = Rules()
     for decorate in (
         click.option(
@@ -65,8 +65,8 @@ def rules_of(
 ) -> Rules:
     """The values of :func:`rules_options`.
 
-    Raises ``click.UsageError`` if nobody takes part or ``--weights`` would be those of two models, and
-    :class:`ModelError` for a model that there is not.
+    Raises ``click.UsageError`` if no codec is selected or ``--weights`` would apply to two models, and
+    :class:`ModelError` for an unknown model.
     """
     if not models and not codecs:
         raise click.UsageError("there is nothing to compare: name --models or --codecs")

@@ -53,7 +53,7 @@ json_option = click.option(
 
 
 def count_option(*names: str, default: int, help: str, least: int = 1) -> Callable[[Command], Command]:
-    """An option that takes a whole number from ``least`` up."""
+    """Returns an option that takes a whole number of at least ``least``."""
     return click.option(
         *names, metavar="N", type=click.IntRange(min=least), default=default, show_default=True, help=help
     )
@@ -83,12 +83,12 @@ batch_option = count_option(
 
 
 def limits_of(max_pixels: int) -> Limits:
-    """The default limits, but for the number of pixels."""
+    """Returns the default limits with another number of pixels."""
     return replace(Limits(), max_pixels=max_pixels)
 
 
 def file_arguments(command: Command) -> Command:
-    """``IN... OUT`` as ``paths``, and ``--out-dir``."""
+    """Adds the arguments ``IN... OUT`` as ``paths``, and the option ``--out-dir``."""
     for decorate in (
         click.option(
             "-o",
@@ -104,18 +104,18 @@ def file_arguments(command: Command) -> Command:
 
 
 def is_given(name: str) -> bool:
-    """Whether the user gave the current command this parameter, be it with its default value."""
+    """Returns whether the user gave this parameter of the current command, even with its default value."""
     source = click.get_current_context().get_parameter_source(name)
     return source not in (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
 
 
 def flags(names: Iterable[str]) -> str:
-    """Parameters as they are written on the command line, in a sentence."""
+    """Returns parameters as they are written on the command line, for a sentence."""
     return " and ".join("--" + name.replace("_", "-") for name in names)
 
 
 def out_option(metavar: str) -> Callable[[Command], Command]:
-    """``--out``, the folder of a command that makes a whole one."""
+    """Returns the option ``--out``, the folder that a command makes."""
     return click.option(
         "-o",
         "--out",
@@ -131,7 +131,7 @@ def model_option(
 ) -> Callable[[Command], Command]:
     """``--model``, completed with the models for ``role`` ("encoder" or "decoder").
 
-    ``shown`` is what the help says the default is, if not its name.
+    ``shown`` describes the default in the help, if it is not a name.
     """
 
     def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
@@ -149,7 +149,7 @@ def model_option(
 
 
 def talk_options(command: Command) -> Command:
-    """What is said: ``--json``, ``--quiet``, ``--verbose``."""
+    """Adds the options for output: ``--json``, ``--quiet``, ``--verbose``."""
     for decorate in (
         json_option,
         click.option(
@@ -173,7 +173,7 @@ def talk_options(command: Command) -> Command:
 
 
 def batch_options(command: Command) -> Command:
-    """The options of every command that writes files."""
+    """Adds the options of every command that writes files."""
     for decorate in (
         talk_options,
         jobs_option,

@@ -1,4 +1,4 @@
-"""``calotype compare`` and ``calotype stages``: pages to look at."""
+"""``calotype compare`` and ``calotype stages``, which write HTML pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the command line says, and where: results on standard output, remarks on standard error."""
+"""The console: results on standard output, messages on standard error."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Console:
         self._say(f"calotype: error: {message}")
 
     def note(self, text: str) -> None:
-        """Print ``text`` unless told to be quiet."""
+        """Print ``text`` unless ``quiet`` is set."""
         if not self.quiet:
             self._say(text)
 
@@ -51,7 +51,7 @@ class Console:
             click.echo(json.dumps(record))
 
     def result(self, text: str) -> None:
-        """Print ``text`` on standard output; what its encoding lacks, as in names of files, is escaped."""
+        """Print ``text`` on standard output; characters that its encoding lacks are escaped."""
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
 
@@ -65,7 +65,7 @@ class Console:
 
     @contextmanager
     def about(self, subject: str) -> Iterator[None]:
-        """Warnings given by this thread within the block name ``subject``."""
+        """Within the block, warnings of this thread name ``subject``."""
         self._current.subject = subject
         try:
             yield
@@ -76,14 +76,15 @@ class Console:
     def warnings_shown(self) -> Iterator[None]:
         """Within the block, Calotype's warnings are printed as one line each.
 
-        Those of other packages are for developers: they are shown with ``-v`` only.
+        Warnings of other packages are for developers and are shown with ``-v`` only.
         """
         with warnings_taken(self._show_warning):
             yield
 
     @contextmanager
     def progress(self, total: int) -> Iterator[Callable[[], None]]:
-        """A progress bar over ``total`` steps, if there are several and someone watches; yields the step."""
+        """Shows a progress bar over ``total`` steps, if there are several and on a terminal; yields the
+        step."""
         if total < 2 or self.quiet or not (sys.stderr and sys.stderr.isatty()):
             yield lambda: None
             return
@@ -106,14 +107,14 @@ class Console:
 
 
 class Failures:
-    """Reports inputs that fail while the others go on; ``code`` is the highest exit code of theirs."""
+    """Reports inputs that fail while the others go on; ``code`` is the highest of their exit codes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self.code = 0
 
     def add(self, path: Path, error: Exception) -> None:
-        """``path`` is left out because of ``error``."""
+        """Reports that ``path`` is left out because of ``error``."""
         code = self._console.failure(error, str(path))
         record = {"input": str(path), "ok": False, "error": describe(error)[0], "exit_code": code}
         self._console.record(record)
@@ -121,7 +122,7 @@ class Failures:
 
 
 def describe(error: Exception) -> tuple[str, int]:
-    """One sentence about ``error`` and the exit code it calls for."""
+    """Returns one sentence about ``error``, and its exit code."""
     if isinstance(error, CalotypeError):
         return str(error).replace("\n", " "), error.exit_code  # other packages' words may span lines
     if isinstance(error, MemoryError):
@@ -132,5 +133,5 @@ def describe(error: Exception) -> tuple[str, int]:
 
 
 def _named(subject: str, sentence: str) -> str:
-    """``sentence`` with what it is about in front, unless there is no such thing or it says so itself."""
+    """Puts ``subject`` in front of ``sentence``, unless there is none or the sentence names it."""
     return f"{subject}: {sentence}" if subject and not sentence.startswith(subject) else sentence

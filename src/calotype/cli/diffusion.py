@@ -1,4 +1,4 @@
-"""Options of the Stable Diffusion models, and fetching their weights when a command needs them."""
+"""Options of the Stable Diffusion models, and the fetching of weights that a command needs."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ _DECODING = (
 
 
 def diffusion_options(*, decoding: bool) -> Callable[[Command], Command]:
-    """The options that :func:`diffusion_of` takes up, and ``--accept-licence`` and ``--offline``."""
+    """Adds the options that :func:`diffusion_of` reads, ``--accept-licence`` and ``--offline``."""
 
     def decorate(command: Command) -> Command:
         for option in reversed((*_SHARED, *(_DECODING if decoding else ()), licence_option, offline_option)):
@@ -113,7 +113,7 @@ def diffusion_options(*, decoding: bool) -> Callable[[Command], Command]:
 
 
 def diffusion_of(values: dict[str, Any], models: Iterable[str | None]) -> DiffusionOptions:
-    """The options among the values of the current command, which it takes out.
+    """Returns the Stable Diffusion options of the current command, and removes them from its values.
 
     ``models`` are those of the command, None for the default decoder. Raises :class:`ModelError` for one
     that there is not, and ``click.UsageError`` for values out of range or where no model heeds them.
@@ -139,9 +139,9 @@ def diffusion_of(values: dict[str, Any], models: Iterable[str | None]) -> Diffus
 def ensure_fetched(
     console: Console, model: str | None, options: DiffusionOptions, *, accept_licence: bool, offline: bool
 ) -> None:
-    """Fetches what ``model`` needs, if someone is there to agree or did so with ``--accept-licence``.
+    """Fetches the weights of ``model`` if the user agrees at the terminal or by ``--accept-licence``.
 
-    Otherwise the model's own error will say which command fetches it.
+    Otherwise the error of the model names the command that fetches it.
     """
     source = source_named(model) if model else None
     if source is None or offline:
@@ -162,7 +162,7 @@ def fetch_with_consent(
     force: bool = False,
     offline: bool = False,
 ) -> None:
-    """Says what will be fetched, asks for consent to the licence where it is needed, fetches and verifies.
+    """Announces the download, asks for consent to the licence if it is needed, fetches and verifies.
 
     Raises :class:`ModelError`, also if the user declines, and :class:`OutputError`.
     """

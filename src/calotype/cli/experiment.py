@@ -1,4 +1,4 @@
-"""``calotype experiment``: what was tried in 2022, to be tried again."""
+"""``calotype experiment``, which repeats the experiments of 2022."""
 
 from __future__ import annotations
 

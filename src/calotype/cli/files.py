@@ -35,7 +35,7 @@ _BLOCK = 1 << 20
 
 
 def open_picture(path: str, limits: Limits) -> BinaryIO:
-    """Opens a picture; a pipe, where no reader of pictures can go back, is read to its end first.
+    """Opens a picture; a pipe, which cannot seek, is read to its end first.
 
     Raises :class:`SourceError`, or :class:`LimitError` if a pipe gives more than a picture within the
     limits can need: 16 bits of red, green, blue and alpha per pixel, and its metadata.
@@ -60,7 +60,7 @@ def read_calotype(path: str, limits: Limits) -> bytes:
 
 
 def is_folder(path: str) -> bool:
-    """Whether ``path`` is a folder; what cannot be looked at is none, and opening it will say why."""
+    """Returns whether ``path`` is a folder; False if it is not accessible, which opening it will report."""
     try:
         return Path(path).is_dir()
     except OSError:
@@ -68,7 +68,8 @@ def is_folder(path: str) -> bool:
 
 
 def real_path(path: str) -> str:
-    """``path`` without links, from the root. Raises :class:`OutputError` if it is relative to no folder."""
+    """Returns ``path`` without links, from the root. Raises :class:`OutputError` if it is relative to no
+    folder."""
     try:
         return os.path.realpath(path)
     except FileNotFoundError as error:  # of the working directory: all else needs not be there
@@ -112,7 +113,7 @@ def write_target(path: str, data: bytes, *, force: bool) -> None:
 
 
 def abandon_stdout() -> None:
-    """Lets go of what standard output still buffers, or the interpreter would complain of it at exit."""
+    """Discards the buffer of standard output, so that the interpreter reports no error at exit."""
     if sys.stdout is not None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -168,7 +169,7 @@ def _write_stdout(data: bytes) -> None:
 
 
 def _is_special(path: Path) -> bool:
-    """Whether ``path`` is a device, a pipe or a socket, which is written to and never replaced."""
+    """Returns whether ``path`` is a device, a pipe or a socket, which is never replaced."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 

@@ -12,10 +12,10 @@ __all__ = ["PathType"]
 
 
 class PathType(click.Path):
-    """A path that is not empty; whether it leads anywhere is found out when it is opened.
+    """The type of a path that is not empty; whether it exists is checked when it is opened.
 
-    An empty one would mean the current folder, and mostly comes from a variable that was not set. Click's
-    own look at a path is left out unless it has to be there (``exists``): it would end a command before it
+    An empty path would mean the current folder, and mostly comes from an unset variable. Click's
+    own check of a path is left out unless the path must exist (``exists``): it would end a command before it
     began, over one input of many. ``stdio`` allows ``-``; ``folder`` completes and accepts folders only.
     """
 
@@ -37,7 +37,7 @@ class PathType(click.Path):
         )
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """``value`` as the type asked for. Raises ``click.BadParameter``."""
+        """Returns ``value`` as the requested type. Raises ``click.BadParameter``."""
         if not os.fspath(value):
             self.fail("a path must not be empty (a variable of the shell that is not set?)", param, ctx)
         if self.exists:

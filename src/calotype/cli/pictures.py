@@ -1,4 +1,4 @@
-"""Picture formats by the names that users give."""
+"""Picture formats by name and extension."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ FORMAT_NAMES = (*FORMATS, *FORMAT_ALIASES)
 
 
 def format_named(name: str) -> PictureFormat:
-    """The format of that name; raises ``KeyError`` if there is none."""
+    """Returns the format of that name; raises ``KeyError`` if there is none."""
     return FORMATS[FORMAT_ALIASES.get(name, name)]
 
 
 def format_of_path(path: str) -> PictureFormat:
-    """The format that the extension of ``path`` asks for; raises ``click.UsageError`` if none does."""
+    """Returns the format of the extension of ``path``; raises ``click.UsageError`` if there is none."""
     try:
         return format_named(Path(path).suffix.lower().removeprefix("."))
     except KeyError:

@@ -1,4 +1,4 @@
-"""Which inputs become which outputs, settled before any work begins."""
+"""The plan of a command: which inputs become which outputs, before any work begins."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def plan(paths: Sequence[str], out_dir: str | None, suffix: str) -> list[Job]:
     """Turns the arguments of a command into jobs, as ``cp`` does.
 
     ``IN OUT`` is one job; ``IN... FOLDER/`` and ``IN...`` with an ``out_dir`` write each input into the
-    folder, made if need be, under its own name with ``suffix``. Raises ``click.UsageError`` if the
+    folder, which is created if needed, under its own name with ``suffix``. Raises ``click.UsageError`` if the
     arguments are incomplete, if two inputs would become one file, or if an input would be overwritten,
     and :class:`OutputError` if the folder cannot be made.
     """
@@ -79,7 +79,7 @@ def _checked(jobs: list[Job]) -> list[Job]:
 
 
 def _is_device(path: str) -> bool:
-    """Whether ``path`` may be read and written at once; what cannot be looked at fails when it is opened."""
+    """Returns whether ``path`` may be read and written at once; inaccessible paths fail when opened."""
     try:
         return not Path(path).is_file()
     except OSError:

@@ -20,7 +20,7 @@ _DEFAULTS = Settings()
 
 
 def _not_empty(_ctx: click.Context, _param: click.Parameter, host: str) -> str:
-    """An empty host would mean every address of the machine."""
+    """Refuses an empty host, which would mean every address of the machine."""
     if not host:
         raise click.BadParameter("an address must not be empty (0.0.0.0 stands for all of them)")
     return host

@@ -1,4 +1,4 @@
-"""Sizes in bytes, as people write them."""
+"""Sizes in bytes as users write them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([a-z]*)", re.ASCII | re.IGNOREC
 
 
 def parse_size(text: str) -> int:
-    """The number of bytes that ``text`` means, fractions of a byte dropped.
+    """Returns the number of bytes that ``text`` stands for, without fractions of a byte.
 
     Units are B, kB (1,000), KiB (1,024), MB and MiB, in any case; without one, bytes.
     Raises ``ValueError`` for anything else and for less than one byte.

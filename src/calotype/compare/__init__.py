@@ -1,4 +1,4 @@
-"""Codecs side by side at equal bytes: figures, pictures and pages.
+"""Comparison of codecs at equal bytes: figures, pictures and pages.
 
 ::
 
@@ -8,7 +8,7 @@
                  rows ──┬── report ── tables, plot, page       one page of a few pictures
                         └── bench ─── summary, bd_rate, plot   a data set, resumable
 
-    photo ── stages ── stages_page      how it works, from pixels to bytes and back
+    photo ── stages ── stages_page      the codec stage by stage, from pixels to bytes and back
     photo ── widget                     the same pictures in a notebook
 
 Only Pillow and numpy are needed; ``pip install 'calotype[compare]'`` adds MS-SSIM, SSIMULACRA2, JPEG XL,

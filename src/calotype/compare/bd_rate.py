@@ -1,4 +1,4 @@
-"""Bjøntegaard's measure: how many more or fewer bytes one codec takes than another at equal quality."""
+"""The Bjøntegaard delta rate (BD-rate): the mean difference in bytes of two codecs at equal quality."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ METHOD = "PCHIP"
 def bd_rate(
     curve: Sequence[Point], anchor: Sequence[Point], *, lower_is_better: bool = False
 ) -> float | None:
-    """Mean difference in rate of ``curve`` against ``anchor``, in per cent: -50 is half the bytes.
+    """Returns the mean difference in rate of ``curve`` against ``anchor``, in per cent: -50 is half the
+    bytes.
 
     Both are points (rate, metric). None if there is no range of quality that both reach, each with two
     points or more. Raises :class:`ModelError` without the package ``bjontegaard``.
@@ -45,7 +46,7 @@ def bd_rate(
 
 
 def _rising(points: Sequence[Point], sign: int) -> list[Point]:
-    """By rate, without those that are no better than a cheaper one; quality up."""
+    """Sorts points by rate, and drops those that are no better than one of a lower rate."""
     rising: list[Point] = []
     for rate, value in sorted(points):
         if not rising or (rate > rising[-1][0] and sign * value > rising[-1][1]):

@@ -1,7 +1,7 @@
-"""A data set at a time: every picture by every codec, in parallel, and resumed where it was left.
+"""A benchmark over a data set: every picture by every codec, in parallel, and resumable.
 
-What is measured is written at once, one line for each picture, codec and size. A later run with the same
-settings measures only what is missing, or whose picture has changed.
+Each figure is written at once, one line for each picture, codec and size. A later run with the same
+settings measures only pictures, codecs and sizes that are new or have changed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Settings:
     max_pixels: int = Limits.max_pixels
 
     def fingerprint(self) -> dict[str, Any]:
-        """What makes figures comparable, besides the picture, the codec and the size."""
+        """Returns the settings under which figures are comparable."""
         graph, diffusion = self.rules.lpips, self.rules.diffusion
         usual: dict[str, Any] = {
             "calotype": calotype.__version__,
@@ -61,7 +61,7 @@ class Settings:
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The pictures of ``folder``, by name. Raises :class:`SourceError` when there are none."""
+    """Returns the pictures of ``folder``, by name. Raises :class:`SourceError` when there are none."""
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
     if not files:
         raise SourceError(f"{folder} is no folder with pictures")
@@ -160,7 +160,8 @@ class _Ledger:
             self._digests, self._rows = {}, []
 
     def _recall(self, out: Path) -> None:
-        """What an earlier run left. Raises :class:`CalotypeError` if it is damaged, or of other settings."""
+        """Reads the rows of an earlier run. Raises :class:`CalotypeError` if it is damaged, or of other
+        settings."""
         if not self._run.exists():
             return
         try:
@@ -174,7 +175,7 @@ class _Ledger:
             self._rows = read_csv(self._figures)
 
     def open(self, digests: dict[str, str]) -> list[Row]:
-        """The rows of pictures that are still the same; the file is left with these."""
+        """Returns the rows of unchanged pictures, and rewrites the file with them."""
         changed = {name for name, digest in digests.items() if self._digests.get(name) != digest}
         rows = [row for row in self._rows if row.picture not in changed]
         self.close(rows)
@@ -187,13 +188,13 @@ class _Ledger:
             file.write(to_csv(rows, header=False))
 
     def close(self, rows: Sequence[Row]) -> None:
-        """The whole file again, in order."""
+        """Rewrites the whole file, in order."""
         ordered = sorted(rows, key=lambda row: (row.picture, row.codec, -row.budget))
         write_file(self._figures, to_csv(ordered).encode(), overwrite=True)
 
 
 def _digest(file: Path) -> str:
-    """By which a changed picture is known; empty for one that cannot be read, as measuring it will tell."""
+    """Returns the digest that detects a changed picture; empty for one that cannot be read."""
     try:
         return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     except OSError:
@@ -203,7 +204,7 @@ def _digest(file: Path) -> str:
 def _measured(
     tasks: Sequence[tuple[Path, str]], settings: Settings, jobs: int
 ) -> Iterator[tuple[Path, list[Row] | CalotypeError]]:
-    """The picture of each task as it is done, with its rows or with what went wrong."""
+    """Yields the picture of each finished task, with its rows or its error."""
     context = multiprocessing.get_context("spawn")  # the networks' threads do not survive a fork
     pool = ProcessPoolExecutor(jobs, context, initializer=_quiet_interrupts)
     threads = 1 if jobs > 1 else None

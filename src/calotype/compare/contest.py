@@ -1,4 +1,4 @@
-"""Codecs against one another: every codec on a picture at every size, and what the metrics say."""
+"""A contest of codecs: every codec on a picture at every size, with the metrics."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ DEFAULT_CODECS = ("jpeg", "webp", "avif", "jxl")
 
 @dataclass(frozen=True)
 class Rules:
-    """Who takes part: Calotype with each of ``models``, ``codecs``; ``lpips`` is the graph of that metric.
+    """The participants: Calotype with each of ``models``, and ``codecs``; ``lpips`` is the graph of that
+    metric.
 
     ``threads`` for the networks; None uses every core. ``diffusion`` says how Stable Diffusion's models run.
     """
@@ -42,7 +43,7 @@ class Rules:
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """What one codec made of a picture, and its figures."""
+    """The file of one codec for a picture, and its figures."""
 
     title: str
     suffix: str
@@ -74,7 +75,7 @@ class Contest:
     def enter(
         self, picture: str, rgb: NDArray[np.uint8], sizes: Sequence[int], labels: Sequence[int] | None = None
     ) -> Iterator[Entry]:
-        """Every codec on ``rgb``, uint8[H, W, 3] in sRGB, within each of ``sizes`` (bytes), codec by codec.
+        """Runs every codec on ``rgb``, uint8[H, W, 3] in sRGB, within each of ``sizes`` (bytes).
 
         A codec whose model turns out to be missing goes to ``missing``, one that cannot code this picture
         to ``failed``. ``labels`` are what the rows name as their budgets, if not the sizes.
@@ -131,7 +132,7 @@ def _measured(metric: Metric, reference: NDArray[np.uint8], picture: NDArray[np.
 
 
 def read_pixels(image: ImageLike, limits: Limits | None = None) -> NDArray[np.uint8]:
-    """What all codecs are given: uint8[H, W, 3] in sRGB, upright, over white where it is transparent.
+    """Reads the input of all codecs: uint8[H, W, 3] in sRGB, upright, over white where it is transparent.
 
     Raises :class:`SourceError`, :class:`LimitError`.
     """

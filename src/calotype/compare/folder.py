@@ -26,9 +26,9 @@ _LONGEST = 80  # characters of a picture's name that the names of its files repe
 
 
 def shown_name(name: str) -> str:
-    """``name``, of a file, as one line of text that every encoding of Unicode can hold.
+    """Returns the file name ``name`` as one line of text that every encoding of Unicode can hold.
 
-    Bytes that are not of the file system's encoding and control characters stand as escapes.
+    Control characters and bytes outside of the file system's encoding are escaped.
     """
     return "".join(_escaped(char) if unicodedata.category(char) in _UNSHOWABLE else char for char in name)
 
@@ -39,12 +39,12 @@ def _escaped(char: str) -> str:
 
 
 def file_name(name: str) -> str:
-    """``name`` as the beginning of a file's name that every file system and address can hold."""
+    """Returns ``name`` as the beginning of a file name that is valid in every file system and address."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:_LONGEST]
 
 
 def check_folder(target: Path, *, force: bool, mark: str = INDEX) -> None:
-    """Raises :class:`OutputError` if :func:`fresh_folder` is sure to refuse ``target``."""
+    """Raises :class:`OutputError` if :func:`fresh_folder` will refuse ``target``."""
     if target.exists() and not target.is_dir():
         raise OutputError(f"{target} exists already and is no folder")
     if target.is_dir() and any(target.iterdir()):

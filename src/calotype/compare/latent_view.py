@@ -1,4 +1,4 @@
-"""Latents, and what they cost, as pictures for people."""
+"""Pictures of latents and of the bits that they take."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ _HEAT = np.array(
 
 
 def latent_picture(latents: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Scaled latents float32[4, h, w] to uint8[h, w, 3]: four channels as three colours, ghostly."""
+    """Converts scaled latents float32[4, h, w] to uint8[h, w, 3]: four channels as three pale colours."""
     rgb = latents.transpose(1, 2, 0) @ _TO_RGB + _MEAN
     return np.asarray(np.clip(rgb + 0.5, 0, 255).astype(np.uint8))
 
 
 def plane_picture(plane: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """One channel [h, w] to grey uint8[h, w, 3], zero in the middle and the largest magnitude at an end."""
+    """Converts one channel [h, w] to grey uint8[h, w, 3]: zero is mid-grey, the largest magnitude black or
+    white."""
     values = plane.astype(np.float64)
     peak = max(float(np.abs(values).max()), 1e-9)
     grey = np.floor(127.5 + 127.5 * values / peak + 0.5).clip(0, 255).astype(np.uint8)
@@ -32,7 +33,7 @@ def plane_picture(plane: NDArray[np.generic]) -> NDArray[np.uint8]:
 
 
 def heat_picture(values: NDArray[np.float32], highest: float) -> NDArray[np.uint8]:
-    """Values [h, w] from 0 (dark) to ``highest`` (bright) to uint8[h, w, 3]."""
+    """Converts values [h, w] from 0 (dark) to ``highest`` (bright) to uint8[h, w, 3]."""
     position = np.clip(values / highest, 0, 1) * (len(_HEAT) - 1)
     channels = [np.interp(position, np.arange(len(_HEAT)), _HEAT[:, c]) for c in range(3)]
     return np.asarray(np.stack(channels, -1) + 0.5).astype(np.uint8)

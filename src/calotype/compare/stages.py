@@ -1,4 +1,4 @@
-"""How it works, on one picture: every stage from pixels to bytes and back, with what each of them takes."""
+"""The stages of the codec on one picture, from pixels to bytes and back, each with its size."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Stages:
 
     @property
     def order0_bytes(self) -> int:
-        """What the integers would take without the context model: each channel's own ideal entropy."""
+        """Returns the size of the integers without the context model: the order-0 entropy of each channel."""
         bits = 0.0
         for plane in self.integers:
             counts = np.unique(plane, return_counts=True)[1]
@@ -55,7 +55,7 @@ def stages(
     diffusion: DiffusionOptions | None = None,
     limits: Limits | None = None,
 ) -> Stages:
-    """Encodes ``image`` to at most ``target_size`` bytes, develops it, and keeps what was in between.
+    """Encodes ``image`` to at most ``target_size`` bytes, decodes it, and keeps the intermediate data.
 
     ``diffusion`` says how ``model`` runs if it is one of Stable Diffusion's. Raises :class:`SourceError`,
     :class:`LimitError`, :class:`TargetSizeError`, :class:`ModelError`.
@@ -78,7 +78,7 @@ def stages(
 
 
 def bit_map(data: bytes, limits: Limits | None = None) -> NDArray[np.float32]:
-    """Bits that each latent position of a .calo file takes, its four channels together: float32[h, w].
+    """Returns the bits float32[h, w] of each latent position of a .calo file, over its four channels.
 
     Their sum is the ideal length of the payload. Raises :class:`FormatError`, :class:`LimitError`, and
     :class:`UnsupportedError` for a file that has no context model.
@@ -97,7 +97,7 @@ def _metered(data: bytes, limits: Limits) -> tuple[NDArray[np.int16], NDArray[np
 
 
 class _Meter:
-    """A symbol coder that lets another one read and adds up the bits."""
+    """A symbol coder that wraps another one and adds up the bits."""
 
     def __init__(self, decoder: SymbolDecoder, tables: FrequencyTables, shape: tuple[int, ...]) -> None:
         self._decoder, self._tables = decoder, tables

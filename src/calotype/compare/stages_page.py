@@ -1,4 +1,4 @@
-"""The page that tells how it works, stage by stage."""
+"""The page of the stages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write_stages(
     embed: bool = False,
     force: bool = False,
 ) -> Stages:
-    """Writes ``out/index.html`` with what becomes of ``photo``, and its pictures beside or in the page.
+    """Writes ``out/index.html`` with the stages of ``photo``, and its pictures beside or in the page.
 
     Raises what :func:`stages` raises, and :class:`OutputError`.
     """
@@ -98,7 +98,7 @@ def _page(name: str, coded: str, model: str, stages: Stages, pictures: Pictures)
 
 
 def _saved(size: int, plain: int) -> str:
-    """By how much ``size`` is below ``plain`` bytes, which are none for a flat or tiny picture."""
+    """Returns by how much ``size`` is below ``plain`` bytes, which may be 0 for a flat or tiny picture."""
     return f"{100 * (1 - size / plain):.0f} %" if size < plain else "nothing"
 
 
@@ -113,7 +113,7 @@ def _planes(stages: Stages, pictures: Pictures) -> str:
 
 
 def _dump(data: bytes, header: int) -> str:
-    """The first bytes in hexadecimal, sixteen in a line, those of the header set off."""
+    """Returns the first bytes in hexadecimal, sixteen in a line, with the header in bold."""
     pairs = [
         f"<b>{byte:02x}</b>" if start < header else f"{byte:02x}" for start, byte in enumerate(data[:_DUMPED])
     ]

@@ -1,4 +1,4 @@
-"""One photo of a report: what every codec makes of it, as files and as columns of the page."""
+"""One photograph of a report: the files of every codec, and the columns of the page."""
 
 from __future__ import annotations
 

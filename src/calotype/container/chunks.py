@@ -1,4 +1,4 @@
-"""Chunks: optional, self-checking pieces behind the payload (docs/format.md, section 3)."""
+"""Chunks: optional parts behind the payload, each with its own CRC-32 (docs/format.md, section 3)."""
 
 from __future__ import annotations
 
@@ -88,18 +88,18 @@ class Chunk:
 
     @property
     def name(self) -> str:
-        """The type's name, or ``0x2A`` and the like for one without a name."""
+        """The type's name, or its value such as ``0x2A`` if it has no name."""
         return _name(self.type)
 
     @property
     def critical(self) -> bool:
-        """Whether a decoder must understand it."""
+        """Whether a decoder must know the type."""
         return bool(self.type & CRITICAL)
 
 
 @dataclass(frozen=True)
 class ChunkInfo:
-    """A chunk as found: ``size`` is that of its data (of ``TRAILING``: of all the bytes), in bytes."""
+    """A chunk in a file; ``size`` is that of its data in bytes, or of all bytes for ``TRAILING``."""
 
     name: str
     size: int
@@ -108,13 +108,13 @@ class ChunkInfo:
 
 
 def write_chunk(chunk: Chunk) -> bytes:
-    """type u8, length varint, data, CRC-32 u32 of all three."""
+    """Serialises a chunk: type u8, length varint, data, CRC-32 u32 of all three."""
     body = _TYPE.write(chunk.type) + _LENGTH.write(len(chunk.data)) + chunk.data
     return body + _CRC.write(zlib.crc32(body))
 
 
 def data_of(chunks: Sequence[Chunk], type_: int) -> bytes | None:
-    """Data of the chunk of that type, or None."""
+    """Returns the data of the chunk of that type, or None."""
     return next((chunk.data for chunk in chunks if chunk.type == type_), None)
 
 

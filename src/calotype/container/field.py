@@ -1,4 +1,4 @@
-"""One number in the file: its size and range, described once for reader and writer."""
+"""One number in the file: its size and range, for both reader and writer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Field"]
 
 @dataclass(frozen=True)
 class Field:
-    """An unsigned integer between ``low`` and ``high``, stored less ``offset``.
+    """An unsigned integer between ``low`` and ``high``, stored minus ``offset``.
 
     ``size`` is in bytes, little-endian; 0 means a varint. ``error`` is raised when the number that a
     file holds is out of range.
@@ -26,14 +26,15 @@ class Field:
     error: type[CalotypeError] = UnsupportedError
 
     def write(self, value: int) -> bytes:
-        """The bytes of ``value``. Raises ``ValueError`` if it is out of range."""
+        """Returns the bytes of ``value``. Raises ``ValueError`` if it is out of range."""
         if not self.low <= value <= self.high:
             raise ValueError(f"{self.name} (={value}) must be between {self.low} and {self.high}")
         stored = value - self.offset
         return stored.to_bytes(self.size, "little") if self.size else write_varint(stored)
 
     def read(self, data: bytes, position: int) -> tuple[int, int]:
-        """(value, position behind it). Raises :class:`TruncatedError`, or ``error`` if out of range."""
+        """Returns (value, position behind it). Raises :class:`TruncatedError`, or ``error`` if out of
+        range."""
         if self.size:
             end = position + self.size
             if end > len(data):

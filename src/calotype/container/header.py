@@ -1,6 +1,6 @@
-"""The fixed header: what a decoder must know before it touches the payload.
+"""The fixed header, which a decoder reads before the payload.
 
-docs/format.md, section 2, draws it byte by byte.
+docs/format.md, section 2, specifies it byte by byte.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _FIELDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What the fixed header says. Raises ``ValueError`` if a value is out of range.
+    """The fields of the fixed header. Raises ``ValueError`` if a value is out of range.
 
     ``coding`` is a :class:`Coding`; ``space``, ``table`` and ``encoder`` are ids, 0 to 255; ``width`` and
     ``height`` are those of the picture to show, in pixels, 1 to ``MAX_SIDE``; what is coded has ``scale``
@@ -92,22 +92,22 @@ class Header:
 
     @property
     def scaled(self) -> bool:
-        """Whether the picture is coded at another size than it is shown at."""
+        """Whether the coded size differs from the size to show."""
         return self.scale != FULL_SCALE
 
     @property
     def coded_size(self) -> tuple[int, int]:
-        """(width, height) of the picture that the latents are of, in pixels."""
+        """The coded size: (width, height) of the picture that the latents describe, in pixels."""
         return -(-self.width * self.scale // FULL_SCALE), -(-self.height * self.scale // FULL_SCALE)
 
     @property
     def extension(self) -> int:
-        """By how many positions the latents are extended on every side to be decoded."""
+        """Number of positions by which the latents are extended on every side before they are decoded."""
         return EXTENSION_LATENTS if self.extended else 0
 
 
 def _number(header: Header, name: str) -> int:
-    """What the field called ``name`` holds for ``header``."""
+    """Returns the stored value of the field ``name`` of ``header``."""
     if name == "flags":
         return sum(bool(getattr(header, flag)) << bit for bit, flag in enumerate(_FLAGS))
     if name == "noise":

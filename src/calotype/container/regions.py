@@ -1,4 +1,4 @@
-"""Regions: parts of the picture whose latents are quantised more finely (docs/format.md, section 3)."""
+"""Regions of the picture whose latents are quantised more finely (docs/format.md, section 3)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FIELDS = (
 
 @dataclass(frozen=True)
 class Region:
-    """A rectangle of latent positions, and by how many levels (1 to 127) they are finer than the header's."""
+    """A rectangle of latent positions and its level offset (1 to 127), the header's level minus its own."""
 
     left: int
     top: int
@@ -35,7 +35,7 @@ class Region:
 
 
 def pack_regions(regions: Sequence[Region]) -> bytes:
-    """The data of a REGIONS chunk. Raises ``ValueError`` for none, for too many and for impossible ones."""
+    """Packs regions as data of a REGIONS chunk. Raises ``ValueError`` for none, too many and invalid ones."""
     if not 0 < len(regions) <= MOST_REGIONS:
         raise ValueError(f"regions (={len(regions)} of them) must be 1 to {MOST_REGIONS}")
     numbers = [(one.left, one.top, one.width, one.height, one.levels) for one in regions]
@@ -43,7 +43,7 @@ def pack_regions(regions: Sequence[Region]) -> bytes:
 
 
 def unpack_regions(data: bytes) -> tuple[Region, ...]:
-    """What :func:`pack_regions` packed. Raises :class:`FormatError`."""
+    """Unpacks the data of a REGIONS chunk. Raises :class:`FormatError`."""
     regions: list[Region] = []
     position = 0
     while position < len(data) or not regions:

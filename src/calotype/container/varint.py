@@ -11,7 +11,8 @@ MAX_VARINT = 2**32 - 1
 
 
 def write_varint(value: int) -> bytes:
-    """The shortest encoding, 1 to 5 bytes, of ``value`` (0 to ``MAX_VARINT``). Raises ``ValueError``."""
+    """Returns the shortest encoding, 1 to 5 bytes, of ``value`` (0 to ``MAX_VARINT``). Raises
+    ``ValueError``."""
     if not 0 <= value <= MAX_VARINT:
         raise ValueError(f"value (={value}) must be between 0 and {MAX_VARINT}")
     out = bytearray()

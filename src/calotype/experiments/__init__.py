@@ -1,4 +1,4 @@
-"""The experiments of 2022, to be repeated: what happens to a picture when its latents are made small.
+"""The experiments of 2022: the effect of coding latents in few bytes on the decoded picture.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The 2022 recipe stage by stage, on any model of the latent space."""
+"""The palette coding of 2022 stage by stage, with any model of the latent space."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """Everything that was found; ``missing`` says by name why a metric has no figures."""
+    """The results of an experiment; ``missing`` says by name why a metric has no figures."""
 
     model: str
     original: Pixels

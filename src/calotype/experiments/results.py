@@ -1,4 +1,4 @@
-"""What an experiment found: a table in text, CSV and JSON, a PNG of each stage, all of them on one sheet."""
+"""The results of an experiment: a table as text, CSV and JSON, PNG files and a contact sheet."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def rows(experiment: Experiment) -> list[dict[str, Any]]:
 
 
 def table(experiment: Experiment) -> str:
-    """The figures for people; below, why a metric has none."""
+    """Returns the figures as a text table, and below it why a metric has none."""
     lines = [["stage", "bytes", *(kind.title for kind in METRICS.values())]]
     for result in experiment.results:
         lines.append([result.title, f"{result.size:,}", *(_figure(result, metric) for metric in METRICS)])
@@ -56,7 +56,7 @@ def table(experiment: Experiment) -> str:
 def write_results(experiment: Experiment, folder: Path, *, force: bool = False) -> None:
     """Fills ``folder``: ``figures.csv``, ``figures.json``, ``sheet.png``, ``recipe.calo``, each stage as PNG.
 
-    All or nothing; a folder of an earlier experiment is replaced with ``force`` only. Raises
+    The folder appears when it is complete. An earlier experiment is replaced with ``force`` only. Raises
     :class:`OutputError`.
     """
     records = rows(experiment)

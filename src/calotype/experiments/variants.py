@@ -1,4 +1,4 @@
-"""Ways to make latents small: the 2022 recipe, stage by stage, and what was tried beside it."""
+"""Codings of latents: the palette coding of 2022, stage by stage, and the variants of the article."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ALSO = ("bits", "jpeg", "webp", "webp-lossless", "imagequant")
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """Latents float32[4, h, w] as they come back, and the bytes they take; ``name`` is fit for a file."""
+    """Decoded latents float32[4, h, w] and their size in bytes; ``name`` is valid as a file name."""
 
     name: str
     title: str
@@ -38,8 +38,8 @@ class Variant:
 def variants(latents: NDArray[np.float32], also: Collection[str] = ()) -> Iterator[Variant]:
     """The stages of the recipe and what ``also`` names (see ``ALSO``), for latents float32[4, h, w].
 
-    Lossy formats get the lowest quality whose file is at least as large as the recipe's, as its author gave
-    to those he compared with. Raises :class:`ModelError` if libimagequant is asked for and missing.
+    Lossy formats get the lowest quality whose file is at least as large as the palette coding's, as in the
+    article. Raises :class:`ModelError` if libimagequant is asked for and missing.
     """
     pixels = palette.to_bytes(latents)
     stages = list(recipe(latents, pixels))
@@ -96,7 +96,7 @@ _BEST: dict[str, dict[str, Any]] = {"JPEG": {"optimize": True}, "WEBP": {"method
 
 
 def _cut(pixels: Pixels, bits: int) -> Variant:
-    """The upper bits alone, decoded to the middle of what they leave open; packed without gaps, and zlib."""
+    """Keeps the upper bits, decoded to the middle of their interval; packed without gaps, then zlib."""
     lost_bits = 8 - bits
     kept_bits = (pixels >> lost_bits).astype(np.uint8)
     packed = np.packbits(np.unpackbits(kept_bits[..., None], axis=-1)[..., lost_bits:])
@@ -117,7 +117,7 @@ def _picture(pixels: Pixels, name: str, title: str, encode: Callable[[Image.Imag
 
 
 def _by_imagequant(pixels: Pixels) -> Variant:
-    """The library of the original, which takes the fourth channel for opacity."""
+    """Uses the library of the original, which treats the fourth channel as opacity."""
     try:
         import imagequant
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""A page to try Calotype on, and an HTTP interface (``pip install 'calotype[web]'``).
+"""A web page that encodes and decodes, and an HTTP interface (``pip install 'calotype[web]'``).
 
 ::
 
@@ -6,7 +6,7 @@
                                                                  └ codec, compare.codecs
     page: static/   one page and its scripts, which use the same interface
 
-Nothing of a request outlives its answer, and nothing is ever written to a disk. The application is made
+The data of a request are dropped after its answer, and are never written to a disk. The application is made
 by :func:`calotype.web.app.create_app`; this module itself needs no further packages.
 """
 

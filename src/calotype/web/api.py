@@ -1,7 +1,7 @@
 """The operations of the HTTP interface.
 
 The body of a request is the file itself, as ``curl --data-binary`` and a browser's ``fetch`` send it, or a
-form that holds it, as ``curl -F`` and HTML send it. Either is read into memory and nowhere else: no temporary
+form that holds it, as ``curl -F`` and HTML send it. Both are read into memory only: no temporary
 file is ever made.
 """
 
@@ -53,7 +53,7 @@ router = APIRouter(dependencies=[Depends(_once_each)])
 
 @dataclass(frozen=True)
 class Server:
-    """What the operations share, as ``request.app.state.server``."""
+    """The state that operations share, as ``request.app.state.server``."""
 
     settings: Settings
     studio: Studio
@@ -72,14 +72,14 @@ async def encode(request: Request, query: Annotated[EncodeQuery, Query()]) -> Re
 
 @router.post("/decode", response_class=Response, responses=answers("image/png"), openapi_extra=CALO_BODY)
 async def decode(request: Request, query: Annotated[DecodeQuery, Query()]) -> Response:
-    """A .calo file to a PNG file in sRGB, without metadata."""
+    """Decodes a .calo file to a PNG file in sRGB, without metadata."""
     return _file(await _worked(request, lambda studio, upload: studio.decode(upload, query.strict)))
 
 
 @router.head("/info", include_in_schema=False)
 @router.get("/info", responses={code: answers()[code] for code in (403, 422)})
 async def server_info(request: Request, _: Annotated[NoQuery, Query()]) -> ServerInfo:
-    """What the server is, and what it allows."""
+    """The server's version and limits."""
     server = _server(request)
     settings = server.settings
     return ServerInfo(

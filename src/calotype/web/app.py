@@ -1,4 +1,4 @@
-"""The application: operations, page, and the one form in which anything is refused."""
+"""The application: operations, page, and the common form of all refusals."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _STATUS: dict[type[CalotypeError], int] = {
 
 
 class _Application(FastAPI):
-    """Its guard stands around all of it, the handler of internal errors included."""
+    """The application, whose guard encloses everything, including the handler of internal errors."""
 
     def __init__(self, settings: Settings, **more: Any) -> None:
         super().__init__(**more)
@@ -61,7 +61,7 @@ class _Application(FastAPI):
 
 
 def create_app(settings: Settings | None = None, studio: Studio | None = None) -> FastAPI:
-    """The ASGI application, which any server can run; ``studio`` may bring models that are loaded already."""
+    """Creates the ASGI application, which any server can run; ``studio`` may have loaded models."""
     settings = settings or Settings()
 
     @asynccontextmanager
@@ -132,7 +132,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 
 def _allowed(request: Request) -> list[str]:
-    """The methods that the address of ``request`` knows, whichever of its routes they belong to."""
+    """Returns the methods of the address of ``request``, over all of its routes."""
 
     def knows(method: str) -> bool:
         path = request.scope["path"]

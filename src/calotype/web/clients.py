@@ -1,4 +1,4 @@
-"""Who counts as one client."""
+"""The identity of clients."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _IPV6_PREFIX = 64  # bits; whoever has one IPv6 address usually has all that sha
 
 
 def client_of(host: str | None) -> str:
-    """What stands for the client at ``host`` where clients are counted.
+    """Returns the key under which requests of the client at ``host`` are counted.
 
-    An IPv4 address stands for itself, in the form that IPv6 sockets give it too; an IPv6 address stands
-    for its network of 64 bits. What is no address (a Unix socket, a test) is one client.
+    The key is an IPv4 address itself, also in the form that IPv6 sockets give it; for an IPv6 address it is
+    its network of 64 bits. All hosts without an address (a Unix socket, a test) count as one client.
     """
     try:
         address = ip_address((host or "").partition("%")[0])  # without the interface of a link-local one

@@ -1,11 +1,11 @@
-"""Connections: how many there are, and how long each may keep the server waiting.
+"""Connections: their number, and deadlines for each.
 
 ::
 
     connection ── header ── body ── work ── answer ── next header, or idle
       503, 429     408      408     503     cut off if nobody reads it
 
-uvicorn speaks the protocol. It has bounds for idle connections only; the others are added here. The time
+uvicorn implements the protocol. It bounds idle connections only; the other bounds are added here. The time
 for the body and the work is bounded where these are done, in :mod:`calotype.web.api` and
 :mod:`calotype.web.desk`.
 """
@@ -64,7 +64,7 @@ class _Connection(H11Protocol):
 
     @property
     def _waits(self) -> bool:
-        """Whether the server has nothing to do here but to wait for what the client sends."""
+        """Returns whether the server only waits for the client."""
         answered = self.conn.our_state in (h11.DONE, h11.MUST_CLOSE)
         return self.conn.their_state is h11.IDLE or (answered and self.conn.their_state is h11.SEND_BODY)
 
@@ -75,7 +75,7 @@ class _Connection(H11Protocol):
         self._claim()
 
     def _claim(self) -> None:
-        """Makes room for this connection by ending one that only waits, or has its request refused."""
+        """Makes room for this connection by closing a waiting one, or refuses its request."""
         settings = self._settings
         others = [each for each in self.connections if isinstance(each, _Connection) and each is not self]
         own = [each for each in others if each._client == self._client]
@@ -119,12 +119,12 @@ class _Connection(H11Protocol):
             self._start_header_timer()
 
     def send_400_response(self, msg: str) -> None:
-        """uvicorn's answer to what is no HTTP, in the one form of all refusals."""
+        """Answers data that are no HTTP, in the common form of all refusals."""
         self._answer(400, msg.rstrip("."))
         self.transport.close()
 
     def _answer(self, status: int, sentence: str) -> None:
-        """Answers without a request that could be handed to the application, if there is no answer yet."""
+        """Answers in place of the application, if there is no answer yet."""
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE) or self.transport.is_closing():
             return
         body = json.dumps({"error": sentence}).encode()
@@ -139,7 +139,7 @@ class _Connection(H11Protocol):
         self._watch_rate()
 
     def _watch_rate(self, expected: float = float("inf")) -> None:
-        """Cuts off a client that does not read its answer, which takes memory until it has."""
+        """Closes the connection of a client that does not read its answer, which takes memory."""
         unread = self.transport.get_write_buffer_size()
         if unread > expected:
             self.transport.abort()
@@ -163,7 +163,7 @@ class _Connection(H11Protocol):
 
 
 def _ended_one(connections: Iterable[_Connection]) -> bool:
-    """Ends, of those that only wait, the longest waiting one of the client with the most connections."""
+    """Closes the longest waiting connection of the client with the most connections."""
     connections = list(connections)
     waiting = [each for each in connections if each._waits]
     if not waiting:

@@ -1,11 +1,11 @@
-"""Where requests wait and are worked on, off the event loop and in bounded numbers.
+"""The queue and the worker threads of requests, bounded in number and outside of the event loop.
 
 ::
 
     claim a place ── read the upload ── wait for a free thread ── work ── answer
       429, 503          408, 413              503 (time)           503 (time)
 
-A place is held until nothing of its request is left in memory, so the places bound the memory too.
+A place is held until the data of its request have left the memory, so that places bound the memory too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _WATCH_SECONDS = 0.25
 
 
 class Desk:
-    """Belongs to one event loop; ``close`` it at the end."""
+    """The queue of one event loop; ``close`` it at the end."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -64,12 +64,12 @@ class Desk:
             del self._held[client]
 
     def close(self) -> None:
-        """Drops what waits; what runs ends on its own."""
+        """Drops waiting work; running work ends by itself."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Place:
-    """One request's right to work once."""
+    """The place of one request, for one piece of work."""
 
     def __init__(self, pool: ThreadPoolExecutor, idle: asyncio.Semaphore, seconds: float) -> None:
         self._pool, self._idle, self._seconds = pool, idle, seconds
@@ -104,7 +104,7 @@ class Place:
             future.exception()  # looked at, or asyncio complains about those that nobody waits for
 
     def when_done(self, leave: Callable[[], None]) -> None:
-        """Call ``leave`` once nothing of this request runs any more."""
+        """Calls ``leave`` once no work of this request runs any more."""
         if self._running is None or self._running.done():
             leave()
         else:

@@ -1,4 +1,4 @@
-"""Uploads that arrive as a form: what ``curl -F``, browsers and most HTTP libraries send."""
+"""Uploads as forms, as ``curl -F``, browsers and most HTTP libraries send them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ ENVELOPE_BYTES = 64 << 10
 
 
 class MediaError(CalotypeError):
-    """The upload is not of the kind that was asked for."""
+    """The upload has an unsupported media type."""
 
 
 def is_form(content_type: str) -> bool:
-    """Whether a body of ``content_type`` (the header's value) is a form that holds a file.
+    """Returns whether a body of ``content_type`` (the header's value) is a form that holds a file.
 
     Raises :class:`MediaError` for the other kinds of ``multipart``, which no client sends for an upload.
     """
@@ -33,7 +33,7 @@ def is_form(content_type: str) -> bool:
 
 
 def file_of_form(body: bytes, content_type: str) -> bytes:
-    """The content of the one file in ``body``, a form whose header says ``content_type``; never on a disk.
+    """Returns the content of the one file in ``body``, a form of ``content_type``; it uses no disk.
 
     Raises :class:`SourceError` for a form that is damaged, or does not hold one file and nothing else.
     """

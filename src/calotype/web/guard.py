@@ -1,4 +1,4 @@
-"""What holds for every request and every answer, whoever handles it."""
+"""The guard: checks of every request, and headers of every answer."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _DRAIN_SECONDS = 2.0
 
 
 class Guard:
-    """ASGI middleware: refuses other sites' pages, sets the security headers, lets refused uploads end."""
+    """ASGI middleware that refuses other sites' pages, sets security headers and drains refused uploads."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
@@ -97,13 +97,13 @@ class Guard:
 
 
 def _name_and_port(authority: str) -> tuple[str, str]:
-    """(the name in lower case, in which names are compared, the port or "") of a ``Host`` header."""
+    """Returns (the name in lower case, the port or "") of a ``Host`` header."""
     name, _, port = authority.rpartition(":")
     return (name.lower(), port) if port.isdecimal() else (authority.lower(), "")
 
 
 def _same_site(origin: str, host: str) -> bool:
-    """Whether ``Origin`` names the server that ``Host`` names; the scheme's usual port may be left out."""
+    """Returns whether ``Origin`` names the server of ``Host``; the scheme's default port may be left out."""
     scheme, separator, authority = origin.partition("://")
     usual = _DEFAULT_PORTS.get(scheme.lower())
     if not separator or usual is None:

@@ -1,4 +1,4 @@
-"""The shapes of requests and answers, as the OpenAPI description tells them."""
+"""The schemas of requests and answers, for the OpenAPI description."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ __all__ = [
 
 
 class NoQuery(BaseModel):
-    """No parameters; what is none of an operation's parameters is refused."""
+    """The model of no parameters; unknown parameters are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class EncodeQuery(NoQuery):
-    """At most one of ``target_size``, ``quality`` and ``bpp``."""
+    """The rate: at most one of ``target_size``, ``quality`` and ``bpp``."""
 
     target_size: int | None = Field(
         None, ge=1, le=1 << 40, description="Bytes that the file may take at most"
@@ -59,14 +59,14 @@ class RivalQuery(NoQuery):
 
 
 class Problem(BaseModel):
-    """Why there is no result, in one sentence."""
+    """The reason of a refusal, in one sentence."""
 
     error: str
     smallest: int | None = Field(None, description="The smallest file there is, where the target was smaller")
 
 
 class ServerInfo(BaseModel):
-    """What the server is, and what it allows."""
+    """The server's version and limits."""
 
     name: str
     version: str
@@ -96,14 +96,15 @@ _REFUSALS = {
 
 
 def _body(media_type: str, description: str) -> dict[str, Any]:
-    """An upload, for ``openapi_extra``: the file itself, whatever its media type, or a form that holds it."""
+    """Describes an upload for ``openapi_extra``: the file itself, of any media type, or a form that holds
+    it."""
     form = {"type": "object", "properties": {"file": _BINARY["schema"]}, "required": ["file"]}
     content = {media_type: _BINARY, FORM_TYPE: {"schema": form | {"additionalProperties": False}}}
     return {"requestBody": {"required": True, "description": description, "content": content}}
 
 
 def answers(*media_types: str) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of an operation: one of ``media_types`` (none: as modelled), or a refusal."""
+    """Returns the ``responses`` of an operation: one of ``media_types`` (none: as modelled), or a refusal."""
     documented: dict[int | str, dict[str, Any]] = {
         code: {"model": Problem, "description": sentence} for code, sentence in _REFUSALS.items()
     }

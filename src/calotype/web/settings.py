@@ -1,4 +1,4 @@
-"""What the server allows, and with which models it works."""
+"""The settings of the server: its limits and its models."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _POSITIVE = (
 
 @dataclass(frozen=True)
 class Settings:
-    """Memory is bounded by ``(jobs + queue) * max_upload`` bytes of uploads and ``jobs`` pictures in work.
+    """The limits of the server, which bound its memory.
 
     ``max_upload``: bytes of one request; ``upload_time``: seconds it may take to arrive. ``jobs`` pictures
     are worked on at once, ``queue`` more wait, ``per_client`` of them for one address. A request is given
@@ -65,5 +65,5 @@ class Settings:
 
     @property
     def limits(self) -> Limits:
-        """The codec's own limits, with this server's number of pixels."""
+        """The limits for the codec, with this server's number of pixels."""
         return replace(Limits(), max_pixels=self.max_pixels)

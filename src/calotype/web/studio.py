@@ -1,4 +1,4 @@
-"""The work itself, as plain functions of bytes; runs on threads and knows nothing of HTTP's ways."""
+"""The work on pictures, as functions of bytes that do not depend on HTTP. It runs on threads."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RIVALS: dict[str, Callable[[], PillowCodec]] = {
 
 @dataclass(frozen=True)
 class Made:
-    """A file, its media type, and what has to be said about how it was made."""
+    """A file, its media type, and remarks about how it was made."""
 
     data: bytes
     media_type: str
@@ -47,7 +47,7 @@ class Made:
 class Studio:
     """Encodes, decodes, prepares and compares pictures; safe to use from several threads.
 
-    ``rivals``: the other codecs that can run here, by name.
+    ``rivals``: the baseline codecs that can run here, by name.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -65,13 +65,13 @@ class Studio:
         self._codec.decode(data, model=self._settings.decoder)
 
     def encode(self, upload: bytes, options: EncodeOptions) -> Made:
-        """A picture to a .calo file, without metadata, by the server's model and within its limits."""
+        """Encodes a picture to a .calo file without metadata, by the server's model and within its limits."""
         file = _picture_file(upload, self._limits)
         options = replace(options, model=self._settings.model, limits=self._limits)
         return _made(lambda: self._codec.encode(file, options), MEDIA_TYPE)
 
     def decode(self, upload: bytes, strict: bool) -> Made:
-        """A .calo file to a PNG file in sRGB, without metadata."""
+        """Decodes a .calo file to a PNG file in sRGB, without metadata."""
         _check_magic(upload)
         options = DecodeOptions(
             model=self._settings.decoder, strict=strict, keep_metadata=False, limits=self._limits
@@ -79,7 +79,8 @@ class Studio:
         return _made(lambda: _png(self._codec.decode(upload, options)), "image/png")
 
     def prepare(self, upload: bytes, side: int) -> Made:
-        """Any picture to a PNG file as the codec sees it, its longer side reduced to at most ``side``."""
+        """Converts a picture to a PNG file of the codec's input, with a longer side of at most ``side``
+        pixels."""
 
         def reduced() -> bytes:
             picture = self._load(upload)
@@ -90,9 +91,9 @@ class Studio:
         return _made(reduced, "image/png")
 
     def rival(self, upload: bytes, name: str, max_size: int) -> Made:
-        """A picture, over white where it is transparent, as the best file of another codec.
+        """Compresses a picture, over white where it is transparent, with another codec.
 
-        Of at most ``max_size`` bytes, or else the smallest that codec can make. Raises :class:`ModelError`
+        The file has at most ``max_size`` bytes, or is the codec's smallest one. Raises :class:`ModelError`
         if this build of Pillow lacks the codec.
         """
         rival = self.rivals[name] if name in self.rivals else RIVALS[name]()
@@ -105,7 +106,7 @@ class Studio:
         return _made(best, rival.media_type)
 
     def describe(self, upload: bytes) -> calotype.Info:
-        """What a .calo file says of itself."""
+        """Describes a .calo file."""
         _check_magic(upload)
         return calotype.read_info(upload, limits=self._limits)
 
@@ -118,7 +119,7 @@ class _Upload(BytesIO):
 
 
 def _picture_file(upload: bytes, limits: Limits) -> BytesIO:
-    """The upload as a file, after a look at its header; tells what is no picture from a broken one."""
+    """Returns the upload as a file after a check of its header, which detects data that are no picture."""
     file = _Upload(upload)
     try:
         with open_source(file, limits):
@@ -152,9 +153,9 @@ def _made(make: Callable[[], bytes], media_type: str) -> Made:
 
 @contextmanager
 def remarks_collected() -> Iterator[None]:
-    """Within the block, Calotype's warnings become remarks of what the thread that gave them makes.
+    """Within the block, Calotype's warnings become remarks on the result of the thread that warns.
 
-    Other warnings go where they went before.
+    Other warnings are handled as before.
     """
 
     def take(message: str, category: type[Warning]) -> bool:

@@ -1,4 +1,4 @@
-"""The codecs that are compared, by name. One more is one small file and its line in ``CODECS``."""
+"""The codecs that are compared, by name. A new one needs a small file and a line in ``CODECS``."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def codec_makers(
 ) -> dict[str, Callable[[], Codec]]:
     """How to make Calotype with each of ``models``, then each of ``codecs``, by the name of its column.
 
-    Making one raises :class:`ModelError` if it cannot run here. Raises :class:`CalotypeError` for a codec
+    Making one raises :class:`ModelError` if it cannot run here. Raises :class:`CalotypeError` for an unknown
     that there is not.
     """
     diffusion = diffusion or DiffusionOptions()

@@ -1,4 +1,4 @@
-"""What a codec must offer to be compared: the best file within a budget of bytes, and its picture."""
+"""The interface of compared codecs: the best file within a budget of bytes, and its picture."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Codec(Protocol):
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """Its usual name."""
         ...
 
     @property
@@ -60,10 +60,11 @@ class Codec(Protocol):
 def largest_within(
     encode: Callable[[int], bytes], budget: int, lowest: int, highest: int
 ) -> tuple[bytes, bool]:
-    """The file of the largest quality from ``lowest`` to ``highest`` that takes at most ``budget`` bytes.
+    """Searches for the largest quality from ``lowest`` to ``highest`` whose file has at most ``budget``
+    bytes.
 
-    Binary search; sizes need not be monotonous for the result to fit. When no quality tried fits, returns
-    the file of the lowest one, and False.
+    The binary search does not need monotonous sizes for the result to fit. If no tried quality fits, it
+    returns the file of the lowest one, and False.
     """
     best = None
     low, high = lowest, highest

@@ -1,4 +1,4 @@
-"""The recipe of September 2022, on the latents of one of this package's models."""
+"""The palette coding of September 2022, on the latents of one of this package's models."""
 
 from __future__ import annotations
 

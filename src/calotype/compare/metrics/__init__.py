@@ -1,4 +1,4 @@
-"""The metrics, by name. One more is one small file and its line in ``METRICS``.
+"""The metrics, by name. A new one needs a small file and a line in ``METRICS``.
 
 PSNR and MS-SSIM measure fidelity, SSIMULACRA2 and LPIPS what an observer would notice; a generative codec
 is to be judged by both kinds together.

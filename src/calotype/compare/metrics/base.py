@@ -1,4 +1,4 @@
-"""What a metric must offer."""
+"""The interface of metrics."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ class Metric(Protocol):
     """One sentence for readers of a report."""
 
     def __call__(self, reference: Pixels, picture: Pixels) -> float:
-        """Of two uint8[H, W, 3]. Raises :class:`UnmeasurableError`."""
+        """Measures two pictures uint8[H, W, 3]. Raises :class:`UnmeasurableError`."""
         ...

@@ -1,4 +1,4 @@
-"""The Stable Diffusion models: what they are made of, where they come from and under which licence."""
+"""The Stable Diffusion models: their networks, repositories and licences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["CATALOGUE", "Licence", "Part", "Source", "source_named", "unknown", 
 
 @dataclass(frozen=True)
 class Licence:
-    """``restrictions`` is empty where nothing has to be accepted before the weights are fetched."""
+    """A licence; ``restrictions`` is empty if the user need not accept it before the weights are fetched."""
 
     name: str
     url: str
@@ -21,7 +21,7 @@ class Licence:
 
 @dataclass(frozen=True)
 class Part:
-    """One network: its folder and weights file in the diffusers layout, and what it holds.
+    """One network: its folder and weights file in the diffusers layout, and its number of parameters.
 
     ``parameters`` is a count for the architecture that ``configs`` describes.
     """
@@ -34,7 +34,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Source:
-    """One model. ``root`` says that its only part lies at the top of the repository, not in a folder."""
+    """One model. With ``root`` its only part is at the top of the repository instead of in a folder."""
 
     id: int
     name: str
@@ -49,11 +49,11 @@ class Source:
         return len(self.parts) == 1
 
     def folder(self, part: Part) -> str:
-        """The folder of ``part`` with a slash, in the repository and in the diffusers layout."""
+        """Returns the folder of ``part`` with a slash, in the repository and in the diffusers layout."""
         return "" if self.root else f"{part.name}/"
 
     def files(self, *, half: bool = False) -> list[str]:
-        """The files to fetch; with ``half`` the weights that are stored in 16 bits."""
+        """Returns the files to fetch; with ``half`` the weights that are stored in 16 bits."""
         names = []
         for part in self.parts:
             names.append(self.folder(part) + part.config)
@@ -64,7 +64,7 @@ class Source:
 
     @property
     def nominal_bytes(self) -> int:
-        """What the weights take at four bytes each."""
+        """The size of the weights in bytes at four bytes each."""
         return 4 * sum(part.parameters for part in self.parts)
 
 
@@ -123,17 +123,17 @@ CATALOGUE = (
 
 
 def source_named(name: str) -> Source | None:
-    """The model of that name, or None."""
+    """Returns the model of that name, or None."""
     return next((source for source in CATALOGUE if source.name == name), None)
 
 
 def vae_named(name: str) -> Source | None:
-    """The model whose autoencoder ``--vae`` means by ``name``, which may leave out "sd-" and "vae-"."""
+    """Returns the model whose autoencoder ``--vae`` names; ``name`` may leave out "sd-" and "vae-"."""
     candidates = [source_named(prefix + name) for prefix in ("", "sd-", "sd-vae-")]
     return next((source for source in candidates if source is not None), None)
 
 
 def unknown(name: str) -> ModelError:
-    """The error for a name that neither the catalogue nor the file system knows."""
+    """Returns the error for a name that is neither in the catalogue nor in the file system."""
     known = ", ".join(source.name for source in CATALOGUE)
     return ModelError(f"{name!r} is neither a model ({known}) nor a file or folder")

@@ -1,14 +1,14 @@
-"""Denoising matched to the quantiser: the U-Net takes away what quantisation added, and no more.
+"""Denoising matched to the quantiser: the U-Net removes the quantisation noise.
 
 A diffusion model's timestep t stands for latents with Gaussian noise of deviation s(t) = sqrt((1 - a) / a),
-where a is the scheduler's cumulative alpha. The file says how large the error of each channel is, so t
+where a is the scheduler's cumulative alpha. The file records the size of each channel's error, so that t
 follows from it. The network sees sqrt(a) z, as in training, and predicts the noise e; then z - s(t) e
 is its estimate of the clean latents.
 
-**One t for unequal noise.** t is that of the noisiest channel, over the whole picture. Elsewhere less is
-taken away: by Tweedie's formula the correction of the best estimate is the noise's variance times the score,
-so a place with variance v moves only v / s**2 of the way. With a region-of-interest map the variance at a
-place grows with the square of its step: that is the strength at each pixel.
+**One t for unequal noise.** t is that of the noisiest channel, over the whole picture. Elsewhere less
+noise is removed: by Tweedie's formula the correction of the best estimate is the noise's variance times
+the score, so that a latent with variance v moves by v / s**2 of the full correction. In a picture with
+regions the variance at a position grows with the square of its step.
 """
 
 from __future__ import annotations
@@ -27,25 +27,26 @@ __all__ = ["Denoising", "Predictor", "Schedule", "denoise_all", "denoising", "st
 
 Array = NDArray[np.float32]
 Predictor = Callable[[Array, Sequence[int]], Array]
-"""(sqrt(a) z float32[n, 4, h, w], t of each) to the predicted noise float32[n, 4, h, w]."""
+"""Predicts the noise float32[n, 4, h, w] of (sqrt(a) z float32[n, 4, h, w], t of each picture)."""
 
 Denoising = Generator[tuple[Array, int], Any, Array]
-"""One picture on its way: asks with (sqrt(a) z float32[4, h, w], t), is told the noise, returns latents."""
+"""A generator for one picture: it yields (sqrt(a) z float32[4, h, w], t), receives the predicted noise, and
+returns the denoised latents."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The scheduler's cumulative alphas, float64[timesteps], falling."""
+    """The scheduler's cumulative alphas, float64[timesteps], in falling order."""
 
     alphas: NDArray[np.float64]
 
     def deviation(self, t: int) -> float:
-        """s(t), the noise's deviation in scaled-latent units."""
+        """Returns s(t), the standard deviation of the noise in scaled-latent units."""
         alpha = self.alphas[t]
         return float(np.sqrt((1 - alpha) / alpha))
 
     def timestep(self, deviation: float) -> int | None:
-        """The t whose s(t) is nearest, or None below s(0), where there is nothing to take away."""
+        """Returns the t with the nearest s(t), or None below s(0), where there is no noise to remove."""
         if deviation < self.deviation(0):
             return None
         deviations = np.sqrt((1 - self.alphas) / self.alphas)
@@ -53,7 +54,7 @@ class Schedule:
 
 
 def timestep_for(schedule: Schedule, noise: NDArray[np.float64], options: DiffusionOptions) -> int | None:
-    """Where denoising starts if ``noise`` float64[4] are the deviations of the channels' errors, or None."""
+    """Returns the timestep at which denoising starts for channel deviations ``noise`` float64[4], or None."""
     if options.denoise == "off" or options.steps == 0:
         return None
     if isinstance(options.denoise, int):
@@ -62,7 +63,7 @@ def timestep_for(schedule: Schedule, noise: NDArray[np.float64], options: Diffus
 
 
 def strength(noise: NDArray[np.float64], log_step: Array) -> NDArray[np.float64]:
-    """How much of the correction each place gets, float64[4, h, w] in [0, 1]: its variance over the largest.
+    """Returns the factor of the correction at each position, float64[4, h, w]: its variance over the largest.
 
     ``noise`` float64[4] is the deviation of each channel's error over the whole picture, ``log_step``
     float32[1, h, w] log2 of the step at each position.
@@ -78,7 +79,7 @@ def strength(noise: NDArray[np.float64], log_step: Array) -> NDArray[np.float64]
 def denoising(
     latents: Array, share: NDArray[np.float64], schedule: Schedule, start: int, options: DiffusionOptions
 ) -> Denoising:
-    """Clean latents float32[4, h, w] in ``options.steps`` deterministic steps (DDIM) from timestep ``start``.
+    """Denoises latents float32[4, h, w] in ``options.steps`` deterministic steps (DDIM) from ``start``.
 
     ``share`` is :func:`strength`. With a seed the network's input is brought up to the noise that ``start``
     means, wherever the quantiser added less.
@@ -96,7 +97,8 @@ def denoising(
 
 
 def denoise_all(predict: Predictor, tasks: Sequence[Denoising]) -> list[Array]:
-    """What ``tasks`` return, each float32[4, h, w]; step by step all that still ask go through together."""
+    """Runs ``tasks`` and returns their latents float32[4, h, w]; in each step, all unfinished ones form a
+    batch."""
     results: dict[int, Array] = {}
     answers: dict[int, Array | None] = dict.fromkeys(range(len(tasks)))
     while answers:

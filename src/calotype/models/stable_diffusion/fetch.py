@@ -1,4 +1,4 @@
-"""Fetching weights from the hub into its own cache, and checking them before they count.
+"""Fetching of weights from the hub into its own cache, with verification before use.
 
 The hub's client looks up addresses, sizes and hashes, fetches the files and resumes broken connections. A
 file that is complete stays when a later one cannot be fetched, so that the next call goes on with that one.
@@ -43,7 +43,7 @@ class Remote:
 
 
 def look_up(source: Source, *, half: bool = False, commit: str = "main") -> list[Remote]:
-    """Sizes and hashes of a model's files, all of one commit.
+    """Looks up sizes and hashes of a model's files, all of one commit.
 
     Raises :class:`ModelError` if the hub cannot be reached or does not have them.
     """
@@ -98,7 +98,7 @@ def fetch(source: Source, *, half: bool = False, force: bool = False, offline: b
 
 
 def _name_commit(source: Source, remote: Remote) -> None:
-    """Lets the hub's cache know which commit "main" is, so that other programs find the files offline."""
+    """Records in the hub's cache which commit "main" is, so that other programs find the files offline."""
     with _output_errors(Path(hub().constants.HF_HUB_CACHE)), _hub_errors(source, remote.name):
         hub().hf_hub_download(source.repository, remote.name, cache_dir=hub().constants.HF_HUB_CACHE)
 
@@ -119,7 +119,7 @@ def _check_space(source: Source, remotes: list[Remote]) -> None:
 
 
 def _download(source: Source, remote: Remote) -> Path:
-    """One file into the hub's cache, unless it is there and intact; returns its path there."""
+    """Fetches one file into the hub's cache, unless it is there and intact; returns its path."""
     path = cached(source.repository, remote.name, remote.commit)
     if path is not None and _is_right(path, remote):
         return path
@@ -167,9 +167,9 @@ def _output_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _hub_errors(source: Source, file: str) -> Iterator[None]:
-    """Errors of the hub's client, which come from several packages, as one sentence.
+    """Turns errors of the hub's client, which come from several packages, into one sentence.
 
-    An operating system's error with a number passes, for it concerns the disk.
+    An operating system's error with a number is not changed, because it concerns the disk.
     """
     from huggingface_hub import errors
 

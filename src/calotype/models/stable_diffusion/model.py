@@ -5,8 +5,8 @@
     pixels ─ AutoencoderKL (posterior mean) ─ x 0.18215 ─ latents
     latents ─ [U-Net: as much denoising as the quantiser made noise] ─ / 0.18215 ─ AutoencoderKL ─ pixels
 
-TAESD takes the autoencoder's place without the factors. What no U-Net denoises is decoded from the
-conditional means of the latents instead: the context model has taken away what it could of the quantiser's
+TAESD replaces the autoencoder, without the factors. Latents that no U-Net denoises are decoded from their
+conditional means instead, which removes part of the quantisation noise.
 noise.
 """
 
@@ -51,10 +51,10 @@ __all__ = ["OVERLAP", "DiffusionDecoder", "DiffusionEncoder", "locations", "open
 Array = NDArray[np.float32]
 
 OVERLAP = 16, 4
-"""Overlap and guard in latent positions of networks that see everything: what matters is a wide ramp."""
+"""Overlap and guard, in latent positions, of networks with an unlimited receptive field: the ramp is wide."""
 
 _LOCAL_OVERLAP = 40, 20
-"""TAESD sees no further than 20 positions, so that tiled equals whole."""
+"""The receptive field of TAESD has a radius of 20 positions, so that tiles do not change the result."""
 
 
 class _Autoencoder:
@@ -97,7 +97,7 @@ class _Autoencoder:
 
     @property
     def margin(self) -> int:
-        """How many latents around each one matter."""
+        """The effective radius of the receptive field in latents."""
         return _LOCAL_OVERLAP[1] if self._tiny else OVERLAP[0]
 
     def __call__(
@@ -121,7 +121,7 @@ class _Denoiser:
         self._loaded: tuple[Network, Any, Tiler] | None = None
 
     def _load(self) -> tuple[Network, Any, Tiler]:
-        with self._lock:  # at first use: files with a fine quantiser never need the U-Net
+        with self._lock:  # Files with a fine quantiser never need the U-Net.
             if self._loaded is None:
                 unet = load_network(self._where, self._source, self._parts["unet"], self._backend)
                 prompt = unet.tensor(empty_prompt(self._where, self._source, self._parts["text_encoder"]))
@@ -164,7 +164,7 @@ class _Denoiser:
 
 
 class DiffusionEncoder:
-    """See :class:`calotype.models.Encoder`; takes pictures of any size by itself."""
+    """See :class:`calotype.models.Encoder`; it tiles pictures of any size itself."""
 
     margin = None
 
@@ -181,7 +181,7 @@ class DiffusionEncoder:
 
 
 class DiffusionDecoder:
-    """See :class:`calotype.models.Decoder`; takes pictures of any size by itself."""
+    """See :class:`calotype.models.Decoder`; it tiles pictures of any size itself."""
 
     margin = None
 
@@ -217,7 +217,7 @@ class DiffusionDecoder:
         noise: NDArray[np.float64],
         conditional_mean: Array | None = None,
     ) -> Array:
-        """The latents float32[n, 4, h, w] as the autoencoder gets them."""
+        """Returns the latents float32[n, 4, h, w] that are the autoencoder's input."""
         conditional_mean = latents if conditional_mean is None else conditional_mean
         return (
             conditional_mean
@@ -226,19 +226,19 @@ class DiffusionDecoder:
         )
 
     def differentiable(self) -> TorchDecoder:
-        """See :class:`calotype.models.Differentiable`: the autoencoder alone, as if nothing were denoised."""
+        """See :class:`calotype.models.Differentiable`: the autoencoder alone, without denoising."""
         return self._autoencoder
 
 
 def open_encoder(source: Source, options: DiffusionOptions, threads: int | None) -> DiffusionEncoder:
-    """Loads the encoder of a model. Raises :class:`ModelError`, naming the command that helps."""
+    """Loads the encoder of a model. Raises :class:`ModelError`, whose message names the command to run."""
     backend = _prepare(options, threads)
     (vae, location), _ = locations(source, options)
     return DiffusionEncoder(_Autoencoder(vae, location, options, backend))
 
 
 def open_decoder(source: Source, options: DiffusionOptions, threads: int | None) -> DiffusionDecoder:
-    """Loads the decoder of a model; its U-Net follows when a file needs it. Raises :class:`ModelError`."""
+    """Loads the decoder of a model, but its U-Net only when a file needs it. Raises :class:`ModelError`."""
     backend = _prepare(options, threads)
     (vae, vae_location), unet_location = locations(source, options)
     autoencoder = _Autoencoder(vae, vae_location, options, backend)
@@ -248,9 +248,9 @@ def open_decoder(source: Source, options: DiffusionOptions, threads: int | None)
 
 
 def locations(source: Source, options: DiffusionOptions) -> tuple[tuple[Source, Location], Location | None]:
-    """((the autoencoder's model, where it is), where the U-Net is, if the model has one).
+    """Returns ((the autoencoder's model, its location), the location of the U-Net if there is one).
 
-    Raises :class:`ModelError` if something is not here.
+    Raises :class:`ModelError` if weights are missing.
     """
     if options.vae is not None and source.root:
         raise ModelError(f"{source.name} is itself an autoencoder: another goes with sd-1.4 and sd-1.5 only")
@@ -279,7 +279,7 @@ def _prepare(options: DiffusionOptions, threads: int | None) -> Backend:
 
 
 def _schedule(location: Location, source: Source, part: Part) -> Schedule:
-    """The scheduler's own alphas. Raises :class:`ModelError` if its model predicts anything but noise."""
+    """Reads the scheduler's alphas. Raises :class:`ModelError` if its model does not predict noise."""
     config = read_config(location, source, part)
     kind = config.get("prediction_type", "epsilon")
     if kind != "epsilon":

@@ -1,4 +1,4 @@
-"""Diffusers' networks with the weights in them, on a device, each in memory once however many use it."""
+"""Diffusers' networks with their weights on a device; each is in memory once, for all its users."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ class Network:
         self.module = module.eval().requires_grad_(False).to(self._device, memory_format=torch.channels_last)
 
     def tensor(self, array: Array) -> Any:
-        """An array as a tensor of this network's device and dtype."""
+        """Converts an array to a tensor of this network's device and dtype."""
         return torch_module().from_numpy(np.ascontiguousarray(array)).to(self._device, self._dtype)
 
     def times(self, times: Sequence[int]) -> Any:
-        """Timesteps as a tensor int64[n] of this network's device."""
+        """Converts timesteps to a tensor int64[n] on this network's device."""
         return torch_module().tensor(list(times), device=self._device)
 
     def __call__(self, function: Callable[[Any, Any], Any], x: Array) -> Array:
-        """``function(module, tensor)`` of ``x`` float32[n, c, h, w], as a float32 array again.
+        """Computes ``function(module, tensor)`` of ``x`` float32[n, c, h, w] as a float32 array.
 
         Raises :class:`ModelError` if the dtype's range was too small, and :class:`OutOfMemoryError`.
         """
@@ -67,19 +67,19 @@ class Network:
         return result
 
     def differentiate(self, function: Callable[[Any, Any], Any], x: Any) -> Any:
-        """``function(module, x)`` of a tensor float32[1, c, h, w] on the CPU, as another, with gradients."""
+        """Computes ``function(module, x)`` of a tensor float32[1, c, h, w] on the CPU, with gradients."""
         with self._lock, memory_errors():
             return function(self.module, x.to(self._device, self._dtype)).float().cpu()
 
     def free(self) -> None:
-        """Gives back what the device's allocator keeps for later."""
+        """Releases the memory that the device's allocator caches."""
         torch = torch_module()
         if self._device.type in ("cuda", "mps"):
             getattr(torch, self._device.type).empty_cache()
 
 
 def torch_module() -> Any:
-    """The module ``torch``. Raises :class:`ModelError` if it is not installed."""
+    """Imports ``torch``. Raises :class:`ModelError` if it is not installed."""
     try:
         import torch
     except ImportError as error:
@@ -88,7 +88,7 @@ def torch_module() -> Any:
 
 
 def diffusers_module() -> Any:
-    """The module ``diffusers``. Raises :class:`ModelError` if it is not installed."""
+    """Imports ``diffusers``. Raises :class:`ModelError` if it is not installed."""
     try:
         import diffusers
     except ImportError as error:
@@ -97,9 +97,9 @@ def diffusers_module() -> Any:
 
 
 def choose_backend(options: DiffusionOptions) -> Backend:
-    """Device and dtype for ``options``: with "auto" the fastest that is here and precise enough.
+    """Returns device and dtype for ``options``; "auto" selects the fastest one that is precise enough.
 
-    Raises :class:`ModelError` for a device that is not here.
+    Raises :class:`ModelError` for a device that is not available.
     """
     torch = torch_module()
     count = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
@@ -124,7 +124,8 @@ def _has_matrix_units(torch: Any) -> bool:
 
 
 def load_network(location: Location, source: Source, part: Part, backend: Backend) -> Network:
-    """A network with its weights. Raises :class:`ModelError` if they are missing, changed or do not fit."""
+    """Loads a network with its weights. Raises :class:`ModelError` if they are missing, changed or do not
+    fit."""
     key = location.path, part.name, backend
     with _loading:
         network = _loaded.get(key)

@@ -1,4 +1,4 @@
-"""Random numbers that are the same everywhere: SplitMix64, and a normal deviate from integers alone.
+"""Random numbers that are equal on every machine: SplitMix64, and normal deviates by integer arithmetic.
 
 Word i of seed s is SplitMix64's finaliser (Steele, Lea and Flood 2014) of s + (i + 1) 0x9E3779B97F4A7C15
 modulo 2**64. Deviate n is the sum of the twelve 16-bit quarters of words 3n, 3n + 1 and 3n + 2, less
@@ -14,7 +14,7 @@ __all__ = ["normal", "words"]
 
 
 def words(seed: int, count: int) -> NDArray[np.uint64]:
-    """The first ``count`` words of ``seed`` (0 to 2**64 - 1): uint64[count]."""
+    """Returns the first ``count`` words of ``seed`` (0 to 2**64 - 1): uint64[count]."""
     z = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -23,7 +23,7 @@ def words(seed: int, count: int) -> NDArray[np.uint64]:
 
 
 def normal(seed: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Deviates 0, 1, 2 ... in C order: float32[shape]."""
+    """Returns deviates 0, 1, 2 ... in C order: float32[shape]."""
     count = int(np.prod(shape))
     shifts = np.array([0, 16, 32, 48], np.uint64)
     quarters = (words(seed, 3 * count)[:, None] >> shifts) & np.uint64(0xFFFF)

@@ -1,8 +1,8 @@
-"""Whether a model's weights are whole and do their work: what a user can check who has them.
+"""A self-test of a model's weights.
 
-A synthetic picture, the same everywhere, goes through the autoencoder and back; its latents are then given
-the noise of a quantiser, and the U-Net must take part of that away again. The bounds are wide: they tell
-weights that work from weights that are damaged, mixed up or of another model, not good from better.
+A synthetic picture is encoded and decoded by the autoencoder. Its latents are then given
+the noise of a quantiser, and the U-Net must remove part of it. The bounds are wide: they detect
+weights that are damaged, mixed up or of another model, but do not measure quality.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NOISE = 0.3
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at, what was found and what should have been, in words."""
+    """One check: its subject, the measured and the expected value, and whether it passed."""
 
     name: str
     found: str
@@ -37,7 +37,7 @@ class Check:
 
 
 def sample_picture(side: int = 256) -> NDArray[np.float32]:
-    """Smooth shading, discs, an edge and some texture: float32[3, side, side] in [0, 1]."""
+    """Returns a picture of shading, discs, an edge and texture: float32[3, side, side] in [0, 1]."""
     y, x = np.mgrid[0:side, 0:side] / side
     picture = np.stack([0.25 + 0.5 * x, 0.3 + 0.4 * y, 0.7 - 0.4 * x * y])
     for row, column, radius, colour in (

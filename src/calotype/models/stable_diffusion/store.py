@@ -1,4 +1,4 @@
-"""The fetched weights: where they lie, what they must hash to, and which licences were accepted.
+"""The fetched weights: their locations, their hashes, and the accepted licences.
 
 The files are in the hub's own cache (``HF_HOME``, ``HF_HUB_CACHE``), where other programs find them too.
 Beside it, in ``calotype/`` under ``HF_HOME``, one JSON file for each model records the commit and the sha256
@@ -39,7 +39,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Record:
-    """What was fetched: ``sha256`` and ``size`` in bytes by file name, all of one ``commit``."""
+    """The record of a fetched model: ``sha256`` and ``size`` in bytes by file name, all of one ``commit``."""
 
     repository: str
     commit: str
@@ -50,7 +50,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Location:
-    """Where a model's files are: a folder in diffusers layout, or one original file.
+    """The location of a model's files: a folder in diffusers layout, or one original file.
 
     ``sha256`` holds the recorded hashes by file name; it is empty for the user's own files.
     """
@@ -60,7 +60,7 @@ class Location:
 
 
 def hub() -> Any:
-    """The module ``huggingface_hub``. Raises :class:`ModelError` if it is not installed."""
+    """Imports ``huggingface_hub``. Raises :class:`ModelError` if it is not installed."""
     try:
         import huggingface_hub
         import huggingface_hub.constants
@@ -70,12 +70,12 @@ def hub() -> Any:
 
 
 def home() -> Path:
-    """The folder of records, acceptances and the cached embeddings. Raises :class:`ModelError`."""
+    """Returns the folder of records, acceptances and cached embeddings. Raises :class:`ModelError`."""
     return Path(hub().constants.HF_HOME) / "calotype"
 
 
 def located(source: Source) -> Location:
-    """The fetched files of a model. Raises :class:`ModelError`, naming the command, if they are not there."""
+    """Returns the location of a fetched model. Raises :class:`ModelError` if files are missing."""
     record = read_record(source)
     if record is None:
         raise ModelError(f"{source.name} is not here: run 'calotype models fetch {source.name}'")
@@ -89,7 +89,7 @@ def located(source: Source) -> Location:
 
 
 def is_here(source: Source) -> bool:
-    """Whether the model was fetched and its files are still there, whatever they hold."""
+    """Returns whether the model was fetched and its files still exist; their content is not checked."""
     try:
         record = read_record(source)
     except ModelError:
@@ -98,7 +98,7 @@ def is_here(source: Source) -> bool:
 
 
 def cached(repository: str, file: str, commit: str) -> Path | None:
-    """A file in the hub's cache, or None."""
+    """Returns the path of a file in the hub's cache, or None."""
     cached_file = hub().try_to_load_from_cache(
         repository, file, cache_dir=hub().constants.HF_HUB_CACHE, revision=commit
     )
@@ -120,7 +120,7 @@ def _changed(model: str, path: Path, expected: str, actual: str) -> str:
 
 
 def hash_of(path: Path) -> str:
-    """The sha256 of a file in hexadecimal. Raises :class:`ModelError` if it cannot be read."""
+    """Returns the SHA-256 of a file in hexadecimal. Raises :class:`ModelError` if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -129,7 +129,7 @@ def hash_of(path: Path) -> str:
 
 
 def read_record(source: Source) -> Record | None:
-    """What was recorded when the model was fetched, or None. Raises :class:`ModelError` if it is damaged."""
+    """Returns the record of a fetched model, or None. Raises :class:`ModelError` if it is damaged."""
     path = home() / f"{source.name}.json"
     try:
         return Record(**json.loads(path.read_text("utf-8")))
@@ -140,19 +140,19 @@ def read_record(source: Source) -> Record | None:
 
 
 def write_record(source: Source, commit: str, sha256: dict[str, str], size: dict[str, int]) -> Record:
-    """Records what was fetched. Raises :class:`OutputError`."""
+    """Writes the record of a fetched model. Raises :class:`OutputError`."""
     record = Record(source.repository, commit, sha256, size, datetime.now(UTC).isoformat(timespec="seconds"))
     save(home() / f"{source.name}.json", json.dumps(record.__dict__, indent=2).encode())
     return record
 
 
 def accepted(licence: Licence) -> bool:
-    """Whether nothing has to be accepted, or was on this machine."""
+    """Returns whether the licence needs no acceptance, or was accepted on this machine."""
     return not licence.restrictions or licence.name in _acceptances()
 
 
 def accept(licence: Licence) -> None:
-    """Remembers that the user accepted ``licence``. Raises :class:`OutputError`."""
+    """Records that the user accepted ``licence``. Raises :class:`OutputError`."""
     known = _acceptances() | {licence.name: datetime.now(UTC).isoformat(timespec="seconds")}
     save(home() / "licences.json", json.dumps(known, indent=2).encode())
 
@@ -165,7 +165,7 @@ def _acceptances() -> dict[str, str]:
 
 
 def save(path: Path, data: bytes) -> None:
-    """Writes a small file, and its folder if need be. Raises :class:`OutputError`."""
+    """Writes a small file, and creates its folder if needed. Raises :class:`OutputError`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, data, overwrite=True)

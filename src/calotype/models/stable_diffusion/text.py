@@ -1,4 +1,4 @@
-"""The empty prompt's embedding, which Stable Diffusion's U-Net asks for beside the latents.
+"""The embedding of the empty prompt, an input of Stable Diffusion's U-Net.
 
 The prompt is constant, so neither a tokeniser nor a text encoder that stays loaded is needed: this runs
 CLIP's text transformer once on the start token and 76 end tokens (Radford et al. 2021; the end token is also
@@ -24,7 +24,7 @@ __all__ = ["empty_prompt", "encode_empty_prompt"]
 
 
 def empty_prompt(location: Location, source: Source, part: Part) -> NDArray[np.float32]:
-    """The embedding float32[1, 77, width], from the cache or, the first time, from the text encoder.
+    """Returns the embedding float32[1, 77, width], from the cache or, the first time, from the text encoder.
 
     Raises :class:`ModelError` if neither is there.
     """
@@ -48,14 +48,16 @@ def empty_prompt(location: Location, source: Source, part: Part) -> NDArray[np.f
 
 
 def _cache(location: Location, source: Source, part: Part) -> Path | None:
-    """Only for recorded weights: of the user's own files the hash would take as long as the encoder."""
+    """Returns the cache's path for recorded weights; hashing other files would take as long as the encoder.
+    Returns the cache's path for recorded weights; hashing other files would take as long as the encoder."""
     if not location.sha256:
         return None
     return home() / f"empty-prompt-{part_hash(location, source, part)}.npy"
 
 
 def encode_empty_prompt(tensors: Tensors, config: dict[str, Any]) -> NDArray[np.float32]:
-    """The last hidden state of CLIP's text transformer for the empty prompt: float32[1, tokens, width].
+    """Computes the last hidden state of CLIP's text transformer, float32[1, tokens, width], for the empty
+    prompt.
 
     ``tensors`` are named as in transformers' ``CLIPTextModel``. Raises :class:`ModelError` if one is missing.
     """

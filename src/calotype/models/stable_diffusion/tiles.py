@@ -7,8 +7,8 @@
             0 ┤guard┘                      └guard  neither, and the weight is 1
               └───────────  tile  ───────────
 
-A convolutional network that sees no further than ``guard`` gives the same tiled as whole. One with global
-normalisation or attention does not; there the ramps hide the difference.
+A convolutional network whose receptive field has a radius of at most ``guard`` gives the untiled result.
+One with global normalisation or attention does not; there the ramps blend the tiles.
 """
 
 from __future__ import annotations
