@@ -39,7 +39,7 @@ _DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class DiffusionOptions:
-    """How the Stable Diffusion models run; every other model ignores it.
+    """The options of the Stable Diffusion models; other models ignore them.
 
     ``weights`` is a folder in diffusers layout or an original single file to use for the model instead of
     what was fetched; ``vae`` names another VAE of the space, or where its weights are. ``device`` is "auto",
@@ -80,13 +80,13 @@ class DiffusionOptions:
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """How to encode.
+    """The options of the encoder.
 
     At most one of ``quality`` (0 to 100, higher is better), ``target_size`` (bytes of the whole file,
     never exceeded) and ``bpp`` (bits per pixel, of the whole file) may be given; with none of them the
     quality is ``DEFAULT_QUALITY``. ``scale`` (1/8 to 2) is how much of its width and height a picture is
-    coded with, to be scaled back when it is shown; ``None``: what looks best, less where bytes are few and
-    more where there are many. ``effort`` is 1 (fastest) to 9 (smallest files). ``model`` names the
+    coded with; the decoder scales it back. ``None`` chooses the best scale, smaller at few bytes and
+    larger at many. ``effort`` is 1 (fastest) to 9 (smallest files). ``model`` names the
     encoder, ``diffusion`` says how it runs if it is one of Stable Diffusion's. ``keep_metadata`` keeps EXIF,
     XMP and the ICC profile, which are dropped by default. ``strict`` refuses what is otherwise done
     with a warning (animations: the first frame).
@@ -144,7 +144,7 @@ class EncodeOptions:
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """How to decode.
+    """The options of the decoder.
 
     ``model`` names the decoder (``None``: the default one of the file's latent space), ``diffusion`` says
     how it runs if it is one of Stable Diffusion's. ``strict`` makes damaged ancillary chunks and trailing

@@ -1,4 +1,4 @@
-"""From a parsed file to its latents, in each of the two codings.
+"""Decoding of a parsed file to its latents, in each of the two codings.
 
 ::
 
@@ -38,7 +38,7 @@ __all__ = [
 
 
 def decode_latents(parsed: Parsed) -> Reconstruction:
-    """The latents of a file; exact on every platform, but for the conditional means.
+    """Decodes the latents of a file, which are exact on every platform except for the conditional means.
 
     Of a lattice payload that has not arrived to its end all integers that it determines are exact, and the
     others are what the context model expects. Raises :class:`UnsupportedError` for ids unknown here,
@@ -53,7 +53,7 @@ def decode_latents(parsed: Parsed) -> Reconstruction:
 
 
 class LatticeReader:
-    """The latents of a lattice payload, which may arrive in pieces; no coding step is done twice."""
+    """The decoder of a lattice payload that may arrive in pieces; no coding step runs twice."""
 
     def __init__(self, header: Header, chunks: Sequence[Chunk], payload_size: int, stored: int) -> None:
         """``chunks`` hold the REGIONS chunk, if there is one; ``stored`` is the checksum in the file.
@@ -71,7 +71,7 @@ class LatticeReader:
         self._found: Reconstruction | None = None
 
     def feed(self, payload: bytes) -> None:
-        """The next bytes of the payload.
+        """Appends the next bytes of the payload.
 
         Raises :class:`TruncatedError` or :class:`ChecksumError` if it cannot be right, and the latter if it
         is complete and does not match the checksum.
@@ -138,7 +138,7 @@ def _verify(header: Header, integers: NDArray[np.int16], payload: bytes, stored:
 
 
 def checksum_of(header: Header, integers: NDArray[np.int16], payload: bytes) -> int:
-    """The checksum of a file whose ``payload`` codes ``integers`` int16[4, h, w].
+    """Returns the checksum of a file whose ``payload`` codes ``integers`` int16[4, h, w].
 
     rANS gives each integer array one payload only; zlib ignores some bits of its streams, so that theirs
     is covered as well.
@@ -148,7 +148,7 @@ def checksum_of(header: Header, integers: NDArray[np.int16], payload: bytes) -> 
 
 
 def region_offsets(chunks: Sequence[Chunk], height: int, width: int) -> NDArray[np.int8]:
-    """By how many levels each position is finer than the header's, int8[h, w], of the REGIONS chunk, if any.
+    """Returns the level offset of each position, int8[h, w], from the REGIONS chunk; 0 without one.
 
     Where regions overlap the finest holds. Raises :class:`FormatError` for one that leaves the picture.
     """
@@ -168,7 +168,7 @@ def region_offsets(chunks: Sequence[Chunk], height: int, width: int) -> NDArray[
 def values_of(
     header: Header, integers: NDArray[np.int16], offsets: NDArray[np.int8]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """(latents float32[4, h, w], levels int64[h, w]) that the integers of a file stand for."""
+    """Returns (latents float32[4, h, w], levels int64[h, w]) of the integers of a file."""
     levels = level_map(header.level, offsets)
     if header.coding == Coding.PALETTE:
         return palette.from_bytes(integers), levels

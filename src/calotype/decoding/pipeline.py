@@ -1,4 +1,4 @@
-"""The whole way from a file to the picture to show.
+"""The stages from a file to the picture to show, in order.
 
 ::
 
@@ -33,7 +33,7 @@ __all__ = ["OpenedFile", "decode_files", "develop"]
 def decode_files(
     files: Iterable[bytes], options: DecodeOptions, models: ModelCache, *, batch: int
 ) -> Iterator[Image.Image]:
-    """The picture of each file, in their order; ``batch`` of them may go through the decoder together.
+    """Yields the picture of each file, in order; up to ``batch`` of them pass the decoder together.
 
     An error ends it, after the pictures of the files before. Raises :class:`FormatError`,
     :class:`LimitError`, :class:`ModelError`.
@@ -45,7 +45,7 @@ def decode_files(
 def develop(
     opened: Iterable[OpenedFile], options: DecodeOptions, models: ModelCache, *, batch: int = 1
 ) -> Iterator[Image.Image]:
-    """The pictures of opened files, as for :func:`decode_files`."""
+    """Yields the pictures of opened files, as :func:`decode_files`."""
     for together in in_batches(opened, batch):
         for space, neighbours in groupby(together, key=lambda file: file.header.space):
             group = list(neighbours)
@@ -70,13 +70,13 @@ class OpenedFile:
 
     @classmethod
     def of(cls, data: bytes, options: DecodeOptions) -> OpenedFile:
-        """Reads a file, its latents too. Raises :class:`FormatError` and :class:`LimitError`."""
+        """Reads a file and decodes its latents. Raises :class:`FormatError` and :class:`LimitError`."""
         parsed = parse(data, limits=options.limits, strict=options.strict, partial=options.partial)
         return cls.made_of(parsed, decode_latents(parsed), options)
 
     @classmethod
-    def made_of(cls, parsed: Parsed, found: Reconstruction, options: DecodeOptions) -> OpenedFile:
-        """The same of a file that is read already, with its latents. Raises :class:`FormatError`.
+    def made_of(cls, parsed: Parsed, reconstruction: Reconstruction, options: DecodeOptions) -> OpenedFile:
+        """Makes an opened file of a parsed file and its latents. Raises :class:`FormatError`.
 
         While the ALPHA chunk has not arrived, the picture is opaque.
         """
@@ -86,9 +86,11 @@ class OpenedFile:
             there = f"at least {parsed.missing} bytes after the first {parsed.size} are missing"
             warnings.warn(f"the picture is partial: {there}", PartialPictureWarning, stacklevel=5)
         header = parsed.header
-        noise = noise_deviations(header.noise, found.levels, found.missing)
-        log_step = log_step_map(found.levels, found.missing)
-        latents = DecoderInput(found.latents, log_step, noise, found.conditional_mean, header.extension)
+        noise = noise_deviations(header.noise, reconstruction.levels, reconstruction.missing)
+        log_step = log_step_map(reconstruction.levels, reconstruction.missing)
+        latents = DecoderInput(
+            reconstruction.latents, log_step, noise, reconstruction.conditional_mean, header.extension
+        )
         alpha = None
         if header.alpha:
             packed = parsed.chunk(ChunkType.ALPHA)
@@ -105,7 +107,7 @@ class OpenedFile:
         return cls(header, latents, alpha, Metadata(**keep), parsed.fraction)
 
     def image(self, rgb: NDArray[np.uint8]) -> Image.Image:
-        """The picture to show, of the decoder's pixels ``rgb`` uint8[8h, 8w, 3]."""
+        """Returns the picture to show, from the decoder's pixels ``rgb`` uint8[8h, 8w, 3]."""
         header = self.header
         width, height = header.coded_size
         shown = imaging.resized(rgb[:height, :width], header.width, header.height)

@@ -1,4 +1,4 @@
-"""Where a .calo file comes from: bytes, a path or a stream."""
+"""Sources of .calo files: bytes, a path or a stream."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from calotype.errors import SourceError
 __all__ = ["DataLike", "read_data"]
 
 DataLike = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
-"""What can be decoded."""
+"""The types of sources that can be decoded."""
 
 
 def read_data(data: DataLike) -> bytes:

@@ -1,7 +1,7 @@
-"""The order of coding and what is known at each point: one loop, shared by encoder and decoders.
+"""The coding pass: the order of coding and the context of each latent, in one loop for encoder and decoder.
 
-Latents are padded to a multiple of 8 and split by position. First the *base* lattice, one position in
-8x8. Then three rounds halve the spacing s = 4, 2, 1; each fills in, from the lattice of spacing 2s, the
+Latents are padded to a multiple of 8 and coded from coarse to fine. First comes the *base*, one position in
+8x8. Three rounds of spacing s = 4, 2, 1 follow. Each codes, in the lattice of positions of spacing 2s, the
 sites (s, s), (0, s) and (s, 0)::
 
     A C A C      A  known: spacing 2s
@@ -9,7 +9,7 @@ sites (s, s), (0, s) and (s, 0)::
     A C A C
     D B D B
 
-At each site the four channels follow one another, each seeing those before it.
+At each site the four channels are coded one after another, each with the earlier ones as context.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _CONTEXT_SHIFT, _MEAN_SHIFT = STEP_UNIT_BITS - 4, MEAN_UNIT_BITS - 4  # the netw
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of the N positions of one channel at one site, in raster order."""
+    """The prediction for the N positions of one channel at one site, in raster order."""
 
     channel: int
     rows: slice

@@ -27,7 +27,7 @@ _MASK = (1 << PRECISION) - 1
 
 
 def encode_symbols(starts: Sequence[int], freqs: Sequence[int]) -> bytes:
-    """Code symbols, given in decoding order by their slots, into a self-terminating byte string.
+    """Codes symbols, given in decoding order by their slots, into a self-terminating byte string.
 
     ``starts[i] + freqs[i] <= 2**16`` and ``freqs[i] >= 1``. At most 5 bytes longer than the ideal code.
     """
@@ -45,7 +45,7 @@ def encode_symbols(starts: Sequence[int], freqs: Sequence[int]) -> bytes:
 
 
 def most_symbols(size: int) -> int:
-    """No ``size`` bytes hold more symbols than this, if each has a frequency of at most 2**16 - 41.
+    """Returns the largest number of symbols in ``size`` bytes, if no frequency exceeds 2**16 - 41.
 
     A symbol then multiplies the state by more than 2**(2**-11), and all of them together take it from 2**24
     to less than 2**(8 * size).
@@ -82,7 +82,8 @@ class RansDecoder:
         self.feed(data)
 
     def feed(self, data: bytes) -> None:
-        """The next bytes of the payload. Raises :class:`ChecksumError` if they start with no valid state."""
+        """Appends the next bytes of the payload. Raises :class:`ChecksumError` if they start with no valid
+        state."""
         rest = self._rest + data
         if self._state is None and len(rest) >= STATE_BYTES:
             self._state, rest = int.from_bytes(rest[:STATE_BYTES], "little"), rest[STATE_BYTES:]
@@ -96,16 +97,16 @@ class RansDecoder:
 
     @property
     def complete(self) -> bool:
-        """Whether all of the payload has arrived."""
+        """Returns whether all of the payload has arrived."""
         return self._state is not None and STATE_BYTES + 2 * len(self._words) >= self._size
 
     @property
     def consumed(self) -> int:
-        """How many bytes of the payload all that has been read took."""
+        """Returns the number of payload bytes that the symbols read so far take."""
         return STATE_BYTES + 2 * self._at
 
     def symbols(self, rows: Sequence[list[int]]) -> list[int]:
-        """One symbol for each row; a row is the ascending cumulative frequencies [0, ..., 2**16].
+        """Reads one symbol for each row; a row holds ascending cumulative frequencies [0, ..., 2**16].
 
         Fewer if the code of more has not arrived. Raises :class:`TruncatedError` if there is no more to come.
         """
@@ -131,7 +132,7 @@ class RansDecoder:
         return out
 
     def bits(self, count: int) -> int:
-        """An unmodelled number of ``count`` bits, 0 to 16.
+        """Reads an unmodelled number of ``count`` bits, 0 to 16.
 
         Raises :class:`NotArrivedError`, or :class:`TruncatedError` if there is no more to come.
         """
@@ -145,11 +146,11 @@ class RansDecoder:
         return value
 
     def mark(self) -> tuple[int | None, int]:
-        """Where reading is, for :meth:`go_back`."""
+        """Returns the reading position, for :meth:`go_back`."""
         return self._state, self._at
 
     def go_back(self, mark: tuple[int | None, int]) -> None:
-        """Forget what was read since :meth:`mark` gave ``mark``."""
+        """Returns to the reading position ``mark`` of :meth:`mark`."""
         self._state, self._at = mark
 
     def _renormalised(self) -> int:

@@ -1,4 +1,4 @@
-"""Residuals to rANS symbols and back: what happens at each prediction of a coding pass.
+"""The symbol coders: residuals to rANS symbols and back, at each prediction of a coding pass.
 
 A residual r is one symbol of its table when |r| <= 20, otherwise the escape. After the symbols of one
 prediction come, position by position, the unmodelled bits: for an escape a sign, the bit length of
@@ -26,7 +26,7 @@ _ROWS_AT_ONCE = 4096
 
 
 class SymbolEncoder:
-    """Collects the symbols of a coding pass; :meth:`finish` makes the payload."""
+    """The symbol encoder, which collects the symbols of a coding pass; :meth:`finish` returns the payload."""
 
     def __init__(self, tables: FrequencyTables) -> None:
         self._tables = tables
@@ -61,10 +61,10 @@ class SymbolEncoder:
 
 
 class SymbolDecoder:
-    """The symbol coder that reads integers from a payload, which may still be arriving."""
+    """The symbol decoder, which reads integers from a payload that may still be arriving."""
 
     def __init__(self, tables: FrequencyTables, payload: bytes, size: int | None = None) -> None:
-        """``payload`` is the beginning of one of ``size`` bytes; None: all of it."""
+        """``payload`` is the beginning of a payload of ``size`` bytes; None means all of it."""
         self._rows = tables.rows
         self._rans = RansDecoder(payload, size)
         self._start()
@@ -77,27 +77,27 @@ class SymbolDecoder:
         self._offsets: list[tuple[int, int]] = []  # (residual of an escape or 0, low bits) of these
 
     def feed(self, data: bytes) -> None:
-        """The next bytes of the payload."""
+        """Appends the next bytes of the payload."""
         self._rans.feed(data)
 
     @property
     def complete(self) -> bool:
-        """Whether all of the payload has arrived."""
+        """Returns whether all of the payload has arrived."""
         return self._rans.complete
 
     @property
     def consumed(self) -> int:
-        """How many bytes of the payload all that has been read took."""
+        """Returns the number of payload bytes that the symbols read so far take."""
         return self._rans.consumed
 
     def __call__(self, prediction: Prediction) -> NDArray[np.int64]:
-        """The integers of one prediction, int64[N]; raises :class:`ChecksumError` for impossible ones."""
+        """Reads the integers of one prediction, int64[N]; raises :class:`ChecksumError` for invalid ones."""
         if not self.read(prediction):
             raise TruncatedError("the payload ends before the last latent")
         return self.take(prediction)
 
     def read(self, prediction: Prediction) -> bool:
-        """Reads on within one prediction; returns whether all its integers have arrived.
+        """Continues to read one prediction; returns whether all its integers have arrived.
 
         Call it with the same prediction again after :meth:`feed`, and :meth:`take` when it is True.
         """
@@ -151,7 +151,7 @@ class SymbolDecoder:
         return chosen, known
 
     def _with_unmodelled_bits(self, prediction: Prediction) -> NDArray[np.int64]:
-        """Which of the positions whose symbols are there have unmodelled bits."""
+        """Returns which of the positions with a symbol have unmodelled bits."""
         symbol = np.array(self._symbols, np.int64)
         found: NDArray[np.int64] = np.flatnonzero(
             (symbol == ESCAPE) | (prediction.slots.fine[: len(symbol)] > 0)

@@ -49,36 +49,36 @@ STEPS: NDArray[np.int64] = np.array([_OCTAVE[i % 16] << (i // 16) for i in range
 
 
 def step_of(level: int) -> float:
-    """The nominal step of a level, in scaled-latent units."""
+    """Returns the nominal step of a level, in scaled-latent units."""
     return float(2.0 ** (level / 16 - 5))
 
 
 def level_of_quality(quality: float) -> int:
-    """Quality 0 to 100 to a level: from 104 (step 2.8) to 8 (step 0.044)."""
+    """Converts quality 0 to 100 to a level: from 104 (step 2.8) to 8 (step 0.044)."""
     return round(COARSEST - (COARSEST - FINEST) * quality / 100)
 
 
 def level_of_deviation(deviation: float) -> int:
-    """The level whose plain rounding would leave an error of this standard deviation, 0 to 127."""
+    """Returns the level, 0 to 127, at which rounding causes an error of this standard deviation."""
     step = math.sqrt(12) * max(deviation, step_of(0) / math.sqrt(12))
     return min(round(16 * (math.log2(step) + 5)), 127)
 
 
 def level_map(level: int, offsets: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """The level of each position, int64[h, w]: ``offsets`` int[h, w] below ``level``, and never below 0."""
+    """Returns the level of each position, int64[h, w]: ``level`` minus ``offsets`` int[h, w], at least 0."""
     levels: NDArray[np.int64] = np.subtract(level, offsets, dtype=np.int64)
     np.maximum(levels, 0, out=levels)
     return levels
 
 
 def channel_steps(levels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Levels int64[h, w] to the step of every channel, float64[4, h, w] in scaled-latent units."""
+    """Returns the steps float64[4, h, w] of levels int64[h, w], in scaled-latent units."""
     steps = np.stack([STEPS[levels + offset + 16] for offset in CHANNEL_OFFSETS])
     return steps.astype(np.float64) * 2.0**-STEP_UNIT_BITS
 
 
 def dequantise(integers: NDArray[np.int16], levels: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Integer latents int16[4, h, w] and their levels int64[h, w] to scaled latents float32[4, h, w]."""
+    """Dequantises integers int16[4, h, w] of levels int64[h, w] to scaled latents float32[4, h, w]."""
     return (integers * channel_steps(levels)).astype(np.float32)  # the product is exact: 15 and 27 bits
 
 
@@ -99,7 +99,7 @@ def log_step_map(levels: NDArray[np.int64], missing: Missing | None = None) -> N
 def noise_codes(
     latents: NDArray[np.float32], decoded: NDArray[np.float32], levels: NDArray[np.int64]
 ) -> tuple[int, int, int, int]:
-    """What quantisation did to each channel, for denoising decoders: four codes 0 to 15.
+    """Returns the noise codes of the four channels, 0 to 15, for denoising decoders.
 
     ``latents`` and what they are ``decoded`` to, float32[4, h, w]; ``levels`` int64[h, w]. Code n
     says that the mean squared error is 2**((n - 11) / 3) times step**2 / 12.
@@ -115,7 +115,7 @@ def noise_codes(
 def noise_deviations(
     codes: tuple[int, int, int, int], levels: NDArray[np.int64], missing: Missing | None = None
 ) -> NDArray[np.float64]:
-    """The standard deviation of each channel's quantisation noise, float64[4], from the file's codes.
+    """Returns the standard deviation of each channel's quantisation noise, float64[4], from the noise codes.
 
     ``levels`` int64[h, w]; over the whole picture. Latents whose integers are ``missing`` count with the
     deviation that was predicted.

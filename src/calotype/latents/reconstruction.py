@@ -1,8 +1,9 @@
-"""Reconstruction: what the integers of a file stand for, as values that a decoder network can use.
+"""Reconstruction: from the integers of a file to latents for a decoder network.
 
-The quantiser's own values are the centres of its intervals. The context model knows more: within its interval
-a latent is distributed as the model predicted it. The mean of that distribution, conditional on the interval,
-is the estimate of least squared error (conditional-mean or MMSE reconstruction). It changes no integer.
+The dequantised values are the centres of the quantiser's intervals. The context model adds to that: within
+its interval a latent is distributed as the model predicted it. The mean of that distribution, conditional
+on the interval, is the estimate of least squared error (conditional-mean or MMSE reconstruction). It
+changes no integer.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from calotype.latents.quantiser import channel_steps, dequantise
 __all__ = ["Reconstruction", "mean_offsets", "reconstruct"]
 
 _OFFSET_UNIT_BITS = 8
-"""Offsets are kept as integers in units of 2**-8 of a step."""
+"""Offsets are integers in units of 2**-8 of a step."""
 
 _NODES = 64
-"""Points of the quadrature over one step."""
+"""Number of points of the quadrature over one step."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """What the integers of a file stand for.
+    """The reconstruction of the integers of a file.
 
     ``latents`` float32[4, h, w] are the integers times their steps, ``levels`` int64[h, w] their levels.
     ``conditional_mean`` float32[4, h, w] is the mean of what would have been rounded to these integers: it is
@@ -43,7 +44,7 @@ class Reconstruction:
 
 
 def reconstruct(coded: PassResult, levels: NDArray[np.int64]) -> Reconstruction:
-    """The integers of a coding pass at ``levels`` int64[h, w] to values."""
+    """Reconstructs the integers of a coding pass at ``levels`` int64[h, w]."""
     exact = coded.integers + mean_offsets(coded.tables, coded.symbols)
     conditional_mean = (exact * channel_steps(levels)).astype(np.float32)
     latents, missing = dequantise(coded.integers, levels), coded.missing
@@ -56,7 +57,8 @@ def reconstruct(coded: PassResult, levels: NDArray[np.int64]) -> Reconstruction:
 
 
 def mean_offsets(tables: NDArray[np.integer], symbols: NDArray[np.integer]) -> NDArray[np.float64]:
-    """How far from the integers the conditional means are, in steps: float64 of the shape of ``symbols``.
+    """Returns the offsets of the conditional means from the integers, in steps: float64, shaped as
+    ``symbols``.
 
     ``tables`` and ``symbols`` say in which slot of which frequency table each integer was coded. The offset
     is 0 for an escape, and where bits are sent as they are.
@@ -67,7 +69,7 @@ def mean_offsets(tables: NDArray[np.integer], symbols: NDArray[np.integer]) -> N
 
 @cache
 def _offset_table() -> NDArray[np.int8]:
-    """int8[49 * 16, 42]: the mean of what is rounded to a symbol, by table and symbol, in 2**-8 steps."""
+    """Returns the conditional-mean offsets int8[49 * 16, 42] by table and symbol, in 2**-8 steps."""
     sigma = np.exp2((np.arange(ROWS) + 0.5) / 8 - 4).reshape(-1, 1, 1, 1)
     mean = (np.arange(PHASES) / PHASES - 0.5).reshape(-1, 1, 1)
     within = (np.arange(_NODES) + 0.5) / _NODES - 0.5
