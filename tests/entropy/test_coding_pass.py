@@ -94,7 +94,7 @@ def test_damaged_model_files_are_refused() -> None:
         load_model(b"not a model")
     with pytest.raises(ModelError, match="too short"):
         load_model(model_file(arrays | {"weight": arrays["weight"][:-1]}))
-    with pytest.raises(ModelError, match="longer"):
+    with pytest.raises(ModelError, match="too long"):
         load_model(model_file(arrays | {"bias": np.append(arrays["bias"], 0)}))
     with pytest.raises(ModelError, match="widths"):
         load_model(model_file(arrays | {"widths": np.array([4, 6])}))
