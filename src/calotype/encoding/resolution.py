@@ -25,21 +25,21 @@ __all__ = ["SCALES", "code_at_best_scale", "larger_scale"]
 SCALES = {
     88: 50,
     80: 60,
-    72: 64,
-    64: 74,
-    56: 80,
-    48: 83,
-    40: 86,
-    32: 90,
-    24: 93,
-    16: 96,
-    12: 98,
+    72: 63,
+    64: 75,
+    56: 82,
+    48: 86,
+    40: 94,
+    32: 98,
+    24: 101,
+    16: 102,
+    12: 103,
     8: COARSEST,
 }
 """The scales to choose from, and the coarsest level at which each is as good as the next smaller one.
 
-Down to 32 they are measured on held-out photographs, at equal bytes: beyond it the next scale is as good or
-better in LPIPS, or nearly so and clearly better in PSNR (training/README.md). The others continue the line.
+From 72 down to 40 they are measured on held-out photographs, at equal bytes: beyond its level the next smaller
+scale is better in LPIPS with AlexNet and in DISTS (training/README.md). The others continue the line.
 """
 
 _LEVELS_PER_OCTAVE = 50
