@@ -324,7 +324,7 @@ def test_the_idiom_of_pillows_handbook_keeps_the_colours() -> None:
     profile = rgb_profile(ADOBE_RGB, 2.2)
     flat = Image.new("RGB", (64, 64), (150, 90, 90))
     stored = io.BytesIO()
-    flat.save(stored, FORMAT, effort=1, icc_profile=profile)
+    flat.save(stored, FORMAT, icc_profile=profile)
     image = Image.open(stored)
     file = io.BytesIO()
     image.save(file, "PNG", icc_profile=image.info.get("icc_profile"))

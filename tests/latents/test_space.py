@@ -119,7 +119,7 @@ def test_latents_have_the_statistics_of_the_space(
         wanted = encode_tiled(models["encoder"]["taesd"], rgb)
         found = encode_tiled(models["encoder"]["pocket"], rgb)
         deviation = wanted.std((1, 2))
-        assert np.abs((found - wanted).mean((1, 2)) / deviation).max() < 0.1
-        assert np.abs(found.std((1, 2)) / deviation - 1).max() < 0.1
+        assert np.abs((found - wanted).mean((1, 2)) / deviation).max() < 0.12
+        assert np.abs(found.std((1, 2)) / deviation - 1).max() < 0.12
         correlation = [np.corrcoef(found[c].ravel(), wanted[c].ravel())[0, 1] for c in range(4)]
         assert min(correlation) > 0.75

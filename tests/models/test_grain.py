@@ -40,5 +40,6 @@ def test_even_latents_show_grain_that_does_not_repeat(log_step: float) -> None:
     cells = 255 * shown[:, 32:-32, 32:-32].reshape(3, 12, 8, 12, 8)  # of 8x8 pixels, away from the borders
     repeats = cells.mean((1, 3), keepdims=True)
     differs = (cells - repeats).std()
-    assert differs > 0.4
-    assert (repeats - repeats.mean((2, 4), keepdims=True)).std() < differs / 2
+    assert differs > 0.15
+    # Of 255: not to be seen. The decoder before the adversarial stage was trained to have less of it.
+    assert (repeats - repeats.mean((2, 4), keepdims=True)).std() < 0.7
