@@ -38,8 +38,8 @@ SCALES = {
 }
 """The scales to choose from, and the coarsest level at which each is as good as the next smaller one.
 
-From 72 down to 40 they are measured on held-out photographs, at equal bytes: beyond its level the next smaller
-scale is better in LPIPS with AlexNet and in DISTS (training/README.md). The others continue the line.
+From 72 down to 40 they are measured on held-out photographs, at equal bytes: beyond its level the next
+smaller scale is better in LPIPS with AlexNet and in DISTS (training/README.md). The others continue the line.
 """
 
 _LEVELS_PER_OCTAVE = 50
