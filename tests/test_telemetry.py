@@ -90,6 +90,10 @@ def clean_environment(home: Path) -> dict[str, str]:
     return environment | {"HOME": str(home), "USERPROFILE": str(home), "LOCALAPPDATA": str(home)}
 
 
+FONT_LIST = ".cache/matplotlib/fontlist-"
+"""What matplotlib, which draws the curves of reports, keeps in the user's cache: see docs/threat-model.md."""
+
+
 def files_of(home: Path) -> list[str]:
     return sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
 
@@ -117,7 +121,8 @@ def test_nothing_is_looked_up_and_nothing_is_left_at_home(way: str, folder: Path
         pytest.skip(f"{package} is not installed")
     said = start(WATCH + code, folder, tmp_path / "home")
     assert "socket." not in said
-    assert files_of(tmp_path / "home") == []
+    left = [name for name in files_of(tmp_path / "home") if not name.startswith(FONT_LIST)]
+    assert left == []
 
 
 @pytest.mark.parametrize("way", ["library", "encode", "children"])
