@@ -18,9 +18,10 @@ RUNS = Path(os.environ.get("CALOTYPE_RUNS", Path(__file__).resolve().parent / "r
 CACHE = Path(__file__).resolve().parent / "cache"
 
 
-def autocast() -> torch.autocast:
-    """bfloat16 on processors that compute with it; on others it would be slower than float32."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu.get_capabilities()["avx512_bf16"])
+def autocast(device: torch.device) -> torch.autocast:
+    """bfloat16 on CUDA and on processors that compute with it; on others it would be slower than float32."""
+    fast = device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
 def weights_of(run: str, part: str = "") -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 
 LONGEST = 800
 QUALITY = 88
-SUBFOLDERS = {"taesd": ("taesd_encoder.safetensors", "taesd_decoder.safetensors")}
+TAESD = ("taesd_encoder.safetensors", "taesd_decoder.safetensors")
 
 
 def small_copy(path: Path) -> bytes:
@@ -60,7 +60,7 @@ def pack(out: Path, start: str, limit: int, threads: int) -> None:
         perceptual = "models/lpips-alex-vgg/perceptual.safetensors"
         archive.add(ASSETS / perceptual, perceptual)
     with tarfile.open(out / "start.tar", "w") as archive:
-        for name in SUBFOLDERS["taesd"]:
+        for name in TAESD:
             archive.add(ASSETS / "models" / "taesd" / name, f"models/taesd/{name}")
         squeeze = out / "lpips_sq.safetensors"
         save_file({name: value.contiguous() for name, value in lpips_squeeze_weights().items()}, squeeze)

@@ -23,21 +23,10 @@ def random_levels(count: int, device: torch.device | str = "cpu") -> Tensor:
 
 
 def random_lambdas(levels: Tensor) -> Tensor:
-    """float32[N]: Lagrangian multipliers around that of ``calotype.latents.rdo``, faded out at coarse levels.
+    """float32[N]: Lagrangian multipliers around that of ``encoding.rdo``, faded out at coarse levels.
 
     A quarter is 0: plain rounding.
     """
     fade = ((96 - levels.float()) / 24).clamp(0, 1)
     chance = torch.rand((2, len(levels)), device=levels.device)
     return chance[0] * 0.12 * fade * (chance[1] > 0.25)
-
-
-def log_step_map(levels: Tensor, latents: Tensor) -> Tensor:
-    """log2 of the step at every position, float32[N, 1, h, w]."""
-    return steps_of(levels).log2().view(-1, 1, 1, 1).expand(-1, 1, *latents.shape[2:])
-
-
-def round_trip(latents: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
-    """(dequantised float32[N, 4, h, w], log2 of the step float32[N, 1, h, w])."""
-    step = steps_of(levels).view(-1, 1, 1, 1) * CHANNEL_WEIGHTS
-    return torch.round(latents / step) * step, log_step_map(levels, latents)

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from assets import taesd_encoder
 from lattice import Lattice
-from loop import RUNS, weights_of
+from loop import RUNS, autocast, weights_of
 from nets import Decoder, Encoder, Refiner
 from objective import STEPS_OF_A_PASS, CodingPass
 from photographs import Photographs
@@ -54,7 +54,7 @@ class Source:
         self.coding_pass = CodingPass(model)
 
     def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16)
+        return autocast(self.device)
 
     @torch.no_grad()
     def batch(self) -> tuple[Tensor, Tensor, Tensor]:

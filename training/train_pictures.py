@@ -12,7 +12,6 @@ other encoders of the space made; half of these are only partly known, as in a f
 from __future__ import annotations
 
 import argparse
-import contextlib
 import copy
 import json
 import math
@@ -23,7 +22,7 @@ import torch
 from assets import taesd_decoder, taesd_encoder
 from judges import Judges, validate
 from lattice import Lattice
-from loop import RUNS, weights_of
+from loop import RUNS, autocast, weights_of
 from nets import Decoder, Encoder, Refiner, grown
 from objective import Objective
 from photographs import Photographs
@@ -80,9 +79,8 @@ class Run:
         self.held_out = self.photographs.held_out(args.validation, args.held_out)
         self._resume()
 
-    def autocast(self) -> contextlib.AbstractContextManager[None]:
-        fast = self.device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=fast)
+    def autocast(self) -> torch.autocast:
+        return autocast(self.device)
 
     @property
     def spent(self) -> float:
