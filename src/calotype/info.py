@@ -18,8 +18,9 @@ __all__ = ["Info", "describe"]
 class Info:
     """``width`` and ``height`` of the picture to show, ``coded_width`` and ``coded_height`` of the one that
     the latents are of, all in pixels; ``step`` in scaled-latent units; ``file_size`` and ``payload_size`` in
-    bytes, of a file that has not arrived to its end that of what is there and that of all; ``mode`` as in
-    Pillow."""
+    bytes; ``mode`` as in Pillow. Of a file that ends too early ``file_size`` is that of what is there,
+    ``missing`` how many bytes are not, at least, and ``fraction`` the share of the bytes that are there; of
+    a whole one they are 0 and 1."""
 
     format_version: int
     width: int
@@ -34,6 +35,8 @@ class Info:
     level: int
     step: float
     file_size: int
+    missing: int
+    fraction: float
     payload_size: int
     bpp: float
     chunks: tuple[ChunkInfo, ...]
@@ -82,6 +85,8 @@ def describe(data: bytes, limits: Limits, *, partial: bool = False) -> Info:
         level=header.level,
         step=round(step_of(header.level), 5),
         file_size=parsed.size,
+        missing=parsed.missing,
+        fraction=round(parsed.fraction, 4),
         payload_size=parsed.payload_size,
         bpp=round(8 * parsed.size / (header.width * header.height), 4),
         chunks=parsed.found,

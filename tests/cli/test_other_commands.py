@@ -47,6 +47,29 @@ def test_info_of_many_goes_on_after_a_failure(run: Run, calo: str, photo: str) -
     assert run("info", "--max-pixels", "1919", calo).returncode == 4
 
 
+def test_info_of_a_file_that_ends_too_early(run: Run, calo: str, tmp_path: Path) -> None:
+    data = (tmp_path / calo).read_bytes()
+    whole = json.loads(run("info", calo, "--json").stdout)
+    assert (whole["missing"], whole["fraction"]) == (0, 1)
+    first = whole["first_picture_size"]
+    for size in (first, first - 1):
+        (tmp_path / "begun.calo").write_bytes(data[:size])
+        refused = run("info", "begun.calo")
+        assert (refused.returncode, refused.stdout) == (3, b"")
+        done = run("info", "--partial", "begun.calo", "--json")
+        assert done.returncode == 0
+        record = json.loads(done.stdout)
+        assert record["missing"] == len(data) - size
+        assert record["fraction"] == round(size / len(data), 4)
+        assert record["first_picture_size"] == (first if size == first else None)
+        text = run("info", "--partial", "begun.calo").stdout.decode()
+        share = f"({100 * size // len(data)} %)"
+        assert f"the first {size} of at least {len(data)} bytes {share}" in text
+        assert ("a first picture after" if size == first else "a first picture needs more bytes") in text
+    (tmp_path / "header.calo").write_bytes(data[:10])
+    assert run("info", "--partial", "header.calo").returncode == 3
+
+
 def test_info_loads_nothing_heavy(calo: str, tmp_path: Path) -> None:
     code = (
         "import sys; from calotype.cli import main;"

@@ -17,7 +17,6 @@ from calotype.entropy import (
     PassResult,
     SiteNet,
     SymbolEncoder,
-    base_size,
     sites,
 )
 from calotype.errors import ChecksumError, TruncatedError
@@ -35,8 +34,8 @@ def encode(model: ContextModel, integers: NDArray, levels: NDArray) -> bytes:
     return stream.finish()
 
 
-def decoder(model: ContextModel, size: int, levels: NDArray) -> IntegerDecoder:
-    return IntegerDecoder(model, size, levels, STEPS, CHANNEL_OFFSETS)
+def decoder(model: ContextModel, size: int, levels: NDArray, spacing: int = 1) -> IntegerDecoder:
+    return IntegerDecoder(model, size, levels, STEPS, CHANNEL_OFFSETS, spacing=spacing)
 
 
 def unknown(found: PassResult) -> NDArray[np.bool_]:
@@ -211,17 +210,53 @@ def test_looking_at_it_does_not_disturb_it(small_model: ContextModel, evaluation
     assert np.array_equal(looked.result().integers, blind.result().integers)
 
 
-def test_the_base_lattice_ends_where_base_size_says(small_model: ContextModel) -> None:
+@pytest.mark.parametrize("spacing", [2, 4, 8])
+def test_a_lattice_is_decoded_alone(
+    small_model: ContextModel, spacing: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the integers of the whole, no more of the payload than it takes, and no network of a finer one."""
     integers, levels = sample(20, shape=(17, 23))
     payload = encode(small_model, integers, levels)
-    size = base_size(small_model, payload, levels, STEPS, CHANNEL_OFFSETS)
-    for taken, whole in ((size, True), (size - 1, False)):
-        begun = decoder(small_model, len(payload), levels)
+    evaluated: list[object] = []
+    original = SiteNet.features
+    monkeypatch.setattr(
+        SiteNet, "features", lambda net, planes: evaluated.append(net) or original(net, planes)
+    )
+    coarse = decoder(small_model, len(payload), levels, spacing)
+    coarse.feed(payload)
+    assert coarse.done and not coarse.finished
+    assert len(evaluated) == {8: 1, 4: 4, 2: 7}[spacing]
+    found = coarse.result()
+    assert found.missing is None
+    assert np.array_equal(found.integers, integers[:, ::spacing, ::spacing])
+    whole = decoder(small_model, len(payload), levels)
+    whole.feed(payload)
+    thinned = whole.result().thinned(spacing)
+    for name in ("integers", "tables", "symbols"):
+        assert np.array_equal(getattr(found, name), getattr(thinned, name))
+    for taken, enough in ((coarse.consumed, True), (coarse.consumed - 1, False)):
+        begun, begun_coarse = (
+            decoder(small_model, len(payload), levels),
+            decoder(small_model, len(payload), levels, spacing),
+        )
         begun.feed(payload[:taken])
-        assert unknown(begun.result())[:, ::8, ::8].any() != whole
-        assert begun.base_done == whole
-    one = encode(small_model, integers[:, :1, :1], levels[:1, :1])
-    assert base_size(small_model, one, levels[:1, :1], STEPS, CHANNEL_OFFSETS) <= len(one)
+        begun_coarse.feed(payload[:taken])
+        assert begun_coarse.done == enough
+        thinned = begun.result().thinned(spacing)
+        assert (thinned.missing is None) == enough
+        if not enough:
+            assert np.array_equal(unknown(begun_coarse.result()), unknown(thinned))
+            assert begun_coarse.result().missing is not None and thinned.missing is not None
+            assert np.array_equal(begun_coarse.result().missing.mean, thinned.missing.mean)
+
+
+def test_a_lattice_of_one_position(small_model: ContextModel) -> None:
+    integers, levels = sample(20, shape=(1, 1))
+    payload = encode(small_model, integers, levels)
+    coarse = decoder(small_model, len(payload), levels, 8)
+    coarse.feed(payload)
+    assert coarse.done and coarse.consumed <= len(payload)
+    assert np.array_equal(coarse.result().integers, integers)
 
 
 def test_a_payload_that_cannot_be_right_is_refused_at_once(small_model: ContextModel) -> None:

@@ -19,14 +19,15 @@ __all__ = ["info"]
 
 @click.command(short_help="Show header and chunks of .calo files, without decoding them.")
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=PathType(stdio=True))
+@click.option("--partial", is_flag=True, help="Describe truncated files, too, and say how much is there.")
 @max_pixels_option
 @json_option
 @click.pass_obj
-def info(console: Console, paths: Sequence[str], max_pixels: int) -> int:
+def info(console: Console, paths: Sequence[str], partial: bool, max_pixels: int) -> int:
     """Show header and chunks of .calo files, without decoding them.
 
     Of the latents only the base lattice is decoded, a 64th, to tell how many bytes of the file give a first
-    picture; '-' is standard input.
+    picture; nothing is verified. '-' is standard input.
     """
     limits = limits_of(max_pixels)
     code = 0
@@ -34,13 +35,13 @@ def info(console: Console, paths: Sequence[str], max_pixels: int) -> int:
         name = "standard input" if path == STDIO else path
         try:
             data = read_calotype(path, limits)
-            found = calotype.read_info(data, limits=limits)
+            found = calotype.read_info(data, limits=limits, partial=partial)
         except calotype.CalotypeError as error:
             failed = console.failure(error, name)
             console.record({"file": path, "ok": False, "error": str(error), "exit_code": failed})
             code = max(code, failed)
             continue
-        first = _first_picture_size(data, limits)
+        first = _first_picture_size(data, limits, partial)
         if console.json:
             console.record({"file": path, "ok": True, **found.as_dict(), "first_picture_size": first})
         else:
@@ -48,10 +49,10 @@ def info(console: Console, paths: Sequence[str], max_pixels: int) -> int:
     return code
 
 
-def _first_picture_size(data: bytes, limits: calotype.Limits) -> int | None:
-    """See :func:`first_picture_size`; None for a file that cannot be decoded."""
+def _first_picture_size(data: bytes, limits: calotype.Limits, partial: bool) -> int | None:
+    """See :func:`first_picture_size`; None also for a file that cannot be decoded."""
     try:
-        return first_picture_size(parse(data, limits=limits))
+        return first_picture_size(parse(data, limits=limits, partial=partial))
     except calotype.CalotypeError:
         return None
 
@@ -60,11 +61,13 @@ def _text(name: str, found: calotype.Info, first: int | None) -> str:
     coded = f", coded as {found.coded_width}x{found.coded_height}" if found.scaled else ""
     rows = [
         ("picture", f"{found.width}x{found.height} {found.mode}{coded}"),
-        ("file", f"{found.file_size:,} bytes, {found.bpp:.3f} bpp"),
+        ("file", _size(found)),
         ("latents", f"{found.payload_size:,} bytes, level {found.level} (step {found.step:.3f})"),
         ("coding", f"{found.coding}, space {found.space}, table {found.table}"),
         ("encoder", found.encoder),
     ]
+    if first is None and found.missing:
+        rows.append(("preview", "a first picture needs more bytes"))
     if first is not None:
         rows.append(("preview", f"a first picture after {first:,} bytes"))
     for chunk in found.chunks:
@@ -72,3 +75,11 @@ def _text(name: str, found: calotype.Info, first: int | None) -> str:
         rows.append(("chunk", f"{chunk.name}, {chunk.size:,} bytes{remarks}"))
     lines = [f"{name}: Calotype, format version {found.format_version}"]
     return "\n".join(lines + [f"  {label:<9}{value}" for label, value in rows])
+
+
+def _size(found: calotype.Info) -> str:
+    """How large the file is, or how much of it is there, rounded down: it is not whole before its end."""
+    if not found.missing:
+        return f"{found.file_size:,} bytes, {found.bpp:.3f} bpp"
+    size = found.file_size + found.missing
+    return f"the first {found.file_size:,} of at least {size:,} bytes ({100 * found.file_size // size} %)"

@@ -52,8 +52,7 @@ class ArrivingFile:
         if layout.header.regions and not layout.header.regions_first:
             return  # nothing can be decoded before they are there, and then everything can
         if self._reader is None:
-            parsed = self._parsed()
-            self._reader = LatticeReader(parsed.header, parsed.chunks, parsed.payload_size, parsed.checksum)
+            self._reader = LatticeReader.of(self._parsed())
         fresh = bytes(self._data[layout.start + self._read : layout.end])
         self._read += len(fresh)
         self._reader.feed(fresh)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.container import Chunk, ChunkType, Coding, Header, Parsed, checksum, data_of, unpack_regions
-from calotype.entropy import IntegerDecoder, base_size
+from calotype.entropy import BLOCK, IntegerDecoder
 from calotype.errors import ChecksumError, FormatError, TruncatedError, UnsupportedError
 from calotype.latents import (
     CHANNEL_OFFSETS,
@@ -37,8 +37,11 @@ __all__ = [
 ]
 
 
-def decode_latents(parsed: Parsed) -> Reconstruction:
+def decode_latents(parsed: Parsed, spacing: int = 1) -> Reconstruction:
     """Decodes the latents of a file, which are exact on every platform except for the conditional means.
+
+    With a ``spacing`` of 2, 4 or 8, only those in rows and columns that are its multiples are decoded, which
+    are coded before all others. They are compared with no checksum, since that is of all latents.
 
     Of a lattice payload that has not arrived to its end all integers that it determines are exact, and the
     others are what the context model expects. Raises :class:`UnsupportedError` for ids unknown here,
@@ -46,29 +49,47 @@ def decode_latents(parsed: Parsed) -> Reconstruction:
     payload decodes to what was encoded, and :class:`TruncatedError` if a part that has not arrived is needed.
     """
     if parsed.header.coding == Coding.LATTICE:
-        reader = LatticeReader(parsed.header, parsed.chunks, parsed.payload_size, parsed.checksum)
+        reader = LatticeReader.of(parsed, spacing)
         reader.feed(parsed.payload)
         return reader.reconstruction()
-    return _decode_palette(parsed)
+    return _decode_palette(parsed).thinned(spacing)
 
 
 class LatticeReader:
     """The decoder of a lattice payload that may arrive in pieces; no coding step runs twice."""
 
-    def __init__(self, header: Header, chunks: Sequence[Chunk], payload_size: int, stored: int) -> None:
+    def __init__(
+        self, header: Header, chunks: Sequence[Chunk], payload_size: int, stored: int, spacing: int
+    ) -> None:
         """``chunks`` hold the REGIONS chunk, if there is one; ``stored`` is the checksum in the file.
 
-        Raises the errors of :func:`decode_latents` that need no payload.
+        ``spacing`` is that of :func:`decode_latents`, whose errors are raised if they need no payload.
         """
         if header.regions and data_of(chunks, ChunkType.REGIONS) is None:
             raise TruncatedError(
                 "the file ends without its REGIONS chunk, which comes last: its payload needs it"
             )
         self._header, self._stored = header, stored
-        self._levels = level_map(header.level, region_offsets(chunks, *_latent_size(header)))
+        levels = level_map(header.level, region_offsets(chunks, *_latent_size(header)))
+        self._levels = levels[::spacing, ::spacing]
         table = load_table(header.table)
-        self._integers = IntegerDecoder(table, payload_size, self._levels, STEPS, CHANNEL_OFFSETS)
+        self._integers = IntegerDecoder(table, payload_size, levels, STEPS, CHANNEL_OFFSETS, spacing=spacing)
         self._found: Reconstruction | None = None
+
+    @classmethod
+    def of(cls, parsed: Parsed, spacing: int = 1) -> LatticeReader:
+        """A reader of the payload of a parsed file, none of which it has been fed."""
+        return cls(parsed.header, parsed.chunks, parsed.payload_size, parsed.checksum, spacing)
+
+    @property
+    def done(self) -> bool:
+        """Whether all latents of the lattice of ``spacing`` have arrived."""
+        return self._integers.done
+
+    @property
+    def consumed(self) -> int:
+        """How many bytes of the payload the integers that were decoded take."""
+        return self._integers.consumed
 
     def feed(self, payload: bytes) -> None:
         """Appends the next bytes of the payload.
@@ -89,19 +110,19 @@ class LatticeReader:
         return self._found
 
 
-def first_picture_size(parsed: Parsed) -> int:
-    """How many bytes of a whole file give a first picture: all that is before the end of its base lattice.
+def first_picture_size(parsed: Parsed) -> int | None:
+    """How many bytes of a file give a first picture: all that is before the end of its base lattice.
 
-    Only this part of the payload, 1/64 of the latents, is decoded. In the palette coding, and where the
-    regions come last, nothing less than the payload and its critical chunks will do. Raises as
-    :func:`decode_latents`.
+    Only this part of the payload, 1/64 of the latents, is decoded; it is None if this part has not arrived.
+    In the palette coding, and where the regions come last, nothing less than the payload and its critical
+    chunks will do. Raises as :func:`decode_latents`.
     """
     header = parsed.header
     if header.coding == Coding.PALETTE or (header.regions and not header.regions_first):
-        return parsed.size
-    levels = level_map(header.level, region_offsets(parsed.chunks, *_latent_size(header)))
-    table = load_table(header.table)
-    return parsed.payload_start + base_size(table, parsed.payload, levels, STEPS, CHANNEL_OFFSETS)
+        return None if parsed.missing else parsed.size
+    reader = LatticeReader.of(parsed, BLOCK)
+    reader.feed(parsed.payload)
+    return parsed.payload_start + reader.consumed if reader.done else None
 
 
 def _latent_size(header: Header) -> tuple[int, int]:

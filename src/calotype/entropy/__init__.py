@@ -21,7 +21,7 @@ from calotype.entropy.coding_pass import (
     coding_pass,
     sites,
 )
-from calotype.entropy.integers import IntegerDecoder, base_size, decode_integers
+from calotype.entropy.integers import IntegerDecoder, decode_integers
 from calotype.entropy.model import CONTEXT_PEAK, ContextModel, SiteNet, load_model
 from calotype.entropy.symbols import SymbolDecoder, SymbolEncoder
 
@@ -38,7 +38,6 @@ __all__ = [
     "SymbolCoder",
     "SymbolDecoder",
     "SymbolEncoder",
-    "base_size",
     "coding_pass",
     "decode_integers",
     "load_model",

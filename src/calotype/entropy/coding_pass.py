@@ -68,6 +68,14 @@ class Missing:
     mean: NDArray[np.int16]
     scale: NDArray[np.uint8]
 
+    def thinned(self, spacing: int) -> Missing | None:
+        """The positions in rows and columns that are multiples of ``spacing``, in the same arrays.
+
+        None if all integers there are known.
+        """
+        at = (slice(None), slice(None, None, spacing), slice(None, None, spacing))
+        return Missing(self.unknown[at], self.mean[at], self.scale[at]) if self.unknown[at].any() else None
+
 
 @dataclass(frozen=True, eq=False)
 class PassResult:
@@ -90,6 +98,12 @@ class PassResult:
         if missing is not None:
             missing = Missing(missing.unknown.copy(), missing.mean.copy(), missing.scale.copy())
         return PassResult(*arrays, missing)
+
+    def thinned(self, spacing: int) -> PassResult:
+        """The positions in rows and columns that are multiples of ``spacing``, in the same arrays."""
+        at = (slice(None), slice(None, None, spacing), slice(None, None, spacing))
+        missing = None if self.missing is None else self.missing.thinned(spacing)
+        return PassResult(self.integers[at], self.tables[at], self.symbols[at], missing)
 
     def without(
         self, at: tuple[int, slice, slice], arrived: NDArray[np.bool_], prediction: Prediction
@@ -138,9 +152,13 @@ class CodingPass:
         steps: NDArray[np.int64],
         offsets: tuple[int, ...],
         *,
+        spacing: int = 1,
         dtype: type[np.float32] | type[np.int64] | None = None,
     ) -> None:
-        """The arguments are those of :func:`coding_pass`."""
+        """``spacing`` (1, 2, 4 or 8) is that of the lattice after which the pass ends.
+
+        The other arguments are those of :func:`coding_pass`.
+        """
         self._model, self._levels, self._steps, self._offsets = model, levels, steps, offsets
         self._dtype = dtype or exact_dtype()
         height, width = levels.shape
@@ -153,8 +171,12 @@ class CodingPass:
         self.result = PassResult(
             np.zeros(shape, np.int16), np.zeros(shape, np.int16), np.zeros(shape, np.uint8)
         )
-        # Sites without any position within the picture are skipped.
-        self._sites = [site for site in sites(model) if site[2][0] < height and site[2][1] < width]
+        # Sites without any position within the picture are skipped, and those of finer lattices.
+        self._sites = [
+            site
+            for site in sites(model)
+            if site[2][0] < height and site[2][1] < width and not any(at % spacing for at in site[2])
+        ]
         self._at = 0, 0  # the site's number in this list, and the channel
         self._features = self._site_features()
         self.prediction: Prediction | None = self._predict()

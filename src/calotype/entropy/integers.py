@@ -6,6 +6,9 @@
                             ▲                                   ▼
                             └──────────── prediction ◄── coding pass ── result(): a copy of it goes on to
                                                                         the end with predicted means
+
+Positions are coded from coarse to fine: those whose rows and columns are multiples of a power of two, the
+*spacing*, come before all others. A decoder may therefore end with any of these lattices.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from calotype.entropy.rans import most_symbols
 from calotype.entropy.symbols import SymbolDecoder
 from calotype.errors import TruncatedError
 
-__all__ = ["IntegerDecoder", "base_size", "decode_integers"]
+__all__ = ["IntegerDecoder", "decode_integers"]
 
 
 class IntegerDecoder:
@@ -33,9 +36,12 @@ class IntegerDecoder:
         steps: NDArray[np.int64],
         offsets: tuple[int, ...],
         *,
+        spacing: int = 1,
         dtype: type[np.float32] | type[np.int64] | None = None,
     ) -> None:
         """``size`` is that of the whole payload, in bytes; the other arguments are those of ``coding_pass``.
+
+        ``spacing`` (1, 2, 4 or 8) is that of the lattice after which decoding ends.
 
         Raises :class:`TruncatedError` at once, whatever is claimed, if ``size`` is too little for so many
         integers, and :class:`ChecksumError` if no payload has it.
@@ -44,19 +50,22 @@ class IntegerDecoder:
         if count > most_symbols(size):
             raise TruncatedError(f"the payload has {size} bytes, too few for any {count} integers")
         self._symbols = SymbolDecoder(model.tables, b"", size)
-        self._pass = CodingPass(model, levels, steps, offsets, dtype=dtype)
+        self._pass = CodingPass(model, levels, steps, offsets, spacing=spacing, dtype=dtype)
+        self._spacing = spacing
         self._finished = False
 
     @property
     def finished(self) -> bool:
-        """Whether the payload has arrived and was consumed exactly, so that the integers are all there."""
+        """Whether the payload has arrived and was consumed exactly, so that the integers are all there.
+
+        Never so for a ``spacing`` above 1.
+        """
         return self._finished
 
     @property
-    def base_done(self) -> bool:
-        """Whether the base lattice, one position in 8x8, is complete."""
-        prediction = self._pass.prediction
-        return prediction is None or (prediction.rows.start, prediction.columns.start) != (0, 0)
+    def done(self) -> bool:
+        """Whether all integers of the lattice of ``spacing`` have arrived."""
+        return self._pass.prediction is None
 
     @property
     def consumed(self) -> int:
@@ -68,18 +77,14 @@ class IntegerDecoder:
 
         Raises :class:`TruncatedError` or :class:`ChecksumError` if the payload cannot be right.
         """
-        self.put(data)
-        while self.step():
+        self._symbols.feed(data)
+        while self._step():
             pass
-        if self._pass.prediction is None and self._symbols.complete and not self._finished:
+        if self._spacing == 1 and self.done and self._symbols.complete and not self._finished:
             self._symbols.finish()
             self._finished = True
 
-    def put(self, data: bytes) -> None:
-        """The next bytes of the payload, for :meth:`step`."""
-        self._symbols.feed(data)
-
-    def step(self) -> bool:
+    def _step(self) -> bool:
         """Takes one coding step if all of its integers have arrived; returns whether it did."""
         prediction = self._pass.prediction
         if prediction is None or not self._symbols.read(prediction):
@@ -88,7 +93,10 @@ class IntegerDecoder:
         return True
 
     def result(self) -> PassResult:
-        """What the integers are so far; predicted means stand in for those that are still to come."""
+        """What the integers of the lattice are so far.
+
+        Predicted means stand in for those that are still to come.
+        """
         coded, prediction = self._pass, self._pass.prediction
         if prediction is not None:
             coded = coded.copy()
@@ -96,7 +104,7 @@ class IntegerDecoder:
         while coded.prediction is not None:
             count = len(coded.prediction.step)
             coded.advance(np.zeros(count, np.int64), np.zeros(count, bool))
-        return coded.result
+        return coded.result.thinned(self._spacing)
 
 
 def decode_integers(
@@ -116,21 +124,3 @@ def decode_integers(
     decoder = IntegerDecoder(model, len(payload), levels, steps, offsets, dtype=dtype)
     decoder.feed(payload)
     return decoder.result()
-
-
-def base_size(
-    model: ContextModel,
-    payload: bytes,
-    levels: NDArray[np.int64],
-    steps: NDArray[np.int64],
-    offsets: tuple[int, ...],
-) -> int:
-    """How many bytes of a payload hold the base lattice, one position in 8x8, which alone is decoded.
-
-    The arguments and errors are those of :func:`decode_integers`.
-    """
-    decoder = IntegerDecoder(model, len(payload), levels, steps, offsets)
-    decoder.put(payload)
-    while not decoder.base_done and decoder.step():
-        pass
-    return decoder.consumed

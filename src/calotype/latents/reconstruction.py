@@ -42,6 +42,12 @@ class Reconstruction:
     conditional_mean: NDArray[np.float32]
     missing: Missing | None = None
 
+    def thinned(self, spacing: int) -> Reconstruction:
+        """The positions in rows and columns that are multiples of ``spacing``, in the same arrays."""
+        at = (..., slice(None, None, spacing), slice(None, None, spacing))
+        missing = None if self.missing is None else self.missing.thinned(spacing)
+        return Reconstruction(self.latents[at], self.levels[at], self.conditional_mean[at], missing)
+
 
 def reconstruct(coded: PassResult, levels: NDArray[np.int64]) -> Reconstruction:
     """Reconstructs the integers of a coding pass at ``levels`` int64[h, w]."""
