@@ -24,9 +24,19 @@ def pytest_configure() -> None:
         os.sched_setaffinity(0, {cores[int(worker) % len(cores)]})
 
 
+def _needs_extra(path: Path) -> bool:
+    tests = Path(__file__).parent
+    return path.is_relative_to(tests) and bool(EXTRA.intersection(path.relative_to(tests).parts))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves the tests of :data:`EXTRA` unread where the command line leaves them out: some cannot be imported."""
+    unwanted = "not extra" in config.option.markexpr and _needs_extra(collection_path)
+    return True if unwanted else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks the tests of :data:`EXTRA`, which ``make check`` leaves out."""
-    tests = Path(__file__).parent
     for item in items:
-        if item.path.is_relative_to(tests) and EXTRA.intersection(item.path.relative_to(tests).parts):
+        if _needs_extra(item.path):
             item.add_marker("extra")

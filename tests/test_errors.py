@@ -81,6 +81,7 @@ def pool() -> Iterator[multiprocessing.pool.Pool]:
         yield made
 
 
+@pytest.mark.slow
 def test_an_error_leaves_a_pool(pool: multiprocessing.pool.Pool) -> None:
     with pytest.raises(TargetSizeError, match="5 bytes is too small") as caught:
         pool.map_async(_too_small, [1, 2]).get(timeout=60)

@@ -23,7 +23,7 @@ def watch(event, arguments):
         print(event, arguments, file=sys.stderr, flush=True)
 sys.addaudithook(watch)
 """
-ZEROS = "import numpy; zeros = numpy.zeros((16, 16, 3), 'uint8')\n"
+ZEROS = "import numpy; zeros = numpy.zeros((72, 72, 3), 'uint8')\n"
 COMMAND = "from calotype.cli import main; assert main({}) == 0\n"
 TINY = ["-m", "tiny", "-f"]
 
@@ -33,7 +33,7 @@ WAYS = {
     "runtime-second": (ZEROS + "import calotype, onnxruntime; calotype.encode(zeros, effort=1)", None),
     "pillow": (
         "import calotype; from PIL import Image; calotype.register_pillow();"
-        "Image.new('RGB', (16, 16)).save('x.calo'); Image.open('x.calo').load()",
+        "Image.new('RGB', (72, 72)).save('x.calo'); Image.open('x.calo').load()",
         None,
     ),
     "encode": (COMMAND.format(["encode", *TINY, "photo.png", "x.calo"]), None),
@@ -114,7 +114,10 @@ def start(code: str, folder: Path, home: Path, before: tuple[str, ...] = (), **m
     return done.stderr
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way",
+    [pytest.param(way, marks=[pytest.mark.extra] if package else []) for way, (_, package) in WAYS.items()],
+)
 def test_nothing_is_looked_up_and_nothing_is_left_at_home(way: str, folder: Path, tmp_path: Path) -> None:
     code, package = WAYS[way]
     if package is not None and find_spec(package) is None:

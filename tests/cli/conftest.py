@@ -35,11 +35,16 @@ def photo(tmp_path: Path) -> str:
     return "photo.png"
 
 
+@pytest.fixture(scope="session")
+def calo_bytes() -> bytes:
+    """The picture of ``photo``, encoded."""
+    return calotype.encode(picture(), model="tiny", effort=1)
+
+
 @pytest.fixture
-def calo(photo: str, tmp_path: Path) -> str:
+def calo(photo: str, calo_bytes: bytes, tmp_path: Path) -> str:
     """The name of a .calo file in the folder that ``run`` works in."""
-    data = calotype.encode(tmp_path / photo, model="tiny", effort=1)
-    (tmp_path / "photo.calo").write_bytes(data)
+    (tmp_path / "photo.calo").write_bytes(calo_bytes)
     return "photo.calo"
 
 

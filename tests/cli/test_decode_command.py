@@ -128,6 +128,7 @@ def test_names_and_formats() -> None:
     assert format_named("tif") is FORMATS["tiff"]
 
 
+@pytest.mark.slow
 def test_a_file_that_ends_too_early_is_developed_if_it_may_be_partial(
     run: Run, calo: str, tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def test_options_for_models_that_do_not_heed_them(
     assert f"{option[0]} would do nothing" in said
 
 
+@pytest.mark.extra
 def test_options_for_a_decoder_to_optimise_for_are_heeded(refused: Refused) -> None:
     code, said = refused([*ENCODE, "-e", "9", "--decoder", "sd-1.5", "--weights", "nowhere"])
     assert code == 5
@@ -97,6 +98,7 @@ def test_one_input_that_cannot_be_read_does_not_stop_the_others(run: Run, photo:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["photo.calo"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have no such names")
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_names_that_are_no_text(run: Run, photo: str, tmp_path: Path, encoding: str) -> None:

@@ -184,6 +184,7 @@ def test_no_chunk_is_added_that_a_reader_would_refuse(latents: NDArray[np.float3
     parse(write(made), limits=limits, strict=True)
 
 
+@pytest.mark.slow
 def test_the_astronaut_has_a_face_and_a_rocket_none() -> None:
     with Image.open(SAMPLES / "astronaut.png") as photo:
         data = calotype.encode(photo.convert("RGB"), target_size=1250)

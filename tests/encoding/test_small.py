@@ -58,6 +58,7 @@ def test_so_does_every_corner_of_the_cube(codec: calotype.Codec, colour: tuple[i
     assert worst(codec, colour, (side, side)) <= 8
 
 
+@pytest.mark.slow
 def test_colours_side_by_side(codec: calotype.Codec) -> None:
     """Each half is what it is, but for what the networks blur."""
     picture = np.zeros((32, 32, 3), np.uint8)

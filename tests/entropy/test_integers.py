@@ -77,7 +77,9 @@ def expectations(
     return means, scales
 
 
-@pytest.mark.parametrize(("spread", "level"), [(3, 60), (300, 60), (40, 8)])
+@pytest.mark.parametrize(
+    ("spread", "level"), [(3, 60), pytest.param(300, 60, marks=pytest.mark.slow), (40, 8)]
+)
 def test_every_prefix_is_exact_and_then_what_the_model_expects(
     small_model: ContextModel, spread: int, level: int
 ) -> None:
@@ -114,6 +116,7 @@ def test_pieces_of_any_size_give_what_one_gives(small_model: ContextModel) -> No
         assert np.array_equal(unknown(once.result()), unknown(pieces.result()))
 
 
+@pytest.mark.slow
 def test_what_follows_a_prefix_does_not_matter_to_it(small_model: ContextModel) -> None:
     """The integers that count as arrived are determined: other bytes behind them leave them as they are."""
     integers, levels = sample(60)
