@@ -30,7 +30,7 @@ def _needs_extra(path: Path) -> bool:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leaves the tests of :data:`EXTRA` unread where the command line leaves them out: some cannot be imported."""
+    """Skips the files of :data:`EXTRA` if ``-m`` leaves them out: without the extras some fail at import."""
     unwanted = "not extra" in config.option.markexpr and _needs_extra(collection_path)
     return True if unwanted else None
 

@@ -69,12 +69,13 @@ def test_header_and_fixed_parts_take_at_most_28_bytes(photo: Image.Image) -> Non
 
 
 @pytest.mark.parametrize("effort", [1, *(pytest.param(effort, marks=pytest.mark.slow) for effort in (6, 8))])
-@pytest.mark.parametrize("target", [900, 2500])
+@pytest.mark.parametrize("target", [pytest.param(900, marks=pytest.mark.slow), 2500])
 def test_target_size_is_met_from_below(photo: Image.Image, target: int, effort: int) -> None:
     data = calotype.encode(photo, model="tiny", target_size=target, effort=effort)
     assert target * 0.98 <= len(data) <= target
 
 
+@pytest.mark.slow
 def test_bpp_counts_the_whole_file(photo: Image.Image) -> None:
     data = calotype.encode(photo, model="tiny", bpp=0.05)
     assert 0.98 * 0.05 <= 8 * len(data) / 512**2 <= 0.05
@@ -87,6 +88,7 @@ def test_kept_metadata_counts_towards_the_target(small: Image.Image) -> None:
     assert len(data) <= 400 and parse(data, limits=Limits()).chunk(ChunkType.XMP) == b"<x/>" * 50
 
 
+@pytest.mark.slow
 def test_too_small_a_target_names_the_smallest_size(small: Image.Image) -> None:
     with pytest.raises(TargetSizeError) as caught:
         calotype.encode(small, model="tiny", target_size=20)

@@ -74,8 +74,7 @@ def test_integers_of_a_prefix_are_those_of_the_whole(name: str) -> None:
         "one-pixel",
         "rgb-24x24",
         "grey-17x9",
-        "smaller-47x36",
-        pytest.param("regions-first-112x80", marks=pytest.mark.slow),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("smaller-47x36", "regions-first-112x80")),
     ],
 )
 def test_every_prefix_gives_a_picture_or_an_error(name: str) -> None:

@@ -116,7 +116,10 @@ def start(code: str, folder: Path, home: Path, before: tuple[str, ...] = (), **m
 
 @pytest.mark.parametrize(
     "way",
-    [pytest.param(way, marks=[pytest.mark.extra] if package else []) for way, (_, package) in WAYS.items()],
+    [
+        pytest.param(way, marks=[pytest.mark.extra] if package or way == "compare" else [])
+        for way, (_, package) in WAYS.items()
+    ],
 )
 def test_nothing_is_looked_up_and_nothing_is_left_at_home(way: str, folder: Path, tmp_path: Path) -> None:
     code, package = WAYS[way]
@@ -128,6 +131,7 @@ def test_nothing_is_looked_up_and_nothing_is_left_at_home(way: str, folder: Path
     assert left == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["library", "encode", "children"])
 def test_no_socket_is_opened_by_native_code_either(way: str, folder: Path, tmp_path: Path) -> None:
     strace = shutil.which("strace")

@@ -47,6 +47,7 @@ def test_info_of_many_goes_on_after_a_failure(run: Run, calo: str, photo: str) -
     assert run("info", "--max-pixels", "1919", calo).returncode == 4
 
 
+@pytest.mark.slow
 def test_info_of_a_file_that_ends_too_early(run: Run, calo: str, tmp_path: Path) -> None:
     data = (tmp_path / calo).read_bytes()
     whole = json.loads(run("info", calo, "--json").stdout)

@@ -108,6 +108,7 @@ def test_an_interrupt_leaves_nothing_behind(photo: str, tmp_path: Path, jobs: in
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_on_a_terminal(photo: str, calo: str, tmp_path: Path) -> None:
     """There is a progress bar, and no binary data."""
     picture().save(tmp_path / "other.png")

@@ -102,7 +102,7 @@ def test_every_truncation_in_strict_mode() -> None:
             parse(DATA[:length], limits=LIMITS, strict=True)
 
 
-@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("strict", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_every_change_of_a_byte(strict: bool) -> None:
     payload_end = ENDS[0]
     for position in range(len(DATA)):

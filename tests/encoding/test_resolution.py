@@ -79,6 +79,7 @@ def test_the_next_larger_scale() -> None:
     assert larger(64, 75, limits=Limits(max_pixels=512 * 512)) is None
 
 
+@pytest.mark.slow
 def test_full_size_if_the_user_says_so(photo: Image.Image) -> None:
     for target in (100, 3000):
         _, info = encoded(photo, target_size=target, scale=1)

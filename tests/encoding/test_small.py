@@ -30,10 +30,8 @@ def worst(codec: calotype.Codec, colour: tuple[int, ...], size: tuple[int, int])
     return int(np.abs(np.asarray(found).astype(int) - colour).max())
 
 
-@pytest.mark.parametrize("size", [(1, 1), (9, 17)])
-@pytest.mark.parametrize("colour", [(128, 128, 128), (60, 90, 150)])
-def test_one_colour_comes_back(codec: calotype.Codec, colour: tuple[int, ...], size: tuple[int, int]) -> None:
-    assert worst(codec, colour, size) <= 8
+def test_one_colour_comes_back(codec: calotype.Codec) -> None:
+    assert worst(codec, (60, 90, 150), (9, 17)) <= 8
 
 
 @pytest.mark.slow

@@ -72,6 +72,7 @@ def test_strips_do_not_change_the_bytes(small_model: ContextModel, monkeypatch: 
     assert encode(small_model, integers, levels) == payload
 
 
+@pytest.mark.slow
 def test_a_changed_byte_or_a_cut_is_an_error_or_other_integers(small_model: ContextModel) -> None:
     levels = np.full((9, 9), 60)
     integers = np.random.default_rng(6).integers(-2, 3, (4, 9, 9)).astype(np.int16)

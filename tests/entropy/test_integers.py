@@ -78,7 +78,8 @@ def expectations(
 
 
 @pytest.mark.parametrize(
-    ("spread", "level"), [(3, 60), pytest.param(300, 60, marks=pytest.mark.slow), (40, 8)]
+    ("spread", "level"),
+    [(3, 60), *(pytest.param(*rest, marks=pytest.mark.slow) for rest in ((300, 60), (40, 8)))],
 )
 def test_every_prefix_is_exact_and_then_what_the_model_expects(
     small_model: ContextModel, spread: int, level: int
@@ -102,6 +103,7 @@ def test_every_prefix_is_exact_and_then_what_the_model_expects(
     assert growing.finished and growing.result().missing is None
 
 
+@pytest.mark.slow
 def test_pieces_of_any_size_give_what_one_gives(small_model: ContextModel) -> None:
     integers, levels = sample(100)
     payload = encode(small_model, integers, levels)
