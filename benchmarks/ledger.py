@@ -101,6 +101,6 @@ class Ledger:
 
 
 def fingerprint() -> str:
-    """Another one for other weights or entropy tables."""
+    """Another one for other weights or context model."""
     sums = (files("calotype.models") / "weights" / "sha256.json").read_bytes()
     return hashlib.sha256(sums).hexdigest()[:12]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import calotype
 from benchmarks.pictures import ASSETS, RESULTS, centre, load_rgb
-from calotype.compare.metrics import METRICS, ready
+from calotype.compare.metrics import METRICS, available_metrics
 
 __all__ = ["AIMS", "MODELS", "PICTURES", "main", "measure", "table"]
 
@@ -51,7 +51,7 @@ def measure(rgb: NDArray[np.uint8], model: str, aim: str, threads: int | None) -
     data = codec.encode(rgb, options, **fields)
     seconds = time.perf_counter() - start
     picture = codec.decode(data, model=model, diffusion=diffusion, as_array=True)
-    metrics, _ = ready(_GRAPH, threads)
+    metrics, _ = available_metrics(_GRAPH, threads)
     figures = {name: round(metric(rgb, picture), 5) for name, metric in metrics.items()}
     return {"bytes": len(data), "seconds": round(seconds, 1), **figures}
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from benchmarks.networks import Taesd
 from calotype.compare.codecs import Coded
-from calotype.container import EXTENSION, parse
+from calotype.container import EXTENSION, parse_file
 from calotype.decoding import decode_latents
 from calotype.encoding import encode_latents
-from calotype.encoding.prepare import prepare
+from calotype.encoding.prepare import prepare_picture
 from calotype.imaging import load_picture
 from calotype.limits import Limits
 from calotype.options import EncodeOptions
@@ -34,7 +34,7 @@ class Recipe2022:
         options = EncodeOptions(recipe="palette")
         picture = load_picture(rgb, limits=options.limits, strict=options.strict)
         # The header names pocket as the encoder, a number in the file, which changes nothing here.
-        data = encode_latents(self._taesd.encode(rgb), prepare(picture, options).header, options)
-        latents = decode_latents(parse(data, limits=Limits())).latents
+        data = encode_latents(self._taesd.encode(rgb), prepare_picture(picture, options).header, options)
+        latents = decode_latents(parse_file(data, limits=Limits())).latents
         decoded = self._taesd.decode(latents)[: rgb.shape[0], : rgb.shape[1]]
         return [Coded(data, decoded, len(data) <= budget) for budget in budgets]

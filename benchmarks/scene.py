@@ -15,13 +15,20 @@ from benchmarks.pictures import ASSETS
 from benchmarks.recipe import Recipe2022
 from calotype.compare.codecs import CODECS, CalotypeCodec, Codec, Coded
 from calotype.compare.metrics import Lpips, Psnr, Ssimulacra2
-from calotype.container import parse
+from calotype.container import parse_file
 from calotype.decoding import decode_latents
 from calotype.entropy import ContextModel
-from calotype.imaging import resized
+from calotype.imaging import resample_picture
 from calotype.latents import SD1
 from calotype.limits import Limits
-from calotype.models import DEFAULT_TABLE, Decoder, Encoder, load_decoder, load_encoder, load_table
+from calotype.models import (
+    DEFAULT_CONTEXT_MODEL,
+    Decoder,
+    Encoder,
+    load_context_model,
+    load_decoder,
+    load_encoder,
+)
 from calotype.models.tiling import encode_tiled
 from calotype.options import DiffusionOptions
 
@@ -74,7 +81,7 @@ class Kit:
 
     @cached_property
     def context(self) -> ContextModel:
-        return load_table(DEFAULT_TABLE)
+        return load_context_model(DEFAULT_CONTEXT_MODEL)
 
     @cached_property
     def judges(self) -> Judges:
@@ -121,11 +128,11 @@ class Scene:
 
     def through_taesd(self, budget: int) -> NDArray[np.uint8]:
         """uint8[H, W, 3]: what TAESD's decoder shows of Calotype's file."""
-        parsed = parse(self.coded(budget).data, limits=Limits())
+        parsed = parse_file(self.coded(budget).data, limits=Limits())
         latents = decode_latents(parsed).conditional_mean
         width, height = parsed.header.coded_size
         decoded = self.kit.taesd.decode(latents)[:height, :width]
-        return resized(decoded, self.rgb.shape[1], self.rgb.shape[0])
+        return resample_picture(decoded, self.rgb.shape[1], self.rgb.shape[0])
 
     def latents(self, encoder: Model) -> NDArray[np.float32]:
         """float32[4, H/8, W/8], scaled, not quantised."""

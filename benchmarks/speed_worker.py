@@ -60,11 +60,11 @@ def _pocket_decode(
 
 def _pocket_entropy(width: int, height: int, file: Path, threads: int) -> Callable[[], object]:
     from calotype import Limits
-    from calotype.container import parse
+    from calotype.container import parse_file
     from calotype.decoding import decode_latents
 
     data = file.read_bytes()
-    return lambda: decode_latents(parse(data, limits=Limits()))
+    return lambda: decode_latents(parse_file(data, limits=Limits()))
 
 
 def _networks_encode(

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from benchmarks.pictures import ROOT
 from calotype.latents import SD1
-from calotype.models.stable_diffusion import source_named
+from calotype.models.stable_diffusion import fetched_model
 from calotype.models.stable_diffusion.model import OVERLAP
-from calotype.models.stable_diffusion.store import Location
+from calotype.models.stable_diffusion.store import WeightsLocation
 from calotype.models.stable_diffusion.tiles import Tiler
 from calotype.models.stable_diffusion.weights import read_config
 
@@ -58,7 +58,7 @@ def write_random_pipeline(folder: Path) -> Path:
     import torch
     from safetensors.torch import save_file
 
-    source = source_named("sd-1.5")
+    source = fetched_model("sd-1.5")
     if source is None:
         raise LookupError("sd-1.5")
     generator = torch.Generator().manual_seed(0)
@@ -73,7 +73,7 @@ def write_random_pipeline(folder: Path) -> Path:
 
     for part in source.parts:
         (folder / part.name).mkdir(parents=True, exist_ok=True)
-        config = read_config(Location(Path(__file__)), source, part)
+        config = read_config(WeightsLocation(Path(__file__)), source, part)
         (folder / part.name / part.config).write_text(json.dumps(config))
         if "_class_name" in config:
             with torch.device("meta"):

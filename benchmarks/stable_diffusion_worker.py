@@ -27,7 +27,7 @@ def main(part: str, dtype: str, side: str, tile: str, weights: str, out: str) ->
     """Times the part and prints its ``{"load", "seconds", "cpu", "peak"}``; ``cpu`` is processor time."""
     from calotype.models import load_decoder, load_encoder
     from calotype.models.stable_diffusion.model import DiffusionDecoder
-    from calotype.models.stable_diffusion.noise import normal
+    from calotype.models.stable_diffusion.noise import normal_deviates
     from calotype.options import DiffusionOptions
 
     options = DiffusionOptions(weights=weights, device="cpu", dtype=dtype, tile=int(tile))
@@ -40,7 +40,7 @@ def main(part: str, dtype: str, side: str, tile: str, weights: str, out: str) ->
         if part == "encode":
             rgb = mirror_to(load_rgb(SAMPLE), side, side).transpose(2, 0, 1)
             return load_encoder("sd-1.5", None, options).encode(rgb.astype(np.float32) / 255)
-        latents = normal(0, (4, side // 8, side // 8))
+        latents = normal_deviates(0, (4, side // 8, side // 8))
         log_step = np.full((1, side // 8, side // 8), np.log2(STEP), np.float32)
         if part == "denoise":
             return decoder.denoised(latents[None], log_step[None], noise[None])[0]

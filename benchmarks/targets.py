@@ -15,7 +15,7 @@ from benchmarks.scene import CALOTYPE, MODELS
 
 __all__ = ["Target", "embedded_megabytes", "markdown", "pattern", "targets", "unevenness"]
 
-_REACH = {
+_TARGET_FIGURES = {
     5000: {"lpips_alex": 0.090, "dists": 0.068, "lpips_sq": 0.080, "ssimulacra2": 5.0, "psnr": 24.3},
     4096: {"lpips_alex": 0.096, "dists": 0.071, "lpips_sq": 0.090, "ssimulacra2": 0.0, "psnr": 24.0},
     2500: {"lpips_alex": 0.125, "dists": 0.090, "lpips_sq": 0.115, "ssimulacra2": -25.0, "psnr": 23.0},
@@ -72,7 +72,7 @@ class Target:
 def targets(figures: Figures) -> list[Target]:
     """Every target that ``figures`` say something about."""
     lines: list[Target] = []
-    for budget, limits in _REACH.items():
+    for budget, limits in _TARGET_FIGURES.items():
         if figures.has(f"{CALOTYPE}-{budget}.bytes"):
             group = f"What to reach: {budget:,} bytes"
             lines += [_within(group, budget, figures), *_reached(group, budget, limits, figures)]

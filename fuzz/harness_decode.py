@@ -15,7 +15,7 @@ with watched():
     import numpy as np
 
     import calotype
-    from calotype.container import Header, checksum, parse, read_layout
+    from calotype.container import Header, file_checksum, parse_file, read_layout
     from calotype.container.varint import read_varint
     from calotype.decoding import decode_latents
     from calotype.errors import CalotypeError, ChecksumError
@@ -28,7 +28,7 @@ LIMITS = Limits(max_pixels=4096, max_chunks=8, max_chunk_bytes=2048, max_metadat
 
 def repaired(data: bytes) -> bytes:
     """``data`` with right checksums, as far as there is anything to be put right."""
-    parse(data, limits=LIMITS)
+    parse_file(data, limits=LIMITS)
     layout = read_layout(data, LIMITS)
     start = layout.chunks - 4
     fixed = bytearray(data)
@@ -49,21 +49,21 @@ def repaired(data: bytes) -> bytes:
 
 def _right_checksum(data: bytes) -> int:
     """What the checksum should be, learned from the decoder when it asks for it."""
-    parsed = parse(data, limits=LIMITS)
+    parsed = parse_file(data, limits=LIMITS)
     asked = []
 
     def listen(header: Header, integers: bytes) -> int:
-        asked.append(checksum(header, integers))
+        asked.append(file_checksum(header, integers))
         return asked[-1]
 
-    original, calotype.decoding.latents.checksum = calotype.decoding.latents.checksum, listen
+    original, calotype.decoding.latents.file_checksum = calotype.decoding.latents.file_checksum, listen
     try:
         decode_latents(parsed)
     except ChecksumError:
         if not asked:
             raise
     finally:
-        calotype.decoding.latents.checksum = original
+        calotype.decoding.latents.file_checksum = original
     return asked[-1]
 
 

@@ -22,10 +22,10 @@ with watched():
         SymbolEncoder,
         coding_pass,
         decode_integers,
-        load_model,
+        read_context_model,
     )
     from calotype.entropy.rans import PRECISION, RansDecoder, encode_symbols
-    from calotype.entropy.tables import PHASES, ROWS, SYMBOLS, TOTAL, FrequencyTables
+    from calotype.entropy.tables import FREQUENCY_TOTAL, PHASES, ROWS, SYMBOLS, FrequencyTables
     from calotype.errors import CalotypeError
     from calotype.latents import CHANNEL_OFFSETS, STEPS
 
@@ -37,8 +37,8 @@ SIDE = 20
 
 def _row(weights: bytes) -> list[int]:
     """Cumulative frequencies [0, ..., 2**16] from at least one weight."""
-    freqs = [1 + weight * (TOTAL - len(weights)) // (sum(weights) or 1) for weight in weights]
-    freqs[weights.index(max(weights))] += TOTAL - sum(freqs)
+    freqs = [1 + weight * (FREQUENCY_TOTAL - len(weights)) // (sum(weights) or 1) for weight in weights]
+    freqs[weights.index(max(weights))] += FREQUENCY_TOTAL - sum(freqs)
     return [sum(freqs[:index]) for index in range(len(freqs) + 1)]
 
 
@@ -65,12 +65,12 @@ def tables(data: bytes) -> None:
     edits = np.frombuffer(data[: len(data) // 4 * 4], "<u2").reshape(-1, 2)
     frequencies[edits[:, 0] % frequencies.size] = edits[:, 1]
     made = FrequencyTables(frequencies.reshape(ROWS, PHASES, SYMBOLS))
-    assert all(row[0] == 0 and row[-1] == TOTAL and sorted(set(row)) == row for row in made.rows)
+    assert all(row[0] == 0 and row[-1] == FREQUENCY_TOTAL and sorted(set(row)) == row for row in made.rows)
 
 
 def model(data: bytes) -> None:
     """A model file as it comes."""
-    load_model(data)
+    read_context_model(data)
 
 
 def arrays(data: bytes) -> None:
@@ -80,7 +80,7 @@ def arrays(data: bytes) -> None:
     for index in range(0, len(data) - 3, 4):
         array = content[names[data[index] % 4]].view(np.uint8)
         array[int.from_bytes(data[index + 1 : index + 3], "little") % array.size] = data[index + 3]
-    load_model(_file(content))
+    read_context_model(_file(content))
 
 
 def integers(data: bytes) -> None:
@@ -135,7 +135,7 @@ def _frequencies() -> NDArray[np.uint16]:
     """One peak for all contexts: every symbol twice as probable as the one further out, down to 1."""
     distance = np.abs(np.arange(SYMBOLS) - SYMBOLS // 2)
     row = np.maximum(1 << 14 >> distance, 1)
-    row[SYMBOLS // 2] += TOTAL - row.sum()
+    row[SYMBOLS // 2] += FREQUENCY_TOTAL - row.sum()
     return np.tile(row.astype(np.uint16), (ROWS, PHASES, 1))
 
 
@@ -167,7 +167,7 @@ def _file(content: dict[str, NDArray[np.generic]]) -> bytes:
 
 @cache
 def _model() -> ContextModel:
-    return load_model(_file(_arrays()))
+    return read_context_model(_file(_arrays()))
 
 
 TARGETS: tuple[Callable[[bytes], None], ...] = (rans, tables, model, arrays, integers)

@@ -18,8 +18,8 @@ from common import CORPORA
 from harness_entropy import TARGETS as ENTROPY
 from harness_entropy import encoded_integers
 
-from calotype.container import MAGIC, Chunk, ChunkType, Header, fixed_header, serialise
-from calotype.models import DEFAULT_TABLE
+from calotype.container import MAGIC, Chunk, ChunkType, Header, fixed_header, serialise_file
+from calotype.models import DEFAULT_CONTEXT_MODEL
 
 __all__ = ["TARGETS"]
 
@@ -27,16 +27,18 @@ GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
 
 
 def container() -> dict[str, bytes]:
-    header = Header(coding=0, space=1, table=2, encoder=3, width=300, height=20, level=64, noise=(4, 5, 6, 7))
-    see_through = Header(
-        coding=1, space=1, table=2, encoder=3, width=8, height=1, level=127, grey=True, alpha=True
+    header = Header(
+        coding=0, space=1, context_model=2, encoder=3, width=300, height=20, level=64, noise=(4, 5, 6, 7)
     )
-    small = Header(coding=0, space=1, table=2, encoder=3, width=300, height=20, scale=5, level=64)
+    see_through = Header(
+        coding=1, space=1, context_model=2, encoder=3, width=8, height=1, level=127, grey=True, alpha=True
+    )
+    small = Header(coding=0, space=1, context_model=2, encoder=3, width=300, height=20, scale=5, level=64)
     icc, exif, odd = Chunk(ChunkType.ICC, b"profile"), Chunk(ChunkType.EXIF, bytes(130)), Chunk(0x7F, b"?")
     alpha = Chunk(ChunkType.ALPHA, b"plane")
     fixed = fixed_header(header)
-    plain = serialise(header, b"payload", 0x01020304)
-    full = serialise(see_through, b"payload", 5, [alpha, icc, odd])
+    plain = serialise_file(header, b"payload", 0x01020304)
+    full = serialise_file(see_through, b"payload", 5, [alpha, icc, odd])
     return {
         "empty": b"",
         "signature": MAGIC,
@@ -46,16 +48,16 @@ def container() -> dict[str, bytes]:
         "plain": plain,
         "full": full,
         "cut": full[:-3],
-        "scaled": serialise(small, b"payload", 6),
+        "scaled": serialise_file(small, b"payload", 6),
         "scale-0": fixed_header(small).replace(b"\x13\x05", b"\x13\x00") + bytes(9),
         "scale-64": fixed_header(small).replace(b"\x13\x05", b"\x13\x40") + bytes(9),
         "no-alpha": full.replace(b"\x84", b"\x04"),
         "damaged-icc": full.replace(b"profile", b"Profile"),
         "repeated": full + full[-7:],
-        "long-chunk": serialise(header, b"", 0, [exif]),
-        "metadata-limit": serialise(header, b"", 0, [exif, Chunk(ChunkType.XMP, bytes(200))]),
-        "chunk-size-limit": serialise(header, b"", 0, [Chunk(0x60, bytes(257))]),
-        "chunk-limit": serialise(header, b"", 0, [Chunk(0x60 + n, b"") for n in range(9)]),
+        "long-chunk": serialise_file(header, b"", 0, [exif]),
+        "metadata-limit": serialise_file(header, b"", 0, [exif, Chunk(ChunkType.XMP, bytes(200))]),
+        "chunk-size-limit": serialise_file(header, b"", 0, [Chunk(0x60, bytes(257))]),
+        "chunk-limit": serialise_file(header, b"", 0, [Chunk(0x60 + n, b"") for n in range(9)]),
         "critical-unknown": plain + b"\xff\x00\x8d\xef\xfd\xd2",
         "padded": plain + bytes(9),
         "newline": plain + b"\n",
@@ -106,7 +108,7 @@ def decode() -> dict[str, bytes]:
     files = {
         f"{folder.parent.name}-{folder.name}": (folder / "picture.calo").read_bytes() for folder in folders
     }
-    newest = f"table-{DEFAULT_TABLE}"
+    newest = f"table-{DEFAULT_CONTEXT_MODEL}"
     smaller = files[f"{newest}-smaller-47x36"]
     transparent, grey = files[f"{newest}-rgba-40x24"], files[f"{newest}-grey-17x9"]
     return files | {

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.pictures import ASSETS, ROOT, SAMPLE, load_rgb
-from calotype.compare.rows import read_csv
+from calotype.compare.rows import read_rows
 
 BUDGETS = (5000, 2000)
 """Bytes of a whole file."""
@@ -82,7 +82,7 @@ def entries_of(report: Path, budgets: tuple[int, ...] = BUDGETS) -> list[Entry]:
 
     Calotype comes first, at all budgets, then the others, budget by budget.
     """
-    rows = {(row.codec, row.budget): row for row in read_csv(report / "figures.csv")}
+    rows = {(row.codec, row.budget): row for row in read_rows(report / "figures.csv")}
     ours, *others = _CODECS
     order = [(ours, budget) for budget in budgets]
     order += [(codec, budget) for budget in budgets for codec in others]

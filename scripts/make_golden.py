@@ -2,7 +2,7 @@
 
     python scripts/make_golden.py [--replace]
 
-The folders are ``table-ID/CASE``, or ``no-table/CASE`` for codings that need no entropy tables. Each
+The folders are ``table-ID/CASE``, or ``no-table/CASE`` for codings that need no context model. Each
 holds ``picture.calo``, ``reference.png`` (what the tiny model shows of it) and ``test.json``: what
 ``calotype info`` says, the sha256 of the decoded integers (int16 little-endian, [4, h, w] in C order), how
 far the pixels may be from the reference (in 0 to 255), and the metadata.
@@ -34,20 +34,20 @@ from calotype.container import (
     ChunkType,
     Coding,
     Header,
-    Parsed,
+    ParsedFile,
     Region,
-    checksum,
+    file_checksum,
     pack_regions,
-    parse,
-    serialise,
+    parse_file,
+    serialise_file,
 )
-from calotype.decoding import decode_latents, region_offsets
+from calotype.decoding import decode_latents, region_refinements
 from calotype.encoding import encode_latents
 from calotype.encoding.rate import TrialEncoder
 from calotype.entropy import decode_integers
 from calotype.latents import CHANNEL_OFFSETS, STEPS, level_map, palette
 from calotype.limits import Limits
-from calotype.models import DEFAULT_TABLE, encoder_id, load_table
+from calotype.models import DEFAULT_CONTEXT_MODEL, load_context_model, model_id
 
 __all__ = ["CASES", "GOLDEN", "describe", "integers_of"]
 
@@ -68,11 +68,11 @@ class Case:
 
     why: str
     make: Callable[[], bytes]
-    needs_tables: bool = True
+    needs_context_model: bool = True
 
     def folder(self, name: str) -> Path:
         """Where the case is kept; that of tables no longer the default stays where it is."""
-        return GOLDEN / (f"table-{DEFAULT_TABLE}" if self.needs_tables else "no-table") / name
+        return GOLDEN / (f"table-{DEFAULT_CONTEXT_MODEL}" if self.needs_context_model else "no-table") / name
 
 
 def _photo(rows: slice, columns: slice) -> NDArray[np.uint8]:
@@ -91,9 +91,9 @@ def _rgb() -> bytes:
 
 def _grey() -> bytes:
     grey = Image.fromarray(_photo(slice(90, 99), slice(200, 217))).convert("L")
-    plain = parse(_encoded(grey, quality=80), limits=Limits())
+    plain = parse_file(_encoded(grey, quality=80), limits=Limits())
     # 0x7F is an ancillary type without a meaning, for ever: to be skipped.
-    return serialise(plain.header, plain.payload, plain.checksum, [Chunk(0x7F, b"unknown")])
+    return serialise_file(plain.header, plain.payload, plain.checksum, [Chunk(0x7F, b"unknown")])
 
 
 def _transparent() -> bytes:
@@ -136,8 +136,8 @@ def _header(width: int, height: int, level: int = 0, grey: bool = False) -> Head
     return Header(
         coding=0,
         space=1,
-        table=DEFAULT_TABLE,
-        encoder=encoder_id(MODEL),
+        context_model=DEFAULT_CONTEXT_MODEL,
+        encoder=model_id(MODEL),
         width=width,
         height=height,
         level=level,
@@ -177,7 +177,7 @@ def _extended() -> bytes:
 def _regions(first: bool = False) -> bytes:
     """Two rectangles that overlap, and one that would make levels negative."""
     photo = _photo(slice(60, 140), slice(180, 292))
-    latents = decode_latents(parse(_encoded(photo, quality=100, scale=1), limits=Limits())).latents
+    latents = decode_latents(parse_file(_encoded(photo, quality=100, scale=1), limits=Limits())).latents
     regions = [Region(1, 2, 6, 5, 16), Region(4, 4, 5, 4, 40), Region(13, 9, 1, 1, 127)]
     header = replace(_header(112, 80), regions=True, regions_first=first)
     chunk = Chunk(ChunkType.REGIONS, pack_regions(regions))
@@ -188,8 +188,12 @@ def _at_level(level: int) -> bytes:
     """A file at a level that encoders do not use."""
     values = np.random.RandomState(level).randint(-400, 401, (4, 3, 4))
     header = _header(30, 21, level, grey=True)
-    trial = TrialEncoder((values / 100).astype(np.float32), load_table(header.table), 0.0).trial(level)
-    return serialise(header, trial.payload(), checksum(header, trial.integers.astype("<i2").tobytes()))
+    trial = TrialEncoder(
+        (values / 100).astype(np.float32), load_context_model(header.context_model), 0.0
+    ).trial(level)
+    return serialise_file(
+        header, trial.payload(), file_checksum(header, trial.integers.astype("<i2").tobytes())
+    )
 
 
 CASES = {
@@ -197,7 +201,7 @@ CASES = {
     "grey-17x9": Case("sides that are cropped, a grey picture, an unknown ancillary chunk", _grey),
     "rgba-40x24": Case("alpha, an ICC profile, EXIF and XMP", _transparent),
     "one-pixel": Case("the smallest picture", _one_pixel),
-    "fine-64x64": Case("the finest level of encoders: escapes, raw low bits, a full lattice", _fine),
+    "fine-64x64": Case("the finest level of encoders: escapes, raw low bits, a full grid", _fine),
     "coarse-105x70": Case("the coarsest level of encoders", _coarse),
     "smaller-47x36": Case("a picture coded smaller than it is shown, with alpha", _smaller),
     "larger-27x22": Case("a picture coded larger than it is shown", _larger),
@@ -206,24 +210,26 @@ CASES = {
     "regions-first-112x80": Case("the same regions before the payload", lambda: _regions(first=True)),
     "level-0": Case("the finest level there is", lambda: _at_level(0)),
     "level-127": Case("the coarsest level there is", lambda: _at_level(127)),
-    "palette-70x50": Case("the palette coding", _palette, needs_tables=False),
+    "palette-70x50": Case("the palette coding", _palette, needs_context_model=False),
 }
 
 
-def integers_of(parsed: Parsed, dtype: type[np.float32 | np.int64] | None = None) -> NDArray[np.int16]:
+def integers_of(parsed: ParsedFile, dtype: type[np.float32 | np.int64] | None = None) -> NDArray[np.int16]:
     """The decoded integers int16[4, h, w], by networks that run in ``dtype``."""
     header = parsed.header
     width, height = (-(-side // 8) for side in header.coded_size)
     if header.coding == Coding.PALETTE:
-        return palette.unpack(parsed.payload, height, width)
-    levels = level_map(header.level, region_offsets(parsed.chunks, height, width))
-    table = load_table(header.table)
-    return decode_integers(table, parsed.payload, levels, STEPS, CHANNEL_OFFSETS, dtype=dtype).integers
+        return palette.unpack_palette_payload(parsed.payload, height, width)
+    levels = level_map(header.level, region_refinements(parsed.chunks, height, width))
+    context_model = load_context_model(header.context_model)
+    return decode_integers(
+        context_model, parsed.payload, levels, STEPS, CHANNEL_OFFSETS, dtype=dtype
+    ).integers
 
 
 def describe(data: bytes, why: str) -> dict[str, Any]:
     """The content of ``test.json`` for the file ``data``."""
-    parsed = parse(data, limits=Limits(), strict=True)
+    parsed = parse_file(data, limits=Limits(), strict=True)
     integers = integers_of(parsed)
     return {
         "why": why,
@@ -257,7 +263,7 @@ def _kept(folder: Path, replace: bool) -> bool:
     file = folder / "picture.calo"
     if not file.is_file():
         return False
-    return not replace or calotype.read_info(file).table < FIRST_EXPERIMENTAL_ID
+    return not replace or calotype.read_info(file).context_model < FIRST_EXPERIMENTAL_ID
 
 
 def main(arguments: list[str]) -> int:

@@ -128,7 +128,7 @@ STEPS = (
     {"rate"},
     {"candidate"},
     {"optimise", "resolution", "write", "closed_loop"},
-    {"regions", "small"},
+    {"regions", "colour_solver"},
     {"pipeline"},
     {"__init__"},
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from calotype.atomic import folder_in_place, write_file
+from calotype.atomic import folder_in_place, write_atomically
 
 
 class Full(OSError):
@@ -43,11 +43,11 @@ def test_a_step_that_fails_leaves_what_was_there(
         monkeypatch.setattr(Path, "hardlink_to", failing(None, 1))
     monkeypatch.setattr(Path, step, failing(getattr(Path, step), 1))
     if step == "replace" and links and before is None:
-        write_file(target, b"data", overwrite=False)  # a link needs no rename
+        write_atomically(target, b"data", overwrite=False)  # a link needs no rename
         assert target.read_bytes() == b"data"
         return
     with pytest.raises(Full):
-        write_file(target, b"data", overwrite=before is not None)
+        write_atomically(target, b"data", overwrite=before is not None)
     monkeypatch.undo()
     assert [path.read_bytes() for path in tmp_path.iterdir()] == ([] if before is None else [before])
 
@@ -61,7 +61,7 @@ def test_a_name_that_is_taken_in_the_last_moment_stays_taken(
     if not links:
         monkeypatch.setattr(Path, "hardlink_to", failing(None, 1))
     with pytest.raises(FileExistsError):
-        write_file(target, b"mine", overwrite=False)
+        write_atomically(target, b"mine", overwrite=False)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"theirs"]
 
 
@@ -73,16 +73,16 @@ def test_permissions(links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(Path, "hardlink_to", failing(None, 1))
     plain, target = tmp_path / "plain", tmp_path / "file"
     plain.touch()
-    write_file(target, b"new", overwrite=False)
+    write_atomically(target, b"new", overwrite=False)
     assert target.stat().st_mode == plain.stat().st_mode
     target.chmod(0o600)
-    write_file(target, b"newer", overwrite=True)
+    write_atomically(target, b"newer", overwrite=True)
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
 def test_a_long_name_needs_no_longer_one(tmp_path: Path) -> None:
     name = "x" * os.pathconf(tmp_path, "PC_NAME_MAX") if hasattr(os, "pathconf") else "x" * 200
-    write_file(tmp_path / name, b"data", overwrite=True)
+    write_atomically(tmp_path / name, b"data", overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import calotype
-from calotype.container import ChunkType, Header, checksum, parse, serialise
+from calotype.container import ChunkType, Header, file_checksum, parse_file, serialise_file
 from calotype.decoding import OpenedFile, decode_latents
 from calotype.encoding import encode_latents
 from calotype.encoding.closed_loop import round_trip_corrected
@@ -25,9 +25,9 @@ from calotype.errors import (
     TargetSizeError,
     UnsupportedError,
 )
-from calotype.latents import SD1, channel_steps, noise_deviations, step_of
+from calotype.latents import SD1, channel_steps, noise_deviations, step_of_level
 from calotype.limits import Limits
-from calotype.models import DEFAULT_TABLE, load_decoder, load_encoder
+from calotype.models import DEFAULT_CONTEXT_MODEL, load_decoder, load_encoder
 from calotype.models.tiling import encode_tiled
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "astronaut.png"
@@ -85,7 +85,7 @@ def test_kept_metadata_counts_towards_the_target(small: Image.Image) -> None:
     small = small.copy()
     small.info["xmp"] = b"<x/>" * 50
     data = calotype.encode(small, model="tiny", target_size=400, keep_metadata=True)
-    assert len(data) <= 400 and parse(data, limits=Limits()).chunk(ChunkType.XMP) == b"<x/>" * 50
+    assert len(data) <= 400 and parse_file(data, limits=Limits()).chunk(ChunkType.XMP) == b"<x/>" * 50
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ def test_more_quality_means_more_bytes_and_less_error(photo: Image.Image) -> Non
 def errors_of(photo: Image.Image, effort: int, wanted: np.ndarray) -> tuple[float, float]:
     """Of a file of 2,000 bytes: the squared error of 4x4 positions together, and of latents in steps."""
     data = calotype.encode(photo, target_size=2000, scale=1, effort=effort)
-    found = decode_latents(parse(data, limits=Limits()))
+    found = decode_latents(parse_file(data, limits=Limits()))
     cells = (found.conditional_mean - wanted).reshape(4, 16, 4, 16, 4).mean((2, 4))
     steps = channel_steps(np.zeros_like(found.levels))
     return float((cells**2).sum()), float((((found.latents - wanted) / steps) ** 2).sum())
@@ -189,14 +189,18 @@ def test_threads_share_a_codec(small: Image.Image) -> None:
 
 def rewritten(data: bytes, **changes: int) -> bytes:
     """The file with header fields changed and the checksum left as it was."""
-    parsed = parse(data, limits=Limits())
+    parsed = parse_file(data, limits=Limits())
     fields = {name: getattr(parsed.header, name) for name in Header.__dataclass_fields__}
-    return serialise(Header(**(fields | changes)), parsed.payload, parsed.checksum, parsed.chunks)
+    return serialise_file(Header(**(fields | changes)), parsed.payload, parsed.checksum, parsed.chunks)
 
 
 def test_unknown_ids_are_named(small: Image.Image) -> None:
     data = calotype.encode(small, model="tiny")
-    for field, message in (("space", "space 77"), ("table", "tables 77"), ("encoder", "model 77")):
+    for field, message in (
+        ("space", "space 77"),
+        ("context_model", "context model 77"),
+        ("encoder", "model 77"),
+    ):
         with pytest.raises(UnsupportedError, match=message):
             calotype.decode(rewritten(data, **{field: 77}))
     with pytest.raises(UnsupportedError, match="coding 2"):
@@ -206,7 +210,7 @@ def test_unknown_ids_are_named(small: Image.Image) -> None:
 def test_the_palette_recipe_is_a_coding_of_its_own(photo: Image.Image) -> None:
     data = calotype.encode(photo, model="tiny", recipe="palette")
     info = calotype.read_info(data)
-    assert (info.coding, info.table, info.width, info.height) == ("palette", 0, 512, 512)
+    assert (info.coding, info.context_model, info.width, info.height) == ("palette", 0, 512, 512)
     assert info.payload_size <= 5120
     decoded = calotype.decode(data, model="tiny", as_array=True)
     assert 1 < np.abs(decoded - mosaic(np.asarray(photo))).mean() < 12  # not exact, not far: dithered
@@ -216,26 +220,26 @@ def test_the_step_of_a_palette_file_tells_its_noise(photo: Image.Image) -> None:
     """Its level and noise codes mean what they mean elsewhere, so that any decoder can use them."""
     rng = np.random.default_rng(0)
     latents = np.cumsum(rng.normal(0, 0.2, (4, 40, 40)), 2).astype(np.float32)
-    header = Header(coding=1, space=1, table=0, encoder=250, width=320, height=320, level=0)
-    parsed = parse(encode_latents(latents, header, calotype.EncodeOptions()), limits=Limits())
+    header = Header(coding=1, space=1, context_model=0, encoder=250, width=320, height=320, level=0)
+    parsed = parse_file(encode_latents(latents, header, calotype.EncodeOptions()), limits=Limits())
     decoded = decode_latents(parsed)
     deviation = np.std(decoded.latents - latents, axis=(1, 2))
     assert noise_deviations(parsed.header.noise, decoded.levels) == pytest.approx(deviation, rel=0.14)
     assert set(decoded.levels.ravel()) == {parsed.header.level}
-    assert step_of(parsed.header.level) == pytest.approx(np.sqrt(12) * deviation.mean(), rel=0.1)
+    assert step_of_level(parsed.header.level) == pytest.approx(np.sqrt(12) * deviation.mean(), rel=0.1)
 
 
 def test_codings_do_not_mix(small: Image.Image) -> None:
-    lattice = calotype.encode(small, model="tiny")
+    hierarchical = calotype.encode(small, model="tiny")
     palette = calotype.encode(small, model="tiny", recipe="palette")
     for data, changes in (
-        (lattice, {"coding": 1, "table": 0}),
-        (palette, {"coding": 0, "table": DEFAULT_TABLE}),
+        (hierarchical, {"coding": 1, "context_model": 0}),
+        (palette, {"coding": 0, "context_model": DEFAULT_CONTEXT_MODEL}),
     ):
         with pytest.raises(FormatError):
             calotype.decode(rewritten(data, **changes))
-    with pytest.raises(UnsupportedError, match=str(DEFAULT_TABLE)):
-        calotype.decode(rewritten(palette, table=DEFAULT_TABLE))
+    with pytest.raises(UnsupportedError, match=str(DEFAULT_CONTEXT_MODEL)):
+        calotype.decode(rewritten(palette, context_model=DEFAULT_CONTEXT_MODEL))
 
 
 def test_the_palette_recipe_has_one_size(small: Image.Image) -> None:
@@ -263,10 +267,10 @@ def test_a_desynchronised_decode_is_an_error(small: Image.Image, monkeypatch: py
 
 def test_a_checksum_of_other_integers_is_refused(small: Image.Image) -> None:
     data = calotype.encode(small, model="tiny")
-    parsed = parse(data, limits=Limits())
-    wrong = checksum(parsed.header, b"other")
+    parsed = parse_file(data, limits=Limits())
+    wrong = file_checksum(parsed.header, b"other")
     with pytest.raises(ChecksumError, match="checksum"):
-        calotype.decode(serialise(parsed.header, parsed.payload, wrong, parsed.chunks))
+        calotype.decode(serialise_file(parsed.header, parsed.payload, wrong, parsed.chunks))
 
 
 def test_the_encoder_checks_what_it_wrote(small: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from calotype import errors
 from calotype.cli import cli
-from calotype.latents import level_of_quality, step_of
+from calotype.latents import level_of_quality, step_of_level
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/*.md")])
@@ -89,7 +89,7 @@ def test_guide_lists_quality_levels_and_steps() -> None:
     assert [int(quality) for quality, _, _ in rows] == list(range(0, 101, 10))
     for quality, level, step in rows:
         assert int(level) == level_of_quality(int(quality))
-        assert step == f"{step_of(int(level)):.3f}"
+        assert step == f"{step_of_level(int(level)):.3f}"
 
 
 def test_guide_draws_the_tree_of_errors() -> None:

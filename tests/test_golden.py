@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import calotype
-from calotype.container import ChunkType, Coding, Header, Parsed, parse
-from calotype.decoding import decode_latents, region_offsets
+from calotype.container import ChunkType, Coding, Header, ParsedFile, parse_file
+from calotype.decoding import decode_latents, region_refinements
 from calotype.entropy import Prediction, SymbolDecoder, coding_pass
-from calotype.entropy.tables import REACH
+from calotype.entropy.tables import MAX_RESIDUAL
 from calotype.errors import CalotypeError, CalotypeWarning, FormatError
 from calotype.imaging import unpack_alpha
 from calotype.latents import CHANNEL_OFFSETS, STEPS, level_map
 from calotype.limits import Limits
-from calotype.models import DEFAULT_TABLE, load_table
+from calotype.models import DEFAULT_CONTEXT_MODEL, load_context_model
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = sorted(path.parent for path in (ROOT / "tests" / "golden").rglob("picture.calo"))
-NEWEST = ROOT / "tests" / "golden" / f"table-{DEFAULT_TABLE}"
+NEWEST = ROOT / "tests" / "golden" / f"table-{DEFAULT_CONTEXT_MODEL}"
 SINGLE_BITS = [1 << bit for bit in range(8)]
 ALL_CHANGES = list(range(1, 256))
 SMALL_PAYLOAD = 16  # bytes; of longer ones only one bit of each byte is changed, to save time
@@ -62,7 +62,7 @@ def test_integers_are_exact_in_either_arithmetic(
     make_golden: ModuleType, folder: Path, dtype: type[np.float32 | np.int64]
 ) -> None:
     data, expected = read(folder)
-    integers = make_golden.integers_of(parse(data, limits=LIMITS), dtype)
+    integers = make_golden.integers_of(parse_file(data, limits=LIMITS), dtype)
     assert list(integers.shape) == expected["integers"]["shape"]
     assert hashlib.sha256(integers.astype("<i2").tobytes()).hexdigest() == expected["integers"]["sha256"]
 
@@ -85,7 +85,7 @@ def test_pixels_are_within_the_tolerance(folder: Path) -> None:
 @each
 def test_metadata_is_exact(folder: Path) -> None:
     data, expected = read(folder)
-    parsed = parse(data, limits=LIMITS)
+    parsed = parse_file(data, limits=LIMITS)
     found = {chunk.name: chunk.data for chunk in parsed.chunks if not chunk.critical}
     assert {name: hashlib.sha256(value).hexdigest() for name, value in found.items()} == expected["metadata"]
     info = calotype.decode(data, model="tiny").info
@@ -97,32 +97,32 @@ def test_metadata_is_exact(folder: Path) -> None:
 def test_together_they_reach_every_part_of_the_coder() -> None:
     seen: set[str] = set()
     for folder in GOLDEN:
-        parsed = parse(read(folder)[0], limits=LIMITS)
+        parsed = parse_file(read(folder)[0], limits=LIMITS)
         header = parsed.header
         seen.add(Coding(header.coding).name + header.alpha * " alpha" + header.grey * " grey")
         seen.update({"scaled"} if header.scaled else ())
         seen.update({"regions"} if header.regions else ())
-        if header.coding != Coding.LATTICE:
+        if header.coding != Coding.HIERARCHICAL:
             continue
-        model = load_table(header.table)
+        model = load_context_model(header.context_model)
         stream = SymbolDecoder(model.tables, parsed.payload)
 
         def visit(prediction: Prediction, stream: SymbolDecoder = stream) -> NDArray[np.int64]:
             chosen = stream(prediction)
-            residual = (chosen >> prediction.slots.fine) - prediction.slots.centre
-            seen.update({"escape up"} if residual.max() > REACH else ())
-            seen.update({"escape down"} if residual.min() < -REACH else ())
-            seen.update({"fine"} if prediction.slots.fine.max() > 1 else ())
+            residual = (chosen >> prediction.quantised.fine) - prediction.quantised.centre
+            seen.update({"escape up"} if residual.max() > MAX_RESIDUAL else ())
+            seen.update({"escape down"} if residual.min() < -MAX_RESIDUAL else ())
+            seen.update({"fine"} if prediction.quantised.fine.max() > 1 else ())
             seen.add(f"{prediction.rows} {prediction.columns}")
             return chosen
 
         width, height = (-(-side // 8) for side in header.coded_size)
-        levels = level_map(header.level, region_offsets(parsed.chunks, height, width))
+        levels = level_map(header.level, region_refinements(parsed.chunks, height, width))
         coding_pass(model, levels, STEPS, CHANNEL_OFFSETS, visit)
         stream.finish()
     assert {"escape up", "escape down", "fine", "scaled", "regions"} <= seen
-    assert {"LATTICE", "LATTICE alpha", "LATTICE grey", "PALETTE"} <= seen
-    assert sum(name.startswith("slice(") for name in seen) >= 10  # the sites of the lattice
+    assert {"HIERARCHICAL", "HIERARCHICAL alpha", "HIERARCHICAL grey", "PALETTE"} <= seen
+    assert sum(name.startswith("slice(") for name in seen) >= 10  # the sites of the grid
 
 
 def changed(data: bytes, position: int, flips: list[int]) -> Iterator[bytes]:
@@ -137,25 +137,25 @@ class Truth:
     """A golden file's content, to compare with what damaged copies of it decode to."""
 
     def __init__(self, data: bytes) -> None:
-        self.data, self.parsed = data, parse(data, limits=LIMITS)
+        self.data, self.parsed = data, parse_file(data, limits=LIMITS)
         self.found = decode_latents(self.parsed)
         self.alpha = self._alpha(self.parsed)
 
     @staticmethod
-    def _alpha(parsed: Parsed) -> bytes:
+    def _alpha(parsed: ParsedFile) -> bytes:
         header = parsed.header
         packed = parsed.chunk(ChunkType.ALPHA)
         return b"" if packed is None else unpack_alpha(packed, header.width, header.height).tobytes()
 
     @staticmethod
-    def _coded(parsed: Parsed) -> tuple[Header, bytes, int, bytes | None]:
+    def _coded(parsed: ParsedFile) -> tuple[Header, bytes, int, bytes | None]:
         """What the latents are decoded from."""
         return parsed.header, parsed.payload, parsed.checksum, parsed.chunk(ChunkType.REGIONS)
 
-    def accepts(self, copy: bytes) -> Parsed | None:
+    def accepts(self, copy: bytes) -> ParsedFile | None:
         """The copy taken apart if it decodes, to the same picture but with something lost; None if not."""
         try:
-            parsed = parse(copy, limits=LIMITS)
+            parsed = parse_file(copy, limits=LIMITS)
             same = self._coded(parsed) == self._coded(self.parsed)
             found = self.found if same else decode_latents(parsed)
             alpha = self._alpha(parsed)
@@ -249,7 +249,7 @@ def test_the_script_adds_and_does_not_replace(
 ) -> None:
     monkeypatch.setattr(make_golden, "GOLDEN", tmp_path)
     monkeypatch.setattr(make_golden, "CASES", {"one-pixel": make_golden.CASES["one-pixel"]})
-    folder = tmp_path / f"table-{DEFAULT_TABLE}" / "one-pixel"
+    folder = tmp_path / f"table-{DEFAULT_CONTEXT_MODEL}" / "one-pixel"
     reference, picture = folder / "reference.png", folder / "picture.calo"
     assert make_golden.main([]) == 0
     assert {path.name for path in reference.parent.iterdir()} == {

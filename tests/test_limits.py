@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 import calotype
-from calotype.container import ChunkType, Header, parse, serialise
+from calotype.container import ChunkType, Header, parse_file, serialise_file
 from calotype.decoding import decode_latents
-from calotype.entropy.rans import PRECISION, encode_symbols, most_symbols
+from calotype.entropy.rans import PRECISION, encode_symbols, max_symbol_count
 from calotype.entropy.tables import SYMBOLS
 from calotype.errors import LimitError, TruncatedError
 from calotype.limits import Limits
-from calotype.models import DEFAULT_TABLE, encoder_id
+from calotype.models import DEFAULT_CONTEXT_MODEL, model_id
 
 FAST = {"model": "tiny", "effort": 1}
 XMP = b"<x:xmpmeta>" + bytes(range(32, 127)) * 4
@@ -73,7 +73,7 @@ def test_raised_limits_hold_for_the_encoder_too() -> None:
         calotype.encode(image, keep_metadata=True, **FAST)
     raised = Limits(max_metadata_bytes=1 << 25)
     data = calotype.encode(image, keep_metadata=True, limits=raised, **FAST)
-    assert parse(data, limits=raised).chunk(ChunkType.XMP) == image.info["xmp"]
+    assert parse_file(data, limits=raised).chunk(ChunkType.XMP) == image.info["xmp"]
     with pytest.raises(LimitError):
         calotype.decode(data, model="tiny")
 
@@ -82,19 +82,19 @@ def claiming(width: int, height: int, payload: bytes) -> bytes:
     header = Header(
         coding=0,
         space=1,
-        table=DEFAULT_TABLE,
-        encoder=encoder_id("tiny"),
+        context_model=DEFAULT_CONTEXT_MODEL,
+        encoder=model_id("tiny"),
         width=width,
         height=height,
         level=56,
     )
-    return serialise(header, payload, 0)
+    return serialise_file(header, payload, 0)
 
 
 @pytest.mark.parametrize("size", [0, 1, 5, 11, 601])
 def test_a_payload_too_short_for_the_size_claimed_is_refused_at_once(size: int) -> None:
     data = claiming(16_384, 10_000, b"\xff" * size)
-    parsed = parse(data, limits=Limits())
+    parsed = parse_file(data, limits=Limits())
     tracemalloc.start()
     began = time.perf_counter()
     try:
@@ -120,9 +120,9 @@ def test_no_conforming_payload_is_too_short() -> None:
     freq = (1 << PRECISION) - (SYMBOLS - 1)
     for count in (1, 1000, 20_000, 200_000):
         size = len(encode_symbols([SYMBOLS - 1] * count, [freq] * count))
-        assert count <= most_symbols(size)
-    assert most_symbols(size) < 3 * count  # and the bound is not an idle one
-    assert most_symbols(2) == most_symbols(0) == 0
+        assert count <= max_symbol_count(size)
+    assert max_symbol_count(size) < 3 * count  # and the bound is not an idle one
+    assert max_symbol_count(2) == max_symbol_count(0) == 0
 
 
 def test_sizes_are_refused_before_allocation() -> None:

@@ -17,14 +17,14 @@ from PIL import Image, ImageFile
 
 import calotype
 from calotype import PartialPictureWarning, ProgressiveDecoder
-from calotype.container import Chunk, Parsed, parse, serialise
+from calotype.container import Chunk, ParsedFile, parse_file, serialise_file
 from calotype.container.chunks import write_chunk
-from calotype.decoding import OpenedFile, decode_latents, first_picture_size, region_offsets
+from calotype.decoding import OpenedFile, decode_latents, first_picture_size, region_refinements
 from calotype.entropy import IntegerDecoder, PassResult, SiteNet
 from calotype.errors import CalotypeWarning, ChecksumError, FormatError, LimitError, TruncatedError
 from calotype.latents import CHANNEL_OFFSETS, STEPS, level_map, log_step_map, noise_deviations
 from calotype.limits import Limits
-from calotype.models import load_table
+from calotype.models import load_context_model
 from calotype.pillow_plugin import FORMAT
 
 ROOT = Path(__file__).parents[1]
@@ -40,20 +40,20 @@ def golden(name: str) -> bytes:
     return GOLDEN[name].read_bytes()
 
 
-def coded_prefix(parsed: Parsed, size: int) -> PassResult:
+def coded_prefix(parsed: ParsedFile, size: int) -> PassResult:
     """What the first ``size`` bytes of a file's payload are decoded to."""
     header = parsed.header
     width, height = (-(-side // 8) for side in header.coded_size)
-    levels = level_map(header.level, region_offsets(parsed.chunks, height, width))
-    table = load_table(header.table)
-    decoder = IntegerDecoder(table, parsed.payload_size, levels, STEPS, CHANNEL_OFFSETS)
+    levels = level_map(header.level, region_refinements(parsed.chunks, height, width))
+    context_model = load_context_model(header.context_model)
+    decoder = IntegerDecoder(context_model, parsed.payload_size, levels, STEPS, CHANNEL_OFFSETS)
     decoder.feed(parsed.payload[:size])
     return decoder.result()
 
 
 @pytest.mark.parametrize("name", NEWEST)
 def test_integers_of_a_prefix_are_those_of_the_whole(name: str) -> None:
-    parsed = parse(golden(name), limits=LIMITS)
+    parsed = parse_file(golden(name), limits=LIMITS)
     whole = coded_prefix(parsed, parsed.payload_size)
     assert whole.missing is None
     before = -1
@@ -80,7 +80,7 @@ def test_integers_of_a_prefix_are_those_of_the_whole(name: str) -> None:
 def test_every_prefix_gives_a_picture_or_an_error(name: str) -> None:
     """A picture from the end of the header on; the error of before without ``partial``."""
     data = golden(name)
-    parsed = parse(data, limits=LIMITS)
+    parsed = parse_file(data, limits=LIMITS)
     for size in range(len(data) + 1):
         prefix = data[:size]
         if size < parsed.payload_start:
@@ -105,7 +105,7 @@ def test_every_prefix_gives_a_picture_or_an_error(name: str) -> None:
 def test_pixels_of_every_prefix(name: str) -> None:
     data = golden(name)
     info = calotype.read_info(data)
-    for size in range(parse(data, limits=LIMITS).payload_start, len(data)):
+    for size in range(parse_file(data, limits=LIMITS).payload_start, len(data)):
         image = calotype.decode(data[:size], PARTIAL)
         assert (image.mode, image.size) == (info.mode, (info.width, info.height))
         assert image.info["partial"] == size / len(data)
@@ -125,14 +125,14 @@ def test_a_partial_picture_says_so_and_a_whole_one_does_not() -> None:
     with pytest.raises(TruncatedError):
         calotype.decode(data[:30], model="tiny")
     wrong = bytearray(data)
-    wrong[len(data) - parse(data, limits=LIMITS).payload_size - 1] ^= 1  # of the checksum
+    wrong[len(data) - parse_file(data, limits=LIMITS).payload_size - 1] ^= 1  # of the checksum
     with pytest.raises(ChecksumError):
         calotype.decode(bytes(wrong), PARTIAL)
 
 
 def test_what_the_decoder_is_told_where_nothing_is_known() -> None:
     data = golden("coarse-105x70")
-    parsed = parse(data, limits=LIMITS)
+    parsed = parse_file(data, limits=LIMITS)
     size = parsed.payload_size // 2
     found = coded_prefix(parsed, size)
     with pytest.warns(PartialPictureWarning):
@@ -160,7 +160,7 @@ def test_what_the_decoder_is_told_where_nothing_is_known() -> None:
 @ignoring
 def test_what_stands_behind_the_payload_may_be_missing() -> None:
     data = golden("rgba-40x24")
-    parsed = parse(data, limits=LIMITS)
+    parsed = parse_file(data, limits=LIMITS)
     end = parsed.payload_start + parsed.payload_size
     whole = calotype.decode(data, PARTIAL)
     early = calotype.decode(data[: end + 3], PARTIAL)
@@ -182,25 +182,25 @@ def test_what_stands_behind_the_payload_may_be_missing() -> None:
 @ignoring
 def test_regions_behind_the_payload_are_waited_for() -> None:
     data = golden("regions-112x80")
-    parsed = parse(data, limits=LIMITS)
+    parsed = parse_file(data, limits=LIMITS)
     end = parsed.payload_start + parsed.payload_size
     for size in (parsed.payload_start, end - 1, end, len(data) - 1):
         with pytest.raises(TruncatedError, match="REGIONS"):
             calotype.decode(data[:size], PARTIAL)
     first = golden("regions-first-112x80")
     assert len(first) == len(data)
-    assert parse(first, limits=LIMITS, strict=True).payload == parsed.payload
+    assert parse_file(first, limits=LIMITS, strict=True).payload == parsed.payload
     assert np.array_equal(
         calotype.decode(first, model="tiny", as_array=True),
         calotype.decode(data, model="tiny", as_array=True),
     )
     assert first_picture_size(parsed) == len(data)
-    assert first_picture_size(parse(first, limits=LIMITS)) < len(first)
+    assert first_picture_size(parse_file(first, limits=LIMITS)) < len(first)
 
 
 def test_what_may_stand_before_the_payload() -> None:
     data = golden("regions-first-112x80")
-    parsed = parse(data, limits=LIMITS)
+    parsed = parse_file(data, limits=LIMITS)
     (chunk,) = parsed.chunks
     packed = write_chunk(chunk)
     at = parsed.payload_start - len(packed)
@@ -211,16 +211,16 @@ def test_what_may_stand_before_the_payload() -> None:
         calotype.decode(bytes(damaged), PARTIAL)
     other = write_chunk(Chunk(0x7F, chunk.data))
     with pytest.raises(FormatError, match="REGIONS"):
-        parse(data[:at] + other + data[at + len(packed) :], limits=LIMITS)
+        parse_file(data[:at] + other + data[at + len(packed) :], limits=LIMITS)
     with pytest.raises(FormatError, match="second"):
-        parse(data + packed, limits=LIMITS)
+        parse_file(data + packed, limits=LIMITS)
     with pytest.raises(LimitError, match="REGIONS"):
-        parse(data, limits=Limits(max_chunk_bytes=3))
+        parse_file(data, limits=Limits(max_chunk_bytes=3))
     with pytest.raises(TruncatedError, match="REGIONS"):
-        parse(data[: parsed.payload_start - 1], limits=LIMITS, partial=True)
+        parse_file(data[: parsed.payload_start - 1], limits=LIMITS, partial=True)
     with pytest.raises(ValueError, match="regions_first"):
         replace(parsed.header, regions=False)
-    again = serialise(parsed.header, parsed.payload, parsed.checksum, parsed.chunks)
+    again = serialise_file(parsed.header, parsed.payload, parsed.checksum, parsed.chunks)
     assert again == data
 
 
@@ -231,7 +231,7 @@ def test_regions_of_new_files_stand_before_the_payload() -> None:
     data = calotype.encode(photo, quality=15, effort=5)
     info = calotype.read_info(data)
     assert [chunk.name for chunk in info.chunks] == ["REGIONS"]
-    assert parse(data, limits=LIMITS).header.regions_first
+    assert parse_file(data, limits=LIMITS).header.regions_first
 
 
 @ignoring
@@ -246,7 +246,7 @@ def test_the_palette_has_no_prefixes() -> None:
         arriving.picture()
     arriving.feed(data[100:])
     assert "partial" not in arriving.picture().info
-    assert first_picture_size(parse(data, limits=LIMITS)) == len(data)
+    assert first_picture_size(parse_file(data, limits=LIMITS)) == len(data)
 
 
 @ignoring
@@ -259,7 +259,7 @@ def test_pieces_give_the_pictures_of_prefixes(name: str, pieces: int) -> None:
     arriving = ProgressiveDecoder(model="tiny")
     assert arriving.fraction == 0
     size = -(-len(data) // pieces)
-    parsed = parse(data, limits=LIMITS)
+    parsed = parse_file(data, limits=LIMITS)
     for begin in range(0, len(data), size):
         before = arriving.fraction
         arriving.feed(data[begin : begin + size])
@@ -288,7 +288,7 @@ def test_twenty_pieces_cost_what_one_decode_costs(monkeypatch: pytest.MonkeyPatc
     original = SiteNet.predict
     monkeypatch.setattr(SiteNet, "predict", lambda *given: seen.append(given[1]) or original(*given))
     data = golden("fine-64x64")
-    decode_latents(parse(data, limits=LIMITS))
+    decode_latents(parse_file(data, limits=LIMITS))
     once = len(seen)
     arriving = ProgressiveDecoder(model="tiny")
     size = -(-len(data) // 20)
@@ -302,7 +302,7 @@ def test_twenty_pieces_cost_what_one_decode_costs(monkeypatch: pytest.MonkeyPatc
 
 def test_an_error_stays() -> None:
     data = bytearray(golden("rgb-24x24"))
-    start = parse(bytes(data), limits=LIMITS).payload_start
+    start = parse_file(bytes(data), limits=LIMITS).payload_start
     data[start : start + 5] = bytes(5)  # no coder state
     arriving = ProgressiveDecoder()
     arriving.feed(data[:start])
@@ -341,7 +341,7 @@ def test_any_piece_of_any_picture(data: st.DataObject) -> None:
     try:
         image = calotype.decode(file[:cut], PARTIAL)
     except TruncatedError:
-        assert cut < parse(file, limits=LIMITS).payload_start
+        assert cut < parse_file(file, limits=LIMITS).payload_start
         return
     assert image.size == photo.size
     assert 0 < image.info["partial"] < 1

@@ -16,7 +16,7 @@ from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 import calotype
 from calotype import CalotypeError, read_info, register_pillow
-from calotype.container import Chunk, ChunkType, parse, serialise
+from calotype.container import Chunk, ChunkType, parse_file, serialise_file
 from calotype.errors import (
     CalotypeWarning,
     ChecksumError,
@@ -276,9 +276,9 @@ def test_a_calo_file_is_a_source_too(data: bytes) -> None:
 
 def recoded(scale: int, width: int = 3000, height: int = 3000) -> bytes:
     """A small file whose header claims another size and scale."""
-    parsed = parse(calotype.encode(np.zeros((8, 8, 3), np.uint8), **FAST), limits=Limits())
+    parsed = parse_file(calotype.encode(np.zeros((8, 8, 3), np.uint8), **FAST), limits=Limits())
     header = dataclasses.replace(parsed.header, width=width, height=height, scale=scale)
-    return serialise(header, parsed.payload, parsed.checksum)
+    return serialise_file(header, parsed.payload, parsed.checksum)
 
 
 def test_the_bomb_check_sees_what_is_coded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,8 +335,8 @@ def test_the_idiom_of_pillows_handbook_keeps_the_colours() -> None:
 
 
 def test_a_profile_that_cannot_be_used_is_not_in_info() -> None:
-    parsed = parse(calotype.encode(COLOURS, **FAST), limits=Limits())
-    data = serialise(parsed.header, parsed.payload, parsed.checksum, [Chunk(ChunkType.ICC, b"junk")])
+    parsed = parse_file(calotype.encode(COLOURS, **FAST), limits=Limits())
+    data = serialise_file(parsed.header, parsed.payload, parsed.checksum, [Chunk(ChunkType.ICC, b"junk")])
     image = Image.open(io.BytesIO(data))
     assert image.info == {}
     with pytest.warns(CalotypeWarning, match="ICC profile is left out"):

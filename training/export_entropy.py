@@ -14,14 +14,14 @@ from lattice import BIAS_UNIT, HEAD, WIDTHS, IntConv, Lattice, Shape
 from loop import weights_of
 from torch import Tensor
 
-from calotype.entropy.tables import PHASES, REACH, ROWS, SYMBOLS, TOTAL
+from calotype.entropy.tables import FREQUENCY_TOTAL, MAX_RESIDUAL, PHASES, ROWS, SYMBOLS
 
 
 def density(shape: Shape) -> Tensor:
     """float64[49, 16, 42]: the density integrated over each residual; the last is the escape."""
     octave = torch.arange(ROWS, dtype=torch.float64) / 8 - 4 + 1 / 32  # the middle of the two scales
     phase = (torch.arange(PHASES, dtype=torch.float64) - 8) / 16
-    edges = torch.arange(-REACH, REACH + 2, dtype=torch.float64) - 0.5
+    edges = torch.arange(-MAX_RESIDUAL, MAX_RESIDUAL + 2, dtype=torch.float64) - 0.5
     x = (edges - phase[None, :, None]) * torch.exp2(-octave)[:, None, None]
     inside = shape.double().cdf(x, octave[:, None, None].expand_as(x)).diff(dim=-1)
     escape = (1 - inside.sum(-1, keepdim=True)).clamp(min=2.0**-15)
@@ -33,9 +33,9 @@ def frequencies(shape: Shape) -> np.ndarray:
     """uint16[49, 16, 42]: :func:`density` as integers, every symbol at least 1."""
     with torch.no_grad():
         share = density(shape).numpy()
-    out = 1 + np.floor(share * (TOTAL - SYMBOLS)).astype(np.int64)
+    out = 1 + np.floor(share * (FREQUENCY_TOTAL - SYMBOLS)).astype(np.int64)
     peak = out.argmax(-1)
-    rest = TOTAL - out.sum(-1)
+    rest = FREQUENCY_TOTAL - out.sum(-1)
     np.put_along_axis(
         out, peak[..., None], np.take_along_axis(out, peak[..., None], -1) + rest[..., None], -1
     )

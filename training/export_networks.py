@@ -19,7 +19,7 @@ from nets import Decoder, Encoder, FaceFinder, Refiner
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from calotype.models.grain import grain
+from calotype.models.grain import grain_noise
 
 SMALLEST = 1024
 """Weights of fewer elements are not worth the error of 8 bits."""
@@ -87,7 +87,7 @@ def main() -> None:
             net.grain.weight *= args.grain
         inputs = {"latents": torch.zeros(1, 4, 16, 24), "log_step": torch.zeros(1, 1, 16, 24)}
         inputs["conditional_mean"] = torch.zeros(1, 4, 16, 24)
-        inputs["grain"] = torch.from_numpy(grain((0, 0), 16, 24))[None]
+        inputs["grain"] = torch.from_numpy(grain_noise((0, 0), 16, 24))[None]
         export(net, inputs, "pixels", args.out)
     elif isinstance(net, Refiner):
         inputs = {name: torch.zeros(1, 3, 128, 192) for name in ("pixels", "decoded")}

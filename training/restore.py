@@ -20,7 +20,7 @@ from onnx.numpy_helper import to_array
 from seal import WEIGHTS
 from torch import Tensor, nn
 
-from calotype.entropy.tables import TOTAL
+from calotype.entropy.tables import FREQUENCY_TOTAL
 
 
 def restored(net: nn.Module, graph: Path) -> dict[str, Tensor]:
@@ -54,14 +54,14 @@ def restored_lattice(file: Path) -> dict[str, Tensor]:
 
 def fitted_shape(wanted: np.ndarray) -> Shape:
     """The density whose tables are closest to uint16[49, 16, 42], by relative entropy."""
-    shape, share = Shape().double(), torch.from_numpy(wanted.astype(np.float64)) / TOTAL
+    shape, share = Shape().double(), torch.from_numpy(wanted.astype(np.float64)) / FREQUENCY_TOTAL
     optimiser = torch.optim.Adam(shape.parameters(), lr=0.02)
     for _ in range(400):
         loss = (share * (share / density(shape).clamp(min=2.0**-20)).log2()).sum(-1).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    difference = np.abs(frequencies(shape).astype(np.int64) - wanted).sum(-1).mean() / 2 / TOTAL
+    difference = np.abs(frequencies(shape).astype(np.int64) - wanted).sum(-1).mean() / 2 / FREQUENCY_TOTAL
     print(f"density fitted: {difference:.4%} of the mean table's frequencies differ")
     return shape.float()
 

@@ -24,7 +24,7 @@ _NAMES: dict[Any, str] = {
 def check_fields(options: Any) -> None:
     """Raises ``TypeError`` if a field of the dataclass ``options`` is not of the type it is declared with."""
     kind: Any = type(options)
-    hints = _hints(kind)
+    hints = _field_hints(kind)
     for field in fields(options):
         check_type(field.name, getattr(options, field.name), hints[field.name])
 
@@ -35,33 +35,33 @@ def check_type(name: str, value: Any, hint: Any) -> None:
     As in annotations an ``int`` will do for a ``float``; a ``bool`` is no number. Numbers of NumPy count as
     Python's. Of a ``Literal`` the type counts, not the value.
     """
-    kinds = _kinds(hint)
-    if not any(_is(_plain(value), kind) for kind in kinds):
+    kinds = _plain_types_of_hint(hint)
+    if not any(_is_of_type(_without_numpy(value), kind) for kind in kinds):
         wanted = " or ".join(dict.fromkeys(_NAMES.get(kind) or kind.__name__ for kind in kinds))
         raise TypeError(f"{name} (={value!r}, of type {type(value).__name__}) must be {wanted}")
 
 
 @cache
-def _hints(kind: Any) -> dict[str, Any]:
+def _field_hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
 @cache
-def _kinds(hint: Any) -> tuple[Any, ...]:
+def _plain_types_of_hint(hint: Any) -> tuple[Any, ...]:
     """The plain types that a hint allows."""
     if get_origin(hint) is UnionType:
-        return tuple(kind for part in get_args(hint) for kind in _kinds(part))
+        return tuple(kind for part in get_args(hint) for kind in _plain_types_of_hint(part))
     if get_origin(hint) is Literal:
         return tuple(type(value) for value in get_args(hint))
     return (get_origin(hint) or hint,)
 
 
-def _is(value: Any, kind: Any) -> bool:
+def _is_of_type(value: Any, kind: Any) -> bool:
     if kind in (int, float) and isinstance(value, bool):
         return False
     return isinstance(value, Real if kind is float else kind)
 
 
-def _plain(value: Any) -> Any:
+def _without_numpy(value: Any) -> Any:
     """The Python value of a NumPy scalar; anything else as it is."""
     return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value

@@ -13,15 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["folder_in_place", "write_file"]
+__all__ = ["folder_in_place", "write_atomically"]
 
 
-def write_file(target: Path, data: bytes, *, overwrite: bool) -> None:
+def write_atomically(target: Path, data: bytes, *, overwrite: bool) -> None:
     """Writes a file; it keeps the permissions of a file that it replaces.
 
     Raises ``FileExistsError`` without ``overwrite`` if the name is taken, even by a race.
     """
-    temporary = _beside(target)
+    temporary = _temporary_name(target)
     try:
         with temporary.open("xb") as file:
             file.write(data)
@@ -39,7 +39,7 @@ def write_file(target: Path, data: bytes, *, overwrite: bool) -> None:
 def folder_in_place(target: Path) -> Iterator[Path]:
     """Yields a folder to write to, which at the end of the block takes the place of what ``target`` is."""
     target = target.resolve()
-    work = _beside(target)
+    work = _temporary_name(target)
     try:
         work.mkdir(parents=True)
         yield work
@@ -57,7 +57,7 @@ def folder_in_place(target: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _beside(target: Path) -> Path:
+def _temporary_name(target: Path) -> Path:
     """Returns a new short name in the same folder."""
     return target.with_name(f".calotype-{secrets.token_hex(8)}.tmp")
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from calotype.arguments import check_type
-from calotype.decoding import ArrivingFile, DataLike, decode_files, develop, read_data
+from calotype.decoding import ArrivingFile, DataLike, decode_files, decode_opened_files, read_file_data
 from calotype.encoding import encode_pictures
 from calotype.imaging import EVERYTHING, Picture, load_picture
-from calotype.info import Info, describe
+from calotype.info import Info, describe_file
 from calotype.limits import Limits
 from calotype.models import ModelCache
 from calotype.options import BACKENDS, DEFAULT_BACKEND, DecodeOptions, EncodeOptions
@@ -88,8 +88,8 @@ class Codec:
         ``batch`` of them are read at a time, and those of one size go through a Stable Diffusion model
         together, which uses a GPU better and takes more memory. Other models take one after the other.
         """
-        options = _merged(EncodeOptions, options, fields)
-        pictures = (_loaded(image, options) for image in images)
+        options = _merge_options(EncodeOptions, options, fields)
+        pictures = (_load_for_encoding(image, options) for image in images)
         yield from encode_pictures(pictures, options, self._models, batch=batch, progress=progress)
 
     @overload
@@ -115,7 +115,7 @@ class Codec:
         ``data``: bytes, a path or a binary file; ``fields`` are those of :class:`DecodeOptions`.
         Raises :class:`FormatError`, :class:`LimitError`, :class:`ModelError`.
         """
-        options = _merged(DecodeOptions, options, fields)
+        options = _merge_options(DecodeOptions, options, fields)
         if as_array:  # which cannot carry a profile: it is sRGB
             options = replace(options, keep_metadata=False)
         image = next(self.decode_many([data], options))
@@ -130,8 +130,8 @@ class Codec:
         **fields: Any,
     ) -> Iterator[Image.Image]:
         """As :meth:`decode` for each of ``files``, in their order; for ``batch`` see :meth:`encode_many`."""
-        options = _merged(DecodeOptions, options, fields)
-        yield from decode_files(map(read_data, files), options, self._models, batch=batch)
+        options = _merge_options(DecodeOptions, options, fields)
+        yield from decode_files(map(read_file_data, files), options, self._models, batch=batch)
 
 
 class ProgressiveDecoder:
@@ -150,7 +150,7 @@ class ProgressiveDecoder:
         ``codec`` has the models; None: those that the process shares.
         """
         check_type("codec", codec, Codec | None)
-        self._options = _merged(DecodeOptions, options, fields)
+        self._options = _merge_options(DecodeOptions, options, fields)
         self._models = (codec or _shared)._models
         self._file = ArrivingFile(self._options)
 
@@ -176,15 +176,15 @@ class ProgressiveDecoder:
         long as decoding all of it. Raises :class:`TruncatedError` before there is enough for any picture, and
         :class:`ModelError`.
         """
-        return next(develop([self._file.opened()], self._options, self._models))
+        return next(decode_opened_files([self._file.opened()], self._options, self._models))
 
 
-def _loaded(image: ImageLike, options: EncodeOptions) -> Picture:
+def _load_for_encoding(image: ImageLike, options: EncodeOptions) -> Picture:
     keep = EVERYTHING if options.keep_metadata else ()
     return load_picture(image, limits=options.limits, strict=options.strict, keep=keep)
 
 
-def _merged(kind: type[_Options], options: _Options | None, fields: dict[str, Any]) -> _Options:
+def _merge_options(kind: type[_Options], options: _Options | None, fields: dict[str, Any]) -> _Options:
     """``options``, or those of the default, with ``fields`` in them. Raises ``TypeError``."""
     if options is None:
         return kind(**fields)
@@ -228,4 +228,4 @@ def read_info(data: DataLike, limits: Limits | None = None, *, partial: bool = F
     """
     check_type("limits", limits, Limits | None)
     check_type("partial", partial, bool)
-    return describe(read_data(data), limits or Limits(), partial=partial)
+    return describe_file(read_file_data(data), limits or Limits(), partial=partial)

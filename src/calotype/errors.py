@@ -9,7 +9,7 @@
     ├── FormatError           the bytes are not a well-formed .calo file (OSError too)
     │   ├── TruncatedError    ... they end too early
     │   ├── ChecksumError     ... they do not decode to what was encoded
-    │   └── UnsupportedError  ... they name a version, space, table or model that is unknown here
+    │   └── UnsupportedError  ... they name a version, space, context model or encoder that is unknown here
     ├── LimitError            a stated limit would be exceeded (OSError too)
     ├── OutOfMemoryError      a network needs more memory than there is (MemoryError too)
     └── ModelError            a model's weights or the packages it needs are missing
@@ -82,7 +82,7 @@ class ChecksumError(FormatError):
 
 
 class UnsupportedError(FormatError):
-    """The file names a version, space, table or model that this release does not know."""
+    """The file names a version, space, context model or encoder that this release does not know."""
 
 
 class LimitError(CalotypeError, OSError):

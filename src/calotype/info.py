@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
-from calotype.container import ChunkInfo, Coding, parse
-from calotype.latents import step_of
+from calotype.container import ChunkInfo, Coding, parse_file
+from calotype.latents import step_of_level
 from calotype.limits import Limits
-from calotype.models import encoder_name, space_named
+from calotype.models import latent_space_of_id, model_name_of_id
 
-__all__ = ["Info", "describe"]
+__all__ = ["Info", "describe_file"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Info:
     mode: str
     coding: str
     space: str
-    table: int
+    context_model: int
     encoder: str
     level: int
     step: float
@@ -64,12 +64,12 @@ class Info:
         return f"<table><caption>Calotype file</caption><tbody>{cells}</tbody></table>"
 
 
-def describe(data: bytes, limits: Limits, *, partial: bool = False) -> Info:
+def describe_file(data: bytes, limits: Limits, *, partial: bool = False) -> Info:
     """Header and chunk list of a file, with ``partial`` also of its beginning.
 
     Raises :class:`FormatError` and :class:`LimitError`.
     """
-    parsed = parse(data, limits=limits, partial=partial)
+    parsed = parse_file(data, limits=limits, partial=partial)
     header = parsed.header
     return Info(
         format_version=header.version,
@@ -79,11 +79,11 @@ def describe(data: bytes, limits: Limits, *, partial: bool = False) -> Info:
         coded_height=header.coded_size[1],
         mode=("L" if header.grey else "RGB") + ("A" if header.alpha else ""),
         coding=Coding(header.coding).name.lower(),
-        space=space_named(header.space).name,
-        table=header.table,
-        encoder=encoder_name(header.encoder),
+        space=latent_space_of_id(header.space).name,
+        context_model=header.context_model,
+        encoder=model_name_of_id(header.encoder),
         level=header.level,
-        step=round(step_of(header.level), 5),
+        step=round(step_of_level(header.level), 5),
         file_size=parsed.size,
         missing=parsed.missing,
         fraction=round(parsed.fraction, 4),

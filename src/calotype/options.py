@@ -106,7 +106,7 @@ class EncodeOptions:
     bpp: float | None = None
     scale: float | None = None
     effort: int = DEFAULT_EFFORT
-    recipe: Literal["lattice", "palette"] = "lattice"
+    recipe: Literal["hierarchical", "palette"] = "hierarchical"
     protect: Literal["faces", "none"] = "faces"
     decoder: str | None = None
     time_limit: float = 60.0
@@ -134,8 +134,8 @@ class EncodeOptions:
             raise ValueError(f"effort (={self.effort}) must be between 1 and 9")
         if not self.time_limit > 0:
             raise ValueError(f"time_limit (={self.time_limit}) must be a positive number of seconds")
-        if self.recipe not in ("lattice", "palette"):
-            raise ValueError(f"recipe (={self.recipe!r}) must be 'lattice' or 'palette'")
+        if self.recipe not in ("hierarchical", "palette"):
+            raise ValueError(f"recipe (={self.recipe!r}) must be 'hierarchical' or 'palette'")
         if self.protect not in ("faces", "none"):
             raise ValueError(f"protect (={self.protect!r}) must be 'faces' or 'none'")
         if self.recipe == "palette" and given:

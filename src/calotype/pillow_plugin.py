@@ -11,8 +11,15 @@ from typing import IO, Any, BinaryIO, cast
 
 from PIL import Image, ImageFile
 
-from calotype.container import EXTENSION, MAGIC, MEDIA_TYPE, ChunkType, parse, peek
-from calotype.imaging import Metadata, described_by, describes, load_picture, to_image, to_info
+from calotype.container import EXTENSION, MAGIC, MEDIA_TYPE, ChunkType, parse_file, peek_header_and_metadata
+from calotype.imaging import (
+    Metadata,
+    can_convert_to_profile,
+    load_picture,
+    metadata_to_info,
+    to_pillow_image,
+    with_metadata,
+)
 from calotype.limits import MAX_SIDE, Limits
 from calotype.options import EncodeOptions
 
@@ -44,19 +51,21 @@ class CalotypeImageFile(ImageFile.ImageFile):
 
     def _open(self) -> None:
         assert self.fp is not None
-        if not _accept(self.fp.read(len(MAGIC))):
+        if not _is_calotype_file(self.fp.read(len(MAGIC))):
             raise SyntaxError("not a Calotype file")
         self.fp.seek(0)
-        header, chunks = peek(cast(BinaryIO, self.fp), _LIMITS)
+        header, chunks = peek_header_and_metadata(cast(BinaryIO, self.fp), _LIMITS)
         self._size = header.width, header.height
         self._mode = ("L" if header.grey else "RGB") + ("A" if header.alpha else "")
         self.coded_size = header.coded_size
         if math.prod(self.coded_size) > math.prod(self._size):  # which Image.open checks
             Image._decompression_bomb_check(self.coded_size)
         icc = chunks.get(ChunkType.ICC)
-        if icc is not None and not describes(icc, self._mode.removesuffix("A")):
+        if icc is not None and not can_convert_to_profile(icc, self._mode.removesuffix("A")):
             icc = None
-        self.info.update(to_info(Metadata(icc, chunks.get(ChunkType.EXIF), chunks.get(ChunkType.XMP))))
+        self.info.update(
+            metadata_to_info(Metadata(icc, chunks.get(ChunkType.EXIF), chunks.get(ChunkType.XMP)))
+        )
 
     def load(self) -> Any:
         """Decodes the file, at the first call; returns Pillow's pixel access object."""
@@ -80,15 +89,15 @@ class CalotypeImageFile(ImageFile.ImageFile):
             from calotype.decoding import decode_latents
 
             self.fp.seek(0)
-            decode_latents(parse(self.fp.read(), limits=_LIMITS, strict=True))
+            decode_latents(parse_file(self.fp.read(), limits=_LIMITS, strict=True))
         super().verify()
 
 
-def _accept(prefix: bytes) -> bool:
+def _is_calotype_file(prefix: bytes) -> bool:
     return prefix.startswith(MAGIC)
 
 
-def _save(image: Image.Image, file: IO[bytes], _filename: str | bytes) -> None:
+def _save_calotype(image: Image.Image, file: IO[bytes], _filename: str | bytes) -> None:
     """Options of ``image.save`` are those of :class:`calotype.EncodeOptions`, and Pillow's for metadata.
 
     ``exif``, ``icc_profile`` and ``xmp`` describe ``image`` instead of what its ``info`` says, and are
@@ -103,12 +112,12 @@ def _save(image: Image.Image, file: IO[bytes], _filename: str | bytes) -> None:
         raise TypeError(f"there is no option {', '.join(unknown)}: those of calotype.EncodeOptions are known")
     options = replace(EncodeOptions(), **given)
     if metadata:
-        image = _described(image, metadata, options)
+        image = _image_to_encode(image, metadata, options)
         options = replace(options, keep_metadata=True)
     file.write(encode(image, options))
 
 
-def _described(image: Image.Image, metadata: dict[str, Any], options: EncodeOptions) -> Image.Image:
+def _image_to_encode(image: Image.Image, metadata: dict[str, Any], options: EncodeOptions) -> Image.Image:
     """``image`` as ``metadata`` describe it, without any other unless all is to be kept."""
     named = {
         name: value.tobytes() if isinstance(value, Image.Exif) else value
@@ -118,14 +127,14 @@ def _described(image: Image.Image, metadata: dict[str, Any], options: EncodeOpti
     others = _METADATA.keys() - metadata.keys() if options.keep_metadata else set()
     keep = {_METADATA[name] for name in named.keys() | others}
     picture = load_picture(
-        described_by(image, named), limits=options.limits, strict=options.strict, keep=keep
+        with_metadata(image, named), limits=options.limits, strict=options.strict, keep=keep
     )
-    return to_image(picture.rgb, picture.alpha, picture.grey, picture.metadata)
+    return to_pillow_image(picture.rgb, picture.alpha, picture.grey, picture.metadata)
 
 
 def register_pillow() -> None:
     """Teaches Pillow to open and save .calo files, until the process ends. May be called again."""
-    Image.register_open(FORMAT, CalotypeImageFile, _accept)
-    Image.register_save(FORMAT, _save)
+    Image.register_open(FORMAT, CalotypeImageFile, _is_calotype_file)
+    Image.register_save(FORMAT, _save_calotype)
     Image.register_extension(FORMAT, EXTENSION)
     Image.register_mime(FORMAT, MEDIA_TYPE)

@@ -9,11 +9,11 @@ from typing import TextIO
 
 from calotype.errors import CalotypeWarning
 
-__all__ = ["warnings_taken"]
+__all__ = ["intercepted_warnings"]
 
 
 @contextmanager
-def warnings_taken(take: Callable[[str, type[Warning]], bool]) -> Iterator[None]:
+def intercepted_warnings(take: Callable[[str, type[Warning]], bool]) -> Iterator[None]:
     """Within the block ``take`` gets the text and the class of each warning, every one of Calotype's.
 
     It is called by the thread that warns. Warnings for which it returns False go to the previous hook,

@@ -10,11 +10,11 @@ import pytest
 
 from benchmarks.stable_diffusion import Case, _text_shapes, seams, table
 from benchmarks.stable_diffusion_worker import peak_memory
-from calotype.models.stable_diffusion import source_named
+from calotype.models.stable_diffusion import fetched_model
 
 
 def test_the_text_encoder_has_the_size_in_the_catalogue() -> None:
-    source = source_named("sd-1.5")
+    source = fetched_model("sd-1.5")
     assert source is not None
     (part,) = (part for part in source.parts if part.name == "text_encoder")
     configs = files("calotype.models.stable_diffusion") / "configs"

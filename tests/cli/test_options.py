@@ -14,7 +14,7 @@ from cli_samples import Refused, Run
 from calotype.cli import main
 from calotype.cli.paths import PathType
 from calotype.errors import CalotypeWarning
-from calotype.warning_hook import warnings_taken
+from calotype.warning_hook import intercepted_warnings
 
 ENCODE = ["encode", "photo.png", "x.calo"]
 FOR_DIFFUSION = [
@@ -145,8 +145,8 @@ def test_warnings_go_to_the_innermost_that_takes_them() -> None:
         outer.append(message)
         return True
 
-    with warnings_taken(take_all):
-        with warnings_taken(take):
+    with intercepted_warnings(take_all):
+        with intercepted_warnings(take):
             for message in ("mine", "mine", "other"):
                 warnings.warn(message, CalotypeWarning, stacklevel=1)
         warnings.warn("mine too", CalotypeWarning, stacklevel=1)

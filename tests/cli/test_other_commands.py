@@ -25,7 +25,7 @@ def test_info_in_words_and_as_json(run: Run, calo: str, tmp_path: Path) -> None:
         "48x40 RGB",
         f"{info.file_size} bytes",
         f"level {info.level} ",
-        "lattice, space sd1",
+        "hierarchical, space sd1",
         "tiny",
         "a first picture after ",
     ):

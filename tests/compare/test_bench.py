@@ -14,7 +14,7 @@ from PIL import Image
 from calotype.compare import Rules, bench
 from calotype.compare.bench import Settings, run_bench
 from calotype.compare.codecs import PillowCodec
-from calotype.compare.rows import read_csv
+from calotype.compare.rows import read_rows
 from calotype.errors import CalotypeError, ModelError, OutOfMemoryError, OutputError, SourceError
 
 JPEG = Settings(Rules((), ("jpeg",), threads=1), sizes=(20_000, 10_000))
@@ -38,11 +38,11 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         for file, codec in tasks:
             seen.append((file.name, codec))
             try:
-                yield file, bench._measure(file, codec, settings, 1)
+                yield file, bench._measure_picture(file, codec, settings, 1)
             except CalotypeError as error:
                 yield file, error
 
-    monkeypatch.setattr(bench, "_measured", here)
+    monkeypatch.setattr(bench, "_measure_in_parallel", here)
     return seen
 
 
@@ -56,7 +56,7 @@ def test_results(folder: Path, tmp_path: Path, measured: list[tuple[str, str]]) 
     ]
     for row in rows:  # in proportion to the area
         assert row.size <= row.budget * row.width * row.height / 512**2 or not row.fits
-    assert [row.as_dict() for row in read_csv(tmp_path / "out" / "figures.csv")] == [
+    assert [row.as_dict() for row in read_rows(tmp_path / "out" / "figures.csv")] == [
         r.as_dict() for r in rows
     ]
     text = (tmp_path / "out" / "summary.md").read_text("utf-8")
@@ -79,24 +79,24 @@ def test_only_what_is_missing_is_measured(
     Image.fromarray(photo[::-1]).save(folder / "b.png")
     run_bench(folder, out, more)
     assert measured[4:] == [("b.png", "jpeg"), ("b.png", "webp")]
-    assert len(read_csv(out / "figures.csv")) == 8
+    assert len(read_rows(out / "figures.csv")) == 8
 
 
 def test_an_interrupted_run_goes_on(
     folder: Path, tmp_path: Path, measured: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, measure = tmp_path / "out", bench._measure
+    out, measure = tmp_path / "out", bench._measure_picture
 
     def interrupted(file, *rest):  # type: ignore[no-untyped-def]
         if file.name == "b.png":
             raise KeyboardInterrupt
         return measure(file, *rest)
 
-    monkeypatch.setattr(bench, "_measure", interrupted)
+    monkeypatch.setattr(bench, "_measure_picture", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_bench(folder, out, JPEG)
-    assert {row.picture for row in read_csv(out / "figures.csv")} == {"a.png"}
-    monkeypatch.setattr(bench, "_measure", measure)
+    assert {row.picture for row in read_rows(out / "figures.csv")} == {"a.png"}
+    monkeypatch.setattr(bench, "_measure_picture", measure)
     measured.clear()
     assert len(run_bench(folder, out, JPEG)) == 4
     assert measured == [("b.png", "jpeg")]
@@ -125,7 +125,7 @@ def test_processes_give_the_same_figures(folder: Path, tmp_path: Path) -> None:
     rows = run_bench(folder, tmp_path / "two", JPEG, jobs=2, started=started)
     assert len(steps) == 2
     assert rows == [
-        row for name in ("a.png", "b.png") for row in bench._measure(folder / name, "jpeg", JPEG, 1)
+        row for name in ("a.png", "b.png") for row in bench._measure_picture(folder / name, "jpeg", JPEG, 1)
     ]
 
 
@@ -231,7 +231,7 @@ def test_a_process_that_is_ended_from_outside_is_told(folder: Path) -> None:
 
     lethal = Settings(Rules((), ("jpeg",), threads=Killed()), sizes=JPEG.sizes)  # type: ignore[arg-type]
     with pytest.raises(OutOfMemoryError, match="fewer --jobs"):
-        list(bench._measured([(folder / "a.png", "jpeg")], lethal, 1))
+        list(bench._measure_in_parallel([(folder / "a.png", "jpeg")], lethal, 1))
 
 
 def test_lack_of_memory_concerns_one_picture(

@@ -19,10 +19,10 @@ from calotype.compare.codecs import (
     UncodableError,
     avif,
     codec_makers,
-    decoded,
+    decode_with_pillow,
     jpeg,
     jpeg_xl,
-    largest_within,
+    largest_file_within,
     webp,
 )
 from calotype.errors import CalotypeError, ModelError
@@ -32,19 +32,19 @@ Pixels = NDArray[np.uint8]
 
 def test_search_finds_the_largest_quality_that_fits() -> None:
     for budget in range(10, 1010):
-        data, fits = largest_within(lambda quality: bytes(10 * quality), budget, 1, 100)
+        data, fits = largest_file_within(lambda quality: bytes(10 * quality), budget, 1, 100)
         assert fits and len(data) == min(budget // 10 * 10, 1000)
 
 
 def test_search_never_exceeds_the_budget_when_sizes_are_not_monotonous() -> None:
     sizes = np.random.default_rng(0).integers(1, 200, 101)
     for budget in range(200):
-        data, fits = largest_within(lambda quality: bytes(sizes[quality]), budget, 0, 100)
+        data, fits = largest_file_within(lambda quality: bytes(sizes[quality]), budget, 0, 100)
         assert len(data) <= budget if fits else len(data) == sizes[0]
 
 
 def test_search_returns_the_smallest_when_nothing_fits() -> None:
-    assert largest_within(lambda quality: bytes(50 + quality), 20, 3, 100) == (bytes(53), False)
+    assert largest_file_within(lambda quality: bytes(50 + quality), 20, 3, 100) == (bytes(53), False)
 
 
 @pytest.mark.parametrize("make", [jpeg, webp, lambda: avif(speed=9)], ids=["jpeg", "webp", "avif"])
@@ -120,4 +120,4 @@ def test_what_was_encoded_is_decoded_whatever_its_size(
 ) -> None:
     data = jpeg().encode(photo, 90)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    assert decoded(data).shape == photo.shape
+    assert decode_with_pillow(data).shape == photo.shape

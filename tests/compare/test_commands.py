@@ -10,7 +10,7 @@ from PIL import Image
 
 from calotype.cli import main
 from calotype.compare import Rules
-from calotype.compare.bench import Settings, _measure
+from calotype.compare.bench import Settings, _measure_picture
 from calotype.limits import Limits
 
 TINY = ["--models", "tiny", "--codecs", "jpeg"]
@@ -125,5 +125,5 @@ def test_pictures_above_the_usual_limits_are_compared_if_they_are_allowed(
     assert main(["stages", *arguments, "page", "--model", "tiny", "--target-size", "1kB"]) == 0
     assert main(["compare", photo, "--max-pixels", "5000", "--out", "refused", *sizes]) == 4
     settings = Settings(Rules(("tiny",), ("jpeg",)), (1000,), max_pixels=50_000)
-    assert _measure(photos[1], "calotype-tiny", settings, 1)
+    assert _measure_picture(photos[1], "calotype-tiny", settings, 1)
     said(capfd)

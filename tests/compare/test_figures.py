@@ -15,10 +15,17 @@ import pytest
 from PIL import Image
 
 from calotype.compare.bd_rate import bd_rate
-from calotype.compare.plot import curves, legend_svg, plots_png, plots_svg, style_of
-from calotype.compare.rows import COLUMNS, Row, of_all_codecs, read_csv, to_csv, to_json
-from calotype.compare.summary import summary
-from calotype.compare.tables import figure, figures_table, means
+from calotype.compare.plot import curve_style, legend_svg, mean_curves, plots_png, plots_svg
+from calotype.compare.rows import (
+    COLUMNS,
+    Row,
+    read_rows,
+    rows_of_pictures_all_coded,
+    rows_to_csv,
+    rows_to_json,
+)
+from calotype.compare.summary import summary_markdown
+from calotype.compare.tables import figures_table, formatted_figure, mean_rows
 from calotype.errors import ModelError, SourceError
 
 ROW = Row("a", "calotype-pocket", 5000, 4990, True, 512, 512, {"psnr": 24.5, "ms_ssim": None, "lpips": 0.1})
@@ -39,41 +46,41 @@ def test_bpp_and_ratio_count_the_whole_file() -> None:
 
 
 def test_csv_round_trip(tmp_path: Path) -> None:
-    (tmp_path / "rows.csv").write_text(to_csv(ROWS))
+    (tmp_path / "rows.csv").write_text(rows_to_csv(ROWS))
     assert (tmp_path / "rows.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
-    assert [row.as_dict() for row in read_csv(tmp_path / "rows.csv")] == [row.as_dict() for row in ROWS]
+    assert [row.as_dict() for row in read_rows(tmp_path / "rows.csv")] == [row.as_dict() for row in ROWS]
 
 
 def test_a_line_cut_short_is_left_out_and_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
-    path.write_text(to_csv(ROWS)[:-9])
-    assert len(read_csv(path)) == len(ROWS) - 1
+    path.write_text(rows_to_csv(ROWS)[:-9])
+    assert len(read_rows(path)) == len(ROWS) - 1
     path.write_text("a,b\n1,2\n")
     with pytest.raises(SourceError, match="no table of figures"):
-        read_csv(path)
-    path.write_text(to_csv(ROWS).replace("4990", "many"))
+        read_rows(path)
+    path.write_text(rows_to_csv(ROWS).replace("4990", "many"))
     with pytest.raises(SourceError, match="damaged at line 2"):
-        read_csv(path)
+        read_rows(path)
 
 
 def test_json_has_no_infinity() -> None:
-    text = to_json([replace(ROW, figures={"psnr": math.inf})], missing={"lpips": "why"})
+    text = rows_to_json([replace(ROW, figures={"psnr": math.inf})], missing={"lpips": "why"})
     found = json.loads(text, parse_constant=pytest.fail)
     assert found["missing"] == {"lpips": "why"}
     assert found["rows"][0]["psnr"] is None and found["rows"][0]["bytes"] == 4990
 
 
 def test_curves_are_means_at_the_rates_that_were_reached() -> None:
-    ours, avif = curves(ROWS, "psnr")
+    ours, avif = mean_curves(ROWS, "psnr")
     assert [y for _, y in ours.points] == [23.5, 20.5]
     assert avif.points == ((pytest.approx(8 * 5000 / 512**2), 23.25),)
-    assert curves(ROWS, "ms_ssim") == []
+    assert mean_curves(ROWS, "ms_ssim") == []
 
 
 def test_better_is_up_in_every_plot() -> None:
     drawings = plots_svg(ROWS)
     assert set(drawings) == {"psnr", "lpips"}
-    colour = style_of("calotype-pocket", list(TITLES))[0]
+    colour = curve_style("calotype-pocket", list(TITLES))[0]
     for drawing in drawings.values():
         ElementTree.fromstring(drawing)
         ((path,),) = [re.findall(rf'<path d="([^"]+)"[^>]+fill: none; stroke: {colour}', drawing)]
@@ -124,15 +131,15 @@ def test_png_of_the_curves_shows_every_codec(tmp_path: Path) -> None:
     with Image.open(tmp_path / "curves.png") as image:
         pixels = np.asarray(image.convert("RGB"))
     for codec in TITLES:
-        wanted = bytes.fromhex(style_of(codec, list(TITLES))[0][1:])
+        wanted = bytes.fromhex(curve_style(codec, list(TITLES))[0][1:])
         assert (pixels == list(wanted)).all(-1).sum() > 50
 
 
 def test_figures_for_people() -> None:
-    assert figure("psnr", 24.5) == "24.50 dB"
-    assert figure("ssimulacra2", -28.66) == "\N{MINUS SIGN}28.7"
-    assert figure("lpips", None) == "–"
-    assert figure("psnr", math.inf) == "∞"
+    assert formatted_figure("psnr", 24.5) == "24.50 dB"
+    assert formatted_figure("ssimulacra2", -28.66) == "\N{MINUS SIGN}28.7"
+    assert formatted_figure("lpips", None) == "–"
+    assert formatted_figure("psnr", math.inf) == "∞"
 
 
 def test_table_marks_the_best_within_the_size_and_says_why_columns_are_empty() -> None:
@@ -144,7 +151,7 @@ def test_table_marks_the_best_within_the_size_and_says_why_columns_are_empty() -
 
 
 def test_means() -> None:
-    ours, avif, _ = means(ROWS)
+    ours, avif, _ = mean_rows(ROWS)
     assert (ours.size, ours.fits, ours.figures["psnr"]) == (4995, True, 23.5)
     assert (avif.size, avif.fits, avif.figures["lpips"]) == (5000, False, 0.2)
 
@@ -170,19 +177,19 @@ def test_no_bd_rate_without_a_quality_that_both_reach() -> None:
 def test_several_models_stand_side_by_side() -> None:
     rows = [*ROWS, *(replace(row, codec="calotype-taesd") for row in ROWS[:2])]
     rows[-1] = replace(rows[-1], figures={"psnr": 22.0, "lpips": 0.3})
-    lines = summary(rows).splitlines()
+    lines = summary_markdown(rows).splitlines()
     assert "calotype-pocket has the better LPIPS" in lines[2]
     assert "| calotype-taesd | 4,995 | 0.1524 | 2 of 2 | 23.25 | 0.2000 | 1 of 2 |" in lines
     assert "| calotype-taesd | avif | - | - |" in lines
     codecs = ["calotype-pocket", "calotype-taesd", "avif"]
-    assert len({style_of(codec, codecs) for codec in codecs}) == 3
+    assert len({curve_style(codec, codecs) for codec in codecs}) == 3
     table = figures_table("a", rows, TITLES | {"calotype-taesd": "Calotype taesd"}, {})
     assert table.count('<tr class="ours">') == 6
 
 
 def test_summary_holds_means_wins_worst_cases_and_the_method() -> None:
     pytest.importorskip("bjontegaard")
-    lines = summary(ROWS).splitlines()
+    lines = summary_markdown(ROWS).splitlines()
     assert "| calotype-pocket | 4,995 | 0.1524 | 2 of 2 | 23.50 | 0.1500 | - |" in lines
     assert "| avif | 5,000 | 0.1526 | 1 of 2 | 23.25 | 0.2000 | 1 of 2 |" in lines
     assert "| 5,000 | avif | 20.00 (b) | 0.3000 (a) |" in lines
@@ -193,25 +200,25 @@ def test_summary_holds_means_wins_worst_cases_and_the_method() -> None:
 def test_names_of_pictures_come_back_whatever_they_hold(tmp_path: Path) -> None:
     names = ['a "b", c', "line\u2028separator", "form\x0cfeed", "next\x85line", "new\nline"]
     rows = [replace(ROW, picture=name) for name in names]
-    (tmp_path / "rows.csv").write_text(to_csv(rows), "utf-8")
-    assert [row.picture for row in read_csv(tmp_path / "rows.csv")] == names
+    (tmp_path / "rows.csv").write_text(rows_to_csv(rows), "utf-8")
+    assert [row.picture for row in read_rows(tmp_path / "rows.csv")] == names
 
 
 def test_a_table_that_is_no_text_is_damaged(tmp_path: Path) -> None:
-    (tmp_path / "rows.csv").write_bytes(to_csv(ROWS).encode() + b"caf\xe9\n")
+    (tmp_path / "rows.csv").write_bytes(rows_to_csv(ROWS).encode() + b"caf\xe9\n")
     with pytest.raises(SourceError, match="is damaged"):
-        read_csv(tmp_path / "rows.csv")
+        read_rows(tmp_path / "rows.csv")
 
 
 def test_means_are_over_the_pictures_that_every_codec_can_code() -> None:
     rows = [row for row in ROWS if (row.codec, row.picture) != ("avif", "b")]
-    assert {row.picture for row in of_all_codecs(rows)} == {"a"}
-    assert [mean.figures["psnr"] for mean in means(rows)] == [24.5, 26.5, 20.5]
-    assert [curve.points[0][1] for curve in curves(rows, "psnr")] == [24.5, 26.5]
-    assert "leave out what not every codec can code: b.\n" in summary(rows)
-    assert "leave out" not in summary(ROWS)
+    assert {row.picture for row in rows_of_pictures_all_coded(rows)} == {"a"}
+    assert [mean.figures["psnr"] for mean in mean_rows(rows)] == [24.5, 26.5, 20.5]
+    assert [curve.points[0][1] for curve in mean_curves(rows, "psnr")] == [24.5, 26.5]
+    assert "leave out what not every codec can code: b.\n" in summary_markdown(rows)
+    assert "leave out" not in summary_markdown(ROWS)
 
 
 def test_names_do_not_break_tables() -> None:
     rows = [replace(row, picture="a|b") for row in ROWS if row.picture == "a"]
-    assert "(a\\|b)" in summary(rows)
+    assert "(a\\|b)" in summary_markdown(rows)

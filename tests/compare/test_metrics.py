@@ -12,7 +12,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from calotype.compare.metrics import METRICS, Lpips, MsSsim, Psnr, Ssimulacra2, UnmeasurableError, ready
+from calotype.compare.metrics import (
+    METRICS,
+    Lpips,
+    MsSsim,
+    Psnr,
+    Ssimulacra2,
+    UnmeasurableError,
+    available_metrics,
+)
 from calotype.errors import ModelError
 
 Pixels = NDArray[np.uint8]
@@ -99,10 +107,10 @@ def test_lpips(photo: Pixels) -> None:
 
 
 def test_what_cannot_run_says_why(tmp_path: Path) -> None:
-    metrics, missing = ready()
+    metrics, missing = available_metrics()
     assert "psnr" in metrics
     assert "--lpips FILE" in missing["lpips"]
     assert set(metrics) | set(missing) == set(METRICS)
     (tmp_path / "graph.onnx").write_bytes(b"no graph")
     with pytest.raises(ModelError, match=r"cannot load the LPIPS graph .*graph\.onnx"):
-        ready(tmp_path / "graph.onnx")
+        available_metrics(tmp_path / "graph.onnx")

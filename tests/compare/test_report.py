@@ -19,7 +19,7 @@ from report_settings import RULES, SIZES
 import calotype
 from calotype.compare import Row, Rules, widget, write_report, write_stages
 from calotype.compare.bench import Settings, run_bench
-from calotype.compare.rows import read_csv
+from calotype.compare.rows import read_rows
 from calotype.errors import CalotypeError, ModelError, OutOfMemoryError, OutputError, SourceError
 
 Report = tuple[Path, list[Row]]
@@ -49,7 +49,7 @@ def test_every_codec_stands_at_every_size(report: Report) -> None:
     for row in rows:
         assert row.size <= row.budget if row.fits else row.size > row.budget
     assert any(not row.fits for row in rows)
-    assert [row.as_dict() for row in read_csv(out / "figures.csv")] == [row.as_dict() for row in rows]
+    assert [row.as_dict() for row in read_rows(out / "figures.csv")] == [row.as_dict() for row in rows]
     assert json.loads((out / "figures.json").read_text())["rows"] == [row.as_dict() for row in rows]
 
 
@@ -258,7 +258,7 @@ def test_every_file_name_can_be_shown(
         pytest.skip("this file system has no such names")
     rows = write_report([file], tmp_path / "report", sizes=[900], rules=Rules((), ("jpeg",), threads=1))
     assert [row.picture for row in rows] == [shown]
-    assert [row.picture for row in read_csv(tmp_path / "report" / "figures.csv")] == [shown]
+    assert [row.picture for row in read_rows(tmp_path / "report" / "figures.csv")] == [shown]
     assert escape(shown) in (tmp_path / "report" / "index.html").read_text("utf-8")
     write_stages(file, tmp_path / "stages", model="tiny", target_size=500)
     page = (tmp_path / "stages" / "index.html").read_text("utf-8")

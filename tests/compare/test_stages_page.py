@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import calotype
-from calotype.compare import bit_map, stages, write_stages
+from calotype.compare import bit_map, encode_in_stages, write_stages
 from calotype.compare.latent_view import heat_picture, latent_picture, plane_picture
-from calotype.container import parse
+from calotype.container import parse_file
 from calotype.decoding import decode_latents
 from calotype.errors import UnsupportedError
 from calotype.limits import Limits
@@ -37,17 +37,17 @@ def test_bits_go_where_the_picture_is_busy() -> None:
 
 
 def test_the_palette_has_no_bit_map(photo: NDArray[np.uint8]) -> None:
-    with pytest.raises(UnsupportedError, match="lattice"):
+    with pytest.raises(UnsupportedError, match="hierarchical"):
         bit_map(calotype.encode(photo, model="tiny", recipe="palette"))
 
 
 @pytest.mark.parametrize(("target", "columns"), [(1500, 40), (200, 20)])
 def test_stages_belong_to_one_file(photo: NDArray[np.uint8], target: int, columns: int) -> None:
-    found = stages(photo, target_size=target, model="tiny")
+    found = encode_in_stages(photo, target_size=target, model="tiny")
     assert len(found.data) <= target
     assert found.bits.shape[1] == found.latents.shape[2] <= columns
     assert np.array_equal(found.developed, np.asarray(calotype.decode(found.data, model="tiny")))
-    dequantised = decode_latents(parse(found.data, limits=Limits())).latents
+    dequantised = decode_latents(parse_file(found.data, limits=Limits())).latents
     assert found.latents.shape == found.integers.shape == dequantised.shape
     assert np.corrcoef(found.latents.ravel(), dequantised.ravel())[0, 1] > 0.9
     assert ((found.integers == 0) == (dequantised == 0)).all()
@@ -63,7 +63,7 @@ def test_tiny_and_flat_pictures_have_their_page(tmp_path: Path, shape: tuple[int
 
 
 def test_order_0_is_the_entropy_of_each_channel() -> None:
-    found = stages(np.full((8, 64, 3), 7, np.uint8), target_size=500, model="tiny")
+    found = encode_in_stages(np.full((8, 64, 3), 7, np.uint8), target_size=500, model="tiny")
     integers = np.zeros((4, 1, 8), np.int16)
     integers[0, 0, :4] = 1  # one bit for each of eight positions
     assert replace(found, integers=integers).order0_bytes == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from calotype.container import Chunk, ChunkType, Coding, Header, parse, serialise
+from calotype.container import Chunk, ChunkType, Coding, Header, parse_file, serialise_file
 from calotype.container.header import FORMAT_VERSION
 from calotype.limits import MAX_SIDE, Limits
 
@@ -18,7 +18,7 @@ def test_the_example_file() -> None:
     header = Header(
         coding=0,
         space=240,
-        table=241,
+        context_model=241,
         encoder=242,
         width=512,
         height=512,
@@ -27,8 +27,8 @@ def test_the_example_file() -> None:
         alpha=True,
     )
     chunks = (Chunk(ChunkType.ALPHA, b"ab"), Chunk(ChunkType.ICC, b"xyz"))
-    assert data == serialise(header, b"\x12\x34\x56", 0xDEADBEEF, chunks)
-    assert parse(data, limits=Limits(), strict=True).chunks == chunks
+    assert data == serialise_file(header, b"\x12\x34\x56", 0xDEADBEEF, chunks)
+    assert parse_file(data, limits=Limits(), strict=True).chunks == chunks
 
 
 def test_the_tables_of_ids() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calotype.container import FULL_SCALE, MAGIC, Header, checksum, fixed_header, serialise
+from calotype.container import FULL_SCALE, MAGIC, Header, file_checksum, fixed_header, serialise_file
 from calotype.container.header import read_header
 from calotype.container.varint import write_varint
 from calotype.errors import CalotypeError, FormatError, LimitError, TruncatedError, UnsupportedError
@@ -20,7 +20,7 @@ headers = st.builds(
     Header,
     coding=st.integers(0, 1),
     space=ids,
-    table=ids,
+    context_model=ids,
     encoder=ids,
     width=sides,
     height=sides,
@@ -31,7 +31,7 @@ headers = st.builds(
     alpha=st.booleans(),
     regions=st.booleans(),
 )
-HEADER = Header(coding=0, space=1, table=2, encoder=3, width=512, height=512, level=56)
+HEADER = Header(coding=0, space=1, context_model=2, encoder=3, width=512, height=512, level=56)
 UNLIMITED = Limits(max_pixels=MAX_SIDE**2)
 
 
@@ -59,7 +59,7 @@ def test_arbitrary_bytes_give_a_calotype_error_or_a_header_that_writes_them(tail
 
 
 def test_size_at_512() -> None:
-    assert len(serialise(HEADER, bytes(5000), 0)) - 5000 == 25
+    assert len(serialise_file(HEADER, bytes(5000), 0)) - 5000 == 25
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_size_at_512() -> None:
         {"coding": 2},
         {"coding": -1},
         {"space": 256},
-        {"table": -1},
+        {"context_model": -1},
         {"encoder": 256},
         {"width": 0},
         {"height": MAX_SIDE + 1},
@@ -151,7 +151,7 @@ def test_an_unknown_version_is_refused_before_what_follows_is_read() -> None:
 
 
 def test_unknown_space_table_and_encoder_are_left_to_the_codec() -> None:
-    header = replace(HEADER, space=255, table=254, encoder=253)
+    header = replace(HEADER, space=255, context_model=254, encoder=253)
     assert read_header(fixed_header(header), UNLIMITED)[0] == header
 
 
@@ -197,7 +197,7 @@ def test_the_magic_is_no_text() -> None:
 @deterministic
 @given(headers, headers, st.binary(max_size=8))
 def test_the_checksum_covers_header_and_integers(first: Header, second: Header, integers: bytes) -> None:
-    assert checksum(first, integers) == zlib.crc32(fixed_header(first) + integers)
-    assert checksum(first, integers) != checksum(first, integers + b"\0")
+    assert file_checksum(first, integers) == zlib.crc32(fixed_header(first) + integers)
+    assert file_checksum(first, integers) != file_checksum(first, integers + b"\0")
     if first != second:
-        assert checksum(first, integers) != checksum(second, integers)
+        assert file_checksum(first, integers) != file_checksum(second, integers)

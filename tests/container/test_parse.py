@@ -23,11 +23,11 @@ from calotype.container import (
     ChunkType,
     Header,
     Region,
-    checksum,
+    file_checksum,
     fixed_header,
     pack_regions,
-    parse,
-    serialise,
+    parse_file,
+    serialise_file,
 )
 from calotype.container.chunks import write_chunk
 from calotype.container.varint import write_varint
@@ -55,11 +55,18 @@ def test_round_trip(
     size: tuple[int, int], payload: bytes, stored: int, chunks: list[Chunk], alpha: Chunk | None
 ) -> None:
     header = Header(
-        coding=1, space=1, table=2, encoder=3, width=size[0], height=size[1], level=9, alpha=alpha is not None
+        coding=1,
+        space=1,
+        context_model=2,
+        encoder=3,
+        width=size[0],
+        height=size[1],
+        level=9,
+        alpha=alpha is not None,
     )
     critical = [alpha] if alpha else []
-    data = serialise(header, payload, stored, [*chunks, *critical])
-    parsed = parse(data, limits=LIMITS, strict=True)
+    data = serialise_file(header, payload, stored, [*chunks, *critical])
+    parsed = parse_file(data, limits=LIMITS, strict=True)
     assert parsed.header == header
     assert (parsed.payload, parsed.checksum, parsed.size) == (payload, stored, len(data))
     # Critical chunks come first, the others in the order given.
@@ -71,9 +78,9 @@ def test_round_trip(
 @deterministic
 @given(st.binary(max_size=60))
 def test_arbitrary_bytes_behind_a_header_give_a_calotype_error_or_a_file(tail: bytes) -> None:
-    header = Header(coding=0, space=1, table=2, encoder=3, width=8, height=8, level=9)
+    header = Header(coding=0, space=1, context_model=2, encoder=3, width=8, height=8, level=9)
     try:
-        parsed = parse(fixed_header(header) + tail, limits=LIMITS)
+        parsed = parse_file(fixed_header(header) + tail, limits=LIMITS)
     except CalotypeError:
         return
     assert parsed.header == header
@@ -83,7 +90,7 @@ def test_every_truncation() -> None:
     tolerated = {}
     for length in range(len(DATA)):
         try:
-            parsed = parse(DATA[:length], limits=LIMITS)
+            parsed = parse_file(DATA[:length], limits=LIMITS)
         except TruncatedError:
             continue
         tolerated[length] = parsed.damaged
@@ -99,7 +106,7 @@ def test_every_truncation() -> None:
 def test_every_truncation_in_strict_mode() -> None:
     for length in set(range(len(DATA))) - set(ENDS[1:]):
         with pytest.raises(TruncatedError):
-            parse(DATA[:length], limits=LIMITS, strict=True)
+            parse_file(DATA[:length], limits=LIMITS, strict=True)
 
 
 @pytest.mark.parametrize("strict", [pytest.param(False, marks=pytest.mark.slow), True])
@@ -110,14 +117,14 @@ def test_every_change_of_a_byte(strict: bool) -> None:
             changed = bytearray(DATA)
             changed[position] = value
             try:
-                parsed = parse(bytes(changed), limits=LIMITS, strict=strict)
+                parsed = parse_file(bytes(changed), limits=LIMITS, strict=strict)
             except CalotypeError:
                 continue
             assert position < payload_end or (not strict and parsed.damaged)
             assert [chunk for chunk in parsed.chunks if chunk.critical] == [CHUNKS[0]]
             assert set(parsed.chunks) <= set(CHUNKS)
             # A change of the header or of the checksum is seen once the payload has been decoded.
-            intact = checksum(parsed.header, INTEGERS) == parsed.checksum
+            intact = file_checksum(parsed.header, INTEGERS) == parsed.checksum
             assert intact == (position >= PAYLOAD_START)
             assert (parsed.header == HEADER) == (position >= CHECKSUM_START)
             assert (parsed.payload == PAYLOAD) == (not PAYLOAD_START <= position < payload_end)
@@ -126,24 +133,24 @@ def test_every_change_of_a_byte(strict: bool) -> None:
 def test_alpha_is_announced_by_the_header() -> None:
     without = DATA[: ENDS[0]] + DATA[ENDS[1] :]
     with pytest.raises(TruncatedError, match="ALPHA"):
-        parse(without, limits=LIMITS)
+        parse_file(without, limits=LIMITS)
     unannounced = bytearray(DATA)
     unannounced[7] &= ~2
     with pytest.raises(FormatError, match="ALPHA"):
-        parse(bytes(unannounced), limits=LIMITS)
+        parse_file(bytes(unannounced), limits=LIMITS)
 
 
 def test_regions_are_announced_by_the_header() -> None:
     chunk = Chunk(ChunkType.REGIONS, pack_regions([Region(0, 0, 1, 1, 8)]))
     header = replace(HEADER, alpha=False, regions=True)
-    data = serialise(header, PAYLOAD, 0, [chunk])
-    assert parse(data, limits=LIMITS).chunks == (chunk,)
+    data = serialise_file(header, PAYLOAD, 0, [chunk])
+    assert parse_file(data, limits=LIMITS).chunks == (chunk,)
     with pytest.raises(TruncatedError, match="REGIONS"):
-        parse(data[: -len(write_chunk(chunk))], limits=LIMITS)
+        parse_file(data[: -len(write_chunk(chunk))], limits=LIMITS)
     with pytest.raises(FormatError, match="REGIONS"):
-        parse(data[:7] + bytes([data[7] & ~8]) + data[8:], limits=LIMITS)
+        parse_file(data[:7] + bytes([data[7] & ~8]) + data[8:], limits=LIMITS)
     with pytest.raises(ValueError, match="regions"):
-        serialise(header, PAYLOAD, 0)
+        serialise_file(header, PAYLOAD, 0)
 
 
 def test_huge_claims_fail_before_anything_is_allocated() -> None:
@@ -162,7 +169,7 @@ def test_huge_claims_fail_before_anything_is_allocated() -> None:
         tracemalloc.start()
         try:
             with pytest.raises(error):
-                parse(data, limits=LIMITS)
+                parse_file(data, limits=LIMITS)
             assert tracemalloc.get_traced_memory()[1] < 100_000
         finally:
             tracemalloc.stop()
@@ -171,10 +178,10 @@ def test_huge_claims_fail_before_anything_is_allocated() -> None:
 def test_what_cannot_be_written() -> None:
     opaque = replace(HEADER, alpha=False)
     with pytest.raises(ValueError, match="alpha"):
-        serialise(opaque, b"", 0, CHUNKS)
+        serialise_file(opaque, b"", 0, CHUNKS)
     with pytest.raises(ValueError, match="alpha"):
-        serialise(HEADER, b"", 0)
+        serialise_file(HEADER, b"", 0)
     with pytest.raises(ValueError, match="one chunk of a type"):
-        serialise(opaque, b"", 0, [Chunk(1, b"a"), Chunk(1, b"b")])
+        serialise_file(opaque, b"", 0, [Chunk(1, b"a"), Chunk(1, b"b")])
     with pytest.raises(ValueError, match="checksum"):
-        serialise(opaque, b"", 1 << 32)
+        serialise_file(opaque, b"", 1 << 32)

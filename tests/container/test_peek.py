@@ -7,7 +7,7 @@ import io
 import pytest
 from container_sample import DATA, ENDS, HEADER, PAYLOAD_START
 
-from calotype.container import ChunkType, Header, peek
+from calotype.container import ChunkType, Header, peek_header_and_metadata
 from calotype.errors import FormatError, TruncatedError
 from calotype.limits import Limits
 
@@ -16,14 +16,14 @@ BOTH = ICC | {ChunkType.XMP: b""}
 
 
 def peeked(data: bytes, limits: Limits | None = None) -> tuple[Header, dict[int, bytes]]:
-    return peek(io.BytesIO(data), limits or Limits())
+    return peek_header_and_metadata(io.BytesIO(data), limits or Limits())
 
 
 def test_header_and_metadata() -> None:
     assert peeked(DATA) == (HEADER, BOTH)
     file = io.BytesIO(b"before" + DATA + bytes(1000))
     file.seek(6)
-    assert peek(file, Limits()) == (HEADER, BOTH)
+    assert peek_header_and_metadata(file, Limits()) == (HEADER, BOTH)
 
 
 def test_the_payload_is_not_read() -> None:
@@ -32,7 +32,7 @@ def test_the_payload_is_not_read() -> None:
             assert size is not None and 0 < size < 100
             return super().read(size)
 
-    assert peek(Counting(DATA), Limits()) == (HEADER, BOTH)
+    assert peek_header_and_metadata(Counting(DATA), Limits()) == (HEADER, BOTH)
 
 
 def test_what_is_missing_is_left_out() -> None:

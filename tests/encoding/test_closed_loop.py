@@ -13,8 +13,13 @@ from PIL import Image
 import calotype
 from calotype.container import Coding, Header
 from calotype.encoding import closed_loop, pipeline
-from calotype.encoding.candidate import Candidate, code
-from calotype.encoding.closed_loop import close_loop, colour_corrected, is_tinted, round_trip_corrected
+from calotype.encoding.candidate import Candidate, code_latents
+from calotype.encoding.closed_loop import (
+    colour_corrected,
+    has_visible_tints,
+    round_trip_corrected,
+    with_corrected_colours,
+)
 from calotype.encoding.plan import Plan, RateTarget
 from calotype.errors import TargetSizeError
 from calotype.latents import FINEST, log_step_map
@@ -23,7 +28,9 @@ from calotype.models.tiling import decode_tiled, encode_tiled
 from calotype.options import EncodeOptions
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "astronaut.png"
-HEADER = Header(coding=Coding.LATTICE, space=1, table=241, encoder=240, width=8, height=8, level=64)
+HEADER = Header(
+    coding=Coding.HIERARCHICAL, space=1, context_model=241, encoder=240, width=8, height=8, level=64
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +51,7 @@ def test_looking_at_the_picture_leaves_less_of_its_tints(
     photo: Image.Image, rate: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked = calotype.encode(photo, **rate)
-    monkeypatch.setattr(pipeline, "close_loop", lambda candidate, *_: candidate)
+    monkeypatch.setattr(pipeline, "with_corrected_colours", lambda candidate, *_: candidate)
     blind = calotype.encode(photo, **rate)
     assert colour_error(looked, photo) < 0.8 * colour_error(blind, photo)
     if "quality" in rate:
@@ -70,12 +77,12 @@ def test_looking_at_the_picture_leaves_less_of_its_tints(
 def test_when_the_loop_is_closed(options: dict[str, Any], level: int, round_trip: bool, closed: bool) -> None:
     plan = Plan.of(EncodeOptions(**options), 8, 8)
     assert plan.round_trip is round_trip
-    made = code(np.zeros((4, 1, 1), np.float32), HEADER, (), RateTarget(level=level), plan.rdo)
-    assert (plan.closed_loop and (plan.round_trip or is_tinted(made))) is closed
+    made = code_latents(np.zeros((4, 1, 1), np.float32), HEADER, (), RateTarget(level=level), plan.rdo)
+    assert (plan.closed_loop and (plan.round_trip or has_visible_tints(made))) is closed
 
 
 def test_the_palette_takes_no_other_step(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
-    for step in ("close_loop", "refine", "with_finer_faces", "code_at_best_scale"):
+    for step in ("with_corrected_colours", "optimise_latents", "with_finer_faces", "code_at_best_scale"):
         monkeypatch.setattr(pipeline, step, lambda *_, **__: pytest.fail("taken"))
     calotype.encode(photo, model="tiny", recipe="palette", effort=9)
 
@@ -104,7 +111,7 @@ def plain(photo: Image.Image, **options: float) -> tuple[Candidate, np.ndarray, 
     latents = encode_tiled(load_encoder("pocket"), rgb)
     plan = Plan.of(EncodeOptions(**options), 96, 64)  # type: ignore[arg-type]
     header = replace(HEADER, width=96, height=64, level=0)
-    return code(latents, header, (), plan.rate, plan.rdo), rgb, plan
+    return code_latents(latents, header, (), plan.rate, plan.rdo), rgb, plan
 
 
 class Blind:
@@ -118,7 +125,7 @@ class Blind:
 
 def test_a_file_is_kept_if_no_other_comes_nearer(photo: Image.Image) -> None:
     made, rgb, plan = plain(photo, target_size=300)
-    assert close_loop(made, rgb, plan, load_encoder("pocket"), Blind()) is made
+    assert with_corrected_colours(made, rgb, plan, load_encoder("pocket"), Blind()) is made
 
 
 def test_a_file_is_kept_if_others_do_not_fit(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,8 +133,8 @@ def test_a_file_is_kept_if_others_do_not_fit(photo: Image.Image, monkeypatch: py
         raise TargetSizeError(300, 301)
 
     made, rgb, plan = plain(photo, target_size=300)
-    monkeypatch.setattr(closed_loop, "code", too_large)
-    assert close_loop(made, rgb, plan, load_encoder("pocket"), load_decoder("pocket", 1)) is made
+    monkeypatch.setattr(closed_loop, "code_latents", too_large)
+    assert with_corrected_colours(made, rgb, plan, load_encoder("pocket"), load_decoder("pocket", 1)) is made
 
 
 def test_what_colours_lack_is_half_made_up_for() -> None:
@@ -183,7 +190,7 @@ def test_coarse_latents_are_corrected_less(level: int, share: float, monkeypatch
     monkeypatch.setattr(closed_loop, "round_trip_corrected", noted)
     plan = Plan.of(EncodeOptions(quality=50, effort=7), 16, 16)
     header = replace(HEADER, width=16, height=16)
-    made = code(latents, header, (), RateTarget(level=level), plan.rdo)
-    close_loop(made, np.full((16, 16, 3), 128, np.uint8), plan, model, model)
+    made = code_latents(latents, header, (), RateTarget(level=level), plan.rdo)
+    with_corrected_colours(made, np.full((16, 16, 3), 128, np.uint8), plan, model, model)
     assert shares == [pytest.approx(share)]
     assert round_trip_corrected(model, model, latents, 0.0) is latents

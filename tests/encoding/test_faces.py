@@ -18,26 +18,26 @@ from calotype.container import (
     Header,
     Region,
     pack_regions,
-    parse,
-    serialise,
+    parse_file,
+    serialise_file,
     unpack_regions,
 )
 from calotype.decoding import decode_latents
 from calotype.encoding import encode_latents
-from calotype.encoding.candidate import Candidate, code
+from calotype.encoding.candidate import Candidate, code_latents
 from calotype.encoding.plan import Plan, RateTarget
-from calotype.encoding.prepare import Source
-from calotype.encoding.regions import is_coarse, regions_of, with_finer_faces
-from calotype.encoding.write import write
+from calotype.encoding.prepare import PreparedPicture
+from calotype.encoding.regions import distorts_faces, face_regions, with_finer_faces
+from calotype.encoding.write import write_verified_file
 from calotype.errors import CalotypeError, ChecksumError, FormatError
 from calotype.latents import channel_steps
 from calotype.limits import Limits
 from calotype.models import load_face_finder
-from calotype.models.tiling import TILE, find_tiled
+from calotype.models.tiling import TILE, find_faces_tiled
 from calotype.options import EncodeOptions
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-HEADER = Header(coding=0, space=1, table=241, encoder=250, width=160, height=128, level=0)
+HEADER = Header(coding=0, space=1, context_model=241, encoder=250, width=160, height=128, level=0)
 FACE = (220, 110)
 """Where the nose of the astronaut is, x and y in pixels."""
 
@@ -56,7 +56,7 @@ def with_regions(latents: NDArray[np.float32], *regions: Region, **options: floa
 
 def test_latents_are_finer_where_a_region_is(latents: NDArray[np.float32]) -> None:
     data = with_regions(latents, Region(2, 3, 8, 5, 16), Region(6, 5, 9, 9, 32), quality=20)
-    parsed = parse(data, limits=Limits(), strict=True)
+    parsed = parse_file(data, limits=Limits(), strict=True)
     found = decode_latents(parsed)
     wanted = np.full((16, 20), parsed.header.level)
     wanted[3:8, 2:10] -= 16
@@ -69,26 +69,28 @@ def test_latents_are_finer_where_a_region_is(latents: NDArray[np.float32]) -> No
     "region", [Region(13, 0, 8, 1, 9), Region(0, 16, 1, 1, 9), Region(1 << 31, 0, 1, 1, 9)]
 )
 def test_a_region_must_lie_in_the_picture(latents: NDArray[np.float32], region: Region) -> None:
-    plain = parse(with_regions(latents, Region(0, 0, 1, 1, 9)), limits=Limits())
+    plain = parse_file(with_regions(latents, Region(0, 0, 1, 1, 9)), limits=Limits())
     chunk = Chunk(ChunkType.REGIONS, pack_regions([region]))
-    data = serialise(plain.header, plain.payload, plain.checksum, [chunk])
+    data = serialise_file(plain.header, plain.payload, plain.checksum, [chunk])
     with pytest.raises(FormatError, match="region of"):
         calotype.decode(data, model="tiny")
 
 
 def test_other_regions_do_not_go_unnoticed(latents: NDArray[np.float32]) -> None:
-    plain = parse(with_regions(latents, Region(2, 3, 8, 5, 16)), limits=Limits())
+    plain = parse_file(with_regions(latents, Region(2, 3, 8, 5, 16)), limits=Limits())
     for other in (Region(2, 3, 8, 5, 17), Region(2, 3, 8, 4, 16), Region(3, 3, 8, 5, 16)):
         chunk = Chunk(ChunkType.REGIONS, pack_regions([other]))
         with pytest.raises((ChecksumError, CalotypeError)):
-            calotype.decode(serialise(plain.header, plain.payload, plain.checksum, [chunk]), model="tiny")
+            calotype.decode(
+                serialise_file(plain.header, plain.payload, plain.checksum, [chunk]), model="tiny"
+            )
 
 
 def test_the_palette_has_no_regions(latents: NDArray[np.float32]) -> None:
-    header = replace(HEADER, coding=1, table=0)
-    plain = parse(encode_latents(latents, header, EncodeOptions()), limits=Limits())
+    header = replace(HEADER, coding=1, context_model=0)
+    plain = parse_file(encode_latents(latents, header, EncodeOptions()), limits=Limits())
     chunk = Chunk(ChunkType.REGIONS, pack_regions([Region(0, 0, 1, 1, 9)]))
-    data = serialise(replace(plain.header, regions=True), plain.payload, plain.checksum, [chunk])
+    data = serialise_file(replace(plain.header, regions=True), plain.payload, plain.checksum, [chunk])
     with pytest.raises(FormatError, match="palette"):
         calotype.decode(data, model="tiny")
 
@@ -98,12 +100,12 @@ def test_boxes_of_what_is_likely_a_face() -> None:
     found[10:14, 20:25], found[12:14, 22:24] = 0.6, 0.95
     found[38, :2], found[39, :2] = 0.95, 0.95
     found[20:24, 40:44], found[21, 41:44] = 0.7, 0.95  # likely, but too little of it surely
-    assert regions_of(found, 80, 10**6) == (Region(19, 9, 7, 6, 28), Region(0, 37, 3, 3, 28))
-    assert regions_of(found, 66, 10**6)[0].levels == 18  # fine enough
-    few, many = (regions_of(found, 100, bits) for bits in (8 * 150, 8 * 1500))
+    assert face_regions(found, 80, 10**6) == (Region(19, 9, 7, 6, 28), Region(0, 37, 3, 3, 28))
+    assert face_regions(found, 66, 10**6)[0].levels == 18  # fine enough
+    few, many = (face_regions(found, 100, bits) for bits in (8 * 150, 8 * 1500))
     assert 4 <= few[0].levels < many[0].levels == 28
-    assert regions_of(found, 100, 8 * 30) == ()
-    assert regions_of(np.zeros((40, 50), np.float32), 100, 10**6) == ()
+    assert face_regions(found, 100, 8 * 30) == ()
+    assert face_regions(np.zeros((40, 50), np.float32), 100, 10**6) == ()
 
 
 class Everywhere:
@@ -126,19 +128,19 @@ class Unasked:
         raise AssertionError
 
 
-def source_of(options: EncodeOptions, **fields: int) -> tuple[Source, Plan]:
+def source_of(options: EncodeOptions, **fields: int) -> tuple[PreparedPicture, Plan]:
     header = replace(HEADER, **fields)
     rgb = np.zeros((header.height, header.width, 3), np.uint8)
-    return Source(rgb, header, (), options), Plan.of(options, header.width, header.height)
+    return PreparedPicture(rgb, header, (), options), Plan.of(options, header.width, header.height)
 
 
 @pytest.mark.parametrize("rate", [{"target_size": 260}, {"quality": 10.0}])
 def test_a_protected_file_keeps_to_its_options(latents: NDArray[np.float32], rate: dict[str, float]) -> None:
     source, plan = source_of(EncodeOptions(scale=1, **rate))  # type: ignore[arg-type]
-    made = code(latents, source.header, (), plan.rate, plan.rdo)
-    assert is_coarse(made)
+    made = code_latents(latents, source.header, (), plan.rate, plan.rdo)
+    assert distorts_faces(made)
     finer = with_finer_faces(made, source, plan, Unasked(), Everywhere())
-    parsed = parse(write(finer), limits=Limits(), strict=True)
+    parsed = parse_file(write_verified_file(finer), limits=Limits(), strict=True)
     assert parsed.chunks == finer.chunks
     (region,) = unpack_regions(finer.chunks[0].data)
     assert (region.left, region.top, region.width, region.height) == (5, 3, 5, 6)
@@ -164,7 +166,7 @@ def test_small_faces_are_coded_larger_if_the_user_leaves_it_open(latents: NDArra
 
     options = EncodeOptions(quality=10)
     source, plan = source_of(options, width=256, height=204, scale=40)
-    made = code(latents, source.header, (), plan.rate, plan.rdo)
+    made = code_latents(latents, source.header, (), plan.rate, plan.rdo)
     free = replace(made, rate=RateTarget(size=400))
     larger = with_finer_faces(free, source, plan, Padder(), Everywhere())
     assert asked == [(160, 192)] and larger.header.scale == 48
@@ -179,9 +181,9 @@ def test_small_faces_are_coded_larger_if_the_user_leaves_it_open(latents: NDArra
 @pytest.mark.parametrize("limits", [Limits(max_chunks=0), Limits(max_chunk_bytes=3)])
 def test_no_chunk_is_added_that_a_reader_would_refuse(latents: NDArray[np.float32], limits: Limits) -> None:
     source, plan = source_of(EncodeOptions(scale=1, quality=10, limits=limits))
-    made = code(latents, source.header, (), plan.rate, plan.rdo)
+    made = code_latents(latents, source.header, (), plan.rate, plan.rdo)
     assert with_finer_faces(made, source, plan, Unasked(), Everywhere()) is made
-    parse(write(made), limits=limits, strict=True)
+    parse_file(write_verified_file(made), limits=limits, strict=True)
 
 
 @pytest.mark.slow
@@ -189,7 +191,7 @@ def test_the_astronaut_has_a_face_and_a_rocket_none() -> None:
     with Image.open(SAMPLES / "astronaut.png") as photo:
         data = calotype.encode(photo.convert("RGB"), target_size=1250)
     assert len(data) <= 1250
-    parsed = parse(data, limits=Limits(), strict=True)
+    parsed = parse_file(data, limits=Limits(), strict=True)
     regions = unpack_regions(parsed.chunk(ChunkType.REGIONS) or b"")
     unit = 8 * 512 / parsed.header.coded_size[0]
     inside = [
@@ -200,7 +202,7 @@ def test_the_astronaut_has_a_face_and_a_rocket_none() -> None:
     assert any(inside)
     assert sum(one.width * one.height for one in regions) * unit**2 < 0.2 * 512**2
     with Image.open(SAMPLES / "rocket.jpg") as photo:
-        assert not parse(calotype.encode(photo.convert("RGB"), target_size=1250), limits=Limits()).chunks
+        assert not parse_file(calotype.encode(photo.convert("RGB"), target_size=1250), limits=Limits()).chunks
 
 
 def test_no_face_is_protected_if_that_is_not_wanted(latents: NDArray[np.float32]) -> None:
@@ -210,8 +212,8 @@ def test_no_face_is_protected_if_that_is_not_wanted(latents: NDArray[np.float32]
     assert wanted() and wanted(effort=5)
     assert not wanted(protect="none")
     assert not wanted(effort=4)
-    plain = code(latents, HEADER, (), RateTarget(level=64), Plan.of(EncodeOptions(), 160, 128).rdo)
-    assert not is_coarse(plain)
+    plain = code_latents(latents, HEADER, (), RateTarget(level=64), Plan.of(EncodeOptions(), 160, 128).rdo)
+    assert not distorts_faces(plain)
     assert load_face_finder("tiny") is None
     with pytest.raises(ValueError, match="protect"):
         EncodeOptions(protect="all")  # type: ignore[arg-type]
@@ -221,4 +223,4 @@ def test_tiles_find_what_the_whole_finds() -> None:
     finder = load_face_finder("pocket", 1)
     assert finder is not None
     latents = np.random.default_rng(1).normal(0, 1, (4, 30, TILE + 90)).astype(np.float32)
-    assert np.abs(find_tiled(finder, latents) - finder.find(latents)).max() < 1e-5
+    assert np.abs(find_faces_tiled(finder, latents) - finder.find(latents)).max() < 1e-5

@@ -16,24 +16,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import calotype
-from calotype.container import Header, parse
+from calotype.container import Header, parse_file
 from calotype.encoding import optimise
-from calotype.encoding.candidate import Candidate, code
+from calotype.encoding.candidate import Candidate, code_latents
 from calotype.encoding.plan import Plan
 from calotype.encoding.rate import TrialEncoder
-from calotype.encoding.write import write
+from calotype.encoding.write import write_verified_file
 from calotype.errors import CalotypeWarning, ModelError, SourceError
-from calotype.latents import dequantise, level_map, reconstruct
+from calotype.latents import dequantise, level_map, reconstruct_latents
 from calotype.limits import Limits
-from calotype.models import DEFAULT_TABLE, load_decoder, load_encoder, load_table
+from calotype.models import DEFAULT_CONTEXT_MODEL, load_context_model, load_decoder, load_encoder
 from calotype.options import EncodeOptions
 
 torch = pytest.importorskip("torch", reason="effort 9 needs torch")
 onnx = pytest.importorskip("onnx", reason="effort 9 needs onnx")
 
-from calotype.encoding.optimise.descent import Descent, Found  # noqa: E402
-from calotype.encoding.optimise.distortion import measures  # noqa: E402
-from calotype.encoding.optimise.rate import Rate  # noqa: E402
+from calotype.encoding.optimise.descent import CodedLatents, LatentDescent  # noqa: E402
+from calotype.encoding.optimise.distortion import distortion_terms  # noqa: E402
+from calotype.encoding.optimise.rate import DifferentiableRate  # noqa: E402
 from calotype.models.onnx_torch import TorchGraph  # noqa: E402  (needs both)
 
 LEVEL = 50
@@ -60,16 +60,24 @@ def latents(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def candidate_of(latents: NDArray[np.float32], **options: Any) -> Candidate:
     height, width = (8 * side for side in latents.shape[1:])
-    header = Header(coding=0, space=1, table=DEFAULT_TABLE, encoder=250, width=width, height=height, level=0)
+    header = Header(
+        coding=0,
+        space=1,
+        context_model=DEFAULT_CONTEXT_MODEL,
+        encoder=250,
+        width=width,
+        height=height,
+        level=0,
+    )
     plan = Plan.of(EncodeOptions(effort=6, **options), width, height)
-    return code(latents, header, (), plan.rate, plan.rdo)
+    return code_latents(latents, header, (), plan.rate, plan.rdo)
 
 
 def errors(data: bytes, rgb: NDArray[np.uint8]) -> Any:
     """What the descent measures, of the decoded picture."""
     pictures = (rgb, calotype.decode(data, model="tiny", as_array=True))
     tensors = [torch.from_numpy(p.transpose(2, 0, 1).astype(np.float32) / 255)[None] for p in pictures]
-    return measures(*tensors)
+    return distortion_terms(*tensors)
 
 
 def mosaic(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -82,12 +90,12 @@ def mosaic(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
 def test_the_surrogate_tells_the_size_of_the_payload(level: int, regions: bool) -> None:
     rng = np.random.default_rng(level)
     latents = np.cumsum(rng.normal(0, 0.3, (4, 21, 30)), 2).astype(np.float32)
-    model = load_table(DEFAULT_TABLE)
-    offsets = np.zeros(latents.shape[1:], np.int64)
-    offsets[4:15, 6:20] = 16 * regions
-    trial = TrialEncoder(latents, model, 0.0, offsets=offsets).trial(level)
-    levels = level_map(level, offsets)
-    bits = float(Rate(model, levels)(torch.from_numpy(dequantise(trial.integers, levels))))
+    model = load_context_model(DEFAULT_CONTEXT_MODEL)
+    refinement = np.zeros(latents.shape[1:], np.int64)
+    refinement[4:15, 6:20] = 16 * regions
+    trial = TrialEncoder(latents, model, 0.0, refinement=refinement).trial(level)
+    levels = level_map(level, refinement)
+    bits = float(DifferentiableRate(model, levels)(torch.from_numpy(dequantise(trial.integers, levels))))
     assert bits == pytest.approx(trial.bits, rel=0.01)
     assert bits / 8 == pytest.approx(len(trial.payload()), rel=0.02, abs=8)
 
@@ -95,10 +103,10 @@ def test_the_surrogate_tells_the_size_of_the_payload(level: int, regions: bool) 
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_the_gradient_of_the_rate_points_to_larger_files(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    model, level = load_table(DEFAULT_TABLE), LEVEL
+    model, level = load_context_model(DEFAULT_CONTEXT_MODEL), LEVEL
     latents = np.cumsum(rng.normal(0, 0.2, (4, 16, 24)), 2).astype(np.float32)
     v = torch.from_numpy(latents).requires_grad_()
-    (slope,) = torch.autograd.grad(Rate(model, np.full((16, 24), level))(v), v)
+    (slope,) = torch.autograd.grad(DifferentiableRate(model, np.full((16, 24), level))(v), v)
     uphill = 0.05 * slope.sign().numpy()  # short: further down the code length rises again
     sizes = [TrialEncoder(latents + t * uphill, model, 0.0).trial(level).bits for t in (-1, 0, 1)]
     assert sizes == sorted(sizes)
@@ -131,15 +139,15 @@ def test_a_finer_start_is_recovered_from_a_spoilt_one(
     rgb: NDArray[np.uint8], latents: NDArray[np.float32]
 ) -> None:
     """Latents away from what the decoder wants are pulled back, without more bytes."""
-    model = load_table(DEFAULT_TABLE)
+    model = load_context_model(DEFAULT_CONTEXT_MODEL)
     spoilt = latents + np.random.default_rng(3).normal(0, 0.15, latents.shape).astype(np.float32)
     trial = TrialEncoder(spoilt, model, 0.0).trial(LEVEL)
     levels = np.full(latents.shape[1:], LEVEL)
-    start = Found(trial.integers, trial.payload(), reconstruct(trial.coded, levels))
+    start = CodedLatents(trial.integers, trial.payload(), reconstruct_latents(trial.coded, levels))
     network = load_decoder("tiny", 1, 1).differentiable()  # type: ignore[attr-defined]
     wanted = np.clip(mosaic(rgb) + 0.5, 0, 255).astype(np.uint8)
     calls: list[None] = []
-    descent = Descent(spoilt, wanted, levels, model, network)
+    descent = LatentDescent(spoilt, wanted, levels, model, network)
     found = descent.run(
         start, lambda payload: len(payload) <= len(start.payload), 25, 60.0, lambda: calls.append(None)
     )
@@ -152,10 +160,10 @@ def test_the_result_is_an_ordinary_file_no_larger_and_no_worse(
     rgb: NDArray[np.uint8], latents: NDArray[np.float32]
 ) -> None:
     plain = candidate_of(latents, target_size=90)
-    refined = optimise.refine(plain, rgb, load_decoder("tiny", 1, 1), max_size=90, seconds=60)
-    files = [write(candidate) for candidate in (plain, refined)]
+    refined = optimise.optimise_latents(plain, rgb, load_decoder("tiny", 1, 1), max_size=90, seconds=60)
+    files = [write_verified_file(candidate) for candidate in (plain, refined)]
     assert len(files[1]) == refined.size <= 90
-    levels = [parse(data, limits=Limits(), strict=True).header.level for data in files]
+    levels = [parse_file(data, limits=Limits(), strict=True).header.level for data in files]
     assert levels[0] == levels[1]
     ratios = errors(files[1], rgb) / errors(files[0], rgb)
     assert float(ratios.mean()) <= 1.01  # 8 bits decide the rest
@@ -174,8 +182,10 @@ def test_without_a_target_the_size_is_that_of_the_plain_search(
     rgb: NDArray[np.uint8], latents: NDArray[np.float32]
 ) -> None:
     plain = candidate_of(latents, quality=60)
-    refined = optimise.refine(plain, rgb, load_decoder("tiny", 1, 1), max_size=plain.size, seconds=60)
-    assert len(write(refined)) <= len(write(plain))
+    refined = optimise.optimise_latents(
+        plain, rgb, load_decoder("tiny", 1, 1), max_size=plain.size, seconds=60
+    )
+    assert len(write_verified_file(refined)) <= len(write_verified_file(plain))
 
 
 def test_without_torch_a_warning_and_the_plain_file(
@@ -193,7 +203,7 @@ def test_without_torch_a_warning_and_the_plain_file(
 
     monkeypatch.setattr(builtins, "__import__", without_torch)
     with pytest.warns(CalotypeWarning, match=r"effort 9 .*torch.*pip install 'calotype\[sd\]'"):
-        assert optimise.refine(plain, rgb, decoder, max_size=plain.size, seconds=60) is plain
+        assert optimise.optimise_latents(plain, rgb, decoder, max_size=plain.size, seconds=60) is plain
 
 
 def test_a_decoder_without_gradients_is_told(rgb: NDArray[np.uint8], latents: NDArray[np.float32]) -> None:
@@ -205,7 +215,7 @@ def test_a_decoder_without_gradients_is_told(rgb: NDArray[np.uint8], latents: ND
 
     plain = candidate_of(latents, quality=60)
     with pytest.warns(CalotypeWarning, match="cannot be differentiated"):
-        assert optimise.refine(plain, rgb, Opaque(), max_size=plain.size, seconds=60) is plain
+        assert optimise.optimise_latents(plain, rgb, Opaque(), max_size=plain.size, seconds=60) is plain
 
 
 def test_a_broken_lpips_graph_is_an_error(
@@ -214,9 +224,13 @@ def test_a_broken_lpips_graph_is_an_error(
     plain, decoder = candidate_of(latents, quality=60), load_decoder("tiny", 1, 1)
     (tmp_path / "broken.onnx").write_bytes(b"\xff")
     with pytest.raises(ModelError, match="not an ONNX graph"):
-        optimise.refine(plain, rgb, decoder, max_size=99, seconds=60, lpips=str(tmp_path / "broken.onnx"))
+        optimise.optimise_latents(
+            plain, rgb, decoder, max_size=99, seconds=60, lpips=str(tmp_path / "broken.onnx")
+        )
     with pytest.raises(SourceError, match="missing"):
-        optimise.refine(plain, rgb, decoder, max_size=99, seconds=60, lpips=str(tmp_path / "missing.onnx"))
+        optimise.optimise_latents(
+            plain, rgb, decoder, max_size=99, seconds=60, lpips=str(tmp_path / "missing.onnx")
+        )
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")

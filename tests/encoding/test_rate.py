@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from calotype.encoding.rate import Trial, TrialEncoder, fit_size
+from calotype.encoding.rate import Trial, TrialEncoder, search_target_size
 from calotype.entropy import ContextModel
 from calotype.errors import TargetSizeError
-from calotype.latents import COARSEST, FINEST, dequantise, reconstruct
-from calotype.models import DEFAULT_TABLE, load_table
+from calotype.latents import COARSEST, FINEST, dequantise, reconstruct_latents
+from calotype.models import DEFAULT_CONTEXT_MODEL, load_context_model
 
 OVERHEAD = 25
 
@@ -20,8 +20,8 @@ def overhead(payload_size: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def table() -> ContextModel:
-    return load_table(DEFAULT_TABLE)
+def context_model() -> ContextModel:
+    return load_context_model(DEFAULT_CONTEXT_MODEL)
 
 
 @pytest.fixture(scope="module")
@@ -38,15 +38,15 @@ def latents() -> NDArray[np.float32]:
 @pytest.mark.parametrize("target", [350, 600, 1100, 1900])
 @pytest.mark.parametrize("lambda_", [0.0, 0.05])
 def test_targets_are_met_from_below(
-    latents: NDArray[np.float32], table: ContextModel, target: int, lambda_: float
+    latents: NDArray[np.float32], context_model: ContextModel, target: int, lambda_: float
 ) -> None:
-    trial, payload = fit_size(TrialEncoder(latents, table, lambda_), target, overhead)
+    trial, payload = search_target_size(TrialEncoder(latents, context_model, lambda_), target, overhead)
     assert target * 0.98 <= len(payload) + OVERHEAD <= target
     assert FINEST <= trial.level <= COARSEST
 
 
 def test_a_known_level_saves_trials_and_a_wrong_one_does_no_harm(
-    latents: NDArray[np.float32], table: ContextModel, monkeypatch: pytest.MonkeyPatch
+    latents: NDArray[np.float32], context_model: ContextModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried, trial = [], TrialEncoder.trial
 
@@ -54,77 +54,84 @@ def test_a_known_level_saves_trials_and_a_wrong_one_does_no_harm(
         tried.append(level)
         return trial(encoder, level, lambda_)
 
-    size = len(TrialEncoder(latents, table, 0.05).trial(80).payload()) + OVERHEAD
+    size = len(TrialEncoder(latents, context_model, 0.05).trial(80).payload()) + OVERHEAD
     monkeypatch.setattr(TrialEncoder, "trial", counted)
     for first, most in ((80, 1), (None, 11), (20, 11), (1, 11), (127, 11)):
         tried.clear()
-        _, payload = fit_size(TrialEncoder(latents, table, 0.05), size, overhead, first)
+        _, payload = search_target_size(TrialEncoder(latents, context_model, 0.05), size, overhead, first)
         assert size * 0.98 <= len(payload) + OVERHEAD <= size
         assert len(tried) <= most and (first is None or tried[0] == min(max(first, FINEST), COARSEST))
 
 
 def test_a_target_beyond_the_finest_level_gets_the_finest(
-    latents: NDArray[np.float32], table: ContextModel
+    latents: NDArray[np.float32], context_model: ContextModel
 ) -> None:
-    trial, _ = fit_size(TrialEncoder(latents, table, 0.0), 10**6, overhead)
+    trial, _ = search_target_size(TrialEncoder(latents, context_model, 0.0), 10**6, overhead)
     assert trial.level == FINEST
 
 
 def test_too_small_a_target_names_a_size_that_works(
-    latents: NDArray[np.float32], table: ContextModel
+    latents: NDArray[np.float32], context_model: ContextModel
 ) -> None:
-    encoder = TrialEncoder(latents, table, 0.05)
+    encoder = TrialEncoder(latents, context_model, 0.05)
     with pytest.raises(TargetSizeError) as caught:
-        fit_size(encoder, 27, overhead)
+        search_target_size(encoder, 27, overhead)
     assert f"{caught.value.smallest} bytes" in str(caught.value)
-    _, payload = fit_size(encoder, caught.value.smallest, overhead)
+    _, payload = search_target_size(encoder, caught.value.smallest, overhead)
     assert len(payload) + OVERHEAD <= caught.value.smallest
 
 
-def test_a_trial_knows_its_length_and_its_error(latents: NDArray[np.float32], table: ContextModel) -> None:
-    trial = TrialEncoder(latents, table, 0.0).trial(60)
+def test_a_trial_knows_its_length_and_its_error(
+    latents: NDArray[np.float32], context_model: ContextModel
+) -> None:
+    trial = TrialEncoder(latents, context_model, 0.0).trial(60)
     assert trial.bits / 8 <= len(trial.payload()) <= trial.bits / 8 * 1.002 + 6
     reconstructed = dequantise(trial.integers, np.full((32, 32), 60))
     assert np.abs(reconstructed - latents).max() <= 0.5 * 2 ** ((60 + 3) / 16 - 5) * 1.001
 
 
-def test_optimised_decisions_trade_error_for_bits(latents: NDArray[np.float32], table: ContextModel) -> None:
-    plain = TrialEncoder(latents, table, 0.0).trial(64)
-    better = TrialEncoder(latents, table, 0.1).trial(64)
+def test_optimised_decisions_trade_error_for_bits(
+    latents: NDArray[np.float32], context_model: ContextModel
+) -> None:
+    plain = TrialEncoder(latents, context_model, 0.0).trial(64)
+    better = TrialEncoder(latents, context_model, 0.1).trial(64)
     assert better.bits < 0.99 * plain.bits
     assert plain.error < better.error < 1.25 * plain.error
     price = 0.1 * 2.0 ** (2 * (64 / 16 - 5))
     assert better.error + price * better.bits < plain.error + price * plain.bits
 
 
-def test_more_bytes_never_mean_more_error(latents: NDArray[np.float32], table: ContextModel) -> None:
-    encoder = TrialEncoder(latents, table, 0.05)
-    errors = [fit_size(encoder, target, overhead)[0].error for target in (400, 700, 1200, 2000)]
+def test_more_bytes_never_mean_more_error(latents: NDArray[np.float32], context_model: ContextModel) -> None:
+    encoder = TrialEncoder(latents, context_model, 0.05)
+    errors = [search_target_size(encoder, target, overhead)[0].error for target in (400, 700, 1200, 2000)]
     assert errors == sorted(errors, reverse=True)
 
 
 def blotches(trial: Trial, latents: NDArray[np.float32]) -> float:
     """The root mean square of the error of 4x4 positions together, in latents."""
-    found = reconstruct(trial.coded, np.full(latents.shape[1:], trial.level)).conditional_mean - latents
+    found = (
+        reconstruct_latents(trial.coded, np.full(latents.shape[1:], trial.level)).conditional_mean - latents
+    )
     return float(np.sqrt((found.reshape(4, 8, 4, 8, 4).mean((2, 4)) ** 2).mean()))
 
 
 def test_what_a_latent_is_wrong_by_its_neighbours_make_up_for(
-    latents: NDArray[np.float32], table: ContextModel
+    latents: NDArray[np.float32], context_model: ContextModel
 ) -> None:
     for level, lambda_ in [(64, 0.0), (76, 0.05), (88, 0.05)]:
         trials = [
-            TrialEncoder(latents, table, lambda_, error_diffusion=share).trial(level) for share in (0.0, 0.7)
+            TrialEncoder(latents, context_model, lambda_, error_diffusion=share).trial(level)
+            for share in (0.0, 0.7)
         ]
         plain, fed = (blotches(trial, latents) for trial in trials)
         assert fed < 0.85 * plain
         assert trials[1].bits < 1.12 * trials[0].bits
 
 
-def test_an_even_shade_between_two_steps_does_not_all_go_to_one(table: ContextModel) -> None:
+def test_an_even_shade_between_two_steps_does_not_all_go_to_one(context_model: ContextModel) -> None:
     shade = np.full((4, 32, 32), 0.4 * 2.0 ** (80 / 16 - 5), np.float32)
     means = [
-        TrialEncoder(shade, table, 0.0, error_diffusion=share).trial(80).integers[0].mean()
+        TrialEncoder(shade, context_model, 0.0, error_diffusion=share).trial(80).integers[0].mean()
         for share in (0.0, 0.7)
     ]
     assert means[0] == 0  # rounded, all of them are wrong alike

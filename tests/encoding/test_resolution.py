@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 import calotype
-from calotype.container import Header, parse
-from calotype.encoding.candidate import code
+from calotype.container import Header, parse_file
+from calotype.encoding.candidate import code_latents
 from calotype.encoding.plan import RateTarget, Rdo
-from calotype.encoding.prepare import Source
+from calotype.encoding.prepare import PreparedPicture
 from calotype.encoding.resolution import SCALES, larger_scale
 from calotype.errors import FormatError, LimitError, TargetSizeError
-from calotype.imaging import resized
+from calotype.imaging import resample_picture
 from calotype.limits import Limits
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "astronaut.png"
@@ -36,9 +36,9 @@ def encoded(image: Image.Image | np.ndarray, **options: Any) -> tuple[bytes, cal
 def test_a_scale_that_is_asked_for(photo: Image.Image) -> None:
     data, info = encoded(photo, scale=0.5)
     assert (info.width, info.height, info.coded_width, info.coded_height) == (256, 192, 128, 96)
-    small = calotype.encode(resized(np.asarray(photo), 128, 96), model="tiny", scale=1)
-    assert parse(data, limits=Limits()).payload == parse(small, limits=Limits()).payload
-    enlarged = resized(calotype.decode(small, model="tiny", as_array=True), 256, 192)
+    small = calotype.encode(resample_picture(np.asarray(photo), 128, 96), model="tiny", scale=1)
+    assert parse_file(data, limits=Limits()).payload == parse_file(small, limits=Limits()).payload
+    enlarged = resample_picture(calotype.decode(small, model="tiny", as_array=True), 256, 192)
     assert np.array_equal(calotype.decode(data, model="tiny", as_array=True), enlarged)
 
 
@@ -67,10 +67,14 @@ def test_the_fewer_bytes_the_smaller_is_the_picture_that_is_coded(photo: Image.I
 
 def test_the_next_larger_scale() -> None:
     def larger(at: int, level: int, **options: Any) -> tuple[int, int] | None:
-        header = Header(coding=0, space=1, table=241, encoder=250, width=512, height=512, scale=at, level=0)
-        source = Source(np.zeros((512, 512, 3), np.uint8), header, (), calotype.EncodeOptions(**options))
+        header = Header(
+            coding=0, space=1, context_model=241, encoder=250, width=512, height=512, scale=at, level=0
+        )
+        source = PreparedPicture(
+            np.zeros((512, 512, 3), np.uint8), header, (), calotype.EncodeOptions(**options)
+        )
         latents = np.zeros((4, 1, 1), np.float32)
-        return larger_scale(code(latents, header, (), RateTarget(level=level), Rdo()), source)
+        return larger_scale(code_latents(latents, header, (), RateTarget(level=level), Rdo()), source)
 
     assert larger(40, 75) == (48, 88)
     assert larger(40, 103) == (48, 104)
@@ -146,7 +150,7 @@ def test_several_at_once_and_through_pillow(photo: Image.Image) -> None:
     photo.save(file, "CALOTYPE", model="tiny", scale=0.25)
     with Image.open(io.BytesIO(file.getvalue())) as opened:
         assert opened.size == photo.size
-        assert parse(file.getvalue(), limits=Limits()).header.coded_size == (64, 48)
+        assert parse_file(file.getvalue(), limits=Limits()).header.coded_size == (64, 48)
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.1, 2.1, -1.0])

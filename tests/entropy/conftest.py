@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from calotype.entropy import ContextModel, load_model
+from calotype.entropy import ContextModel, read_context_model
 
 WIDTHS = (4, 6, 6, 8, 5)
 
@@ -51,4 +51,4 @@ def model_file(arrays: dict[str, NDArray]) -> bytes:
 
 @pytest.fixture(scope="session")
 def small_model() -> ContextModel:
-    return load_model(model_file(model_arrays()))
+    return read_context_model(model_file(model_arrays()))

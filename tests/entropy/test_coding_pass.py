@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from calotype.entropy import ContextModel, Prediction, SymbolEncoder, coding_pass, decode_integers, load_model
+from calotype.entropy import (
+    ContextModel,
+    Prediction,
+    SymbolEncoder,
+    coding_pass,
+    decode_integers,
+    read_context_model,
+)
 from calotype.errors import FormatError, ModelError
 from calotype.latents import CHANNEL_OFFSETS, STEPS
 
@@ -90,15 +97,15 @@ def test_damaged_model_files_are_refused() -> None:
     arrays = model_arrays()
     good = model_file(arrays)
     with pytest.raises(ModelError, match="damaged"):
-        load_model(good[:-100])
+        read_context_model(good[:-100])
     with pytest.raises(ModelError, match="damaged"):
-        load_model(b"not a model")
+        read_context_model(b"not a model")
     with pytest.raises(ModelError, match="too short"):
-        load_model(model_file(arrays | {"weight": arrays["weight"][:-1]}))
+        read_context_model(model_file(arrays | {"weight": arrays["weight"][:-1]}))
     with pytest.raises(ModelError, match="too long"):
-        load_model(model_file(arrays | {"bias": np.append(arrays["bias"], 0)}))
+        read_context_model(model_file(arrays | {"bias": np.append(arrays["bias"], 0)}))
     with pytest.raises(ModelError, match="widths"):
-        load_model(model_file(arrays | {"widths": np.array([4, 6])}))
+        read_context_model(model_file(arrays | {"widths": np.array([4, 6])}))
     without = {name: array for name, array in arrays.items() if name != "bias"}
     with pytest.raises(ModelError, match="damaged"):
-        load_model(model_file(without))
+        read_context_model(model_file(without))

@@ -17,7 +17,7 @@ from calotype.entropy import (
     PassResult,
     SiteNet,
     SymbolEncoder,
-    sites,
+    coding_order,
 )
 from calotype.errors import ChecksumError, TruncatedError
 from calotype.latents import CHANNEL_OFFSETS, STEPS
@@ -60,7 +60,7 @@ def expectations(
     guide[0, :height, :width] = np.clip(2 * (levels - 64), -127, 127)
     guide[1, :height, :width] = 127
     means, scales = np.zeros((4, height, width), int), np.zeros((4, height, width), int)
-    for net, stride, (y, x), before in sites(model):
+    for net, stride, (y, x), before in coding_order(model):
         if y >= height or x >= width:
             continue
         planes = [context[:, dy::stride, dx::stride] for dy, dx in before]
@@ -113,7 +113,7 @@ def test_pieces_of_any_size_give_what_one_gives(small_model: ContextModel) -> No
         pieces = decoder(small_model, len(payload), levels)
         for begin in range(0, size, 7):
             pieces.feed(payload[begin : min(begin + 7, size)])
-        for name in ("integers", "tables", "symbols"):
+        for name in ("integers", "table_indices", "symbols"):
             assert np.array_equal(getattr(once.result(), name), getattr(pieces.result(), name))
         assert np.array_equal(unknown(once.result()), unknown(pieces.result()))
 
@@ -192,7 +192,7 @@ def test_feeding_in_pieces_evaluates_no_network_twice(
     evaluations.clear()
     decoder(small_model, len(payload), levels).feed(payload)
     once = sorted(evaluations)
-    assert len(once) == 50  # ten sites: a trunk and four heads each
+    assert len(once) == 50  # ten coding_order: a trunk and four heads each
     evaluations.clear()
     pieces = decoder(small_model, len(payload), levels)
     size = -(-len(payload) // 20)
@@ -216,7 +216,7 @@ def test_looking_at_it_does_not_disturb_it(small_model: ContextModel, evaluation
 
 
 @pytest.mark.parametrize("spacing", [2, 4, 8])
-def test_a_lattice_is_decoded_alone(
+def test_a_grid_is_decoded_alone(
     small_model: ContextModel, spacing: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the integers of the whole, no more of the payload than it takes, and no network of a finer one."""
@@ -237,7 +237,7 @@ def test_a_lattice_is_decoded_alone(
     whole = decoder(small_model, len(payload), levels)
     whole.feed(payload)
     thinned = whole.result().thinned(spacing)
-    for name in ("integers", "tables", "symbols"):
+    for name in ("integers", "table_indices", "symbols"):
         assert np.array_equal(getattr(found, name), getattr(thinned, name))
     for taken, enough in ((coarse.consumed, True), (coarse.consumed - 1, False)):
         begun, begun_coarse = (

@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 import calotype
-from calotype.container import parse
-from calotype.decoding.latents import checksum_of
-from calotype.entropy import load_model, network
+from calotype.container import parse_file
+from calotype.decoding.latents import integers_checksum
+from calotype.entropy import network, read_context_model
 from calotype.entropy.rans import RansDecoder, encode_symbols
 from calotype.limits import Limits
 from calotype.models import registry
@@ -73,17 +73,17 @@ def test_coder_words_are_little_endian_whatever_the_machine() -> None:
 
 
 def test_the_checksum_covers_little_endian_integers_whatever_the_machine() -> None:
-    parsed = parse(GOLDEN.read_bytes(), limits=Limits())
+    parsed = parse_file(GOLDEN.read_bytes(), limits=Limits())
     integers: NDArray[np.int16] = np.arange(-18, 18, dtype=np.int16).reshape(4, 3, 3)
-    expected = checksum_of(parsed.header, integers, parsed.payload)
-    assert checksum_of(parsed.header, integers.astype(">i2"), parsed.payload) == expected
+    expected = integers_checksum(parsed.header, integers, parsed.payload)
+    assert integers_checksum(parsed.header, integers.astype(">i2"), parsed.payload) == expected
 
 
 def test_tables_in_either_byte_order_code_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = np.random.default_rng(3).integers(0, 256, (24, 40, 3), np.uint8)
     data = calotype.encode(photo, model="tiny", quality=40, effort=1)
-    model = load_model(big_endian(registry._read("lattice-241.npz")))
-    monkeypatch.setattr("calotype.decoding.latents.load_table", lambda _: model)
+    model = read_context_model(big_endian(registry._read_shipped_file("lattice-241.npz")))
+    monkeypatch.setattr("calotype.decoding.latents.load_context_model", lambda _: model)
     pixels = calotype.decode(data, model="tiny", as_array=True)
     monkeypatch.undo()
     np.testing.assert_array_equal(calotype.decode(data, model="tiny", as_array=True), pixels)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calotype.entropy.network import IntConv, exact_dtype, in_strips
+from calotype.entropy.network import IntConv, evaluate_in_strips, exact_dtype
 from calotype.errors import ModelError
 
 
@@ -27,12 +27,12 @@ def by_definition(net: IntConv, x: np.ndarray) -> np.ndarray:
     """The sum of docs/format.md with Python integers, one output at a time."""
     outputs, inputs, size, _ = net.weight.shape
     height, width = x.shape[1:]
-    reach = size // 2
+    halo = size // 2
     out = np.zeros((outputs, height, width), np.int64)
     for o, y, c in np.ndindex(out.shape):
         total = 0
         for i, dy, dx in np.ndindex(inputs, size, size):
-            row, column = y + dy - reach, c + dx - reach
+            row, column = y + dy - halo, c + dx - halo
             if 0 <= row < height and 0 <= column < width:
                 total += int(net.weight[o, i, dy, dx]) * int(x[i, row, column])
         out[o, y, c] = (total * int(net.multiplier[o]) + int(net.bias[o])) >> 16
@@ -84,7 +84,7 @@ def test_strips_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(4).integers(-255, 256, (2, 37, 5)).astype(np.float32)
     whole = second(first(x))
     monkeypatch.setattr("calotype.entropy.network._STRIP_POSITIONS", 1)
-    assert np.array_equal(in_strips(lambda part: second(first(part)), x, 2), whole)
+    assert np.array_equal(evaluate_in_strips(lambda part: second(first(part)), x, 2), whole)
 
 
 def test_this_machine_multiplies_exactly() -> None:

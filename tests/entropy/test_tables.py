@@ -1,4 +1,4 @@
-"""Predictions to table slots, by the definition in docs/format.md."""
+"""Predictions to table quantised, by the definition in docs/format.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calotype.entropy import ContextModel
-from calotype.entropy.tables import FrequencyTables, locate
+from calotype.entropy.tables import FrequencyTables, quantise_prediction
 from calotype.errors import ModelError
 from calotype.latents import STEPS
 
@@ -18,13 +18,13 @@ from calotype.latents import STEPS
 @given(st.integers(-2047, 2047), st.integers(0, 127), st.integers(-3, 130))
 def test_locate(mean: int, scale: int, level: int) -> None:
     step = int(STEPS[level + 16])
-    slots = locate(*(np.array([v]) for v in (mean, scale, level, step)))
+    quantised = quantise_prediction(*(np.array([v]) for v in (mean, scale, level, step)))
     row = max(scale - level + 40, 0) // 2
     fine = max(0, -((48 - row) // 8))
-    assert slots.fine[0] == fine
-    assert slots.table[0] // 16 == row - 8 * fine <= 48
+    assert quantised.fine[0] == fine
+    assert quantised.table_index[0] // 16 == row - 8 * fine <= 48
     # centre + phase / 16 is the mean in steps (of 2**fine quantiser steps), to a sixteenth
-    found = slots.centre[0] + Fraction(int(slots.table[0]) % 16 - 8, 16)
+    found = quantised.centre[0] + Fraction(int(quantised.table_index[0]) % 16 - 8, 16)
     in_steps = Fraction(mean * 2**14, step)
     exact = (in_steps - Fraction(2**fine - 1, 2)) / 2**fine
     assert abs(found - exact) <= Fraction(1, 16)
@@ -32,11 +32,11 @@ def test_locate(mean: int, scale: int, level: int) -> None:
 
 def test_cost_is_the_negative_logarithm(small_model: ContextModel) -> None:
     tables = small_model.tables
-    slots = locate(*(np.array([v] * 3) for v in (10, 60, 60, int(STEPS[76]))))
-    cost = tables.cost(slots.centre + np.array([-20, 0, 20]), slots)
-    freqs = tables.frequencies[slots.table[0], [0, 20, 40]]
+    quantised = quantise_prediction(*(np.array([v] * 3) for v in (10, 60, 60, int(STEPS[76]))))
+    cost = tables.cost(quantised.centre + np.array([-20, 0, 20]), quantised)
+    freqs = tables.frequencies[quantised.table_index[0], [0, 20, 40]]
     assert np.allclose(cost, 16 - np.log2(freqs))
-    assert tables.cost(slots.centre + np.array([21, 21, 300]), slots)[2] > cost.min()
+    assert tables.cost(quantised.centre + np.array([21, 21, 300]), quantised)[2] > cost.min()
 
 
 @pytest.mark.parametrize("damage", ["zero", "sum", "shape"])

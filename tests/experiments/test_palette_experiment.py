@@ -15,8 +15,8 @@ from PIL import Image
 import calotype
 from calotype.cli import main
 from calotype.errors import OutputError
-from calotype.experiments import ALSO, Experiment, Settings, run, variants, write_results
-from calotype.experiments.variants import raised
+from calotype.experiments import ALSO, Experiment, Settings, coding_variants, run_experiment, write_results
+from calotype.experiments.variants import lowest_quality_of_size
 from calotype.latents import palette
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "astronaut.png"
@@ -31,7 +31,7 @@ def photo() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def found(photo: NDArray[np.uint8]) -> Experiment:
-    return run(photo, Settings(model="tiny", also=OTHERS))
+    return run_experiment(photo, Settings(model="tiny", also=OTHERS))
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +41,12 @@ def latents() -> NDArray[np.float32]:
 
 
 def deviation(latents: NDArray[np.float32], name: str, also: tuple[str, ...] = ()) -> float:
-    (variant,) = [variant for variant in variants(latents, also) if variant.name == name]
+    (variant,) = [variant for variant in coding_variants(latents, also) if variant.name == name]
     return float(np.std(variant.latents - latents))
 
 
 def test_the_stages_of_the_recipe(latents: NDArray[np.float32]) -> None:
-    stages = {variant.name: variant for variant in variants(latents)}
+    stages = {variant.name: variant for variant in coding_variants(latents)}
     assert list(stages) == [
         "vae",
         "bits-8",
@@ -58,11 +58,14 @@ def test_the_stages_of_the_recipe(latents: NDArray[np.float32]) -> None:
     assert stages["vae"].size == 4 * 4 * 24 * 40
     assert stages["bits-8"].size == 4 * 24 * 40
     assert stages["palette-dithered"].size == 1024 + 24 * 40
-    pixels = palette.to_bytes(latents)
-    colours = palette.palette_of(pixels)
-    data = palette.pack(colours, palette.dither(pixels, colours))
+    pixels = palette.latents_to_bytes(latents)
+    colours = palette.choose_palette(pixels)
+    data = palette.pack_palette_payload(colours, palette.dither_to_palette(pixels, colours))
     assert stages["zlib-dithered"].size == len(data)
-    assert np.array_equal(stages["zlib-dithered"].latents, palette.from_bytes(palette.unpack(data, 24, 40)))
+    assert np.array_equal(
+        stages["zlib-dithered"].latents,
+        palette.latents_from_bytes(palette.unpack_palette_payload(data, 24, 40)),
+    )
     assert np.array_equal(stages["vae"].latents, latents)
 
 
@@ -77,7 +80,7 @@ def test_dithering_adds_noise_and_bits_take_it_away(latents: NDArray[np.float32]
 
 
 def test_lossless_webp_keeps_the_eight_bits(latents: NDArray[np.float32]) -> None:
-    stages = {variant.name: variant for variant in variants(latents, ("webp-lossless",))}
+    stages = {variant.name: variant for variant in coding_variants(latents, ("webp-lossless",))}
     assert np.array_equal(stages["latents-webp-lossless"].latents, stages["bits-8"].latents)
     assert stages["latents-webp-lossless"].size < stages["bits-8"].size
 
@@ -85,10 +88,10 @@ def test_lossless_webp_keeps_the_eight_bits(latents: NDArray[np.float32]) -> Non
 def test_lossy_formats_are_raised_to_the_recipes_size(photo: NDArray[np.uint8]) -> None:
     image = Image.fromarray(photo)
     for format_name in ("JPEG", "WEBP"):
-        data = raised(image, format_name, 3000)
-        smaller = raised(image, format_name, 2000)
+        data = lowest_quality_of_size(image, format_name, 3000)
+        smaller = lowest_quality_of_size(image, format_name, 2000)
         assert 2000 <= len(smaller) <= len(data) and 3000 <= len(data) < 4000
-    best = raised(image, "JPEG", 10**9)
+    best = lowest_quality_of_size(image, "JPEG", 10**9)
     assert len(best) > 20_000  # the highest quality, where none is large enough
 
 

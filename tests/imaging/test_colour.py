@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from calotype.errors import CalotypeWarning, SourceError
-from calotype.imaging import Metadata, Picture, load_picture, to_image
+from calotype.imaging import Metadata, Picture, load_picture, to_pillow_image
 from calotype.limits import Limits
 
 COLOURS = np.random.default_rng(3).integers(40, 216, (16, 16, 3), dtype=np.uint8)
@@ -49,7 +49,7 @@ def test_profile_survives_a_round_trip(primaries: NDArray[np.float64], gamma: fl
     muted = COLOURS // 4 + 96
     profile = rgb_profile(primaries, gamma)
     picture = load(Image.fromarray(muted), profile)
-    image = to_image(picture.rgb, None, picture.grey, picture.metadata)
+    image = to_pillow_image(picture.rgb, None, picture.grey, picture.metadata)
     assert image.info["icc_profile"] == profile
     assert distance(np.asarray(image), muted) <= 2
 
@@ -61,7 +61,7 @@ def test_alpha_is_not_colour_managed() -> None:
     picture = load(image, profile)
     assert picture.alpha is not None
     np.testing.assert_array_equal(picture.alpha, GREYS)
-    back = to_image(picture.rgb, picture.alpha, False, picture.metadata)
+    back = to_pillow_image(picture.rgb, picture.alpha, False, picture.metadata)
     np.testing.assert_array_equal(np.asarray(back)[..., 3], GREYS)
 
 
@@ -75,7 +75,7 @@ def test_srgb_profiles_change_nothing() -> None:
             assert distance(picture.rgb, COLOURS) > 0  # a pure power is not the sRGB curve
             continue
         np.testing.assert_array_equal(picture.rgb, COLOURS)
-        image = to_image(picture.rgb, None, False, picture.metadata)
+        image = to_pillow_image(picture.rgb, None, False, picture.metadata)
         np.testing.assert_array_equal(np.asarray(image), COLOURS)
         assert image.info["icc_profile"] == profile
 
@@ -95,7 +95,7 @@ def test_grey_profile() -> None:
     assert picture.grey
     assert distance(picture.rgb[..., 0], expected) <= 1
     assert picture.metadata.icc == profile
-    image = to_image(picture.rgb, None, True, picture.metadata)
+    image = to_pillow_image(picture.rgb, None, True, picture.metadata)
     assert (image.mode, image.info["icc_profile"]) == ("L", profile)
     assert distance(np.asarray(image), GREYS) <= 2
 
@@ -139,7 +139,7 @@ def test_unusable_profiles_are_ignored_with_a_warning(mode: str, profile: bytes)
 @pytest.mark.parametrize("profile", [b"", b"junk", grey_profile(2.2), cmyk_profile(50)])
 def test_unusable_profiles_are_not_attached(profile: bytes) -> None:
     with pytest.warns(CalotypeWarning, match="ICC profile is left out"):
-        image = to_image(COLOURS, metadata=Metadata(icc=profile))
+        image = to_pillow_image(COLOURS, metadata=Metadata(icc=profile))
     np.testing.assert_array_equal(np.asarray(image), COLOURS)
     assert "icc_profile" not in image.info
 
@@ -159,7 +159,7 @@ def test_any_damage_to_a_profile_is_survived() -> None:
     ("grey", "alpha", "mode"), [(0, 0, "RGB"), (0, 1, "RGBA"), (1, 0, "L"), (1, 1, "LA")]
 )
 def test_modes_of_decoded_images(grey: bool, alpha: bool, mode: str) -> None:
-    image = to_image(COLOURS, GREYS if alpha else None, bool(grey))
+    image = to_pillow_image(COLOURS, GREYS if alpha else None, bool(grey))
     assert image.mode == mode
     assert image.info == {}
     if grey:

@@ -17,7 +17,7 @@ from PIL.ExifTags import IFD, Base, Interop
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from calotype.errors import CalotypeWarning, SourceError
-from calotype.imaging import Picture, load_picture, to_image
+from calotype.imaging import Picture, load_picture, to_pillow_image
 from calotype.imaging.boxes import heif_colours, jp2_colours
 from calotype.limits import Limits
 
@@ -50,7 +50,7 @@ def check(picture: Picture, primaries: NDArray[np.float64], gamma: float) -> Non
     np.testing.assert_allclose(picture.rgb, expected, atol=1.5)
     # Kept, the space is a profile; decoded, the pixels are in it again.
     assert picture.metadata.icc is not None
-    back = to_image(picture.rgb, metadata=picture.metadata)
+    back = to_pillow_image(picture.rgb, metadata=picture.metadata)
     np.testing.assert_allclose(np.asarray(back, float), COLOURS, atol=2)
 
 
@@ -143,7 +143,9 @@ def test_grey_stays_grey() -> None:
     expected = to_srgb(np.repeat(GREYS[..., None], 3, 2), SRGB, 1.0)
     np.testing.assert_allclose(picture.rgb, expected, atol=1)
     assert picture.metadata.icc is not None  # one for greys
-    assert to_image(picture.rgb, None, True, picture.metadata).info["icc_profile"] == picture.metadata.icc
+    assert (
+        to_pillow_image(picture.rgb, None, True, picture.metadata).info["icc_profile"] == picture.metadata.icc
+    )
 
 
 def test_palettes_and_alpha() -> None:

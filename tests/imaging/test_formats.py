@@ -9,8 +9,8 @@ from PIL import Image, TiffImagePlugin
 from PIL.ExifTags import GPS, IFD, Base, Interop
 
 from calotype.errors import CalotypeWarning, OutputError
-from calotype.imaging import FORMATS, Metadata, load_picture, pack_picture, to_image
-from calotype.imaging.tiff import _entries
+from calotype.imaging import FORMATS, Metadata, load_picture, pack_picture, to_pillow_image
+from calotype.imaging.tiff import _directory_entries
 from calotype.limits import Limits
 
 Y, X = np.mgrid[:16, :24]
@@ -48,7 +48,7 @@ def test_the_colours_are_the_same_in_every_format(name: str, grey: bool, alpha: 
         pytest.skip("refused before decoding")
     rgb = np.repeat(COLOURS[..., 1:2], 3, -1) if grey else COLOURS
     mode = "L" if grey else "RGB"
-    image = to_image(rgb, ALPHA if alpha else None, grey, Metadata(icc=PROFILES[mode]))
+    image = to_pillow_image(rgb, ALPHA if alpha else None, grey, Metadata(icc=PROFILES[mode]))
     assert np.abs(np.asarray(image.convert(mode), float).reshape(16, 24, -1) - rgb).max() > 4
     data = pack_picture(image, chosen)
     lossy = name in ("jpg", "avif")
@@ -63,7 +63,7 @@ def test_the_colours_are_the_same_in_every_format(name: str, grey: bool, alpha: 
 
 
 def test_the_picture_is_left_as_it_was() -> None:
-    image = to_image(COLOURS, None, False, Metadata(icc=PROFILES["RGB"], xmp=XMP))
+    image = to_pillow_image(COLOURS, None, False, Metadata(icc=PROFILES["RGB"], xmp=XMP))
     before = image.tobytes(), dict(image.info)
     with pytest.warns(CalotypeWarning):
         pack_picture(image, FORMATS["bmp"])
@@ -84,7 +84,9 @@ def test_exif_with_directories_survives(name: str, alpha: bool) -> None:
     if alpha and not FORMATS[name].alpha:
         pytest.skip("refused before decoding")
     profile = PROFILES["RGB"]
-    image = to_image(COLOURS, ALPHA if alpha else None, False, Metadata(profile, exif().tobytes()[6:], XMP))
+    image = to_pillow_image(
+        COLOURS, ALPHA if alpha else None, False, Metadata(profile, exif().tobytes()[6:], XMP)
+    )
     data = pack_picture(image, FORMATS[name])
     with Image.open(io.BytesIO(data)) as read:
         tags = read.getexif()
@@ -112,7 +114,7 @@ def test_compressed_tiff(endian: str) -> None:
     with Image.open(io.BytesIO(data)) as read:
         assert isinstance(read, TiffImagePlugin.TiffImageFile)
         assert read.info["compression"] == "tiff_adobe_deflate"
-        tags_in_file = list(_entries(data, read.tag_v2._offset, "<"))
+        tags_in_file = list(_directory_entries(data, read.tag_v2._offset, "<"))
         assert tags_in_file == sorted(tags_in_file)  # as TIFF wants it
         assert Base.TileWidth not in read.tag_v2
         assert read.tag_v2[Base.Make] == "Talbot"
@@ -138,7 +140,7 @@ def test_exif_that_is_left_out_is_told() -> None:
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if not FORMATS[name].metadata])
 def test_metadata_that_a_format_cannot_hold_are_told(name: str) -> None:
-    image = to_image(COLOURS, None, False, Metadata(None, exif().tobytes()[6:], XMP))
+    image = to_pillow_image(COLOURS, None, False, Metadata(None, exif().tobytes()[6:], XMP))
     with pytest.warns(
         CalotypeWarning, match=f"EXIF and XMP left out: {FORMATS[name].pillow} files cannot hold such data"
     ):

@@ -14,7 +14,7 @@ from PIL.ExifTags import GPS, IFD, Base, Interop
 from PIL.PngImagePlugin import PngInfo
 
 from calotype.errors import CalotypeWarning, SourceError
-from calotype.imaging import FORMATS, Metadata, Picture, load_picture, pack_picture, to_image
+from calotype.imaging import FORMATS, Metadata, Picture, load_picture, pack_picture, to_pillow_image
 from calotype.limits import Limits
 
 COLOURS = np.arange(3 * 5 * 3, dtype=np.uint8).reshape(3, 5, 3) * 5
@@ -161,7 +161,7 @@ def test_xmp_as_text() -> None:
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
 def test_metadata_of_decoded_images_can_be_saved(format_: str) -> None:
     before = load(saved("JPEG", exif=exif(6), xmp=XMP.replace(b"6", b"1"))).metadata
-    image = to_image(COLOURS, metadata=before)
+    image = to_pillow_image(COLOURS, metadata=before)
     assert image.info["exif"].startswith(PREFIX)
     file = io.BytesIO()
     image.save(file, format_, exif=image.info["exif"], xmp=image.info["xmp"])

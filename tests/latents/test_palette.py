@@ -29,12 +29,12 @@ def integers(pixels: NDArray[np.uint8]) -> NDArray[np.int16]:
 
 
 def packed(pixels: NDArray[np.uint8]) -> bytes:
-    colours = palette.palette_of(pixels)
-    return palette.pack(colours, palette.dither(pixels, colours))
+    colours = palette.choose_palette(pixels)
+    return palette.pack_palette_payload(colours, palette.dither_to_palette(pixels, colours))
 
 
 def test_eight_bits_lose_at_most_half_a_step(latents: NDArray[np.float32]) -> None:
-    back = palette.from_bytes(integers(palette.to_bytes(latents)))
+    back = palette.latents_from_bytes(integers(palette.latents_to_bytes(latents)))
     assert np.abs(back - latents).max() <= 0.18215**2 / 2 * 1.001
 
 
@@ -42,37 +42,39 @@ def test_eight_bits_are_those_of_the_article() -> None:
     """uint8(255 clamp(z / (255 * 0.18215) + 1/2) + 1/2), for latents that are not yet scaled."""
     unscaled = np.random.default_rng(1).normal(0, 9, (4, 30, 30))
     expected = ((unscaled / (255 * 0.18215) + 0.5).clip(0, 1) * 255 + 0.5).astype(np.uint8)
-    found = palette.to_bytes((unscaled * 0.18215).astype(np.float32))
+    found = palette.latents_to_bytes((unscaled * 0.18215).astype(np.float32))
     assert np.mean(found != expected.transpose(1, 2, 0)) < 1e-3  # float32 latents, ties
     assert found.min() == 0 and found.max() == 255
 
 
 def test_dequantised_latents_are_exact() -> None:
-    found = palette.from_bytes(np.arange(256))
+    found = palette.latents_from_bytes(np.arange(256))
     expected = [Fraction((2 * i - 255) * 331786225, 2 * 10**10) for i in range(256)]
     assert np.array_equal(found, np.array([float(value) for value in expected]).astype(np.float32))
     assert found[255].tolist() == 4.230274200439453
 
 
 def test_size_at_512_is_that_of_palette_and_indices(latents: NDArray[np.float32]) -> None:
-    data = packed(palette.to_bytes(latents))
+    data = packed(palette.latents_to_bytes(latents))
     assert 4500 < len(data) <= 5120
     assert len(zlib.decompress(data)) == 1024 + 4096
 
 
 def test_few_colours_are_kept_exactly() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (4, 6, 4)).astype(np.uint8)
-    assert np.array_equal(palette.unpack(packed(pixels), 4, 6), integers(pixels))
+    assert np.array_equal(palette.unpack_palette_payload(packed(pixels), 4, 6), integers(pixels))
 
 
 def test_k_means_beats_the_cut_it_starts_from(
     latents: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pixels = palette.to_bytes(latents)
+    pixels = palette.latents_to_bytes(latents)
 
     def error() -> float:
-        colours = palette.palette_of(pixels)
-        return float(((colours[palette.nearest(pixels, colours)].astype(float) - pixels) ** 2).mean())
+        colours = palette.choose_palette(pixels)
+        return float(
+            ((colours[palette.nearest_in_palette(pixels, colours)].astype(float) - pixels) ** 2).mean()
+        )
 
     after = error()
     monkeypatch.setattr(palette, "_ROUNDS", 0)
@@ -84,7 +86,7 @@ def test_large_pictures_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (40, 50, 4)).astype(np.uint8)
     monkeypatch.setattr(palette, "_SAMPLE", 500)
     thinned = pixels.reshape(-1, 4)[::4].reshape(20, 25, 4)
-    assert np.array_equal(palette.palette_of(pixels), palette.palette_of(thinned))
+    assert np.array_equal(palette.choose_palette(pixels), palette.choose_palette(thinned))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (13, 8), (6, 31)])
@@ -101,7 +103,7 @@ def test_dithering_is_floyd_and_steinbergs(shape: tuple[int, int]) -> None:
         error = (wanted - colours[index]) / 16
         work[y, x + 2] += 7 * error
         work[y + 1, x : x + 3] += np.array([3, 5, 1])[:, None] * error
-    found = palette.dither(pixels, colours)
+    found = palette.dither_to_palette(pixels, colours)
     assert np.array_equal(colours[found], colours[expected])
 
 
@@ -110,15 +112,15 @@ def test_dithering_keeps_the_mean_of_every_channel() -> None:
     colours = np.zeros((palette.COLOURS, 4), np.uint8)
     colours[1] = 255
     colours[2:] = np.random.default_rng(2).integers(0, 256, (palette.COLOURS - 2, 4))
-    mean = colours[palette.dither(flat, colours)].reshape(-1, 4).mean(axis=0)
+    mean = colours[palette.dither_to_palette(flat, colours)].reshape(-1, 4).mean(axis=0)
     assert np.abs(mean - flat[0, 0]).max() < 4
 
 
 def test_without_dithering_the_nearest_colour_is_taken(latents: NDArray[np.float32]) -> None:
-    pixels = palette.to_bytes(latents)[:20, :30]
-    colours = palette.palette_of(palette.to_bytes(latents))
+    pixels = palette.latents_to_bytes(latents)[:20, :30]
+    colours = palette.choose_palette(palette.latents_to_bytes(latents))
     distance = ((pixels[:, :, None].astype(int) - colours.astype(int)) ** 2).sum(-1)
-    chosen = palette.nearest(pixels, colours)
+    chosen = palette.nearest_in_palette(pixels, colours)
     assert np.array_equal(
         np.take_along_axis(distance, chosen[..., None].astype(int), 2)[..., 0], distance.min(2)
     )
@@ -127,9 +129,12 @@ def test_without_dithering_the_nearest_colour_is_taken(latents: NDArray[np.float
 def test_popular_colours_come_first() -> None:
     indices = np.repeat(np.array([7, 200, 3], np.uint8), [5, 9, 2]).reshape(4, 4)
     colours = np.random.default_rng(0).integers(0, 256, (256, 4)).astype(np.uint8)
-    raw = zlib.decompress(palette.pack(colours, indices))
+    raw = zlib.decompress(palette.pack_palette_payload(colours, indices))
     assert raw[:12] == colours[[200, 7, 3]].tobytes()
-    assert np.array_equal(palette.unpack(palette.pack(colours, indices), 4, 4), integers(colours[indices]))
+    assert np.array_equal(
+        palette.unpack_palette_payload(palette.pack_palette_payload(colours, indices), 4, 4),
+        integers(colours[indices]),
+    )
 
 
 def test_a_stream_that_inflates_without_end_is_cut_off() -> None:
@@ -137,25 +142,25 @@ def test_a_stream_that_inflates_without_end_is_cut_off() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(ChecksumError, match="does not end"):
-            palette.unpack(bomb, 8, 8)
+            palette.unpack_palette_payload(bomb, 8, 8)
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
         tracemalloc.stop()
 
 
 def test_every_truncation_and_addition_is_an_error(latents: NDArray[np.float32]) -> None:
-    data = packed(palette.to_bytes(latents[:, :9, :7]))
+    data = packed(palette.latents_to_bytes(latents[:, :9, :7]))
     for end in range(len(data)):
         with pytest.raises((TruncatedError, ChecksumError)):
-            palette.unpack(data[:end], 9, 7)
+            palette.unpack_palette_payload(data[:end], 9, 7)
     with pytest.raises(ChecksumError):
-        palette.unpack(data + b"\0", 9, 7)
+        palette.unpack_palette_payload(data + b"\0", 9, 7)
     for shape in ((9, 8), (9, 6)):
         with pytest.raises((TruncatedError, ChecksumError)):
-            palette.unpack(data, *shape)
+            palette.unpack_palette_payload(data, *shape)
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_give_integers_or_a_format_error(data: bytes) -> None:
     with pytest.raises(FormatError):
-        palette.unpack(data, 4, 4)
+        palette.unpack_palette_payload(data, 4, 4)

@@ -17,7 +17,7 @@ from calotype.latents import (
     log_step_map,
     noise_codes,
     noise_deviations,
-    step_of,
+    step_of_level,
 )
 
 
@@ -45,7 +45,7 @@ def test_quality_spans_the_levels_and_rises() -> None:
 
 def test_log_steps() -> None:
     assert log_step_map(np.array([[80, 64]])).tolist() == [[[0.0, -1.0]]]
-    assert step_of(80) == 1.0
+    assert step_of_level(80) == 1.0
 
 
 @pytest.mark.parametrize("level", [30, 56, 90])
@@ -55,7 +55,7 @@ def test_noise_codes_tell_the_deviation(level: int, shrink: float) -> None:
     rng = np.random.default_rng(1)
     levels = np.full((64, 64), level)
     integers = rng.integers(-2, 3, (4, 64, 64)).astype(np.int16)
-    steps = np.array([step_of(level + offset) for offset in CHANNEL_OFFSETS])[:, None, None]
+    steps = np.array([step_of_level(level + offset) for offset in CHANNEL_OFFSETS])[:, None, None]
     error = rng.uniform(-0.5, 0.5, (4, 64, 64)) * steps * shrink
     decoded = dequantise(integers, levels)
     codes = noise_codes((decoded + error).astype(np.float32), decoded, levels)

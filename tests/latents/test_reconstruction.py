@@ -10,14 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calotype.entropy import PassResult
-from calotype.entropy.tables import ESCAPE, PHASES, Slots
-from calotype.latents import CHANNEL_OFFSETS, dequantise, mean_offsets, reconstruct, step_of
+from calotype.entropy.tables import ESCAPE, PHASES, QuantisedPrediction
+from calotype.latents import (
+    CHANNEL_OFFSETS,
+    conditional_mean_offsets,
+    dequantise,
+    reconstruct_latents,
+    step_of_level,
+)
 
 
 def offset_of(row: int, phase: int, residual: int, fine: int = 0) -> float:
     """Of the integer with this residual around 0, in steps."""
-    slots = Slots(np.array([0]), np.array([row * PHASES + phase]), np.array([fine]))
-    return float(mean_offsets(slots.table, slots.informative(np.array([residual]) << fine))[0])
+    quantised = QuantisedPrediction(np.array([0]), np.array([row * PHASES + phase]), np.array([fine]))
+    return float(
+        conditional_mean_offsets(quantised.table_index, quantised.mean_symbols(np.array([residual]) << fine))[
+            0
+        ]
+    )
 
 
 def truncated_mean(mean: float, sigma: float, low: float, high: float) -> float:
@@ -47,8 +57,8 @@ def test_values_are_offset_by_parts_of_the_step() -> None:
     tables = np.full((4, 1, 1), table, np.int16)
     symbols = np.array([symbol] * 3 + [ESCAPE], np.uint8).reshape(4, 1, 1)
     coded = PassResult(integers, tables, symbols)
-    found = reconstruct(coded, np.array([[80]]))
-    steps = np.array([step_of(80 + offset) for offset in CHANNEL_OFFSETS]).reshape(4, 1, 1)
+    found = reconstruct_latents(coded, np.array([[80]]))
+    steps = np.array([step_of_level(80 + offset) for offset in CHANNEL_OFFSETS]).reshape(4, 1, 1)
     offset = offset_of(30, 3, symbol - 20)
     assert abs(offset) > 0.05
     assert np.array_equal(found.latents, dequantise(integers, found.levels))

@@ -12,12 +12,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from calotype.container import Coding, Header, parse
+from calotype.container import Coding, Header, parse_file
 from calotype.decoding import decode_latents
 from calotype.encoding import encode_latents
 from calotype.latents import SD1, log_step_map, noise_deviations
 from calotype.limits import Limits
-from calotype.models import DEFAULT_TABLE, DecoderInput, encoder_id, load_decoder, load_encoder
+from calotype.models import DEFAULT_CONTEXT_MODEL, DecoderInput, load_decoder, load_encoder, model_id
 from calotype.models.tiling import decode_tiled, encode_tiled
 from calotype.options import EncodeOptions
 
@@ -85,16 +85,16 @@ def quality(models: dict[str, Any], photos: list[NDArray[np.uint8]], encoder: st
     for rgb in photos:
         height, width = rgb.shape[:2]
         header = Header(
-            coding=Coding.LATTICE,
+            coding=Coding.HIERARCHICAL,
             space=SD1.id,
-            table=DEFAULT_TABLE,
-            encoder=encoder_id("pocket"),
+            context_model=DEFAULT_CONTEXT_MODEL,
+            encoder=model_id("pocket"),
             width=width,
             height=height,
             level=0,
         )
         latents = encode_tiled(models["encoder"][encoder], rgb)
-        parsed = parse(encode_latents(latents, header, EncodeOptions(target_size=5000)), limits=Limits())
+        parsed = parse_file(encode_latents(latents, header, EncodeOptions(target_size=5000)), limits=Limits())
         found = decode_latents(parsed)
         noise = noise_deviations(parsed.header.noise, found.levels)
         coded = DecoderInput(found.latents, log_step_map(found.levels), noise, found.conditional_mean)

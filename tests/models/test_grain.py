@@ -9,22 +9,22 @@ import pytest
 
 from calotype.latents import SD1
 from calotype.models import load_decoder
-from calotype.models.grain import grain
+from calotype.models.grain import grain_noise
 
 GOLDEN = "d926b28dd564ec04be5c93b72dd87ba42a4f4fefd2c5d806d8fbb227093e8dba"
 """sha256 of the bytes that the noise of 48x40 latents is made of: the same on every platform, for ever."""
 
 
 def test_the_position_decides() -> None:
-    whole = grain((0, 0), 48, 40)
+    whole = grain_noise((0, 0), 48, 40)
     assert whole.shape == (4, 192, 160) and whole.dtype == np.float32
-    assert np.array_equal(grain((7, 5), 20, 11), whole[:, 28:108, 20:64])
+    assert np.array_equal(grain_noise((7, 5), 20, 11), whole[:, 28:108, 20:64])
     made_of = np.rint(whole * 73.9 + 127.5).astype(np.uint8)
     assert hashlib.sha256(made_of.tobytes()).hexdigest() == GOLDEN
 
 
 def test_it_is_white_noise_of_deviation_1() -> None:
-    noise = grain((100, 3000), 64, 64)
+    noise = grain_noise((100, 3000), 64, 64)
     assert np.abs(noise.mean((1, 2))).max() < 0.02
     assert np.abs(noise.std((1, 2)) - 1).max() < 0.01
     power = np.abs(np.fft.fft2(noise)) ** 2 / noise[0].size  # exponentially distributed, of mean 1

@@ -12,7 +12,7 @@ import pytest
 
 import calotype
 from calotype.errors import ModelError, OutOfMemoryError
-from calotype.models.native import PerProcess, memory_errors
+from calotype.models.native import PerProcess, native_memory_errors
 
 FORK = """
 import os, signal, sys, numpy, calotype
@@ -69,14 +69,17 @@ def test_each_process_makes_its_own() -> None:
     ],
 )
 def test_lack_of_memory_is_one_error(error: Exception) -> None:
-    with pytest.raises(OutOfMemoryError, match=r"^there is not enough memory$") as caught, memory_errors():
+    with (
+        pytest.raises(OutOfMemoryError, match=r"^there is not enough memory$") as caught,
+        native_memory_errors(),
+    ):
         raise error
     assert caught.value.__cause__ is error
 
 
 @pytest.mark.parametrize("error", [ModelError("torch is out of memory"), RuntimeError("shapes differ")])
 def test_other_errors_stay_what_they_are(error: Exception) -> None:
-    with pytest.raises(type(error)) as caught, memory_errors():
+    with pytest.raises(type(error)) as caught, native_memory_errors():
         raise error
     assert caught.value is error
 

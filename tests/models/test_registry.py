@@ -45,8 +45,8 @@ def test_ids_and_names_are_unique_and_in_range() -> None:
 
 def test_names_and_ids_belong_together() -> None:
     for info in models.list_models():
-        assert models.encoder_id(info.name) == info.id
-        assert models.encoder_name(info.id) == info.name
+        assert models.model_id(info.name) == info.id
+        assert models.model_name_of_id(info.id) == info.name
 
 
 def test_what_is_shipped_has_the_hashes_listed() -> None:
@@ -71,18 +71,18 @@ def test_embedded_models_are_available(name: str) -> None:
 
 def test_unknown_names_and_ids_are_refused_by_name() -> None:
     with pytest.raises(ModelError, match=r"unknown model 'nosuch': .*pocket, .*tiny"):
-        models.encoder_id("nosuch")
+        models.model_id("nosuch")
     with pytest.raises(ModelError, match="'nosuch'"):
         models.load_encoder("nosuch")
     with pytest.raises(ModelError, match="'nosuch'"):
         models.load_decoder("nosuch", SD1.id)
     with pytest.raises(UnsupportedError, match="model 77"):
-        models.encoder_name(77)
-    with pytest.raises(UnsupportedError, match="tables 77"):
-        models.load_table(77)
+        models.model_name_of_id(77)
+    with pytest.raises(UnsupportedError, match="context model 77"):
+        models.load_context_model(77)
     with pytest.raises(UnsupportedError, match="space 77"):
-        models.space_named(77)
-    assert models.space_named(SD1.id) is SD1
+        models.latent_space_of_id(77)
+    assert models.latent_space_of_id(SD1.id) is SD1
 
 
 def test_weights_of_another_hash_are_refused(weights: Path) -> None:
@@ -121,7 +121,7 @@ def test_listing_loads_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     code = "import sys; from calotype.models import list_models; list_models(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "onnxruntime"} & set(done.stdout.split())
-    for loader in ("OnnxEncoder", "OnnxDecoder", "load_model"):
+    for loader in ("OnnxEncoder", "OnnxDecoder", "read_context_model"):
         monkeypatch.setattr(registry, loader, lambda *_: pytest.fail("loaded"))
     models.list_models()
 

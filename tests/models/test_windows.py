@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from calotype.models.windows import Window, equal_parts, full_parts, overlapping_parts, windows
+from calotype.models.windows import Window, equal_parts, full_parts, overlapping_parts, tile_windows
 
 SHAPE = 17, 11
 
@@ -18,7 +18,7 @@ SHAPE = 17, 11
 def test_tiles_cover_everything_once(margin: int, parts: Callable[[int, int], list[slice]]) -> None:
     seen = np.zeros(SHAPE, int)
     rows, columns = (parts(size, 5) for size in SHAPE)
-    for read, kept, inner in windows(rows, columns, margin):
+    for read, kept, inner in tile_windows(rows, columns, margin):
         seen[kept] += 1
         cut = np.arange(17 * 11).reshape(SHAPE)
         assert np.array_equal(cut[read][inner], cut[kept])
@@ -32,7 +32,7 @@ def test_what_is_read_may_go_beyond_what_is_kept() -> None:
     inside = np.arange(17 * 11).reshape(SHAPE)
     around = np.pad(inside, 2, constant_values=-1)
     rows, columns = (equal_parts(size, 6) for size in SHAPE)
-    for read, kept, inner in windows(rows, columns, 3, border=2):
+    for read, kept, inner in tile_windows(rows, columns, 3, border=2):
         assert np.array_equal(around[read][inner], inside[kept])
         for whole, part, size in zip(read, kept, SHAPE, strict=True):
             assert whole.start == max(part.start + 2 - 3, 0)
@@ -57,7 +57,7 @@ def test_equal_parts_differ_by_one() -> None:
 @pytest.mark.parametrize("size", [7, 8, 12, 13, 20, 61])
 def test_overlapping_parts_are_read_with_one_side(size: int, side: int, overlap: int, margin: int) -> None:
     parts = overlapping_parts(size, side, overlap, margin)
-    read = [window.read[0] for window in windows(parts, [slice(0, 1)], margin)]
+    read = [window.read[0] for window in tile_windows(parts, [slice(0, 1)], margin)]
     assert set(sizes(read)) == {min(side, size)}
     assert (read[0].start, read[-1].stop) == (0, size)
     assert (parts[0].start, parts[-1].stop) == (0, size)

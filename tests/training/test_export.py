@@ -17,10 +17,10 @@ from restore import restored, restored_lattice
 from calotype.encoding.plan import EFFORTS
 from calotype.encoding.rate import TrialEncoder
 from calotype.encoding.rdo import CASCADES
-from calotype.entropy import load_model
+from calotype.entropy import read_context_model
 from calotype.latents import CHANNEL_OFFSETS as SHIPPED_OFFSETS
-from calotype.latents import reconstruct, step_of
-from calotype.models.grain import grain
+from calotype.latents import reconstruct_latents, step_of_level
+from calotype.models.grain import grain_noise
 from calotype.models.onnx_model import OnnxDecoder
 
 
@@ -46,7 +46,7 @@ def test_the_shipped_model_is_the_trained_one(
     lattice: Lattice, latents: np.ndarray, tmp_path: Path, lambda_: float
 ) -> None:
     export(lattice, tmp_path / "model.npz")
-    shipped = load_model((tmp_path / "model.npz").read_bytes())
+    shipped = read_context_model((tmp_path / "model.npz").read_bytes())
     for level in (40, 64, 90):
         feedback = FEEDBACK if lambda_ else 0.0
         trial = TrialEncoder(latents, shipped, lambda_, error_diffusion=feedback).trial(level, lambda_)
@@ -54,17 +54,17 @@ def test_the_shipped_model_is_the_trained_one(
         coded = lattice.coding_pass(torch.from_numpy(latents)[None], torch.tensor([level]), multiplier)
         # Means are rounded to a sixteenth of a step and probabilities to 2**-16 when shipped.
         assert trial.bits == pytest.approx(float(lattice.bits(coded.coded, coded).sum()), rel=0.01)
-        shipped_pass = reconstruct(trial.coded, np.full((32, 40), level))
+        shipped_pass = reconstruct_latents(trial.coded, np.full((32, 40), level))
         same = np.isclose(shipped_pass.latents, coded.coded[0].numpy(), atol=1e-4)
         assert same.mean() > (0.999 if not lambda_ else 0.97)
         apart = np.abs(shipped_pass.conditional_mean - coded.expected[0].numpy())[same]
-        assert apart.mean() < 0.02 * step_of(level)
+        assert apart.mean() < 0.02 * step_of_level(level)
 
 
 def test_what_has_not_arrived_takes_its_mean(lattice: Lattice, latents: np.ndarray) -> None:
     picture, level = torch.from_numpy(latents)[None], torch.tensor([64])
     whole = lattice.coding_pass(picture, level)
-    part = lattice.coding_pass(picture, level, known=torch.tensor([4]))  # the base lattice only
+    part = lattice.coding_pass(picture, level, known=torch.tensor([4]))  # the base grid only
     base = (..., slice(None, None, 8), slice(None, None, 8))
     assert torch.equal(part.coded[base], whole.coded[base])
     assert torch.equal(part.log_step[base], whole.log_step[base])
@@ -103,7 +103,7 @@ def test_frequencies_follow_the_density() -> None:
 
 def test_training_and_codec_share_the_quantiser() -> None:
     assert CHANNEL_OFFSETS == SHIPPED_OFFSETS
-    assert float(steps_of(torch.tensor([57]))[0]) == pytest.approx(step_of(57))
+    assert float(steps_of(torch.tensor([57]))[0]) == pytest.approx(step_of_level(57))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -115,7 +115,7 @@ def test_networks_ship_with_eight_bit_weights(tmp_path: Path) -> None:
         if parameter.ndim == 1:  # biases: those that are all zero would be stored once
             torch.nn.init.normal_(parameter, std=0.02)
     latents, log_step = torch.randn(1, 4, 12, 10), torch.full((1, 1, 12, 10), -1.0)
-    noise = torch.from_numpy(grain((3, 40), 12, 10))[None]
+    noise = torch.from_numpy(grain_noise((3, 40), 12, 10))[None]
     with torch.inference_mode():
         wanted = network(latents, log_step, latents, noise)[0].numpy()
     path = tmp_path / "decoder.onnx"

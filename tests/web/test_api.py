@@ -14,7 +14,7 @@ import calotype
 from calotype.container import MAGIC, MEDIA_TYPE
 from calotype.errors import OutOfMemoryError
 from calotype.web.guard import POLICY, SECURITY_HEADERS
-from calotype.web.studio import RIVALS, Studio
+from calotype.web.studio import RIVALS, PictureService
 
 
 def test_encode_makes_a_file_of_the_size_asked_for(client: TestClient, png: bytes) -> None:
@@ -152,7 +152,7 @@ def test_a_fault_shows_nothing_of_the_inside(monkeypatch: pytest.MonkeyPatch, pn
     def broken(*_: object) -> None:
         raise RuntimeError("/secret/path.py is broken")
 
-    monkeypatch.setattr(Studio, "encode", broken)
+    monkeypatch.setattr(PictureService, "encode", broken)
     with client_of() as client:
         answer = client.post("/encode", content=png)
     assert answer.status_code == 500
@@ -169,7 +169,7 @@ def test_too_little_memory_is_no_fault_of_the_server(
             raise error
         np.empty(1 << 60, np.uint8)  # numpy has its own
 
-    monkeypatch.setattr(Studio, "encode", greedy)
+    monkeypatch.setattr(PictureService, "encode", greedy)
     with client_of() as client:
         answer = client.post("/encode", content=png)
     assert answer.status_code == 503
@@ -185,7 +185,7 @@ def test_every_answer_has_the_strict_policy(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     if path == "/fault":
-        monkeypatch.setattr("calotype.web.api.client_of", lambda host: 1 // 0)
+        monkeypatch.setattr("calotype.web.api.client_key", lambda host: 1 // 0)
     answer = client.post("/info", content=b"?") if path == "/fault" else client.get(path)
     assert (answer.status_code == 500) == (path == "/fault")
     for name, value in SECURITY_HEADERS.items():

@@ -15,8 +15,8 @@ from starlette.types import Receive, Scope, Send
 
 from calotype.web import Settings
 from calotype.web import connections as tested
-from calotype.web.clients import client_of
-from calotype.web.connections import server
+from calotype.web.clients import client_key
+from calotype.web.connections import bounded_server
 from calotype.web.guard import POLICY
 
 HALF = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Half:"
@@ -46,7 +46,7 @@ class Application:
 def serving(**bounds: float) -> Iterator[tuple[Callable[..., socket.socket], Application]]:
     """(what connects, from the loopback address 127.0.0.``host``; the application)."""
     application = Application()
-    running = server(application, Settings(**bounds), log_level="error")  # type: ignore[arg-type]
+    running = bounded_server(application, Settings(**bounds), log_level="error")  # type: ignore[arg-type]
     with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as opened:
         port = listener.getsockname()[1]
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
@@ -205,4 +205,4 @@ def test_who_does_not_read_the_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_an_ipv6_network_counts_as_one_client(host: str | None, client: str) -> None:
-    assert client_of(host) == client
+    assert client_key(host) == client

@@ -12,8 +12,8 @@ from calotype.cli.paths import PathType
 from calotype.cli.sizes import parse_size
 from calotype.compare import Rules
 from calotype.compare.codecs import CODECS
-from calotype.models import encoder_id
-from calotype.models.stable_diffusion import source_named
+from calotype.models import model_id
+from calotype.models.stable_diffusion import fetched_model
 from calotype.options import DiffusionOptions
 
 __all__ = ["read_size", "rules_of", "rules_options", "sizes_option"]
@@ -71,8 +71,8 @@ def rules_of(
     if not models and not codecs:
         raise click.UsageError("there is nothing to compare: name --models or --codecs")
     for model in models:
-        encoder_id(model)
-    fetched = [model for model in models if source_named(model)]
+        model_id(model)
+    fetched = [model for model in models if fetched_model(model)]
     if diffusion.weights is not None and len(fetched) > 1:
         raise click.UsageError(f"--weights cannot be those of {' and '.join(fetched)}: fetch them instead")
     return Rules(models, codecs, lpips, diffusion=diffusion)

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from calotype.errors import CalotypeError, CalotypeWarning, OutOfMemoryError
-from calotype.warning_hook import warnings_taken
+from calotype.warning_hook import intercepted_warnings
 
 __all__ = ["Console", "Failures", "describe"]
 
@@ -78,7 +78,7 @@ class Console:
 
         Warnings of other packages are for developers and are shown with ``-v`` only.
         """
-        with warnings_taken(self._show_warning):
+        with intercepted_warnings(self._show_warning):
             yield
 
     @contextmanager

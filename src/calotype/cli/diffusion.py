@@ -12,11 +12,11 @@ import click
 from calotype.cli.common import flags, is_given
 from calotype.cli.console import Console
 from calotype.cli.paths import PathType
-from calotype.models import encoder_id
-from calotype.models.stable_diffusion import Source, source_named
-from calotype.models.stable_diffusion.catalogue import vae_named
-from calotype.models.stable_diffusion.fetch import fetch, look_up
-from calotype.models.stable_diffusion.store import accept, accepted, is_here
+from calotype.models import model_id
+from calotype.models.stable_diffusion import FetchedModel, fetched_model
+from calotype.models.stable_diffusion.catalogue import vae_model
+from calotype.models.stable_diffusion.fetch import fetch_model, look_up_hub_files
+from calotype.models.stable_diffusion.store import is_fetched, is_licence_accepted, record_acceptance
 from calotype.options import DiffusionOptions
 
 __all__ = [
@@ -121,9 +121,9 @@ def diffusion_of(values: dict[str, Any], models: Iterable[str | None]) -> Diffus
     taken = {name: values.pop(name) for name in _NAMES & values.keys()}
     named = [model for model in models if model is not None]
     for model in named:
-        encoder_id(model)  # an unknown one fails once, not with every file
+        model_id(model)  # an unknown one fails once, not with every file
     given = sorted(name for name in taken if is_given(name))
-    if given and not any(source_named(model) for model in named):
+    if given and not any(fetched_model(model) for model in named):
         raise click.UsageError(
             f"{flags(given)} would do nothing: {' and '.join(named) or 'the default decoder'} "
             "is no Stable Diffusion model (choose one, such as sd-1.5)"
@@ -143,19 +143,19 @@ def ensure_fetched(
 
     Otherwise the error of the model names the command that fetches it.
     """
-    source = source_named(model) if model else None
+    source = fetched_model(model) if model else None
     if source is None or offline:
         return
     wanted = [source] if options.weights is None else []
-    other = vae_named(options.vae) if options.vae else None
+    other = vae_model(options.vae) if options.vae else None
     for needed in [*wanted, *([other] if other else [])]:
-        if not is_here(needed) and (accept_licence or _someone_is_there()):
+        if not is_fetched(needed) and (accept_licence or _someone_is_there()):
             fetch_with_consent(console, needed, accept_licence=accept_licence)
 
 
 def fetch_with_consent(
     console: Console,
-    source: Source,
+    source: FetchedModel,
     *,
     accept_licence: bool = False,
     half: bool = False,
@@ -166,23 +166,25 @@ def fetch_with_consent(
 
     Raises :class:`ModelError`, also if the user declines, and :class:`OutputError`.
     """
-    if not offline and (force or not is_here(source)):
+    if not offline and (force or not is_fetched(source)):
         console.note(f"{source.name}: licence {source.licence.name} ({source.licence.url})")
         if source.licence.restrictions:
             console.note(source.licence.restrictions)
-        if accept_licence or (not accepted(source.licence) and _someone_is_there() and _agreed(source)):
-            accept(source.licence)
-        if accepted(source.licence):
-            remotes = look_up(source, half=half)
+        if accept_licence or (
+            not is_licence_accepted(source.licence) and _someone_is_there() and _agreed(source)
+        ):
+            record_acceptance(source.licence)
+        if is_licence_accepted(source.licence):
+            remotes = look_up_hub_files(source, half=half)
             size = sum(remote.size for remote in remotes)
             console.note(
                 f"{source.name}: {len(remotes)} files, {size / 1e9:.2f} GB, from {source.repository}"
             )
-    record = fetch(source, half=half, force=force, offline=offline)
+    record = fetch_model(source, half=half, force=force, offline=offline)
     console.note(f"{source.name} is here, commit {record.commit[:12]}, every file verified")
 
 
-def _agreed(source: Source) -> bool:
+def _agreed(source: FetchedModel) -> bool:
     return click.confirm(f"Do you accept the licence {source.licence.name}?", err=True)
 
 

@@ -83,7 +83,7 @@ __all__ = ["encode"]
 )
 @click.option(
     "--recipe",
-    type=click.Choice(["lattice", "palette"]),
+    type=click.Choice(["hierarchical", "palette"]),
     default=EncodeOptions.recipe,
     show_default=True,
     help="The coding. palette is that of 2022: 256 colours, one size.",

@@ -13,8 +13,8 @@ from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetch
 from calotype.cli.paths import PathType
 from calotype.compare import read_pixels
 from calotype.compare.folder import check_folder
-from calotype.experiments import ALSO, Settings, run, table, write_results
-from calotype.experiments.results import SHEET, rows
+from calotype.experiments import ALSO, Settings, experiment_table, run_experiment, write_results
+from calotype.experiments.results import SHEET, experiment_rows
 
 __all__ = ["experiment"]
 
@@ -74,9 +74,9 @@ def _palette(
     options = diffusion_of(diffusion, [model])
     ensure_fetched(console, model, options, accept_licence=accept_licence, offline=offline)
     settings = Settings(model, ALSO if "all" in also else also, lpips, options)
-    result = run(read_pixels(photo, limits_of(max_pixels)), settings)
+    result = run_experiment(read_pixels(photo, limits_of(max_pixels)), settings)
     write_results(result, out, force=force)
-    for row in rows(result):
+    for row in experiment_rows(result):
         console.record(row)
-    console.note(f"{table(result)}\nopen {out / SHEET}")
+    console.note(f"{experiment_table(result)}\nopen {out / SHEET}")
     return 0

@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from calotype.atomic import write_file
+from calotype.atomic import write_atomically
 from calotype.errors import CalotypeError, LimitError, OutputError, SourceError
 from calotype.limits import Limits
 
@@ -109,7 +109,9 @@ def write_target(path: str, data: bytes, *, force: bool) -> None:
             with Path(path).open("wb") as device:
                 device.write(data)
         else:
-            write_file(Path(os.path.realpath(path)), data, overwrite=force)  # through links, not over them
+            write_atomically(
+                Path(os.path.realpath(path)), data, overwrite=force
+            )  # through links, not over them
 
 
 def abandon_stdout() -> None:

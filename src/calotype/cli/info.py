@@ -11,7 +11,7 @@ from calotype.cli.common import json_option, limits_of, max_pixels_option
 from calotype.cli.console import Console
 from calotype.cli.files import STDIO, read_calotype
 from calotype.cli.paths import PathType
-from calotype.container import parse
+from calotype.container import parse_file
 from calotype.decoding import first_picture_size
 
 __all__ = ["info"]
@@ -26,7 +26,7 @@ __all__ = ["info"]
 def info(console: Console, paths: Sequence[str], partial: bool, max_pixels: int) -> int:
     """Show header and chunks of .calo files, without decoding them.
 
-    Of the latents only the base lattice is decoded, a 64th, to tell how many bytes of the file give a first
+    Of the latents only the base grid is decoded, a 64th, to tell how many bytes of the file give a first
     picture; nothing is verified. '-' is standard input.
     """
     limits = limits_of(max_pixels)
@@ -52,7 +52,7 @@ def info(console: Console, paths: Sequence[str], partial: bool, max_pixels: int)
 def _first_picture_size(data: bytes, limits: calotype.Limits, partial: bool) -> int | None:
     """See :func:`first_picture_size`; None also for a file that cannot be decoded."""
     try:
-        return first_picture_size(parse(data, limits=limits, partial=partial))
+        return first_picture_size(parse_file(data, limits=limits, partial=partial))
     except calotype.CalotypeError:
         return None
 
@@ -63,7 +63,7 @@ def _text(name: str, found: calotype.Info, first: int | None) -> str:
         ("picture", f"{found.width}x{found.height} {found.mode}{coded}"),
         ("file", _size(found)),
         ("latents", f"{found.payload_size:,} bytes, level {found.level} (step {found.step:.3f})"),
-        ("coding", f"{found.coding}, space {found.space}, table {found.table}"),
+        ("coding", f"{found.coding}, space {found.space}, context model {found.context_model}"),
         ("encoder", found.encoder),
     ]
     if first is None and found.missing:

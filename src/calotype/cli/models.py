@@ -14,9 +14,9 @@ from calotype.cli.diffusion import fetch_with_consent, licence_option, offline_o
 from calotype.cli.paths import PathType
 from calotype.errors import CalotypeError, ModelError
 from calotype.models import list_models
-from calotype.models.stable_diffusion import CATALOGUE, Source, source_named
+from calotype.models.stable_diffusion import CATALOGUE, FetchedModel, fetched_model
 from calotype.models.stable_diffusion.selftest import self_test
-from calotype.models.stable_diffusion.store import Location, check_hash, located
+from calotype.models.stable_diffusion.store import WeightsLocation, check_file_hash, fetched_location
 from calotype.options import DiffusionOptions
 
 __all__ = ["fetch", "list_", "models", "path", "verify"]
@@ -26,8 +26,8 @@ def _complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[st
     return [source.name for source in CATALOGUE if source.name.startswith(incomplete)]
 
 
-def _sources(_: click.Context, __: click.Parameter, names: Sequence[str]) -> list[Source]:
-    sources = {name: source_named(name) for name in names}
+def _sources(_: click.Context, __: click.Parameter, names: Sequence[str]) -> list[FetchedModel]:
+    sources = {name: fetched_model(name) for name in names}
     for name, source in sources.items():
         if source is None:
             known = ", ".join(source.name for source in CATALOGUE)
@@ -63,7 +63,7 @@ def list_(console: Console) -> int:
             continue
         status = "available" if model.available else "not fetched"
         size = f"{model.size_bytes / 1e6:,.1f} MB"
-        source = source_named(model.name)
+        source = fetched_model(model.name)
         licence = f", licence {source.licence.name}" if source else ""
         roles = ", ".join(model.roles)
         click.echo(f"{model.name:<14} {status:<12} {size:>11}  {roles} of space {model.space}{licence}")
@@ -79,7 +79,12 @@ def list_(console: Console) -> int:
 @offline_option
 @click.pass_obj
 def fetch(
-    console: Console, sources: list[Source], half: bool, force: bool, accept_licence: bool, offline: bool
+    console: Console,
+    sources: list[FetchedModel],
+    half: bool,
+    force: bool,
+    accept_licence: bool,
+    offline: bool,
 ) -> int:
     """Fetch the weights of models, and verify them.
 
@@ -109,7 +114,7 @@ def fetch(
 @click.pass_obj
 def verify(
     console: Console,
-    sources: list[Source],
+    sources: list[FetchedModel],
     self_test: bool,
     weights: str | None,
     device: str,
@@ -120,7 +125,7 @@ def verify(
     for source in sources:
         try:
             if weights is None:
-                _verify_files(console, source, located(source))
+                _verify_files(console, source, fetched_location(source))
             if self_test or weights is not None:
                 options = DiffusionOptions(weights=weights, device=device, dtype=dtype)
                 code = max(code, _test(console, source, options))
@@ -131,10 +136,10 @@ def verify(
     return code
 
 
-def _verify_files(console: Console, source: Source, location: Location) -> None:
+def _verify_files(console: Console, source: FetchedModel, location: WeightsLocation) -> None:
     for name, expected in location.sha256.items():
         path = location.path / name
-        check_hash(path, expected, source.name)
+        check_file_hash(path, expected, source.name)
         size = path.stat().st_size
         if console.json:
             console.record(
@@ -144,7 +149,7 @@ def _verify_files(console: Console, source: Source, location: Location) -> None:
             click.echo(f"{source.name}: {name}: {size:,} bytes, sha256 {expected}: as fetched")
 
 
-def _test(console: Console, source: Source, options: DiffusionOptions) -> int:
+def _test(console: Console, source: FetchedModel, options: DiffusionOptions) -> int:
     passed = True
     for check in self_test(source, options):
         passed &= check.ok
@@ -159,8 +164,8 @@ def _test(console: Console, source: Source, options: DiffusionOptions) -> int:
 
 @models.command()
 @_names_argument
-def path(sources: list[Source]) -> int:
+def path(sources: list[FetchedModel]) -> int:
     """Print the folder that holds a model's files."""
     for source in sources:
-        click.echo(os.fsencode(located(source).path))  # bytes: for scripts, whatever the encoding
+        click.echo(os.fsencode(fetched_location(source).path))  # bytes: for scripts, whatever the encoding
     return 0

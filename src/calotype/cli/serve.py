@@ -89,17 +89,19 @@ def serve(console: Console, /, host: str, port: int, verbose: bool, **bounds: An
     """
     try:
         from calotype.web.app import create_app
-        from calotype.web.connections import server
-        from calotype.web.studio import Studio
+        from calotype.web.connections import bounded_server
+        from calotype.web.studio import PictureService
     except ImportError as error:
         raise ModelError("calotype serve needs more packages: pip install 'calotype[web]'") from error
 
     local = f"[{host}]" in LOOPBACK or host.lower() in LOOPBACK
     settings = Settings(**bounds, hosts=LOOPBACK if local else None)
     with _listening(host, port) as listener:
-        studio = Studio(settings)
+        studio = PictureService(settings)
         studio.warm_up()  # a model that is missing is told now, not to the first visitor
-        ready = server(create_app(settings, studio), settings, log_level="info" if verbose else "warning")
+        ready = bounded_server(
+            create_app(settings, studio), settings, log_level="info" if verbose else "warning"
+        )
         shown = f"[{host}]" if ":" in host else host
         console.note(f"calotype: http://{shown}:{listener.getsockname()[1]} (Ctrl-C ends it)")
         if not local:

@@ -21,7 +21,7 @@ from calotype.compare.contest import Contest, Entry, Rules, read_pixels
 from calotype.compare.notebook import Widget, widget
 from calotype.compare.report import write_report
 from calotype.compare.rows import Row
-from calotype.compare.stages import Stages, bit_map, stages
+from calotype.compare.stages import Stages, bit_map, encode_in_stages
 from calotype.compare.stages_page import write_stages
 
 __all__ = [
@@ -32,8 +32,8 @@ __all__ = [
     "Stages",
     "Widget",
     "bit_map",
+    "encode_in_stages",
     "read_pixels",
-    "stages",
     "widget",
     "write_report",
     "write_stages",

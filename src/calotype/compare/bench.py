@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import calotype
-from calotype.atomic import write_file
+from calotype.atomic import write_atomically
 from calotype.compare.contest import Contest, Rules, read_pixels
 from calotype.compare.folder import shown_name
 from calotype.compare.plot import plots_png
-from calotype.compare.rows import Row, read_csv, to_csv
-from calotype.compare.summary import summary
+from calotype.compare.rows import Row, read_rows, rows_to_csv
+from calotype.compare.summary import summary_markdown
 from calotype.errors import CalotypeError, ModelError, OutOfMemoryError, OutputError, SourceError
 from calotype.limits import Limits
 from calotype.options import DiffusionOptions
@@ -105,7 +105,7 @@ def run_bench(
         ]
         step = started(len(tasks))
         reported: set[tuple[Path | None, str]] = set()
-        for file, outcome in _measured(tasks, settings, jobs):
+        for file, outcome in _measure_in_parallel(tasks, settings, jobs):
             if isinstance(outcome, list):
                 rows += [row for row in outcome if (row.picture, row.codec, row.budget) not in have]
                 ledger.add(outcome)
@@ -131,9 +131,11 @@ def run_bench(
         view = f"{settings.crop}×{settings.crop} centre crops" if settings.crop else "full size"
         count = len({row.picture for row in mine})
         title = f"{shown_name(folder.resolve().name)}: {count} pictures, {view}"
-        write_file(out / "summary.md", f"## {title}\n\n{summary(mine)}".encode(), overwrite=True)
+        write_atomically(
+            out / "summary.md", f"## {title}\n\n{summary_markdown(mine)}".encode(), overwrite=True
+        )
         try:
-            write_file(out / "curves.png", plots_png(mine, title), overwrite=True)
+            write_atomically(out / "curves.png", plots_png(mine, title), overwrite=True)
         except ModelError as error:
             (out / "curves.png").unlink(missing_ok=True)  # of an earlier run, with other figures
             remark(f"curves.png is left out: {error}")
@@ -172,7 +174,7 @@ class _Ledger:
         if settings != self._wanted:
             raise OutputError(f"{out} has figures of other settings {settings}")
         if self._figures.exists():
-            self._rows = read_csv(self._figures)
+            self._rows = read_rows(self._figures)
 
     def open(self, digests: dict[str, str]) -> list[Row]:
         """Returns the rows of unchanged pictures, and rewrites the file with them."""
@@ -180,17 +182,17 @@ class _Ledger:
         rows = [row for row in self._rows if row.picture not in changed]
         self.close(rows)
         record: dict[str, Any] = {"settings": self._wanted, "pictures": self._digests | digests}
-        write_file(self._run, (json.dumps(record, indent=1) + "\n").encode(), overwrite=True)
+        write_atomically(self._run, (json.dumps(record, indent=1) + "\n").encode(), overwrite=True)
         return rows
 
     def add(self, rows: Sequence[Row]) -> None:
         with self._figures.open("a", encoding="utf-8") as file:
-            file.write(to_csv(rows, header=False))
+            file.write(rows_to_csv(rows, header=False))
 
     def close(self, rows: Sequence[Row]) -> None:
         """Rewrites the whole file, in order."""
         ordered = sorted(rows, key=lambda row: (row.picture, row.codec, -row.budget))
-        write_file(self._figures, to_csv(ordered).encode(), overwrite=True)
+        write_atomically(self._figures, rows_to_csv(ordered).encode(), overwrite=True)
 
 
 def _digest(file: Path) -> str:
@@ -201,7 +203,7 @@ def _digest(file: Path) -> str:
         return ""
 
 
-def _measured(
+def _measure_in_parallel(
     tasks: Sequence[tuple[Path, str]], settings: Settings, jobs: int
 ) -> Iterator[tuple[Path, list[Row] | CalotypeError]]:
     """Yields the picture of each finished task, with its rows or its error."""
@@ -209,7 +211,7 @@ def _measured(
     pool = ProcessPoolExecutor(jobs, context, initializer=_quiet_interrupts)
     threads = 1 if jobs > 1 else None
     try:
-        running = {pool.submit(_measure, *task, settings, threads): task[0] for task in tasks}
+        running = {pool.submit(_measure_picture, *task, settings, threads): task[0] for task in tasks}
         for future in as_completed(running):
             try:
                 yield running[future], future.result()
@@ -232,20 +234,20 @@ def _quiet_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the traceback is the main process's to give, or not
 
 
-def _measure(file: Path, codec: str, settings: Settings, threads: int | None) -> list[Row]:
-    rgb = _pixels(file, settings.crop, settings.max_pixels)
+def _measure_picture(file: Path, codec: str, settings: Settings, threads: int | None) -> list[Row]:
+    rgb = _read_benchmark_pixels(file, settings.crop, settings.max_pixels)
     area = rgb.shape[0] * rgb.shape[1]
     sizes = [max(size * area // 512**2, 1) for size in settings.sizes]
-    contest = _contest(settings.rules, threads)
+    contest = _contest_of_process(settings.rules, threads)
     return [entry.row for entry in contest.run(codec, shown_name(file.name), rgb, sizes, settings.sizes)]
 
 
 @cache  # one in every process
-def _contest(rules: Rules, threads: int | None) -> Contest:
+def _contest_of_process(rules: Rules, threads: int | None) -> Contest:
     return Contest(replace(rules, threads=threads))
 
 
-def _pixels(file: Path, crop: int | None, max_pixels: int) -> NDArray[np.uint8]:
+def _read_benchmark_pixels(file: Path, crop: int | None, max_pixels: int) -> NDArray[np.uint8]:
     rgb = read_pixels(file, Limits(max_pixels=max_pixels))
     if crop is None:
         return rgb

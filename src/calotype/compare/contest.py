@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from calotype.codec import ImageLike
 from calotype.compare.codecs import Codec, Coded, UncodableError, codec_makers
-from calotype.compare.metrics import Metric, UnmeasurableError, ready
+from calotype.compare.metrics import Metric, UnmeasurableError, available_metrics
 from calotype.compare.rows import Row
 from calotype.errors import ModelError, OutOfMemoryError
 from calotype.imaging import load_picture, over_white
@@ -60,7 +60,7 @@ class Contest:
 
     def __init__(self, rules: Rules) -> None:
         """Raises :class:`ModelError` if no codec can run, or for a graph of LPIPS that cannot be used."""
-        self.metrics, self.missing = ready(rules.lpips, rules.threads)
+        self.metrics, self.missing = available_metrics(rules.lpips, rules.threads)
         self.codecs: dict[str, Codec] = {}
         self.failed: dict[tuple[str, str], str] = {}
         makers = codec_makers(rules.models, rules.codecs, rules.threads, rules.diffusion)
@@ -117,14 +117,14 @@ class Contest:
         codec, entries = self.codecs[name], []
         all_coded = codec.compress(rgb, sizes)
         for label, coded in zip(labels or sizes, all_coded, strict=True):
-            figures = {key: _measured(metric, rgb, coded.rgb) for key, metric in self.metrics.items()}
+            figures = {key: _metric_value(metric, rgb, coded.rgb) for key, metric in self.metrics.items()}
             height, width = rgb.shape[:2]
             row = Row(picture, name, label, coded.size, coded.fits, width, height, figures)
             entries.append(Entry(codec.title, codec.suffix, coded, row))
         return entries
 
 
-def _measured(metric: Metric, reference: NDArray[np.uint8], picture: NDArray[np.uint8]) -> float | None:
+def _metric_value(metric: Metric, reference: NDArray[np.uint8], picture: NDArray[np.uint8]) -> float | None:
     try:
         return metric(reference, picture)
     except UnmeasurableError:

@@ -17,7 +17,7 @@ from PIL import Image
 from calotype.atomic import folder_in_place
 from calotype.errors import CalotypeError, OutputError
 
-__all__ = ["INDEX", "Pictures", "check_folder", "file_name", "fresh_folder", "png", "shown_name"]
+__all__ = ["INDEX", "PageFiles", "check_folder", "file_name", "fresh_folder", "shown_name", "to_png"]
 
 INDEX = "index.html"
 
@@ -72,7 +72,7 @@ def fresh_folder(target: Path, *, force: bool, mark: str = INDEX) -> Iterator[Pa
         raise OutputError(f"{target} cannot be written ({(error.strerror or str(error)).lower()})") from error
 
 
-class Pictures:
+class PageFiles:
     """Puts pictures beside a page, or with ``embed`` into it; what it returns is the address for the page.
 
     Without a folder nothing is written.
@@ -83,7 +83,7 @@ class Pictures:
 
     def add(self, name: str, rgb: NDArray[np.uint8]) -> str:
         """``name``: a path below the folder, without suffix."""
-        data = png(rgb)
+        data = to_png(rgb)
         if self._embed:
             return f"data:image/png;base64,{base64.b64encode(data).decode()}"
         self.write(f"{name}.png", data)
@@ -98,7 +98,7 @@ class Pictures:
         path.write_bytes(data)
 
 
-def png(rgb: NDArray[np.uint8]) -> bytes:
+def to_png(rgb: NDArray[np.uint8]) -> bytes:
     """uint8[H, W, 3] as a PNG file."""
     file = BytesIO()
     Image.fromarray(rgb).save(file, "PNG", compress_level=6)

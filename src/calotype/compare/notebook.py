@@ -8,8 +8,8 @@ from html import escape
 
 from calotype.codec import ImageLike
 from calotype.compare.contest import DEFAULT_SIZES, Contest, Rules, read_pixels
-from calotype.compare.folder import Pictures
-from calotype.compare.report import render
+from calotype.compare.folder import PageFiles
+from calotype.compare.report import render_report
 from calotype.compare.rows import Row
 from calotype.limits import Limits
 
@@ -47,5 +47,5 @@ def widget(
     :class:`LimitError`, :class:`ModelError`.
     """
     rgb = read_pixels(image, limits)
-    page, rows = render([(name, rgb)], Contest(rules or Rules()), sizes, Pictures(None, embed=True))
+    page, rows = render_report([(name, rgb)], Contest(rules or Rules()), sizes, PageFiles(None, embed=True))
     return Widget(page, tuple(rows), height)

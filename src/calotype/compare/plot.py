@@ -19,10 +19,10 @@ from typing import Any
 
 from calotype.compare.codecs import OURS
 from calotype.compare.metrics import METRICS
-from calotype.compare.rows import Row, of_all_codecs
+from calotype.compare.rows import Row, rows_of_pictures_all_coded
 from calotype.errors import ModelError
 
-__all__ = ["Curve", "Point", "curves", "legend_svg", "plots_png", "plots_svg", "style_of"]
+__all__ = ["Curve", "Point", "curve_style", "legend_svg", "mean_curves", "plots_png", "plots_svg"]
 
 Point = tuple[float, float]
 
@@ -72,13 +72,13 @@ class Curve:
     points: tuple[Point, ...]
 
 
-def curves(rows: Sequence[Row], metric: str) -> list[Curve]:
+def mean_curves(rows: Sequence[Row], metric: str) -> list[Curve]:
     """The curves of a metric, one for each codec that has figures of it, over the pictures that all have.
 
     A codec that cannot go as low as a budget stands at the rate it really has.
     """
     result = []
-    rows = of_all_codecs(rows)
+    rows = rows_of_pictures_all_coded(rows)
     for codec in dict.fromkeys(row.codec for row in rows):
         points = []
         for budget in sorted({row.budget for row in rows if row.codec == codec}, reverse=True):
@@ -91,7 +91,7 @@ def curves(rows: Sequence[Row], metric: str) -> list[Curve]:
     return result
 
 
-def style_of(codec: str, codecs: Sequence[str]) -> tuple[str, str, float]:
+def curve_style(codec: str, codecs: Sequence[str]) -> tuple[str, str, float]:
     """(colour, matplotlib's marker, width of the line) of a codec among those of the same plot."""
     ours = codec.startswith(OURS)
     number = [name for name in codecs if name.startswith(OURS) == ours].index(codec)
@@ -109,23 +109,25 @@ def plots_svg(rows: Sequence[Row]) -> dict[str, str]:
     codecs = list(dict.fromkeys(row.codec for row in rows))
     with _matplotlib():
         for metric in METRICS:
-            if metric_curves := curves(rows, metric):
-                figure = _figure(WIDTH, HEIGHT)
-                _panel(figure.add_subplot(), metric, metric_curves, codecs)
+            if metric_curves := mean_curves(rows, metric):
+                figure = _new_figure(WIDTH, HEIGHT)
+                _draw_panel(figure.add_subplot(), metric, metric_curves, codecs)
                 label = f"{METRICS[metric].title} against bits per pixel; see the tables"
-                drawings[metric] = _svg(figure, f"plot-{metric}", f'role="img" aria-label="{escape(label)}"')
+                drawings[metric] = _figure_as_svg(
+                    figure, f"plot-{metric}", f'role="img" aria-label="{escape(label)}"'
+                )
     return drawings
 
 
 def legend_svg(codec: str, codecs: Sequence[str]) -> str:
     """The line and marker of a codec. Raises :class:`ModelError` without the package ``matplotlib``."""
     with _matplotlib():
-        figure = _figure(32, 14, layout=None)
+        figure = _new_figure(32, 14, layout=None)
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         axes.set(xlim=(-1, 1), ylim=(-1, 1))
-        _draw(axes, [(-0.9, 0), (0, 0), (0.9, 0)], style_of(codec, codecs), markevery=[1])
-        return _svg(figure, f"legend-{codec}", 'aria-hidden="true" width="32" height="14"')
+        _draw_curve(axes, [(-0.9, 0), (0, 0), (0.9, 0)], curve_style(codec, codecs), markevery=[1])
+        return _figure_as_svg(figure, f"legend-{codec}", 'aria-hidden="true" width="32" height="14"')
 
 
 def plots_png(rows: Sequence[Row], title: str) -> bytes:
@@ -134,14 +136,14 @@ def plots_png(rows: Sequence[Row], title: str) -> bytes:
     Raises :class:`ModelError` without the package ``matplotlib``.
     """
     codecs = list(dict.fromkeys(row.codec for row in rows))
-    panels = [(metric, metric_curves) for metric in METRICS if (metric_curves := curves(rows, metric))]
+    panels = [(metric, metric_curves) for metric in METRICS if (metric_curves := mean_curves(rows, metric))]
     lines = max(-(-len(panels) // 2), 1)
     file = BytesIO()
     with _matplotlib():
-        figure = _figure(2 * WIDTH, 64 + lines * HEIGHT)
+        figure = _new_figure(2 * WIDTH, 64 + lines * HEIGHT)
         for number, (metric, metric_curves) in enumerate(panels, 1):
-            _panel(figure.add_subplot(lines, 2, number), metric, metric_curves, codecs)
-        handles = [_draw(None, [], style_of(codec, codecs)) for codec in codecs]
+            _draw_panel(figure.add_subplot(lines, 2, number), metric, metric_curves, codecs)
+        handles = [_draw_curve(None, [], curve_style(codec, codecs)) for codec in codecs]
         figure.legend(
             handles,
             codecs,
@@ -169,16 +171,16 @@ def _matplotlib() -> Iterator[None]:
         yield
 
 
-def _figure(width: float, height: float, layout: str | None = "constrained") -> Any:
+def _new_figure(width: float, height: float, layout: str | None = "constrained") -> Any:
     """A figure of that size in CSS pixels, which belongs to no window and no global state."""
     size = width / _DPI, height / _DPI
     return import_module("matplotlib.figure").Figure(size, dpi=_DPI, layout=layout)
 
 
-def _panel(axes: Any, name: str, curves_of_metric: Sequence[Curve], codecs: Sequence[str]) -> None:
+def _draw_panel(axes: Any, name: str, curves_of_metric: Sequence[Curve], codecs: Sequence[str]) -> None:
     metric, ticker = METRICS[name], import_module("matplotlib.ticker")
     for curve in reversed(curves_of_metric):  # the first, Calotype, on top
-        _draw(axes, curve.points, style_of(curve.codec, codecs))
+        _draw_curve(axes, curve.points, curve_style(curve.codec, codecs))
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(ticker.NullLocator())
@@ -191,7 +193,7 @@ def _panel(axes: Any, name: str, curves_of_metric: Sequence[Curve], codecs: Sequ
     axes.set_title(f"{metric.title}{unit}{' (axis inverted)' if metric.lower_is_better else ''}")
 
 
-def _draw(axes: Any, points: Sequence[Point], style: tuple[str, str, float], **more: Any) -> Any:
+def _draw_curve(axes: Any, points: Sequence[Point], style: tuple[str, str, float], **more: Any) -> Any:
     """The line through ``points``, with a marker at each; drawn on ``axes``, if there are any."""
     colour, marker, width = style
     radius = 3 + width / 2 if marker != "o" else 2 + width / 2
@@ -212,7 +214,7 @@ def _draw(axes: Any, points: Sequence[Point], style: tuple[str, str, float], **m
     return line
 
 
-def _svg(figure: Any, name: str, attributes: str) -> str:
+def _figure_as_svg(figure: Any, name: str, attributes: str) -> str:
     """``figure`` as an element with ``attributes`` for a page in which ``name`` is used once."""
     file = StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -221,7 +223,7 @@ def _svg(figure: Any, name: str, attributes: str) -> str:
     (box,) = re.findall(r'viewBox="[^"]+"', text)
     body = text[text.index('<g id="figure_1">') : text.rindex("</svg>")]
     body = re.sub(r'(\bid="|url\(#)', rf"\g<1>{name}-", _without_references(body))
-    body = re.sub(r"font: (?:\w+ )*([\d.]+px)[^;\"]*|font-family: [^;\"]*;? ?", _size_alone, body)
+    body = re.sub(r"font: (?:\w+ )*([\d.]+px)[^;\"]*|font-family: [^;\"]*;? ?", _font_size_only, body)
     for variable, colour in _THEME.items():
         body = body.replace(colour, f"var(--{variable}, {colour})")
     return f'<svg {box} {attributes} font-family="inherit" stroke-linejoin="round">{body}</svg>'
@@ -238,6 +240,6 @@ def _without_references(body: str) -> str:
     )
 
 
-def _size_alone(font: re.Match[str]) -> str:
+def _font_size_only(font: re.Match[str]) -> str:
     """Of a CSS font its size, so that the family is the page's."""
     return f"font-size: {font[1]}" if font[1] else ""

@@ -13,17 +13,17 @@ from PIL import features
 
 import calotype
 from calotype.compare.contest import DEFAULT_SIZES, Contest, Rules, read_pixels
-from calotype.compare.folder import INDEX, Pictures, file_name, fresh_folder, shown_name
+from calotype.compare.folder import INDEX, PageFiles, file_name, fresh_folder, shown_name
 from calotype.compare.metrics import METRICS
-from calotype.compare.page import build, fill
+from calotype.compare.page import build_page, fill_template
 from calotype.compare.plot import legend_svg, plots_svg
-from calotype.compare.rows import Row, of_all_codecs, to_csv, to_json
-from calotype.compare.subject import Subject
-from calotype.compare.tables import figures_table, means
+from calotype.compare.rows import Row, rows_of_pictures_all_coded, rows_to_csv, rows_to_json
+from calotype.compare.subject import ReportSubject
+from calotype.compare.tables import figures_table, mean_rows
 from calotype.errors import CalotypeError, LimitError, ModelError, SourceError
 from calotype.limits import Limits
 
-__all__ = ["render", "write_report"]
+__all__ = ["render_report", "write_report"]
 
 _LINKS = 'The same as <a href="figures.csv">CSV</a> and <a href="figures.json">JSON</a>.'
 _VIEWS = {"divider": "Divider", "grid": "Side by side", "difference": "Difference"}
@@ -50,24 +50,24 @@ def write_report(
     :class:`OutputError`; nothing is left half-written.
     """
     contest = Contest(rules or Rules())
-    named = _named(photos)
+    named = _photos_by_report_name(photos)
     with fresh_folder(out, force=force) as folder:
-        page, rows = render(
-            _readable(named, limits, failed),
+        page, rows = render_report(
+            _readable_photos(named, limits, failed),
             contest,
             sizes,
-            Pictures(folder, embed=embed),
+            PageFiles(folder, embed=embed),
             links=_LINKS,
             progress=progress,
             failed=failed and (lambda name, error: failed(named[name], error)),
         )
-        (folder / "figures.csv").write_text(to_csv(rows), "utf-8")
-        (folder / "figures.json").write_text(to_json(rows, missing=contest.missing), "utf-8")
+        (folder / "figures.csv").write_text(rows_to_csv(rows), "utf-8")
+        (folder / "figures.json").write_text(rows_to_json(rows, missing=contest.missing), "utf-8")
         (folder / INDEX).write_text(page, "utf-8")
     return rows
 
 
-def _named(photos: Sequence[Path]) -> dict[str, Path]:
+def _photos_by_report_name(photos: Sequence[Path]) -> dict[str, Path]:
     """``photos`` by the names that they have in the report; of equal names, the later ones are numbered."""
     named: dict[str, Path] = {}
     for photo in photos:
@@ -80,7 +80,7 @@ def _named(photos: Sequence[Path]) -> dict[str, Path]:
     return named
 
 
-def _readable(
+def _readable_photos(
     photos: Mapping[str, Path],
     limits: Limits | None,
     failed: Callable[[Path, CalotypeError], None] | None,
@@ -97,11 +97,11 @@ def _readable(
             yield name, rgb
 
 
-def render(
+def render_report(
     photos: Iterable[tuple[str, NDArray[np.uint8]]],
     contest: Contest,
     sizes: Sequence[int],
-    pictures: Pictures,
+    pictures: PageFiles,
     *,
     links: str = "",
     progress: Callable[[], None] = lambda: None,
@@ -113,7 +113,7 @@ def render(
     Raises :class:`ModelError` if no codec can run, :class:`SourceError` if no photo is left.
     """
     sizes = sorted(set(sizes), reverse=True)
-    subjects: list[Subject] = []
+    subjects: list[ReportSubject] = []
     titles: dict[str, str] = {}
     for number, (name, rgb) in enumerate(photos, 1):
         place = f"pictures/{number:02}-{file_name(name)}"
@@ -127,18 +127,18 @@ def render(
                 raise error
             failed(name, error)
             continue
-        subjects.append(Subject(name, rgb, place, pictures, sizes, entries, why))
+        subjects.append(ReportSubject(name, rgb, place, pictures, sizes, entries, why))
         titles |= {entry.row.codec: entry.title for entry in entries}
         progress()
     if not subjects:
         raise SourceError("there is no picture left to compare")
-    return _page(subjects, titles, contest.missing, sizes, links), [
+    return _report_page(subjects, titles, contest.missing, sizes, links), [
         row for subject in subjects for row in subject.rows
     ]
 
 
-def _page(
-    subjects: Sequence[Subject],
+def _report_page(
+    subjects: Sequence[ReportSubject],
     titles: dict[str, str],
     missing: dict[str, str],
     sizes: Sequence[int],
@@ -149,13 +149,13 @@ def _page(
         "pictures": [
             {
                 "ratio": subject.width / subject.height,
-                "sizes": [[*subject.columns[size], *_absent(subject, missing)] for size in sizes],
+                "sizes": [[*subject.columns[size], *_missing_columns(subject, missing)] for size in sizes],
             }
             for subject in subjects
         ]
     }
-    legend, plots, note = _curves(rows, titles)
-    main = fill(
+    legend, plots, note = _curves_section(rows, titles)
+    main = fill_template(
         "report_main.html",
         pictures=_fieldset(
             "Picture",
@@ -164,16 +164,16 @@ def _page(
         ),
         sizes=_fieldset("At most", _radios("size", [f"{size:,} bytes" for size in sizes])),
         views=_radios("view", list(_VIEWS.values()), list(_VIEWS)),
-        tables=_tables(subjects, rows, titles, missing),
+        tables=_figure_tables(subjects, rows, titles, missing),
         links=links,
         curves_note=note,
         legend=legend,
         plots=plots,
-        reading=_reading(missing),
+        reading=_how_to_read_figures(missing),
     )
     names = ", ".join(subject.name for subject in subjects)
     count = "one picture" if len(subjects) == 1 else f"{len(subjects)} pictures"
-    return build(
+    return build_page(
         f"Compared: {names if len(names) < 60 else count}",
         f"{len(titles)} codecs at equal bytes, on {count}.",
         main,
@@ -183,7 +183,7 @@ def _page(
     )
 
 
-def _curves(rows: Sequence[Row], titles: dict[str, str]) -> tuple[str, str, str]:
+def _curves_section(rows: Sequence[Row], titles: dict[str, str]) -> tuple[str, str, str]:
     """(the legend, the plots, what is to be said about them)."""
     try:
         plots = "".join(plots_svg(rows).values())
@@ -195,13 +195,13 @@ def _curves(rows: Sequence[Row], titles: dict[str, str]) -> tuple[str, str, str]
     return legend, plots, f"Up and to the left is better.{several}"
 
 
-def _absent(subject: Subject, missing: dict[str, str]) -> list[dict[str, str]]:
+def _missing_columns(subject: ReportSubject, missing: dict[str, str]) -> list[dict[str, str]]:
     """What stands in place of the columns of codecs that have no picture, with the reason."""
     codecs = {name: why for name, why in missing.items() if name not in METRICS} | dict(subject.failed)
     return [{"id": name, "label": name, "why": why} for name, why in codecs.items()]
 
 
-def _thumbnail(subject: Subject) -> str:
+def _thumbnail(subject: ReportSubject) -> str:
     return f'<img src="{escape(subject.original)}" alt="{escape(subject.name)}" loading="lazy">'
 
 
@@ -220,8 +220,8 @@ def _radios(name: str, labels: Sequence[str], values: Sequence[str] | None = Non
     return "".join(choices)
 
 
-def _tables(
-    subjects: Sequence[Subject], rows: Sequence[Row], titles: dict[str, str], missing: dict[str, str]
+def _figure_tables(
+    subjects: Sequence[ReportSubject], rows: Sequence[Row], titles: dict[str, str], missing: dict[str, str]
 ) -> str:
     parts = []
     for number, subject in enumerate(subjects):
@@ -229,18 +229,20 @@ def _tables(
         table = figures_table(caption, subject.rows, titles, missing)
         parts.append(f'<div data-picture="{number}">{table}</div>')
     if len(subjects) > 1:
-        parts.append(f"<br>{figures_table(_means_over(rows), means(rows), titles, missing)}")
+        parts.append(f"<br>{figures_table(_means_over(rows), mean_rows(rows), titles, missing)}")
     return "".join(parts)
 
 
 def _means_over(rows: Sequence[Row]) -> str:
-    count, every = (len({row.picture for row in chosen}) for chosen in (of_all_codecs(rows), rows))
+    count, every = (
+        len({row.picture for row in chosen}) for chosen in (rows_of_pictures_all_coded(rows), rows)
+    )
     if count == every:
         return f"Means over the {every} pictures"
     return f"Means over the {count} of {every} pictures that every codec can code"
 
 
-def _reading(missing: dict[str, str]) -> str:
+def _how_to_read_figures(missing: dict[str, str]) -> str:
     items = [
         (kind.title, kind.about + (f" Not measured: {missing[name]}." if name in missing else ""))
         for name, kind in METRICS.items()

@@ -14,7 +14,7 @@ from typing import Any
 from calotype.compare.metrics import METRICS
 from calotype.errors import SourceError
 
-__all__ = ["COLUMNS", "Row", "of_all_codecs", "read_csv", "to_csv", "to_json"]
+__all__ = ["COLUMNS", "Row", "read_rows", "rows_of_pictures_all_coded", "rows_to_csv", "rows_to_json"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Row:
         return plain | {name: _rounded(self.figures.get(name)) for name in METRICS}
 
 
-def of_all_codecs(rows: Iterable[Row]) -> list[Row]:
+def rows_of_pictures_all_coded(rows: Iterable[Row]) -> list[Row]:
     """The rows of the pictures that every codec has coded: only over these are means to be compared."""
     rows = list(rows)
     codecs: dict[str, set[str]] = {}
@@ -79,7 +79,7 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else round(value, 5)
 
 
-def to_csv(rows: Iterable[Row], *, header: bool = True) -> str:
+def rows_to_csv(rows: Iterable[Row], *, header: bool = True) -> str:
     """One line for each row; a figure that is missing is empty."""
     file = io.StringIO()
     writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
@@ -89,13 +89,13 @@ def to_csv(rows: Iterable[Row], *, header: bool = True) -> str:
     return file.getvalue()
 
 
-def to_json(rows: Iterable[Row], **remarks: Any) -> str:
+def rows_to_json(rows: Iterable[Row], **remarks: Any) -> str:
     """``{"rows": [...]}`` and what else is to be told."""
     return json.dumps(remarks | {"rows": [row.as_dict() for row in rows]}, indent=1) + "\n"
 
 
-def read_csv(path: Path) -> list[Row]:
-    """The rows that :func:`to_csv` wrote; a last line that was cut short is left out.
+def read_rows(path: Path) -> list[Row]:
+    """The rows that :func:`rows_to_csv` wrote; a last line that was cut short is left out.
 
     Raises :class:`SourceError` for a file of another kind.
     """
@@ -109,12 +109,12 @@ def read_csv(path: Path) -> list[Row]:
     if tuple(reader.fieldnames) != COLUMNS:
         raise SourceError(f"{path} is no table of figures: its columns are not {', '.join(COLUMNS)}")
     try:
-        return [_row(line) for line in reader]
+        return [_row_of_csv_line(line) for line in reader]
     except (TypeError, ValueError) as error:
         raise SourceError(f"{path} is damaged at line {reader.line_num}: {error}") from error
 
 
-def _row(line: dict[str, str]) -> Row:
+def _row_of_csv_line(line: dict[str, str]) -> Row:
     return Row(
         picture=line["picture"],
         codec=line["codec"],

@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 import calotype
 from calotype.codec import ImageLike
 from calotype.compare.contest import read_pixels
-from calotype.container import Coding, parse
+from calotype.container import Coding, parse_file
 from calotype.decoding import decode_latents
-from calotype.encoding.prepare import coded_pixels
+from calotype.encoding.prepare import network_input
 from calotype.entropy import Prediction, SymbolDecoder, coding_pass
 from calotype.entropy.tables import FrequencyTables
 from calotype.errors import UnsupportedError
 from calotype.latents import CHANNEL_OFFSETS, STEPS
 from calotype.limits import ANY_SIZE, Limits
-from calotype.models import load_encoder, load_table
+from calotype.models import load_context_model, load_encoder
 from calotype.models.tiling import encode_tiled
 from calotype.options import DecodeOptions, DiffusionOptions, EncodeOptions
 
-__all__ = ["Stages", "bit_map", "stages"]
+__all__ = ["Stages", "bit_map", "encode_in_stages"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Stages:
         return round(bits / 8)
 
 
-def stages(
+def encode_in_stages(
     image: ImageLike,
     *,
     target_size: int = 5000,
@@ -65,11 +65,11 @@ def stages(
     encoding = EncodeOptions(target_size=target_size, model=model, diffusion=diffusion, limits=ANY_SIZE)
     decoding = DecodeOptions(model=model, diffusion=diffusion, limits=ANY_SIZE)
     data = codec.encode(rgb, encoding)
-    integers, bits = _metered(data, ANY_SIZE)
-    network_input = coded_pixels(rgb, parse(data, limits=ANY_SIZE).header)
+    integers, bits = _decode_with_bit_meter(data, ANY_SIZE)
+    pixels = network_input(rgb, parse_file(data, limits=ANY_SIZE).header)
     return Stages(
         original=rgb,
-        latents=encode_tiled(load_encoder(model, diffusion=diffusion), network_input),
+        latents=encode_tiled(load_encoder(model, diffusion=diffusion), pixels),
         integers=integers,
         bits=bits,
         data=data,
@@ -83,20 +83,20 @@ def bit_map(data: bytes, limits: Limits | None = None) -> NDArray[np.float32]:
     Their sum is the ideal length of the payload. Raises :class:`FormatError`, :class:`LimitError`, and
     :class:`UnsupportedError` for a file that has no context model.
     """
-    return _metered(data, limits or Limits())[1]
+    return _decode_with_bit_meter(data, limits or Limits())[1]
 
 
-def _metered(data: bytes, limits: Limits) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
-    parsed = parse(data, limits=limits)
-    if parsed.header.coding != Coding.LATTICE:
-        raise UnsupportedError("only the lattice coding spends its bits position by position")
+def _decode_with_bit_meter(data: bytes, limits: Limits) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+    parsed = parse_file(data, limits=limits)
+    if parsed.header.coding != Coding.HIERARCHICAL:
+        raise UnsupportedError("only the hierarchical coding spends its bits position by position")
     levels = decode_latents(parsed).levels
-    table = load_table(parsed.header.table)
-    meter = _Meter(SymbolDecoder(table.tables, parsed.payload), table.tables, levels.shape)
-    return coding_pass(table, levels, STEPS, CHANNEL_OFFSETS, meter).integers, meter.bits
+    context_model = load_context_model(parsed.header.context_model)
+    meter = _BitMeter(SymbolDecoder(context_model.tables, parsed.payload), context_model.tables, levels.shape)
+    return coding_pass(context_model, levels, STEPS, CHANNEL_OFFSETS, meter).integers, meter.bits
 
 
-class _Meter:
+class _BitMeter:
     """A symbol coder that wraps another one and adds up the bits."""
 
     def __init__(self, decoder: SymbolDecoder, tables: FrequencyTables, shape: tuple[int, ...]) -> None:
@@ -105,7 +105,7 @@ class _Meter:
 
     def __call__(self, prediction: Prediction) -> NDArray[np.int64]:
         chosen = self._decoder(prediction)
-        cost = self._tables.cost(chosen, prediction.slots)
+        cost = self._tables.cost(chosen, prediction.quantised)
         site = self.bits[prediction.rows, prediction.columns]
         site += cost.reshape(site.shape)
         return chosen

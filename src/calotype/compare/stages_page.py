@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 import calotype
-from calotype.compare.folder import INDEX, Pictures, file_name, fresh_folder, shown_name
+from calotype.compare.folder import INDEX, PageFiles, file_name, fresh_folder, shown_name
 from calotype.compare.latent_view import heat_picture, latent_picture, plane_picture
 from calotype.compare.metrics import Psnr
-from calotype.compare.page import build, fill
-from calotype.compare.stages import Stages, stages
+from calotype.compare.page import build_page, fill_template
+from calotype.compare.stages import Stages, encode_in_stages
 from calotype.container import EXTENSION
 from calotype.limits import ANY_SIZE, Limits
 from calotype.options import DiffusionOptions
@@ -35,18 +35,20 @@ def write_stages(
 ) -> Stages:
     """Writes ``out/index.html`` with the stages of ``photo``, and its pictures beside or in the page.
 
-    Raises what :func:`stages` raises, and :class:`OutputError`.
+    Raises what :func:`encode_in_stages` raises, and :class:`OutputError`.
     """
-    result = stages(photo, target_size=target_size, model=model, diffusion=diffusion, limits=limits)
+    result = encode_in_stages(photo, target_size=target_size, model=model, diffusion=diffusion, limits=limits)
     with fresh_folder(out, force=force) as folder:
-        pictures = Pictures(folder, embed=embed)
+        pictures = PageFiles(folder, embed=embed)
         coded = f"{file_name(photo.stem)}{EXTENSION}"
         pictures.write(coded, result.data)
-        (folder / INDEX).write_text(_page(shown_name(photo.stem), coded, model, result, pictures), "utf-8")
+        (folder / INDEX).write_text(
+            _stages_page(shown_name(photo.stem), coded, model, result, pictures), "utf-8"
+        )
     return result
 
 
-def _page(name: str, coded: str, model: str, stages: Stages, pictures: Pictures) -> str:
+def _stages_page(name: str, coded: str, model: str, stages: Stages, pictures: PageFiles) -> str:
     info = calotype.read_info(stages.data, limits=ANY_SIZE)
     height, width = stages.original.shape[:2]
     rows, columns = stages.bits.shape
@@ -54,26 +56,26 @@ def _page(name: str, coded: str, model: str, stages: Stages, pictures: Pictures)
     highest = float(np.quantile(stages.bits, 0.995)) or 1.0
     heat = heat_picture(stages.bits, highest)
     scale = heat_picture(np.linspace(0, highest, 128, dtype=np.float32)[None], highest)
-    main = fill(
+    main = fill_template(
         "stages_main.html",
         name=escape(name),
         model=escape(model),
         width=f"{width:,}",
         height=f"{height:,}",
         shape=f"{columns} × {rows}",
-        scaled=_scaled(info),
+        scaled=_scale_note(info),
         original=pictures.add("original", stages.original),
         ghost=pictures.add("latents", latent_picture(stages.latents)),
-        planes=_planes(stages, pictures),
+        planes=_latent_planes(stages, pictures),
         heat=pictures.add("bits", heat),
         scale=pictures.add("scale", scale),
         developed=pictures.add("developed", stages.developed),
-        raw=_size(raw, raw),
-        floats=_size(floats, raw),
-        plain=_size(stages.order0_bytes, raw),
-        payload=_size(info.payload_size, raw),
-        file=_size(len(stages.data), raw),
-        saved=_saved(info.payload_size, stages.order0_bytes),
+        raw=_size_as_bar(raw, raw),
+        floats=_size_as_bar(floats, raw),
+        plain=_size_as_bar(stages.order0_bytes, raw),
+        payload=_size_as_bar(info.payload_size, raw),
+        file=_size_as_bar(len(stages.data), raw),
+        saved=_saving_in_per_cent(info.payload_size, stages.order0_bytes),
         step=f"{info.step:.3f}",
         lowest_integer=str(int(stages.integers.min())).replace("-", "\N{MINUS SIGN}"),
         highest_integer=str(int(stages.integers.max())),
@@ -81,13 +83,13 @@ def _page(name: str, coded: str, model: str, stages: Stages, pictures: Pictures)
         highest=f"{highest:.0f}",
         mean_bits=f"{float(stages.bits.mean()):.1f}",
         header=str(len(stages.data) - info.payload_size),
-        dump=_dump(stages.data, len(stages.data) - info.payload_size),
+        dump=_hex_dump(stages.data, len(stages.data) - info.payload_size),
         file_name=escape(coded),
         psnr=f"{Psnr()(stages.original, stages.developed):.2f} dB",
         ratio=f"{raw / len(stages.data):.0f} : 1",
         bpp=f"{info.bpp:.3f}",
     )
-    return build(
+    return build_page(
         f"How it works: {name}",
         f"{raw:,} bytes of pixels become a file of {len(stages.data):,} bytes, and pixels again.",
         main,
@@ -97,12 +99,12 @@ def _page(name: str, coded: str, model: str, stages: Stages, pictures: Pictures)
     )
 
 
-def _saved(size: int, plain: int) -> str:
+def _saving_in_per_cent(size: int, plain: int) -> str:
     """Returns by how much ``size`` is below ``plain`` bytes, which may be 0 for a flat or tiny picture."""
     return f"{100 * (1 - size / plain):.0f} %" if size < plain else "nothing"
 
 
-def _planes(stages: Stages, pictures: Pictures) -> str:
+def _latent_planes(stages: Stages, pictures: PageFiles) -> str:
     parts = []
     for channel, plane in enumerate(stages.integers):
         address = pictures.add(f"integers-{channel}", plane_picture(plane))
@@ -112,7 +114,7 @@ def _planes(stages: Stages, pictures: Pictures) -> str:
     return "".join(parts)
 
 
-def _dump(data: bytes, header: int) -> str:
+def _hex_dump(data: bytes, header: int) -> str:
     """Returns the first bytes in hexadecimal, sixteen in a line, with the header in bold."""
     pairs = [
         f"<b>{byte:02x}</b>" if start < header else f"{byte:02x}" for start, byte in enumerate(data[:_DUMPED])
@@ -121,13 +123,13 @@ def _dump(data: bytes, header: int) -> str:
     return "\n".join(lines) + ("\n…" if len(data) > _DUMPED else "")
 
 
-def _scaled(info: calotype.Info) -> str:
+def _scale_note(info: calotype.Info) -> str:
     if not info.scaled:
         return ""
     return f" of the picture, scaled to {info.coded_width:,} × {info.coded_height:,} for so many bytes,"
 
 
-def _size(size: int, raw: int) -> str:
+def _size_as_bar(size: int, raw: int) -> str:
     """A size in bytes, in words and as a bar against the original."""
     share = 100 * size / raw
     return (

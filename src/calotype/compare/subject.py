@@ -9,21 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.compare.contest import Entry
-from calotype.compare.folder import Pictures
+from calotype.compare.folder import PageFiles
 from calotype.compare.latent_view import latent_picture
 from calotype.compare.metrics import METRICS
 from calotype.compare.rows import Row
-from calotype.compare.tables import figure
-from calotype.container import EXTENSION, parse
+from calotype.compare.tables import formatted_figure
+from calotype.container import EXTENSION, parse_file
 from calotype.decoding import decode_latents
 from calotype.limits import ANY_SIZE
 
-__all__ = ["Subject"]
+__all__ = ["ReportSubject"]
 
 _UNBROKEN = str.maketrans(" -", "\N{NO-BREAK SPACE}\N{NON-BREAKING HYPHEN}")
 
 
-class Subject:
+class ReportSubject:
     """Its pictures are written at once, and only their addresses kept.
 
     ``rows``: its figures; ``columns``: by size, what the page shows; ``failed``: why a codec has no column,
@@ -35,7 +35,7 @@ class Subject:
         name: str,
         rgb: NDArray[np.uint8],
         place: str,
-        pictures: Pictures,
+        pictures: PageFiles,
         sizes: Sequence[int],
         entries: Iterable[Entry],
         failed: Mapping[str, str],
@@ -75,7 +75,7 @@ class Subject:
             ghost = None
             self._pictures.write(name + entry.suffix, entry.coded.data)
             if entry.suffix == EXTENSION:
-                latents = decode_latents(parse(entry.coded.data, limits=ANY_SIZE)).latents
+                latents = decode_latents(parse_file(entry.coded.data, limits=ANY_SIZE)).latents
                 _, rows, columns = latents.shape
                 address = self._pictures.add(f"{name}-latents", latent_picture(latents))
                 ghost = address, f"{columns} × {rows}"
@@ -87,7 +87,7 @@ class Subject:
         parts = [f"{row.size:,} bytes" + ("" if row.fits else ", its smallest")]
         parts += [f"{row.ratio:.0f} : 1", f"{row.bpp:.3f} bpp"]
         parts += [
-            f"{METRICS[name].title} {figure(name, value)}"
+            f"{METRICS[name].title} {formatted_figure(name, value)}"
             for name, value in row.figures.items()
             if value is not None
         ]

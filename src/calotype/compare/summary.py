@@ -7,33 +7,33 @@ from collections.abc import Sequence
 from calotype.compare.bd_rate import METHOD, bd_rate
 from calotype.compare.codecs import OURS
 from calotype.compare.metrics import METRICS
-from calotype.compare.plot import curves
-from calotype.compare.rows import Row, of_all_codecs
-from calotype.compare.tables import means
+from calotype.compare.plot import mean_curves
+from calotype.compare.rows import Row, rows_of_pictures_all_coded
+from calotype.compare.tables import mean_rows
 from calotype.errors import ModelError
 
-__all__ = ["summary"]
+__all__ = ["summary_markdown"]
 
 
-def summary(rows: Sequence[Row]) -> str:
+def summary_markdown(rows: Sequence[Row]) -> str:
     """Tables of means and of worst cases for each size, then BD-rates of Calotype against every codec."""
     budgets = sorted({row.budget for row in rows}, reverse=True)
     metrics = [name for name in METRICS if any(row.figures.get(name) is not None for row in rows)]
     parts = []
-    fair = of_all_codecs(rows)
+    fair = rows_of_pictures_all_coded(rows)
     if left_out := {row.picture for row in rows} - {row.picture for row in fair}:
         parts.append(
             f"Means and BD-rates leave out what not every codec can code: {', '.join(sorted(left_out))}.\n"
         )
     for budget in budgets:
         chosen = [row for row in fair if row.budget == budget]
-        parts.append(f"### At most {budget:,} bytes per 512×512 pixels\n\n{_means(chosen, metrics)}")
-    parts.append(f"### Worst cases\n\n{_worst(rows, budgets, metrics)}")
+        parts.append(f"### At most {budget:,} bytes per 512×512 pixels\n\n{_mean_tables(chosen, metrics)}")
+    parts.append(f"### Worst cases\n\n{_worst_cases(rows, budgets, metrics)}")
     parts.append(f"### BD-rate\n\n{_bd_rates(rows, metrics)}")
     return "\n".join(parts)
 
 
-def _means(rows: Sequence[Row], metrics: Sequence[str]) -> str:
+def _mean_tables(rows: Sequence[Row], metrics: Sequence[str]) -> str:
     heads = ["codec", "bytes", "bpp", "within", *map(_title, metrics)]
     models = list(dict.fromkeys(row.codec for row in rows if row.codec.startswith(OURS)))
     ours = {row.picture: row for row in rows if row.codec in models[:1]}
@@ -42,7 +42,7 @@ def _means(rows: Sequence[Row], metrics: Sequence[str]) -> str:
         name = "Calotype" if len(models) == 1 else models[0]
         heads.append(f"{name} has the better {METRICS[duel].title}")
     lines = []
-    for mean in means(rows):
+    for mean in mean_rows(rows):
         chosen = [row for row in rows if row.codec == mean.codec]
         bpp = sum(row.bpp for row in chosen) / len(chosen)
         cells = [
@@ -53,12 +53,12 @@ def _means(rows: Sequence[Row], metrics: Sequence[str]) -> str:
         ]
         cells += [_figure(name, mean.figures[name]) for name in metrics]
         if ours:
-            cells.append("-" if mean.codec == models[0] else _wins(ours, chosen, duel))
+            cells.append("-" if mean.codec == models[0] else _count_wins(ours, chosen, duel))
         lines.append(cells)
-    return _table(heads, lines)
+    return _markdown_table(heads, lines)
 
 
-def _wins(ours: dict[str, Row], theirs: Sequence[Row], metric: str) -> str:
+def _count_wins(ours: dict[str, Row], theirs: Sequence[Row], metric: str) -> str:
     pairs = [
         (ours[row.picture].figures.get(metric), row.figures.get(metric))
         for row in theirs
@@ -69,14 +69,14 @@ def _wins(ours: dict[str, Row], theirs: Sequence[Row], metric: str) -> str:
     return f"{sum(a < b if lower else a > b for a, b in known)} of {len(known)}"
 
 
-def _worst(rows: Sequence[Row], budgets: Sequence[int], metrics: Sequence[str]) -> str:
+def _worst_cases(rows: Sequence[Row], budgets: Sequence[int], metrics: Sequence[str]) -> str:
     lines = []
     for budget in budgets:
         for codec in dict.fromkeys(row.codec for row in rows):
             chosen = [row for row in rows if (row.codec, row.budget) == (codec, budget)]
             if chosen:
                 lines.append([f"{budget:,}", codec, *(_worst_of(chosen, name) for name in metrics)])
-    return _table(["at most", "codec", *map(_title, metrics)], lines)
+    return _markdown_table(["at most", "codec", *map(_title, metrics)], lines)
 
 
 def _worst_of(rows: Sequence[Row], metric: str) -> str:
@@ -84,12 +84,12 @@ def _worst_of(rows: Sequence[Row], metric: str) -> str:
     if not known:
         return "-"
     value, picture = max(known) if METRICS[metric].lower_is_better else min(known)
-    return f"{_figure(metric, value)} ({_cell(picture)})"
+    return f"{_figure(metric, value)} ({_markdown_cell(picture)})"
 
 
 def _bd_rates(rows: Sequence[Row], metrics: Sequence[str]) -> str:
     """Means of the data set as the points of each curve."""
-    points = {name: {curve.codec: curve.points for curve in curves(rows, name)} for name in metrics}
+    points = {name: {curve.codec: curve.points for curve in mean_curves(rows, name)} for name in metrics}
     codecs = list(dict.fromkeys(row.codec for row in rows))
     lines = []
     try:
@@ -108,7 +108,7 @@ def _bd_rates(rows: Sequence[Row], metrics: Sequence[str]) -> str:
         " interpolation (package `bjontegaard`) over the range of quality that both reach; - where there is"
         " none.\n\n"
     )
-    return note + _table(["codec", "against", *map(_title, metrics)], lines)
+    return note + _markdown_table(["codec", "against", *map(_title, metrics)], lines)
 
 
 def _title(metric: str) -> str:
@@ -119,12 +119,12 @@ def _figure(metric: str, value: float | None) -> str:
     return "-" if value is None else f"{value:.{METRICS[metric].digits}f}"
 
 
-def _cell(text: str) -> str:
+def _markdown_cell(text: str) -> str:
     """A name as it may stand in a table."""
     return text.replace("|", "\\|")
 
 
-def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def _markdown_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A Markdown table; the columns of names are aligned on the left, those of figures on the right."""
     marks = ["---" if head in ("codec", "against") else "---:" for head in heads]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (heads, marks, *lines)) + "\n"

@@ -9,14 +9,14 @@ from statistics import fmean
 
 from calotype.compare.codecs import OURS
 from calotype.compare.metrics import METRICS
-from calotype.compare.rows import Row, of_all_codecs
+from calotype.compare.rows import Row, rows_of_pictures_all_coded
 
-__all__ = ["figure", "figures_table", "means"]
+__all__ = ["figures_table", "formatted_figure", "mean_rows"]
 
 _HEADS = ("codec", "asked for", "bytes", "ratio", "bpp")
 
 
-def figure(metric: str, value: float | None) -> str:
+def formatted_figure(metric: str, value: float | None) -> str:
     """A figure with its unit, for people; a dash if there is none."""
     if value is None:
         return "–"
@@ -32,27 +32,30 @@ def figures_table(
     """One line for each row; ``missing`` says by name why a metric has no figures here."""
     rows = sorted(rows, key=lambda row: -row.budget)
     best = {
-        (budget, metric): _best(metric, [row for row in rows if row.budget == budget and row.fits])
+        (budget, metric): _best_figure(metric, [row for row in rows if row.budget == budget and row.fits])
         for budget in {row.budget for row in rows}
         for metric in METRICS
     }
-    heads = [_head(name) for name in _HEADS]
-    heads += [_head(METRICS[metric].title, _why(metric, rows, missing)) for metric in METRICS]
+    heads = [_table_head(name) for name in _HEADS]
+    heads += [
+        _table_head(METRICS[metric].title, _why_metric_is_missing(metric, rows, missing))
+        for metric in METRICS
+    ]
     lines = []
     for row in rows:
         cells = [
             f'<th scope="row" data-value="{escape(titles[row.codec])}">{escape(titles[row.codec])}</th>',
-            _cell(row.budget, f"{row.budget:,}"),
-            _cell(row.size, f"{row.size:,}", "" if row.fits else "its smallest"),
-            _cell(row.ratio, f"{row.ratio:.0f} : 1"),
-            _cell(row.bpp, f"{row.bpp:.3f}"),
+            _table_cell(row.budget, f"{row.budget:,}"),
+            _table_cell(row.size, f"{row.size:,}", "" if row.fits else "its smallest"),
+            _table_cell(row.ratio, f"{row.ratio:.0f} : 1"),
+            _table_cell(row.bpp, f"{row.bpp:.3f}"),
         ]
         for metric in METRICS:
             value = row.figures.get(metric)
-            shown = figure(metric, value)
+            shown = formatted_figure(metric, value)
             if value is not None and value == best[row.budget, metric]:
                 shown = f'<span class="best">{shown}</span>'
-            cells.append(_cell(value, shown))
+            cells.append(_table_cell(value, shown))
         ours = ' class="ours"' if row.codec.startswith(OURS) else ""
         lines.append(f"<tr{ours}>{''.join(cells)}</tr>")
     return (
@@ -62,13 +65,13 @@ def figures_table(
     )
 
 
-def means(rows: Sequence[Row]) -> list[Row]:
+def mean_rows(rows: Sequence[Row]) -> list[Row]:
     """One row for each codec and budget, with means over the pictures; it fits if all of them do.
 
     Pictures that one of the codecs could not code are left out.
     """
     result = []
-    rows = of_all_codecs(rows)
+    rows = rows_of_pictures_all_coded(rows)
     for codec, budget in dict.fromkeys((row.codec, row.budget) for row in rows):
         chosen = [row for row in rows if (row.codec, row.budget) == (codec, budget)]
         figures: dict[str, float | None] = {}
@@ -84,25 +87,25 @@ def means(rows: Sequence[Row]) -> list[Row]:
     return result
 
 
-def _best(metric: str, rows: Sequence[Row]) -> float | None:
+def _best_figure(metric: str, rows: Sequence[Row]) -> float | None:
     values = [value for row in rows if (value := row.figures.get(metric)) is not None]
     if not values:
         return None
     return min(values) if METRICS[metric].lower_is_better else max(values)
 
 
-def _why(metric: str, rows: Sequence[Row], missing: Mapping[str, str]) -> str:
+def _why_metric_is_missing(metric: str, rows: Sequence[Row], missing: Mapping[str, str]) -> str:
     if metric in missing:
         return missing[metric]
     empty = all(row.figures.get(metric) is None for row in rows)
     return "the picture is too small or too large for it" if empty else ""
 
 
-def _head(text: str, why: str = "") -> str:
+def _table_head(text: str, why: str = "") -> str:
     remark = f'<span class="why">{escape(why)}</span>' if why else ""
     return f'<th scope="col"><button type="button">{escape(text)}</button>{remark}</th>'
 
 
-def _cell(value: float | None, shown: str, badge: str = "") -> str:
+def _table_cell(value: float | None, shown: str, badge: str = "") -> str:
     remark = f'<span class="badge">{badge}</span>' if badge else ""
     return f'<td data-value="{"" if value is None else value}">{remark}{shown}</td>'

@@ -12,20 +12,20 @@ The payload is opaque here: :mod:`calotype.entropy` codes it.
 
 from __future__ import annotations
 
-from calotype.container.chunks import METADATA_CHUNKS, Chunk, ChunkInfo, ChunkType, data_of
+from calotype.container.chunks import METADATA_CHUNKS, Chunk, ChunkInfo, ChunkType, chunk_data
 from calotype.container.file import (
     EXTENSION,
     MAX_START,
     MEDIA_TYPE,
-    Layout,
-    Parsed,
-    checksum,
-    parse,
+    FileLayout,
+    ParsedFile,
+    file_checksum,
+    parse_file,
     read_layout,
-    serialise,
+    serialise_file,
 )
 from calotype.container.header import FORMAT_VERSION, FULL_SCALE, MAGIC, Coding, Header, fixed_header
-from calotype.container.peek import peek
+from calotype.container.peek import peek_header_and_metadata
 from calotype.container.regions import Region, pack_regions, unpack_regions
 
 __all__ = [
@@ -40,17 +40,17 @@ __all__ = [
     "ChunkInfo",
     "ChunkType",
     "Coding",
+    "FileLayout",
     "Header",
-    "Layout",
-    "Parsed",
+    "ParsedFile",
     "Region",
-    "checksum",
-    "data_of",
+    "chunk_data",
+    "file_checksum",
     "fixed_header",
     "pack_regions",
-    "parse",
-    "peek",
+    "parse_file",
+    "peek_header_and_metadata",
     "read_layout",
-    "serialise",
+    "serialise_file",
     "unpack_regions",
 ]

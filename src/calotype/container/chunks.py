@@ -20,11 +20,11 @@ __all__ = [
     "TRAILING",
     "Chunk",
     "ChunkInfo",
+    "ChunkScan",
     "ChunkType",
-    "Scan",
     "check_chunk_size",
-    "data_of",
-    "frame_size",
+    "chunk_data",
+    "chunk_frame_size",
     "read_chunks",
     "scan_chunks",
     "write_chunk",
@@ -66,7 +66,7 @@ METADATA_CHUNKS = (ChunkType.ICC, ChunkType.EXIF, ChunkType.XMP)
 """Those that describe the picture, and that count towards ``Limits.max_metadata_bytes`` together."""
 
 
-def _name(type_: int) -> str:
+def _chunk_name(type_: int) -> str:
     return ChunkType(type_).name if type_ in _KNOWN else f"0x{type_:02X}"
 
 
@@ -89,7 +89,7 @@ class Chunk:
     @property
     def name(self) -> str:
         """The type's name, or its value such as ``0x2A`` if it has no name."""
-        return _name(self.type)
+        return _chunk_name(self.type)
 
     @property
     def critical(self) -> bool:
@@ -113,13 +113,13 @@ def write_chunk(chunk: Chunk) -> bytes:
     return body + _CRC.write(zlib.crc32(body))
 
 
-def data_of(chunks: Sequence[Chunk], type_: int) -> bytes | None:
+def chunk_data(chunks: Sequence[Chunk], type_: int) -> bytes | None:
     """Returns the data of the chunk of that type, or None."""
     return next((chunk.data for chunk in chunks if chunk.type == type_), None)
 
 
 @dataclass(frozen=True)
-class Scan:
+class ChunkScan:
     """The chunks of a file that may still be arriving.
 
     ``chunks`` are the intact ones, ``found`` every chunk as found. If the file ends within a chunk,
@@ -147,7 +147,7 @@ def read_chunks(
 
 def scan_chunks(
     data: bytes, position: int, limits: Limits, strict: bool, before: Sequence[Chunk] = ()
-) -> Scan:
+) -> ChunkScan:
     """The chunks from ``position`` to the end of the file ``data``; those ``before`` count as well.
 
     Ancillary chunks that are damaged or repeated are dropped, as are bytes that cannot be a chunk;
@@ -159,14 +159,14 @@ def scan_chunks(
     metadata = 0
     while position < len(data):
         try:
-            frame = _frame(data, position, strict)
+            frame = _chunk_frame(data, position, strict)
         except TruncatedError as error:
-            return Scan(tuple(chunks), tuple(found), error, _rest_of_frame(data, position))
+            return ChunkScan(tuple(chunks), tuple(found), error, _rest_of_chunk(data, position))
         if frame is None:
             found.append(ChunkInfo(TRAILING, len(data) - position, critical=False, intact=False))
             break
         type_, start, end = frame
-        name, critical, size = _name(type_), bool(type_ & CRITICAL), end - start
+        name, critical, size = _chunk_name(type_), bool(type_ & CRITICAL), end - start
         metadata += size if type_ in METADATA_CHUNKS else 0
         if len(before) + len(found) == limits.max_chunks:
             raise LimitError(f"the file holds more than {limits.max_chunks} chunks, the number allowed")
@@ -176,25 +176,25 @@ def scan_chunks(
                 f"ICC, EXIF and XMP hold {metadata} bytes or more:"
                 f" at most {limits.max_metadata_bytes} are allowed"
             )
-        problem = _problem(data, position, end, type_, {chunk.type for chunk in (*before, *chunks)})
+        problem = _chunk_problem(data, position, end, type_, {chunk.type for chunk in (*before, *chunks)})
         if problem is None:
             chunks.append(Chunk(type_, data[start:end]))
         elif critical or strict:
             raise problem
         found.append(ChunkInfo(name, size, critical, intact=problem is None))
         position = end + _CRC.size
-    return Scan(tuple(chunks), tuple(found))
+    return ChunkScan(tuple(chunks), tuple(found))
 
 
 def check_chunk_size(type_: int, size: int, limits: Limits) -> None:
     """Raises :class:`LimitError` if a chunk of ``size`` bytes of data is too large."""
     if size > limits.max_chunk_bytes:
         raise LimitError(
-            f"chunk {_name(type_)} holds {size} bytes: at most {limits.max_chunk_bytes} are allowed"
+            f"chunk {_chunk_name(type_)} holds {size} bytes: at most {limits.max_chunk_bytes} are allowed"
         )
 
 
-def frame_size(start: bytes) -> tuple[int, int, int]:
+def chunk_frame_size(start: bytes) -> tuple[int, int, int]:
     """(type, bytes of data, bytes of the whole chunk) of the chunk that begins with ``start``.
 
     Raises :class:`FormatError` if none begins so.
@@ -206,16 +206,16 @@ def frame_size(start: bytes) -> tuple[int, int, int]:
     return type_, length, position + length + _CRC.size
 
 
-def _rest_of_frame(data: bytes, position: int) -> int:
+def _rest_of_chunk(data: bytes, position: int) -> int:
     """How many bytes the chunk at ``position``, which the file ends in, lacks at least."""
     try:
-        _, _, size = frame_size(data[position : position + MAX_FRAME_START])
+        _, _, size = chunk_frame_size(data[position : position + MAX_FRAME_START])
     except TruncatedError:
         return 1 + _CRC.size
     return position + size - len(data)
 
 
-def _frame(data: bytes, position: int, strict: bool) -> tuple[int, int, int] | None:
+def _chunk_frame(data: bytes, position: int, strict: bool) -> tuple[int, int, int] | None:
     """(type, start and end of the data) of the chunk at ``position``; None: no chunk starts here.
 
     An unfinished chunk is a truncated file if its type is known or critical; otherwise it is as likely
@@ -227,7 +227,7 @@ def _frame(data: bytes, position: int, strict: bool) -> tuple[int, int, int] | N
             raise FormatError(f"the {len(data) - position} bytes from byte {position} on are not a chunk")
         length, start = _LENGTH.read(data, start)
         if start + length + _CRC.size > len(data):
-            raise TruncatedError(f"the file ends after {len(data)} bytes, inside chunk {_name(type_)}")
+            raise TruncatedError(f"the file ends after {len(data)} bytes, inside chunk {_chunk_name(type_)}")
     except FormatError as error:
         truncated = isinstance(error, TruncatedError) and type_ in _KNOWN
         if strict or truncated or type_ & CRITICAL:
@@ -236,13 +236,17 @@ def _frame(data: bytes, position: int, strict: bool) -> tuple[int, int, int] | N
     return type_, start, start + length
 
 
-def _problem(data: bytes, position: int, end: int, type_: int, seen: set[int]) -> FormatError | None:
+def _chunk_problem(data: bytes, position: int, end: int, type_: int, seen: set[int]) -> FormatError | None:
     """Why the framed chunk at ``position``, whose data stops at ``end``, cannot be used; None: it can."""
     crc, _ = _CRC.read(data, end)
     if zlib.crc32(memoryview(data)[position:end]) != crc:
-        return ChecksumError(f"chunk {_name(type_)} at byte {position} is damaged: its CRC does not match")
+        return ChecksumError(
+            f"chunk {_chunk_name(type_)} at byte {position} is damaged: its CRC does not match"
+        )
     if type_ & CRITICAL and type_ not in _READABLE_CRITICAL:
-        return UnsupportedError(f"this release cannot read critical chunk {_name(type_)}: use a newer one")
+        return UnsupportedError(
+            f"this release cannot read critical chunk {_chunk_name(type_)}: use a newer one"
+        )
     if type_ in seen:
-        return FormatError(f"chunk {_name(type_)} at byte {position} is the second of its type")
+        return FormatError(f"chunk {_chunk_name(type_)} at byte {position} is the second of its type")
     return None

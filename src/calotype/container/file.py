@@ -11,11 +11,11 @@ from calotype.container.chunks import (
     MIN_FRAME,
     Chunk,
     ChunkInfo,
+    ChunkScan,
     ChunkType,
-    Scan,
     check_chunk_size,
-    data_of,
-    frame_size,
+    chunk_data,
+    chunk_frame_size,
     read_chunks,
     scan_chunks,
     write_chunk,
@@ -30,12 +30,12 @@ __all__ = [
     "EXTENSION",
     "MAX_START",
     "MEDIA_TYPE",
-    "Layout",
-    "Parsed",
-    "checksum",
-    "parse",
+    "FileLayout",
+    "ParsedFile",
+    "file_checksum",
+    "parse_file",
     "read_layout",
-    "serialise",
+    "serialise_file",
 ]
 
 MEDIA_TYPE = "image/x-calotype"
@@ -49,11 +49,11 @@ _CHECKSUM = Field("checksum", size=4, high=2**32 - 1)
 
 
 @dataclass(frozen=True)
-class Layout:
+class FileLayout:
     """What stands before the payload, and where the payload lies: from byte ``start`` to ``end``.
 
-    ``checksum`` is what :func:`checksum` must give for the decoded integers. From ``chunks`` to ``start``
-    there is the REGIONS chunk, if the header says so, otherwise nothing.
+    ``checksum`` is what :func:`file_checksum` must give for the decoded integers. From ``chunks`` to
+    ``start`` there is the REGIONS chunk, if the header says so, otherwise nothing.
     """
 
     header: Header
@@ -64,10 +64,10 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Parsed:
+class ParsedFile:
     """A file taken apart, its payload not yet decoded.
 
-    ``checksum`` is what :func:`checksum` must give for the decoded integers. ``chunks`` are the intact
+    ``checksum`` is what :func:`file_checksum` must give for the decoded integers. ``chunks`` are the intact
     ones, in file order; ``found`` lists every chunk, the dropped ones too. ``size`` is that of the whole
     file and ``payload_start`` the position of its payload, in bytes. Of a file that is still arriving
     ``size`` counts what is there and ``missing`` what is not, as far as it is known; ``payload`` may then be
@@ -96,10 +96,10 @@ class Parsed:
 
     def chunk(self, type_: int) -> bytes | None:
         """Data of the intact chunk of that type, or None."""
-        return data_of(self.chunks, type_)
+        return chunk_data(self.chunks, type_)
 
 
-def parse(data: bytes, *, limits: Limits, strict: bool = False, partial: bool = False) -> Parsed:
+def parse_file(data: bytes, *, limits: Limits, strict: bool = False, partial: bool = False) -> ParsedFile:
     """Takes the file ``data`` apart; the payload is not decoded.
 
     ``strict`` makes errors of what is otherwise dropped and listed: damaged or repeated ancillary chunks
@@ -114,12 +114,12 @@ def parse(data: bytes, *, limits: Limits, strict: bool = False, partial: bool = 
     first, first_found = read_chunks(data[:position], layout.chunks, limits, strict)
     if end > len(data):
         ends = f"the file ends after {len(data)} bytes, but its payload goes on to byte {end}"
-        scan = Scan((), (), TruncatedError(ends), end - len(data))
+        scan = ChunkScan((), (), TruncatedError(ends), end - len(data))
     else:
         scan = scan_chunks(data, end, limits, strict, before=first)
     chunks, truncated, missing = first + scan.chunks, scan.truncated, scan.missing
     types = {chunk.type for chunk in chunks}
-    for announced, type_ in _announced(header):
+    for announced, type_ in _announced_size(header):
         if announced and type_ not in types and truncated is None:
             truncated = TruncatedError(
                 f"the file ends without the {type_.name} chunk that its header announces"
@@ -129,7 +129,7 @@ def parse(data: bytes, *, limits: Limits, strict: bool = False, partial: bool = 
             raise FormatError(f"the file holds a chunk {type_.name} that its header does not announce")
     if truncated is not None and not partial:
         raise truncated
-    return Parsed(
+    return ParsedFile(
         header=header,
         payload=data[position:end],
         payload_start=position,
@@ -142,7 +142,7 @@ def parse(data: bytes, *, limits: Limits, strict: bool = False, partial: bool = 
     )
 
 
-def read_layout(start: bytes, limits: Limits) -> Layout:
+def read_layout(start: bytes, limits: Limits) -> FileLayout:
     """What stands before the payload of the file that begins with ``start``, and where the payload lies.
 
     The first ``MAX_START`` bytes of a file are enough. Raises :class:`FormatError`, :class:`LimitError`.
@@ -152,16 +152,16 @@ def read_layout(start: bytes, limits: Limits) -> Layout:
     stored, position = _CHECKSUM.read(start, position)
     chunks = position
     if header.regions_first:
-        type_, data_size, size = frame_size(start[position : position + MAX_FRAME_START])
+        type_, data_size, size = chunk_frame_size(start[position : position + MAX_FRAME_START])
         if type_ != ChunkType.REGIONS:
             raise FormatError(f"a chunk of type {type_} is before the payload, where REGIONS belongs")
         check_chunk_size(type_, data_size, limits)
         position += size
-    return Layout(header, stored, chunks, position, position + length)
+    return FileLayout(header, stored, chunks, position, position + length)
 
 
-def serialise(header: Header, payload: bytes, checksum: int, chunks: Sequence[Chunk] = ()) -> bytes:
-    """The file that :func:`parse` takes apart again.
+def serialise_file(header: Header, payload: bytes, checksum: int, chunks: Sequence[Chunk] = ()) -> bytes:
+    """The file that :func:`parse_file` takes apart again.
 
     Critical chunks are written first, whatever their order in ``chunks``: damage to an ancillary one
     then never hides them. REGIONS stands before the payload if the header says so. Raises ``ValueError`` if
@@ -171,7 +171,7 @@ def serialise(header: Header, payload: bytes, checksum: int, chunks: Sequence[Ch
     types = [chunk.type for chunk in chunks]
     if len(set(types)) < len(types):
         raise ValueError(f"chunks (of types {types}) must have one chunk of a type at most")
-    for announced, type_ in _announced(header):
+    for announced, type_ in _announced_size(header):
         if announced != (type_ in types):
             raise ValueError(f"{type_.name.lower()} (={announced}) must say whether chunks has such a chunk")
     first = [chunk for chunk in chunks if chunk.type == ChunkType.REGIONS and header.regions_first]
@@ -180,12 +180,12 @@ def serialise(header: Header, payload: bytes, checksum: int, chunks: Sequence[Ch
     return b"".join([*parts, *map(write_chunk, first), payload, *map(write_chunk, behind)])
 
 
-def _announced(header: Header) -> tuple[tuple[bool, ChunkType], ...]:
+def _announced_size(header: Header) -> tuple[tuple[bool, ChunkType], ...]:
     """For every critical type of chunk whether the header says that there is one."""
     return (header.alpha, ChunkType.ALPHA), (header.regions, ChunkType.REGIONS)
 
 
-def checksum(header: Header, integers: bytes) -> int:
+def file_checksum(header: Header, integers: bytes) -> int:
     """CRC-32 (uint32) of the fixed header followed by the decoded latents.
 
     ``integers``: int16[4, h, w], little-endian, in C order.

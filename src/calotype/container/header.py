@@ -31,7 +31,7 @@ EXTENSION_LATENTS = 8
 class Coding(IntEnum):
     """How the payload codes the latents."""
 
-    LATTICE = 0
+    HIERARCHICAL = 0
     PALETTE = 1
 
 
@@ -43,7 +43,7 @@ _FIELDS = (
     Field("flags", high=(1 << len(_FLAGS)) - 1),
     Field("coding", high=max(Coding)),
     Field("space"),
-    Field("table"),
+    Field("context_model"),
     Field("encoder"),
     Field("width", size=0, low=1, high=MAX_SIDE, offset=1, error=LimitError),
     Field("height", size=0, low=1, high=MAX_SIDE, offset=1, error=LimitError),
@@ -57,8 +57,8 @@ _FIELDS = (
 class Header:
     """The fields of the fixed header. Raises ``ValueError`` if a value is out of range.
 
-    ``coding`` is a :class:`Coding`; ``space``, ``table`` and ``encoder`` are ids, 0 to 255; ``width`` and
-    ``height`` are those of the picture to show, in pixels, 1 to ``MAX_SIDE``; what is coded has ``scale``
+    ``coding`` is a :class:`Coding`; ``space``, ``context_model`` and ``encoder`` are ids, 0 to 255; ``width``
+    and ``height`` are those of the picture to show, in pixels, 1 to ``MAX_SIDE``; what is coded has ``scale``
     (1 to 255) 64ths of its sides; ``level`` (0 to 127) selects the quantiser's step; ``noise`` holds one
     4-bit code per latent channel. ``grey``: the picture has no colour. ``alpha``, ``regions``: an ALPHA or a
     REGIONS chunk must be there and intact; ``regions_first``: the latter stands before the payload.
@@ -69,7 +69,7 @@ class Header:
     version: int = FORMAT_VERSION
     coding: int
     space: int
-    table: int
+    context_model: int
     encoder: int
     width: int
     height: int
@@ -106,7 +106,7 @@ class Header:
         return EXTENSION_LATENTS if self.extended else 0
 
 
-def _number(header: Header, name: str) -> int:
+def _header_number(header: Header, name: str) -> int:
     """Returns the stored value of the field ``name`` of ``header``."""
     if name == "flags":
         return sum(bool(getattr(header, flag)) << bit for bit, flag in enumerate(_FLAGS))
@@ -118,7 +118,7 @@ def _number(header: Header, name: str) -> int:
 def fixed_header(header: Header) -> bytes:
     """The magic and every field up to ``noise``: 17 to 20 bytes, and what the checksum covers first."""
     fields = [field for field in _FIELDS if field.name != "scale" or header.scaled]
-    return MAGIC + b"".join(field.write(_number(header, field.name)) for field in fields)
+    return MAGIC + b"".join(field.write(_header_number(header, field.name)) for field in fields)
 
 
 def read_header(data: bytes, limits: Limits) -> tuple[Header, int]:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from calotype.container.chunks import METADATA_CHUNKS, frame_size, read_chunks
+from calotype.container.chunks import METADATA_CHUNKS, chunk_frame_size, read_chunks
 from calotype.container.file import MAX_START, read_layout
 from calotype.container.header import Header
 from calotype.errors import FormatError, LimitError
 from calotype.limits import Limits
 
-__all__ = ["peek"]
+__all__ = ["peek_header_and_metadata"]
 
 
-def peek(file: BinaryIO, limits: Limits) -> tuple[Header, dict[int, bytes]]:
+def peek_header_and_metadata(file: BinaryIO, limits: Limits) -> tuple[Header, dict[int, bytes]]:
     """(the header, the data of the intact metadata chunks by their type) of a file that can seek.
 
     Payload and other chunks are passed over unread. Where the file is damaged behind its header, which
-    :func:`calotype.container.parse` tells, what comes after is missing. Raises :class:`FormatError` and
+    :func:`calotype.container.parse_file` tells, what comes after is missing. Raises :class:`FormatError` and
     :class:`LimitError` for the header.
     """
     start = file.tell()
@@ -28,7 +28,7 @@ def peek(file: BinaryIO, limits: Limits) -> tuple[Header, dict[int, bytes]]:
     for _ in range(limits.max_chunks):
         file.seek(start + position)
         try:
-            type_, _, size = frame_size(file.read(MAX_START))
+            type_, _, size = chunk_frame_size(file.read(MAX_START))
         except FormatError:
             break
         if type_ in METADATA_CHUNKS and type_ not in found:

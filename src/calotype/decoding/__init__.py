@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from calotype.decoding.arriving import ArrivingFile
+from calotype.decoding.file_data import DataLike, read_file_data
 from calotype.decoding.latents import (
-    checksum_of,
     decode_latents,
     first_picture_size,
-    region_offsets,
-    values_of,
+    integers_checksum,
+    latents_and_levels,
+    region_refinements,
 )
-from calotype.decoding.pipeline import OpenedFile, decode_files, develop
-from calotype.decoding.source import DataLike, read_data
+from calotype.decoding.pipeline import OpenedFile, decode_files, decode_opened_files
 
 __all__ = [
     "ArrivingFile",
     "DataLike",
     "OpenedFile",
-    "checksum_of",
     "decode_files",
     "decode_latents",
-    "develop",
+    "decode_opened_files",
     "first_picture_size",
-    "read_data",
-    "region_offsets",
-    "values_of",
+    "integers_checksum",
+    "latents_and_levels",
+    "read_file_data",
+    "region_refinements",
 ]

@@ -2,8 +2,8 @@
 
 ::
 
-    feed ─┬─ bytes ─────────────── parse ─ chunks ─┐
-          └─ payload ─ LatticeReader ─── latents ──┴─ OpenedFile
+    feed ─┬─ bytes ─────────────── parse_file ─ chunks ─┐
+          └─ payload ─ PayloadDecoder ─── latents ──┴─ OpenedFile
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from calotype.container import MAX_START, Coding, Layout, Parsed, parse, read_layout
-from calotype.decoding.latents import LatticeReader, decode_latents
+from calotype.container import MAX_START, Coding, FileLayout, ParsedFile, parse_file, read_layout
+from calotype.decoding.latents import PayloadDecoder, decode_latents
 from calotype.decoding.pipeline import OpenedFile
 from calotype.errors import CalotypeError, TruncatedError
 from calotype.options import DecodeOptions
@@ -30,10 +30,10 @@ class ArrivingFile:
     def __init__(self, options: DecodeOptions) -> None:
         self._options = options
         self._data = bytearray()
-        self._layout: Layout | None = None
-        self._reader: LatticeReader | None = None
+        self._layout: FileLayout | None = None
+        self._reader: PayloadDecoder | None = None
         self._read = 0  # bytes of the payload that the reader has
-        self._last: Parsed | None = None
+        self._last: ParsedFile | None = None
         self._error: CalotypeError | None = None
 
     def feed(self, data: bytes) -> None:
@@ -47,12 +47,12 @@ class ArrivingFile:
             with suppress(TruncatedError):
                 self._layout = read_layout(bytes(self._data[:MAX_START]), self._options.limits)
         layout = self._layout
-        if layout is None or len(self._data) < layout.start or layout.header.coding != Coding.LATTICE:
+        if layout is None or len(self._data) < layout.start or layout.header.coding != Coding.HIERARCHICAL:
             return
         if layout.header.regions and not layout.header.regions_first:
             return  # nothing can be decoded before they are there, and then everything can
         if self._reader is None:
-            self._reader = LatticeReader.of(self._parsed())
+            self._reader = PayloadDecoder.of(self._parsed())
         fresh = bytes(self._data[layout.start + self._read : layout.end])
         self._read += len(fresh)
         self._reader.feed(fresh)
@@ -80,12 +80,12 @@ class ArrivingFile:
             found = decode_latents(parsed) if self._reader is None else self._reader.reconstruction()
             return OpenedFile.made_of(parsed, found, self._options)
 
-    def _parsed(self) -> Parsed:
+    def _parsed(self) -> ParsedFile:
         """What has arrived, taken apart. Raises :class:`TruncatedError` before a header is there."""
         if self._last is None or self._last.size != len(self._data):
             options = self._options
             data = bytes(self._data)
-            self._last = parse(data, limits=options.limits, strict=options.strict, partial=True)
+            self._last = parse_file(data, limits=options.limits, strict=options.strict, partial=True)
         return self._last
 
     @contextmanager

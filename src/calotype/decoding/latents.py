@@ -2,7 +2,7 @@
 
 ::
 
-    lattice: payload ─ context model, rANS ─ integers ─┬─ checksum
+    hierarchical: payload ─ context model, rANS ─ integers ─┬─ checksum
     palette: payload ─ zlib ─ 256 colours ─ integers ──┴─ reconstruction
 """
 
@@ -13,7 +13,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.container import Chunk, ChunkType, Coding, Header, Parsed, checksum, data_of, unpack_regions
+from calotype.container import (
+    Chunk,
+    ChunkType,
+    Coding,
+    Header,
+    ParsedFile,
+    chunk_data,
+    file_checksum,
+    unpack_regions,
+)
 from calotype.entropy import BLOCK, IntegerDecoder
 from calotype.errors import ChecksumError, FormatError, TruncatedError, UnsupportedError
 from calotype.latents import (
@@ -23,40 +32,40 @@ from calotype.latents import (
     dequantise,
     level_map,
     palette,
-    reconstruct,
+    reconstruct_latents,
 )
-from calotype.models import encoder_name, load_table, space_named
+from calotype.models import latent_space_of_id, load_context_model, model_name_of_id
 
 __all__ = [
-    "LatticeReader",
-    "checksum_of",
+    "PayloadDecoder",
     "decode_latents",
     "first_picture_size",
-    "region_offsets",
-    "values_of",
+    "integers_checksum",
+    "latents_and_levels",
+    "region_refinements",
 ]
 
 
-def decode_latents(parsed: Parsed, spacing: int = 1) -> Reconstruction:
+def decode_latents(parsed: ParsedFile, spacing: int = 1) -> Reconstruction:
     """Decodes the latents of a file, which are exact on every platform except for the conditional means.
 
     With a ``spacing`` of 2, 4 or 8, only those in rows and columns that are its multiples are decoded, which
     are coded before all others. They are compared with no checksum, since that is of all latents.
 
-    Of a lattice payload that has not arrived to its end all integers that it determines are exact, and the
-    others are what the context model expects. Raises :class:`UnsupportedError` for ids unknown here,
+    Of a hierarchical payload that has not arrived to its end all integers that it determines are exact, and
+    the others are what the context model expects. Raises :class:`UnsupportedError` for ids unknown here,
     :class:`FormatError` for impossible regions, :class:`ChecksumError` or :class:`TruncatedError` unless the
     payload decodes to what was encoded, and :class:`TruncatedError` if a part that has not arrived is needed.
     """
-    if parsed.header.coding == Coding.LATTICE:
-        reader = LatticeReader.of(parsed, spacing)
+    if parsed.header.coding == Coding.HIERARCHICAL:
+        reader = PayloadDecoder.of(parsed, spacing)
         reader.feed(parsed.payload)
         return reader.reconstruction()
     return _decode_palette(parsed).thinned(spacing)
 
 
-class LatticeReader:
-    """The decoder of a lattice payload that may arrive in pieces; no coding step runs twice."""
+class PayloadDecoder:
+    """The decoder of a hierarchical payload that may arrive in pieces; no coding step runs twice."""
 
     def __init__(
         self, header: Header, chunks: Sequence[Chunk], payload_size: int, stored: int, spacing: int
@@ -65,25 +74,27 @@ class LatticeReader:
 
         ``spacing`` is that of :func:`decode_latents`, whose errors are raised if they need no payload.
         """
-        if header.regions and data_of(chunks, ChunkType.REGIONS) is None:
+        if header.regions and chunk_data(chunks, ChunkType.REGIONS) is None:
             raise TruncatedError(
                 "the file ends without its REGIONS chunk, which comes last: its payload needs it"
             )
         self._header, self._stored = header, stored
-        levels = level_map(header.level, region_offsets(chunks, *_latent_size(header)))
+        levels = level_map(header.level, region_refinements(chunks, *_latent_size(header)))
         self._levels = levels[::spacing, ::spacing]
-        table = load_table(header.table)
-        self._integers = IntegerDecoder(table, payload_size, levels, STEPS, CHANNEL_OFFSETS, spacing=spacing)
+        context_model = load_context_model(header.context_model)
+        self._integers = IntegerDecoder(
+            context_model, payload_size, levels, STEPS, CHANNEL_OFFSETS, spacing=spacing
+        )
         self._found: Reconstruction | None = None
 
     @classmethod
-    def of(cls, parsed: Parsed, spacing: int = 1) -> LatticeReader:
+    def of(cls, parsed: ParsedFile, spacing: int = 1) -> PayloadDecoder:
         """A reader of the payload of a parsed file, none of which it has been fed."""
         return cls(parsed.header, parsed.chunks, parsed.payload_size, parsed.checksum, spacing)
 
     @property
     def done(self) -> bool:
-        """Whether all latents of the lattice of ``spacing`` have arrived."""
+        """Whether all latents of the grid of ``spacing`` have arrived."""
         return self._integers.done
 
     @property
@@ -101,17 +112,17 @@ class LatticeReader:
         if payload:
             self._found = None
         if self._integers.finished and self._found is None:
-            _verify(self._header, self._integers.result().integers, b"", self._stored)
+            _verify_checksum(self._header, self._integers.result().integers, b"", self._stored)
 
     def reconstruction(self) -> Reconstruction:
         """The latents so far. What has not arrived is predicted at the first call after :meth:`feed`."""
         if self._found is None:
-            self._found = reconstruct(self._integers.result(), self._levels)
+            self._found = reconstruct_latents(self._integers.result(), self._levels)
         return self._found
 
 
-def first_picture_size(parsed: Parsed) -> int | None:
-    """How many bytes of a file give a first picture: all that is before the end of its base lattice.
+def first_picture_size(parsed: ParsedFile) -> int | None:
+    """How many bytes of a file give a first picture: all that is before the end of its base grid.
 
     Only this part of the payload, 1/64 of the latents, is decoded; it is None if this part has not arrived.
     In the palette coding, and where the regions come last, nothing less than the payload and its critical
@@ -120,25 +131,25 @@ def first_picture_size(parsed: Parsed) -> int | None:
     header = parsed.header
     if header.coding == Coding.PALETTE or (header.regions and not header.regions_first):
         return None if parsed.missing else parsed.size
-    reader = LatticeReader.of(parsed, BLOCK)
+    reader = PayloadDecoder.of(parsed, BLOCK)
     reader.feed(parsed.payload)
     return parsed.payload_start + reader.consumed if reader.done else None
 
 
 def _latent_size(header: Header) -> tuple[int, int]:
     """(h, w) of the latents. Raises :class:`UnsupportedError` for a space or an encoder unknown here."""
-    space = space_named(header.space)
-    encoder_name(header.encoder)
+    space = latent_space_of_id(header.space)
+    model_name_of_id(header.encoder)
     width, height = (-(-side // space.factor) for side in header.coded_size)
     return height, width
 
 
-def _decode_palette(parsed: Parsed) -> Reconstruction:
+def _decode_palette(parsed: ParsedFile) -> Reconstruction:
     header = parsed.header
     height, width = _latent_size(header)
-    if header.table:
+    if header.context_model:
         raise UnsupportedError(
-            f"the palette coding uses no entropy tables, but the file names {header.table}"
+            f"the palette coding uses no context model, but the file names {header.context_model}"
         )
     if header.regions:
         raise FormatError("the palette coding has one quantiser for all, but the file has regions")
@@ -147,50 +158,50 @@ def _decode_palette(parsed: Parsed) -> Reconstruction:
             f"{len(parsed.payload)} of {parsed.payload_size} bytes of payload are there:"
             " a file in the palette coding shows nothing before it is whole"
         )
-    integers = palette.unpack(parsed.payload, height, width)
-    latents, levels = values_of(header, integers, np.zeros((height, width), np.int8))
-    _verify(header, integers, parsed.payload, parsed.checksum)
+    integers = palette.unpack_palette_payload(parsed.payload, height, width)
+    latents, levels = latents_and_levels(header, integers, np.zeros((height, width), np.int8))
+    _verify_checksum(header, integers, parsed.payload, parsed.checksum)
     return Reconstruction(latents, levels, latents)  # no model predicts them
 
 
-def _verify(header: Header, integers: NDArray[np.int16], payload: bytes, stored: int) -> None:
-    if checksum_of(header, integers, payload) != stored:
+def _verify_checksum(header: Header, integers: NDArray[np.int16], payload: bytes, stored: int) -> None:
+    if integers_checksum(header, integers, payload) != stored:
         raise ChecksumError("the file is damaged: its latents do not match their checksum")
 
 
-def checksum_of(header: Header, integers: NDArray[np.int16], payload: bytes) -> int:
+def integers_checksum(header: Header, integers: NDArray[np.int16], payload: bytes) -> int:
     """Returns the checksum of a file whose ``payload`` codes ``integers`` int16[4, h, w].
 
     rANS gives each integer array one payload only; zlib ignores some bits of its streams, so that theirs
     is covered as well.
     """
     covered = integers.astype("<i2").tobytes()
-    return checksum(header, covered + (payload if header.coding == Coding.PALETTE else b""))
+    return file_checksum(header, covered + (payload if header.coding == Coding.PALETTE else b""))
 
 
-def region_offsets(chunks: Sequence[Chunk], height: int, width: int) -> NDArray[np.int8]:
+def region_refinements(chunks: Sequence[Chunk], height: int, width: int) -> NDArray[np.int8]:
     """Returns the level offset of each position, int8[h, w], from the REGIONS chunk; 0 without one.
 
     Where regions overlap the finest holds. Raises :class:`FormatError` for one that leaves the picture.
     """
-    offsets = np.zeros((height, width), np.int8)
-    data = data_of(chunks, ChunkType.REGIONS)
+    refinement = np.zeros((height, width), np.int8)
+    data = chunk_data(chunks, ChunkType.REGIONS)
     for region in () if data is None else unpack_regions(data):
         if region.left + region.width > width or region.top + region.height > height:
             raise FormatError(
                 f"the file has a region of {region.width}x{region.height} at {region.left}, {region.top},"
                 f" which leaves its {width}x{height} latents"
             )
-        part = offsets[region.top : region.top + region.height, region.left : region.left + region.width]
+        part = refinement[region.top : region.top + region.height, region.left : region.left + region.width]
         np.maximum(part, region.levels, out=part)
-    return offsets
+    return refinement
 
 
-def values_of(
-    header: Header, integers: NDArray[np.int16], offsets: NDArray[np.int8]
+def latents_and_levels(
+    header: Header, integers: NDArray[np.int16], refinement: NDArray[np.int8]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Returns (latents float32[4, h, w], levels int64[h, w]) of the integers of a file."""
-    levels = level_map(header.level, offsets)
+    levels = level_map(header.level, refinement)
     if header.coding == Coding.PALETTE:
-        return palette.from_bytes(integers), levels
+        return palette.latents_from_bytes(integers), levels
     return dequantise(integers, levels), levels

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from calotype import imaging
-from calotype.container import METADATA_CHUNKS, ChunkType, Header, Parsed, parse
+from calotype.container import METADATA_CHUNKS, ChunkType, Header, ParsedFile, parse_file
 from calotype.decoding.latents import decode_latents
 from calotype.errors import CalotypeWarning, PartialPictureWarning
 from calotype.imaging import Metadata
@@ -27,7 +27,7 @@ from calotype.models import DecoderInput, ModelCache
 from calotype.models.tiling import decode_all, in_batches
 from calotype.options import DecodeOptions
 
-__all__ = ["OpenedFile", "decode_files", "develop"]
+__all__ = ["OpenedFile", "decode_files", "decode_opened_files"]
 
 
 def decode_files(
@@ -39,10 +39,10 @@ def decode_files(
     :class:`LimitError`, :class:`ModelError`.
     """
     opened = (OpenedFile.of(data, options) for data in files)
-    yield from develop(opened, options, models, batch=batch)
+    yield from decode_opened_files(opened, options, models, batch=batch)
 
 
-def develop(
+def decode_opened_files(
     opened: Iterable[OpenedFile], options: DecodeOptions, models: ModelCache, *, batch: int = 1
 ) -> Iterator[Image.Image]:
     """Yields the pictures of opened files, as :func:`decode_files`."""
@@ -71,11 +71,13 @@ class OpenedFile:
     @classmethod
     def of(cls, data: bytes, options: DecodeOptions) -> OpenedFile:
         """Reads a file and decodes its latents. Raises :class:`FormatError` and :class:`LimitError`."""
-        parsed = parse(data, limits=options.limits, strict=options.strict, partial=options.partial)
+        parsed = parse_file(data, limits=options.limits, strict=options.strict, partial=options.partial)
         return cls.made_of(parsed, decode_latents(parsed), options)
 
     @classmethod
-    def made_of(cls, parsed: Parsed, reconstruction: Reconstruction, options: DecodeOptions) -> OpenedFile:
+    def made_of(
+        cls, parsed: ParsedFile, reconstruction: Reconstruction, options: DecodeOptions
+    ) -> OpenedFile:
         """Makes an opened file of a parsed file and its latents. Raises :class:`FormatError`.
 
         While the ALPHA chunk has not arrived, the picture is opaque.
@@ -110,8 +112,8 @@ class OpenedFile:
         """Returns the picture to show, from the decoder's pixels ``rgb`` uint8[8h, 8w, 3]."""
         header = self.header
         width, height = header.coded_size
-        shown = imaging.resized(rgb[:height, :width], header.width, header.height)
-        image = imaging.to_image(shown, self.alpha, header.grey, self.metadata)
+        shown = imaging.resample_picture(rgb[:height, :width], header.width, header.height)
+        image = imaging.to_pillow_image(shown, self.alpha, header.grey, self.metadata)
         if self.fraction < 1:
             image.info["partial"] = self.fraction
         return image

@@ -10,14 +10,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.container import Chunk, Header, serialise
-from calotype.decoding import region_offsets, values_of
+from calotype.container import Chunk, Header, serialise_file
+from calotype.decoding import latents_and_levels, region_refinements
 from calotype.encoding.plan import RateTarget, Rdo
-from calotype.encoding.rate import Trial, TrialEncoder, fit_size
-from calotype.latents import Reconstruction, level_map, level_of_deviation, palette, reconstruct, step_of
-from calotype.models import load_table
+from calotype.encoding.rate import Trial, TrialEncoder, search_target_size
+from calotype.latents import (
+    Reconstruction,
+    level_map,
+    level_of_rounding_error,
+    palette,
+    reconstruct_latents,
+    step_of_level,
+)
+from calotype.models import load_context_model
 
-__all__ = ["Candidate", "code", "code_palette", "quantise"]
+__all__ = ["Candidate", "code_latents", "code_palette", "requantised"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,69 +47,76 @@ class Candidate:
     @property
     def size(self) -> int:
         """The size of the whole file in bytes."""
-        return len(serialise(self.header, self.payload, 0, self.chunks))
+        return len(serialise_file(self.header, self.payload, 0, self.chunks))
 
 
-def code(
+def code_latents(
     latents: NDArray[np.float32],
     header: Header,
     chunks: tuple[Chunk, ...],
     rate: RateTarget,
     rdo: Rdo,
-    near: int | None = None,
+    first_level: int | None = None,
 ) -> Candidate:
     """Codes latents float32[4, h, w] with the context model at ``rate``, and returns the best of the
     cascades.
 
-    ``near`` is a level at which the search for a target size may start. Raises :class:`TargetSizeError`.
+    ``first_level`` is a level at which the search for a target size may start.
+
+    Raises :class:`TargetSizeError`.
     """
-    table, offsets = load_table(header.table), region_offsets(chunks, *latents.shape[1:])
+    context_model, refinement = (
+        load_context_model(header.context_model),
+        region_refinements(chunks, *latents.shape[1:]),
+    )
     encoders = [
-        TrialEncoder(latents, table, rdo.lambda_, cascade, rdo.error_diffusion, offsets)
+        TrialEncoder(latents, context_model, rdo.lambda_, cascade, rdo.error_diffusion, refinement)
         for cascade in rdo.cascades
     ]
     if rate.level is not None:
         level = rate.level
-        trial = min((encoder.trial(level) for encoder in encoders), key=_cost)
+        trial = min((encoder.trial(level) for encoder in encoders), key=_lagrangian_cost)
         payload = trial.payload()
     else:
         assert rate.size is not None
         target = rate.size
 
         def overhead(payload_size: int) -> int:
-            return len(serialise(header, bytes(payload_size), 0, chunks)) - payload_size
+            return len(serialise_file(header, bytes(payload_size), 0, chunks)) - payload_size
 
-        fits = [fit_size(encoder, target, overhead, near) for encoder in encoders]
+        fits = [search_target_size(encoder, target, overhead, first_level) for encoder in encoders]
         trial, payload = min(fits, key=lambda fit: fit[0].error)
-    reconstruction = reconstruct(trial.coded, level_map(trial.level, offsets))
+    reconstruction = reconstruct_latents(trial.coded, level_map(trial.level, refinement))
     header = replace(header, level=trial.level)
     return Candidate(header, chunks, rate, latents, trial.integers, payload, reconstruction)
 
 
 def code_palette(latents: NDArray[np.float32], header: Header, chunks: tuple[Chunk, ...]) -> Candidate:
     """Codes latents float32[4, h, w] in the palette coding, which has one size."""
-    pixels = palette.to_bytes(latents)
-    colours = palette.palette_of(pixels)
-    payload = palette.pack(colours, palette.dither(pixels, colours))
-    integers = palette.unpack(payload, *pixels.shape[:2])
-    deviation = float(np.std(latents - palette.from_bytes(integers)))
-    header = replace(header, level=level_of_deviation(deviation))
-    values, levels = values_of(header, integers, np.zeros(pixels.shape[:2], np.int8))
+    pixels = palette.latents_to_bytes(latents)
+    colours = palette.choose_palette(pixels)
+    payload = palette.pack_palette_payload(colours, palette.dither_to_palette(pixels, colours))
+    integers = palette.unpack_palette_payload(payload, *pixels.shape[:2])
+    deviation = float(np.std(latents - palette.latents_from_bytes(integers)))
+    header = replace(header, level=level_of_rounding_error(deviation))
+    values, levels = latents_and_levels(header, integers, np.zeros(pixels.shape[:2], np.int8))
     reconstruction = Reconstruction(values, levels, values)
     return Candidate(
         header, chunks, RateTarget(level=header.level), latents, integers, payload, reconstruction
     )
 
 
-def quantise(latents: NDArray[np.float32], candidate: Candidate, rdo: Rdo) -> Reconstruction:
+def requantised(latents: NDArray[np.float32], candidate: Candidate, rdo: Rdo) -> Reconstruction:
     """Quantises other latents float32[4, h, w] of the same picture at the candidate's level and regions."""
     header = candidate.header
-    offsets = region_offsets(candidate.chunks, *latents.shape[1:])
-    table = load_table(header.table)
-    encoder = TrialEncoder(latents, table, rdo.lambda_, error_diffusion=rdo.error_diffusion, offsets=offsets)
-    return reconstruct(encoder.trial(header.level).coded, level_map(header.level, offsets))
+    refinement = region_refinements(candidate.chunks, *latents.shape[1:])
+    context_model = load_context_model(header.context_model)
+    encoder = TrialEncoder(
+        latents, context_model, rdo.lambda_, error_diffusion=rdo.error_diffusion, refinement=refinement
+    )
+    return reconstruct_latents(encoder.trial(header.level).coded, level_map(header.level, refinement))
 
 
-def _cost(trial: Trial) -> float:
+def _lagrangian_cost(trial: Trial) -> float:
     """Returns the Lagrangian cost of a trial: squared error plus lambda times bits."""
-    return trial.error + trial.lambda_ * step_of(trial.level) ** 2 * trial.bits
+    return trial.error + trial.lambda_ * step_of_level(trial.level) ** 2 * trial.bits

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.encoding.candidate import Candidate, code, quantise
+from calotype.encoding.candidate import Candidate, code_latents, requantised
 from calotype.encoding.plan import Plan
 from calotype.errors import TargetSizeError
 from calotype.latents import FINEST, SD1, Reconstruction, log_step_map
@@ -31,20 +31,20 @@ from calotype.models import Decoder, DecoderInput, Encoder
 from calotype.models.tiling import decode_tiled, encode_tiled
 
 __all__ = [
-    "block_means",
-    "close_loop",
     "colour_corrected",
     "colour_error",
     "decoded_pixels",
-    "is_tinted",
+    "has_visible_tints",
+    "mean_block_colours",
     "round_trip_corrected",
+    "with_corrected_colours",
 ]
 
 _GAIN = 0.3
 """Gain of the round-trip correction. With a larger gain, or more iterations, other decoders of the space give
 worse pictures."""
 
-_FADING_LEVEL, _FADED_LEVEL = 76, 92
+_FULL_GAIN_LEVEL, _NO_GAIN_LEVEL = 76, 92
 """Levels between which the gain of the round-trip correction falls linearly to 0: coarser steps hide it."""
 
 _TINTED_LEVEL = 64
@@ -71,12 +71,12 @@ It was fitted by least squares to 18 shifts of six photographs on which no netwo
 """
 
 
-def is_tinted(candidate: Candidate) -> bool:
+def has_visible_tints(candidate: Candidate) -> bool:
     """Returns whether colour errors are visible at the candidate's level."""
     return candidate.header.level > _TINTED_LEVEL
 
 
-def close_loop(
+def with_corrected_colours(
     candidate: Candidate, rgb: NDArray[np.uint8], plan: Plan, encoder: Encoder, decoder: Decoder
 ) -> Candidate:
     """Returns the candidate with colours nearer to those of ``rgb`` uint8[8h, 8w, 3], at the same rate.
@@ -89,16 +89,18 @@ def close_loop(
     extension = candidate.header.extension
     error = before = colour_error(rgb, candidate.reconstruction, decoder, extension)
     if plan.round_trip:
-        gain = _gain_at(candidate.reconstruction.levels)
+        gain = _round_trip_gain(candidate.reconstruction.levels)
         latents = round_trip_corrected(encoder, decoder, latents, gain, extension)
-        error = colour_error(rgb, quantise(latents, candidate, plan.rdo), decoder, extension)
+        error = colour_error(rgb, requantised(latents, candidate, plan.rdo), decoder, extension)
     for rounds_left in reversed(range(_ROUNDS)):
         latents = colour_corrected(latents, error)
         if rounds_left:
-            error = colour_error(rgb, quantise(latents, candidate, plan.rdo), decoder, extension)
+            error = colour_error(rgb, requantised(latents, candidate, plan.rdo), decoder, extension)
     header = candidate.header
     try:
-        corrected = code(latents, header, candidate.chunks, candidate.rate, plan.rdo, near=header.level)
+        corrected = code_latents(
+            latents, header, candidate.chunks, candidate.rate, plan.rdo, first_level=header.level
+        )
     except TargetSizeError:  # The corrected latents need a few bytes more.
         return candidate
     after = colour_error(rgb, corrected.reconstruction, decoder, extension)
@@ -143,16 +145,16 @@ def colour_error(
 
     The result is float32[3, h, w], original minus decoded picture, in units of 1/255.
     """
-    error = block_means(rgb) - block_means(decoded_pixels(reconstruction, decoder, extension))
+    error = mean_block_colours(rgb) - mean_block_colours(decoded_pixels(reconstruction, decoder, extension))
     for axis in (1, 2):
         ends = [(1, 1) if axis == other_axis else (0, 0) for other_axis in range(3)]
-        near = np.moveaxis(np.pad(error, ends, mode="edge"), axis, 0)
-        error = np.moveaxis((near[:-2] + 2 * near[1:-1] + near[2:]) / 4, 0, axis)
+        padded = np.moveaxis(np.pad(error, ends, mode="edge"), axis, 0)
+        error = np.moveaxis((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4, 0, axis)
     return error
 
 
-def _gain_at(levels: NDArray[np.int64]) -> NDArray[np.float32]:
-    gain = _GAIN * np.clip((_FADED_LEVEL - levels) / (_FADED_LEVEL - _FADING_LEVEL), 0, 1)
+def _round_trip_gain(levels: NDArray[np.int64]) -> NDArray[np.float32]:
+    gain = _GAIN * np.clip((_NO_GAIN_LEVEL - levels) / (_NO_GAIN_LEVEL - _FULL_GAIN_LEVEL), 0, 1)
     return gain.astype(np.float32)
 
 
@@ -169,7 +171,7 @@ def decoded_pixels(reconstruction: Reconstruction, decoder: Decoder, extension: 
     return decode_tiled(decoder, inputs)
 
 
-def block_means(rgb: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+def mean_block_colours(rgb: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
     """Returns the mean colours float32[3, h, w] of the blocks of pixels int[8h, 8w, 3]."""
     side = SD1.factor
     height, width = rgb.shape[0] // side, rgb.shape[1] // side

@@ -18,15 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.container import Chunk, Coding, Header
-from calotype.encoding.candidate import Candidate, code, code_palette
-from calotype.encoding.closed_loop import close_loop, is_tinted
-from calotype.encoding.optimise import refine
+from calotype.encoding.candidate import Candidate, code_latents, code_palette
+from calotype.encoding.closed_loop import has_visible_tints, with_corrected_colours
+from calotype.encoding.colour_solver import with_solved_colours
+from calotype.encoding.optimise import optimise_latents
 from calotype.encoding.plan import Plan
-from calotype.encoding.prepare import Source, prepare
-from calotype.encoding.regions import is_coarse, with_finer_faces
+from calotype.encoding.prepare import PreparedPicture, prepare_picture
+from calotype.encoding.regions import distorts_faces, with_finer_faces
 from calotype.encoding.resolution import code_at_best_scale
-from calotype.encoding.small import with_solved_colours
-from calotype.encoding.write import write
+from calotype.encoding.write import write_verified_file
 from calotype.imaging import Picture
 from calotype.models import Encoder, ModelCache, is_embedded
 from calotype.models.tiling import encode_all, in_batches
@@ -50,12 +50,12 @@ def encode_pictures(
     :class:`ModelError`.
     """
     encoder = models.encoder(options.model, options.diffusion)
-    sources = (prepare(picture, options) for picture in pictures)
+    sources = (prepare_picture(picture, options) for picture in pictures)
     for group in in_batches(sources, batch):
         pixels = [source.pixels(source.header) for source in group]
         all_latents = encode_all(encoder, pixels, [source.header.extension for source in group])
         for source, latents in zip(group, all_latents, strict=True):
-            yield write(_candidate(source, latents, encoder, models, progress))
+            yield write_verified_file(_best_candidate(source, latents, encoder, models, progress))
 
 
 def encode_latents(
@@ -66,13 +66,13 @@ def encode_latents(
     ``header`` defines coding, ids and sizes. Raises :class:`TargetSizeError`.
     """
     if header.coding == Coding.PALETTE:
-        return write(code_palette(latents, header, chunks))
+        return write_verified_file(code_palette(latents, header, chunks))
     plan = Plan.of(options, header.width, header.height)
-    return write(code(latents, header, chunks, plan.rate, plan.rdo))
+    return write_verified_file(code_latents(latents, header, chunks, plan.rate, plan.rdo))
 
 
-def _candidate(
-    source: Source,
+def _best_candidate(
+    source: PreparedPicture,
     latents: NDArray[np.float32],
     encoder: Encoder,
     models: ModelCache,
@@ -85,17 +85,17 @@ def _candidate(
         return code_palette(latents, header, source.chunks)
     plan = Plan.of(options, header.width, header.height)
     best = code_at_best_scale(latents, source, plan, encoder)
-    if plan.faces and is_coarse(best) and (finder := models.face_finder(options.model)):
+    if plan.faces and distorts_faces(best) and (finder := models.face_finder(options.model)):
         best = with_finer_faces(best, source, plan, encoder, finder)
     # A round trip through other models takes too long.
-    if plan.closed_loop and is_embedded(options.model) and (plan.round_trip or is_tinted(best)):
+    if plan.closed_loop and is_embedded(options.model) and (plan.round_trip or has_visible_tints(best)):
         decoder = models.decoder(options.model, header.space, options.diffusion)
-        best = close_loop(best, source.pixels(best.header), plan, encoder, decoder)
-    if header.extended and is_embedded(options.model) and not is_tinted(best):
+        best = with_corrected_colours(best, source.pixels(best.header), plan, encoder, decoder)
+    if header.extended and is_embedded(options.model) and not has_visible_tints(best):
         decoder = models.decoder(options.model, header.space, options.diffusion)
         best = with_solved_colours(best, source.pixels(best.header), plan, decoder)
     if plan.descent:
-        best = refine(
+        best = optimise_latents(
             best,
             source.pixels(best.header),
             models.decoder(options.decoder, header.space, options.diffusion),

@@ -14,13 +14,13 @@ from calotype.container.chunks import read_chunks, write_chunk
 from calotype.errors import LimitError
 from calotype.imaging import Picture
 from calotype.latents import SD1
-from calotype.models import DEFAULT_TABLE, Encoder, encoder_id
+from calotype.models import DEFAULT_CONTEXT_MODEL, Encoder, model_id
 from calotype.models.tiling import encode_tiled
 from calotype.options import EncodeOptions
 
 _Sample = TypeVar("_Sample", np.uint8, np.int16)
 
-__all__ = ["MAX_EXTENDED_SIDE", "Source", "coded_pixels", "padded", "prepare"]
+__all__ = ["MAX_EXTENDED_SIDE", "PreparedPicture", "network_input", "pad_to_latent_blocks", "prepare_picture"]
 
 
 MAX_EXTENDED_SIDE = 64
@@ -30,7 +30,7 @@ picture has few other latents."""
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class PreparedPicture:
     """A picture to encode: its pixels ``rgb`` uint8[H, W, 3] at the size to show, header, chunks and options.
 
     The ``header`` has the scale at which the encoder starts. Its level is not known yet.
@@ -55,36 +55,36 @@ class Source:
 
     def with_chunk(self, chunk: Chunk) -> tuple[Chunk, ...]:
         """Returns the chunks and ``chunk``. Raises :class:`LimitError` if a reader would refuse them."""
-        return _readable((*self.chunks, chunk), self.options)
+        return _check_chunk_limits((*self.chunks, chunk), self.options)
 
     def pixels(self, header: Header) -> NDArray[np.uint8]:
         """Returns the network's input, uint8[8h, 8w, 3]: the picture at the coded size in ``header``,
         padded."""
-        return coded_pixels(self.rgb, header)
+        return network_input(self.rgb, header)
 
     def latents(self, header: Header, encoder: Encoder) -> NDArray[np.float32]:
         """Returns the latents float32[4, h, w] of :meth:`pixels`."""
         return encode_tiled(encoder, self.pixels(header), header.extension)
 
 
-def prepare(picture: Picture, options: EncodeOptions) -> Source:
+def prepare_picture(picture: Picture, options: EncodeOptions) -> PreparedPicture:
     """Returns the source for a picture. Raises :class:`LimitError`."""
     height, width = picture.rgb.shape[:2]
     header = Header(
         coding=Coding[options.recipe.upper()],
         space=SD1.id,
-        table=DEFAULT_TABLE if options.recipe == "lattice" else 0,
-        encoder=encoder_id(options.model),
+        context_model=DEFAULT_CONTEXT_MODEL if options.recipe == "hierarchical" else 0,
+        encoder=model_id(options.model),
         width=width,
         height=height,
         scale=FULL_SCALE if options.scale is None else round(options.scale * FULL_SCALE),
         level=0,
         grey=picture.grey,
         alpha=picture.alpha is not None,
-        extended=options.recipe == "lattice" and min(width, height) <= MAX_EXTENDED_SIDE,
+        extended=options.recipe == "hierarchical" and min(width, height) <= MAX_EXTENDED_SIDE,
     )
     options.limits.check_size(*header.coded_size)
-    return Source(picture.rgb, header, _chunks_of(picture, options), options)
+    return PreparedPicture(picture.rgb, header, _chunks_of(picture, options), options)
 
 
 def _chunks_of(picture: Picture, options: EncodeOptions) -> tuple[Chunk, ...]:
@@ -97,10 +97,10 @@ def _chunks_of(picture: Picture, options: EncodeOptions) -> tuple[Chunk, ...]:
             value = getattr(picture.metadata, type_.name.lower())
             if value:
                 chunks.append(Chunk(type_, value))
-    return _readable(tuple(chunks), options)
+    return _check_chunk_limits(tuple(chunks), options)
 
 
-def _readable(chunks: tuple[Chunk, ...], options: EncodeOptions) -> tuple[Chunk, ...]:
+def _check_chunk_limits(chunks: tuple[Chunk, ...], options: EncodeOptions) -> tuple[Chunk, ...]:
     """Returns the chunks as a reader would read them.
 
     Raises :class:`LimitError` for chunks that a reader under the same limits would refuse.
@@ -108,12 +108,12 @@ def _readable(chunks: tuple[Chunk, ...], options: EncodeOptions) -> tuple[Chunk,
     return read_chunks(b"".join(map(write_chunk, chunks)), 0, options.limits, strict=True)[0]
 
 
-def coded_pixels(rgb: NDArray[np.uint8], header: Header) -> NDArray[np.uint8]:
+def network_input(rgb: NDArray[np.uint8], header: Header) -> NDArray[np.uint8]:
     """Returns the network's input for a picture uint8[H, W, 3]: resized to its coded size, and padded."""
-    return padded(imaging.resized(rgb, *header.coded_size))
+    return pad_to_latent_blocks(imaging.resample_picture(rgb, *header.coded_size))
 
 
-def padded(rgb: NDArray[_Sample]) -> NDArray[_Sample]:
+def pad_to_latent_blocks(rgb: NDArray[_Sample]) -> NDArray[_Sample]:
     """Repeats the last row and column until the sides are multiples of 8 pixels."""
     height, width = rgb.shape[:2]
     if height % SD1.factor == 0 and width % SD1.factor == 0:

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from calotype.encoding.rdo import CASCADES, Cascade, RdoQuantiser
 from calotype.entropy import ContextModel, PassResult, coding_pass
 from calotype.errors import TargetSizeError
-from calotype.latents import CHANNEL_OFFSETS, COARSEST, FINEST, STEPS, level_map, step_of
+from calotype.latents import CHANNEL_OFFSETS, COARSEST, FINEST, STEPS, level_map, step_of_level
 
-__all__ = ["Trial", "TrialEncoder", "fit_size"]
+__all__ = ["Trial", "TrialEncoder", "search_target_size"]
 
 _MAX_LAMBDA = 1.0
 """The largest multiplier. With a larger one the distortion is worse than at a coarser level."""
 
-_FADED_LEVEL, _FADING_LEVELS = 96, 24
+_NO_RDO_LEVEL, _RDO_RAMP_LEVELS = 96, 24
 """The level from which on the multiplier is 0, and the number of levels before it over which it falls to 0.
 The level from which on the multiplier is 0, and the number of levels before it over which it falls to 0."""
 
@@ -71,17 +71,17 @@ class TrialEncoder:
         lambda_: float,
         cascade: Cascade = CASCADES[0],
         error_diffusion: float = 0.0,
-        offsets: NDArray[np.integer[Any]] | None = None,
+        refinement: NDArray[np.integer[Any]] | None = None,
     ) -> None:
         """``lambda_`` is the nominal Lagrangian multiplier; if it and ``error_diffusion`` are 0, latents are
         rounded to the nearest step.
 
-        ``offsets`` int[h, w] is the level offset of each position: the trial's level minus its own. None
+        ``refinement`` int[h, w] is the level offset of each position: the trial's level minus its own. None
         means 0 everywhere.
         """
         self.latents, self.model, self.lambda_, self.cascade = latents, model, lambda_, cascade
         self.error_diffusion = error_diffusion
-        self.offsets = np.zeros(latents.shape[1:], np.int64) if offsets is None else offsets
+        self.refinement = np.zeros(latents.shape[1:], np.int64) if refinement is None else refinement
 
     def nominal(self, level: int) -> float:
         """Returns the multiplier at a level, unless rate control sets another.
@@ -89,19 +89,19 @@ class TrialEncoder:
         It falls to 0 at coarse levels, where most integers are zero. There the greedy choices of the
         quantiser would remove the context of later integers, and with it the content of the picture.
         """
-        return self.lambda_ * min(max((_FADED_LEVEL - level) / _FADING_LEVELS, 0.0), 1.0)
+        return self.lambda_ * min(max((_NO_RDO_LEVEL - level) / _RDO_RAMP_LEVELS, 0.0), 1.0)
 
     def trial(self, level: int, lambda_: float | None = None) -> Trial:
         """Runs one coding pass at a level (0..127)."""
         lambda_ = self.nominal(level) if lambda_ is None else lambda_
-        levels = level_map(level, self.offsets)
+        levels = level_map(level, self.refinement)
         quantiser = RdoQuantiser(self.latents, self.model.tables, lambda_, self.cascade, self.error_diffusion)
         coded = coding_pass(self.model, levels, STEPS, CHANNEL_OFFSETS, quantiser)
-        error = quantiser.error * step_of(level) ** 2
+        error = quantiser.error * step_of_level(level) ** 2
         return Trial(level, lambda_, coded, quantiser.bits, error, quantiser.symbols.finish)
 
 
-def fit_size(
+def search_target_size(
     encoder: TrialEncoder, target: int, overhead: Callable[[int], int], first: int | None = None
 ) -> tuple[Trial, bytes]:
     """Returns the best trial whose whole file has at most ``target`` bytes, and its payload.
@@ -110,10 +110,10 @@ def fit_size(
     which the search starts; None estimates it. Raises :class:`TargetSizeError` with the smallest possible
     size if even the coarsest level takes more bytes.
     """
-    return _Search(encoder, target, overhead, first).run()
+    return _TargetSizeSearch(encoder, target, overhead, first).run()
 
 
-class _Search:
+class _TargetSizeSearch:
     def __init__(
         self, encoder: TrialEncoder, target: int, overhead: Callable[[int], int], first: int | None
     ) -> None:

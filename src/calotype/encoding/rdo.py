@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from calotype.entropy import BLOCK, Prediction
 from calotype.entropy.symbols import LARGEST, SymbolEncoder
 from calotype.entropy.tables import STEP_UNIT_BITS, FrequencyTables
-from calotype.latents import mean_offsets
+from calotype.latents import conditional_mean_offsets
 
 __all__ = ["CASCADES", "Cascade", "RdoQuantiser"]
 
@@ -77,7 +77,7 @@ class RdoQuantiser:
         target = np.clip(target, -LARGEST, LARGEST)
         chosen = np.round(target).astype(np.int64)
         bits, error = self._cost(chosen, target, prediction)
-        lambda_ = self._lambda * self._cascade[_round_of(prediction)]
+        lambda_ = self._lambda * self._cascade[_cascade_round(prediction)]
         if lambda_:
             other = chosen + np.where(target > chosen, 1, -1)
             other_bits, other_error = self._cost(other, target, prediction)
@@ -88,15 +88,20 @@ class RdoQuantiser:
         self.bits += float(bits.sum())
         self.error += float(((exact - chosen) ** 2).sum())
         if self._error_diffusion:
-            slots = prediction.slots
-            self._remember(exact - chosen - mean_offsets(slots.table, slots.informative(chosen)), prediction)
+            quantised = prediction.quantised
+            self._remember(
+                exact
+                - chosen
+                - conditional_mean_offsets(quantised.table_index, quantised.mean_symbols(chosen)),
+                prediction,
+            )
         self.symbols.put(chosen, prediction)
         return chosen
 
     def _error_around(self, prediction: Prediction) -> NDArray[np.float32]:
         """Returns the mean error of the quantised neighbours in steps, float32[N]; 0 where there are none."""
         total, count = (
-            np.sum([plane[positions] for positions in _neighbours(prediction)], 0).ravel()
+            np.sum([plane[positions] for positions in _neighbour_positions(prediction)], 0).ravel()
             for plane in (self._errors[prediction.channel], self._done[prediction.channel])
         )
         mean: NDArray[np.float32] = total / np.maximum(count, 1)
@@ -104,7 +109,7 @@ class RdoQuantiser:
 
     def _remember(self, errors: NDArray[np.float64], prediction: Prediction) -> None:
         """Stores the errors float64[N], in steps, for the neighbours that are quantised later."""
-        positions = _padded(prediction.rows), _padded(prediction.columns)
+        positions = _slice_of_padded_plane(prediction.rows), _slice_of_padded_plane(prediction.columns)
         plane = self._errors[prediction.channel][positions]
         plane[...] = errors.reshape(plane.shape)
         self._done[prediction.channel][positions] = 1
@@ -113,10 +118,10 @@ class RdoQuantiser:
         self, chosen: NDArray[np.int64], target: NDArray[np.float64], prediction: Prediction
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Returns (bits, squared error in squared steps) of each integer."""
-        return self._tables.cost(chosen, prediction.slots), (target - chosen) ** 2
+        return self._tables.cost(chosen, prediction.quantised), (target - chosen) ** 2
 
 
-def _round_of(prediction: Prediction) -> int:
+def _cascade_round(prediction: Prediction) -> int:
     """Returns 0 for the positions of spacing 8, and 1 to 3 for the rounds of spacing 4, 2 and 1.
 
     The strides are 8, 8, 4 and 2. Offsets distinguish the first two.
@@ -127,14 +132,14 @@ def _round_of(prediction: Prediction) -> int:
     return 2 if stride == BLOCK // 2 else 3
 
 
-def _neighbours(prediction: Prediction) -> Iterator[tuple[slice, slice]]:
+def _neighbour_positions(prediction: Prediction) -> Iterator[tuple[slice, slice]]:
     """Yields the positions of the eight neighbours, at the spacing of this round."""
     spacing = prediction.rows.step // 2
     for dy, dx in product((-spacing, 0, spacing), repeat=2):
         if dy or dx:
-            yield _padded(prediction.rows, dy), _padded(prediction.columns, dx)
+            yield _slice_of_padded_plane(prediction.rows, dy), _slice_of_padded_plane(prediction.columns, dx)
 
 
-def _padded(part: slice, shift: int = 0) -> slice:
+def _slice_of_padded_plane(part: slice, shift: int = 0) -> slice:
     """Returns ``part``, shifted by ``shift``, as a slice of planes that are padded by BLOCK on every side."""
     return slice(part.start + BLOCK + shift, part.stop + BLOCK + shift, part.step)

@@ -18,21 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.container import Chunk, ChunkType, Header, Region, pack_regions
-from calotype.encoding.candidate import Candidate, code
+from calotype.encoding.candidate import Candidate, code_latents
 from calotype.encoding.plan import Plan
-from calotype.encoding.prepare import Source
+from calotype.encoding.prepare import PreparedPicture
 from calotype.encoding.resolution import larger_scale
 from calotype.errors import LimitError, TargetSizeError
 from calotype.models import Encoder, FaceFinder
-from calotype.models.tiling import find_tiled
+from calotype.models.tiling import find_faces_tiled
 
-__all__ = ["is_coarse", "regions_of", "with_finer_faces"]
+__all__ = ["distorts_faces", "face_regions", "with_finer_faces"]
 
 _COARSE_LEVEL = 64
 """The level above which faces are visibly distorted."""
 
 _FACE_LEVEL, _MAX_LEVELS = 48, 28
-"""The level of faces, and their largest level offset against the rest of the picture."""
+"""The level of faces, and their largest refinement against the rest of the picture."""
 
 _MAX_SHARE = 0.1
 """The largest share of the payload that finer latents for faces may take from the rest of the picture."""
@@ -51,16 +51,16 @@ _MAX_FACES = 16
 """The largest number of regions. Each takes at least five bytes."""
 
 _MIN_LEVELS = 4
-"""The smallest level offset for which a REGIONS chunk is written."""
+"""The smallest refinement for which a REGIONS chunk is written."""
 
 
-def is_coarse(candidate: Candidate) -> bool:
+def distorts_faces(candidate: Candidate) -> bool:
     """Returns whether faces are visibly distorted at the candidate's level."""
     return candidate.header.level > _COARSE_LEVEL
 
 
 def with_finer_faces(
-    candidate: Candidate, source: Source, plan: Plan, encoder: Encoder, finder: FaceFinder
+    candidate: Candidate, source: PreparedPicture, plan: Plan, encoder: Encoder, finder: FaceFinder
 ) -> Candidate:
     """Returns the candidate with a REGIONS chunk for its faces, at the same rate.
 
@@ -68,40 +68,40 @@ def with_finer_faces(
     limits do not allow the chunk.
     """
     bits = 8 * candidate.size
-    for header, latents, probability in _larger_first(candidate, source, encoder, finder):
-        regions = regions_of(probability, header.level, bits)
+    for header, latents, probability in _face_trials(candidate, source, encoder, finder):
+        regions = face_regions(probability, header.level, bits)
         if not regions:
             continue
-        header, near = replace(header, regions=True, regions_first=True), header.level
+        header, first_level = replace(header, regions=True, regions_first=True), header.level
         try:
             chunks = source.with_chunk(Chunk(ChunkType.REGIONS, pack_regions(regions)))
-            return code(latents, header, chunks, candidate.rate, plan.rdo, near)
+            return code_latents(latents, header, chunks, candidate.rate, plan.rdo, first_level)
         except (TargetSizeError, LimitError):
             continue
     return candidate
 
 
-def _larger_first(
-    candidate: Candidate, source: Source, encoder: Encoder, finder: FaceFinder
+def _face_trials(
+    candidate: Candidate, source: PreparedPicture, encoder: Encoder, finder: FaceFinder
 ) -> Iterator[tuple[Header, NDArray[np.float32], NDArray[np.float32]]]:
     """Yields header, latents and face probabilities, first at a larger scale if all faces are small."""
-    probability = find_tiled(finder, candidate.latents)
-    boxes = _boxes(probability)
+    probability = find_faces_tiled(finder, candidate.latents)
+    boxes = _face_boxes(probability)
     larger = larger_scale(candidate, source)
     if larger and boxes and all(max(box[2:]) <= _SMALL_SIDE for box in boxes):
         scale, level = larger
         header = replace(candidate.header, scale=scale, level=level)
         latents = source.latents(header, encoder)
-        yield header, latents, find_tiled(finder, latents)
+        yield header, latents, find_faces_tiled(finder, latents)
     yield candidate.header, candidate.latents, probability
 
 
-def regions_of(probability: NDArray[np.float32], level: int, bits: int) -> tuple[Region, ...]:
+def face_regions(probability: NDArray[np.float32], level: int, bits: int) -> tuple[Region, ...]:
     """Returns boxes around the faces of a file at ``level`` with ``bits`` bits, the largest first.
 
     ``probability`` float32[h, w], 0 to 1, is the probability that a position is within a face.
     """
-    boxes = sorted(_boxes(probability), key=lambda box: -box[2] * box[3])[:_MAX_FACES]
+    boxes = sorted(_face_boxes(probability), key=lambda box: -box[2] * box[3])[:_MAX_FACES]
     area = sum(width * height for _, _, width, height in boxes)
     if not area:
         return ()
@@ -110,7 +110,7 @@ def regions_of(probability: NDArray[np.float32], level: int, bits: int) -> tuple
     return tuple(Region(*box, levels) for box in boxes) if levels >= _MIN_LEVELS else ()
 
 
-def _boxes(probability: NDArray[np.float32]) -> list[tuple[int, int, int, int]]:
+def _face_boxes(probability: NDArray[np.float32]) -> list[tuple[int, int, int, int]]:
     """Returns (left, top, width, height) of each connected part above the threshold, with its neighbours."""
     left_over = probability > _THRESHOLD
     boxes = []
@@ -119,11 +119,11 @@ def _boxes(probability: NDArray[np.float32]) -> list[tuple[int, int, int, int]]:
             continue
         part, left_over[start] = [start], False
         for y, x in part:  # The loop appends to ``part``.
-            for near in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
-                inside = 0 <= near[0] < probability.shape[0] and 0 <= near[1] < probability.shape[1]
-                if inside and left_over[near]:
-                    left_over[near] = False
-                    part.append(near)
+            for neighbour in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+                inside = 0 <= neighbour[0] < probability.shape[0] and 0 <= neighbour[1] < probability.shape[1]
+                if inside and left_over[neighbour]:
+                    left_over[neighbour] = False
+                    part.append(neighbour)
         if np.count_nonzero(probability[tuple(np.transpose(part))] > _CERTAIN) < _MIN_CERTAIN:
             continue
         top, left = np.maximum(np.min(part, 0) - 1, 0).tolist()

@@ -2,7 +2,7 @@
 
 ::
 
-    integers ── lattice (which position next, what is known) ── network (mean, scale)
+    integers ── coding order (which position next, what is known) ── network (mean, scale)
                      │                                              │
                      └── rans (bytes)  ◄── tables (frequencies) ◄───┘
 
@@ -14,15 +14,15 @@ from __future__ import annotations
 from calotype.entropy.coding_pass import (
     BLOCK,
     CodingPass,
-    Missing,
+    IntegerSupplier,
+    MissingIntegers,
     PassResult,
     Prediction,
-    SymbolCoder,
+    coding_order,
     coding_pass,
-    sites,
 )
 from calotype.entropy.integers import IntegerDecoder, decode_integers
-from calotype.entropy.model import CONTEXT_PEAK, ContextModel, SiteNet, load_model
+from calotype.entropy.model import CONTEXT_PEAK, ContextModel, SiteNet, read_context_model
 from calotype.entropy.symbols import SymbolDecoder, SymbolEncoder
 
 __all__ = [
@@ -31,15 +31,15 @@ __all__ = [
     "CodingPass",
     "ContextModel",
     "IntegerDecoder",
-    "Missing",
+    "IntegerSupplier",
+    "MissingIntegers",
     "PassResult",
     "Prediction",
     "SiteNet",
-    "SymbolCoder",
     "SymbolDecoder",
     "SymbolEncoder",
+    "coding_order",
     "coding_pass",
     "decode_integers",
-    "load_model",
-    "sites",
+    "read_context_model",
 ]

@@ -1,8 +1,8 @@
 """The coding pass: the order of coding and the context of each latent, in one loop for encoder and decoder.
 
 Latents are padded to a multiple of 8 and coded from coarse to fine. First comes the *base*, one position in
-8x8. Three rounds of spacing s = 4, 2, 1 follow. Each codes, in the lattice of positions of spacing 2s, the
-sites (s, s), (0, s) and (s, 0)::
+8x8. Three rounds of spacing s = 4, 2, 1 follow. Each codes, in the grid of positions of spacing 2s, the
+coding_order (s, s), (0, s) and (s, 0)::
 
     A C A C      A  known: spacing 2s
     D B D B      B  first, from A;  C from A, B;  D from A, B, C
@@ -24,21 +24,21 @@ from numpy.typing import NDArray
 
 from calotype.entropy.model import CONTEXT_PEAK, ContextModel, SiteNet
 from calotype.entropy.network import Plane, exact_dtype
-from calotype.entropy.tables import MEAN_UNIT_BITS, STEP_UNIT_BITS, Slots, locate
+from calotype.entropy.tables import MEAN_UNIT_BITS, STEP_UNIT_BITS, QuantisedPrediction, quantise_prediction
 
 __all__ = [
     "BLOCK",
     "CHANNELS",
     "CodingPass",
-    "Missing",
+    "IntegerSupplier",
+    "MissingIntegers",
     "PassResult",
     "Prediction",
-    "SymbolCoder",
+    "coding_order",
     "coding_pass",
-    "sites",
 ]
 
-BLOCK, CHANNELS = 8, 4  # of the lattice coding (docs/format.md): no property of the latent space
+BLOCK, CHANNELS = 8, 4  # of the hierarchical coding (docs/format.md): no property of the latent space
 _SITES = ((1, 1), (0, 1), (1, 0))
 _CONTEXT_SHIFT, _MEAN_SHIFT = STEP_UNIT_BITS - 4, MEAN_UNIT_BITS - 4  # the networks see latents in sixteenths
 
@@ -52,12 +52,12 @@ class Prediction:
     columns: slice
     mean: NDArray[np.int64]  # int64[N], in 2**-8 latents
     scale: NDArray[np.int64]  # int64[N], 0..127
-    slots: Slots
+    quantised: QuantisedPrediction
     step: NDArray[np.int64]  # int64[N], in 2**-22 latents
 
 
 @dataclass(frozen=True, eq=False)
-class Missing:
+class MissingIntegers:
     """Which integers are not known, and what the context model expects of their latents; [4, h, w] each.
 
     ``unknown`` bool; ``mean`` int16, in 2**-8 latents; ``scale`` uint8, which stands for the standard
@@ -68,42 +68,46 @@ class Missing:
     mean: NDArray[np.int16]
     scale: NDArray[np.uint8]
 
-    def thinned(self, spacing: int) -> Missing | None:
+    def thinned(self, spacing: int) -> MissingIntegers | None:
         """The positions in rows and columns that are multiples of ``spacing``, in the same arrays.
 
         None if all integers there are known.
         """
         at = (slice(None), slice(None, None, spacing), slice(None, None, spacing))
-        return Missing(self.unknown[at], self.mean[at], self.scale[at]) if self.unknown[at].any() else None
+        return (
+            MissingIntegers(self.unknown[at], self.mean[at], self.scale[at])
+            if self.unknown[at].any()
+            else None
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class PassResult:
     """The integers int16[4, h, w] of a picture, and how the context model coded them.
 
-    ``tables`` int16[4, h, w] are the frequency tables used, ``symbols`` uint8[4, h, w] the symbols in them
-    (:meth:`Slots.informative`): together they say what the model knew of each integer. ``missing`` is None
-    if all integers are known.
+    ``table_indices`` int16[4, h, w] say which frequency tables were used, ``symbols`` uint8[4, h, w] the
+    symbols in them (:meth:`QuantisedPrediction.mean_symbols`): together they say what the model knew of each
+    integer. ``missing`` is None if all integers are known.
     """
 
     integers: NDArray[np.int16]
-    tables: NDArray[np.int16]
+    table_indices: NDArray[np.int16]
     symbols: NDArray[np.uint8]
-    missing: Missing | None = None
+    missing: MissingIntegers | None = None
 
     def copy(self) -> PassResult:
         """The same in arrays of its own."""
-        arrays = (self.integers.copy(), self.tables.copy(), self.symbols.copy())
+        arrays = (self.integers.copy(), self.table_indices.copy(), self.symbols.copy())
         missing = self.missing
         if missing is not None:
-            missing = Missing(missing.unknown.copy(), missing.mean.copy(), missing.scale.copy())
+            missing = MissingIntegers(missing.unknown.copy(), missing.mean.copy(), missing.scale.copy())
         return PassResult(*arrays, missing)
 
     def thinned(self, spacing: int) -> PassResult:
         """The positions in rows and columns that are multiples of ``spacing``, in the same arrays."""
         at = (slice(None), slice(None, None, spacing), slice(None, None, spacing))
         missing = None if self.missing is None else self.missing.thinned(spacing)
-        return PassResult(self.integers[at], self.tables[at], self.symbols[at], missing)
+        return PassResult(self.integers[at], self.table_indices[at], self.symbols[at], missing)
 
     def without(
         self, at: tuple[int, slice, slice], arrived: NDArray[np.bool_], prediction: Prediction
@@ -112,20 +116,24 @@ class PassResult:
         missing = self.missing
         if missing is None:
             shape = self.integers.shape
-            missing = Missing(np.zeros(shape, bool), np.zeros(shape, np.int16), np.zeros(shape, np.uint8))
+            missing = MissingIntegers(
+                np.zeros(shape, bool), np.zeros(shape, np.int16), np.zeros(shape, np.uint8)
+            )
         missing.unknown[at] = ~arrived
         missing.mean[at] = prediction.mean.reshape(arrived.shape)
         missing.scale[at] = prediction.scale.reshape(arrived.shape)
         return replace(self, missing=missing)
 
 
-class SymbolCoder(Protocol):
+class IntegerSupplier(Protocol):
     """Chooses (encoder) or reads (decoder) the integers of one prediction, int64[N]."""
 
     def __call__(self, prediction: Prediction) -> NDArray[np.int64]: ...
 
 
-def sites(model: ContextModel) -> Iterator[tuple[SiteNet, int, tuple[int, int], list[tuple[int, int]]]]:
+def coding_order(
+    model: ContextModel,
+) -> Iterator[tuple[SiteNet, int, tuple[int, int], list[tuple[int, int]]]]:
     """(network, stride, offset of the site, offsets already known) in coding order."""
     yield model.base, BLOCK, (0, 0), []
     spacing = BLOCK
@@ -150,16 +158,16 @@ class CodingPass:
         model: ContextModel,
         levels: NDArray[np.int64],
         steps: NDArray[np.int64],
-        offsets: tuple[int, ...],
+        channel_offsets: tuple[int, ...],
         *,
         spacing: int = 1,
         dtype: type[np.float32] | type[np.int64] | None = None,
     ) -> None:
-        """``spacing`` (1, 2, 4 or 8) is that of the lattice after which the pass ends.
+        """``spacing`` (1, 2, 4 or 8) is that of the grid after which the pass ends.
 
         The other arguments are those of :func:`coding_pass`.
         """
-        self._model, self._levels, self._steps, self._offsets = model, levels, steps, offsets
+        self._model, self._levels, self._steps, self._channel_offsets = model, levels, steps, channel_offsets
         self._dtype = dtype or exact_dtype()
         height, width = levels.shape
         full = (-(-height // BLOCK) * BLOCK, -(-width // BLOCK) * BLOCK)
@@ -171,10 +179,10 @@ class CodingPass:
         self.result = PassResult(
             np.zeros(shape, np.int16), np.zeros(shape, np.int16), np.zeros(shape, np.uint8)
         )
-        # Sites without any position within the picture are skipped, and those of finer lattices.
+        # Sites without any position within the picture are skipped, and those of finer grids.
         self._sites = [
             site
-            for site in sites(model)
+            for site in coding_order(model)
             if site[2][0] < height and site[2][1] < width and not any(at % spacing for at in site[2])
         ]
         self._at = 0, 0  # the site's number in this list, and the channel
@@ -191,17 +199,17 @@ class CodingPass:
         """Goes on with the integers int64[N] of the current prediction.
 
         ``arrived`` bool[N] says which of them are known; None: all. In the place of an unknown one, later
-        predictions see the mean that was predicted, and the result says so (:class:`Missing`).
+        predictions see the mean that was predicted, and the result says so (:class:`MissingIntegers`).
         """
         prediction = self.prediction
         if prediction is None:
             raise ValueError("the coding pass is at its end")
-        rows, columns, slots = prediction.rows, prediction.columns, prediction.slots
+        rows, columns, quantised = prediction.rows, prediction.columns, prediction.quantised
         here = self._levels[rows, columns].shape
         at = (prediction.channel, rows, columns)
         self.result.integers[at] = chosen.reshape(here)
-        self.result.tables[at] = slots.table.reshape(here)
-        self.result.symbols[at] = slots.informative(chosen).reshape(here)
+        self.result.table_indices[at] = quantised.table_index.reshape(here)
+        self.result.symbols[at] = quantised.mean_symbols(chosen).reshape(here)
         seen = (chosen * prediction.step + (1 << (_CONTEXT_SHIFT - 1))) >> _CONTEXT_SHIFT
         if arrived is not None and not arrived.all():
             expected = (prediction.mean + (1 << (_MEAN_SHIFT - 1))) >> _MEAN_SHIFT
@@ -233,26 +241,28 @@ class CodingPass:
         mean, scale = (
             p[: here.shape[0], : here.shape[1]].ravel() for p in net.predict(channel, self._features, coded)
         )
-        level = here.ravel() + self._offsets[channel]
+        level = here.ravel() + self._channel_offsets[channel]
         step = self._steps[level + 16]
-        return Prediction(channel, rows, columns, mean, scale, locate(mean, scale, level, step), step)
+        return Prediction(
+            channel, rows, columns, mean, scale, quantise_prediction(mean, scale, level, step), step
+        )
 
 
 def coding_pass(
     model: ContextModel,
     levels: NDArray[np.int64],
     steps: NDArray[np.int64],
-    offsets: tuple[int, ...],
-    coder: SymbolCoder,
+    channel_offsets: tuple[int, ...],
+    supplier: IntegerSupplier,
     *,
     dtype: type[np.float32] | type[np.int64] | None = None,
 ) -> PassResult:
-    """Takes every latent in coding order to the symbol coder, and returns the integers of that.
+    """Asks ``supplier`` for the integers of every prediction in coding order, and returns them.
 
-    ``levels`` int64[h, w] (0..127); ``steps`` int64 by effective level + 16, in 2**-22 latents; ``offsets``
-    the level offset of each channel; ``dtype`` overrides the arithmetic the networks run in.
+    ``levels`` int64[h, w] (0..127); ``steps`` int64 by effective level + 16, in 2**-22 latents;
+    ``channel_offsets`` the level offset of each channel; ``dtype`` overrides the arithmetic of the networks.
     """
-    state = CodingPass(model, levels, steps, offsets, dtype=dtype)
+    state = CodingPass(model, levels, steps, channel_offsets, dtype=dtype)
     while state.prediction is not None:
-        state.advance(coder(state.prediction))
+        state.advance(supplier(state.prediction))
     return state.result

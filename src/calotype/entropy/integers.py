@@ -8,7 +8,7 @@
                                                                         the end with predicted means
 
 Positions are coded from coarse to fine: those whose rows and columns are multiples of a power of two, the
-*spacing*, come before all others. A decoder may therefore end with any of these lattices.
+*spacing*, come before all others. A decoder may therefore end with any of these grids.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from calotype.entropy.coding_pass import CHANNELS, CodingPass, PassResult
 from calotype.entropy.model import ContextModel
-from calotype.entropy.rans import most_symbols
+from calotype.entropy.rans import max_symbol_count
 from calotype.entropy.symbols import SymbolDecoder
 from calotype.errors import TruncatedError
 
@@ -34,23 +34,23 @@ class IntegerDecoder:
         size: int,
         levels: NDArray[np.int64],
         steps: NDArray[np.int64],
-        offsets: tuple[int, ...],
+        channel_offsets: tuple[int, ...],
         *,
         spacing: int = 1,
         dtype: type[np.float32] | type[np.int64] | None = None,
     ) -> None:
         """``size`` is that of the whole payload, in bytes; the other arguments are those of ``coding_pass``.
 
-        ``spacing`` (1, 2, 4 or 8) is that of the lattice after which decoding ends.
+        ``spacing`` (1, 2, 4 or 8) is that of the grid after which decoding ends.
 
         Raises :class:`TruncatedError` at once, whatever is claimed, if ``size`` is too little for so many
         integers, and :class:`ChecksumError` if no payload has it.
         """
         count = CHANNELS * levels.size
-        if count > most_symbols(size):
+        if count > max_symbol_count(size):
             raise TruncatedError(f"the payload has {size} bytes, too few for any {count} integers")
         self._symbols = SymbolDecoder(model.tables, b"", size)
-        self._pass = CodingPass(model, levels, steps, offsets, spacing=spacing, dtype=dtype)
+        self._pass = CodingPass(model, levels, steps, channel_offsets, spacing=spacing, dtype=dtype)
         self._spacing = spacing
         self._finished = False
 
@@ -64,7 +64,7 @@ class IntegerDecoder:
 
     @property
     def done(self) -> bool:
-        """Whether all integers of the lattice of ``spacing`` have arrived."""
+        """Whether all integers of the grid of ``spacing`` have arrived."""
         return self._pass.prediction is None
 
     @property
@@ -93,7 +93,7 @@ class IntegerDecoder:
         return True
 
     def result(self) -> PassResult:
-        """What the integers of the lattice are so far.
+        """What the integers of the grid are so far.
 
         Predicted means stand in for those that are still to come.
         """
@@ -112,7 +112,7 @@ def decode_integers(
     payload: bytes,
     levels: NDArray[np.int64],
     steps: NDArray[np.int64],
-    offsets: tuple[int, ...],
+    channel_offsets: tuple[int, ...],
     *,
     dtype: type[np.float32] | type[np.int64] | None = None,
 ) -> PassResult:
@@ -121,6 +121,6 @@ def decode_integers(
     Raises :class:`TruncatedError` or :class:`ChecksumError` unless the payload is consumed exactly; at once,
     whatever size is claimed, if it is too short for so many integers.
     """
-    decoder = IntegerDecoder(model, len(payload), levels, steps, offsets, dtype=dtype)
+    decoder = IntegerDecoder(model, len(payload), levels, steps, channel_offsets, dtype=dtype)
     decoder.feed(payload)
     return decoder.result()

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.entropy.network import IntConv, Plane, in_strips
+from calotype.entropy.network import IntConv, Plane, evaluate_in_strips
 from calotype.entropy.tables import FrequencyTables
 from calotype.errors import ModelError
 
-__all__ = ["CONTEXT_PEAK", "MEAN_LIMIT", "SCALE_LIMIT", "ContextModel", "SiteNet", "load_model"]
+__all__ = ["CONTEXT_PEAK", "MEAN_LIMIT", "SCALE_LIMIT", "ContextModel", "SiteNet", "read_context_model"]
 
 CONTEXT_PEAK = 127
 FEATURE_PEAK = 255
@@ -38,7 +38,7 @@ _ARRAYS: dict[str, tuple[type[np.integer[Any]], int]] = {
 
 @dataclass(frozen=True)
 class SiteNet:
-    """The network of one site (sub-lattice): a trunk over the known planes, and a head for each channel."""
+    """The network of one site (a subset of the positions): a trunk over known planes, heads for channels."""
 
     enter: IntConv
     pairs: tuple[tuple[IntConv, IntConv], ...]
@@ -46,7 +46,7 @@ class SiteNet:
 
     def features(self, planes: Plane) -> Plane:
         """Computes features [width, H, W] in 0..255 from the known planes [I, H, W]."""
-        return in_strips(self._trunk, planes, _TRUNK_HALO)
+        return evaluate_in_strips(self._trunk, planes, _TRUNK_HALO)
 
     def _trunk(self, planes: Plane) -> Plane:
         x = self.enter(planes)
@@ -63,7 +63,7 @@ class SiteNet:
         """
         first, second, last = self.heads[channel]
         joined = np.concatenate([features, coded])
-        out = in_strips(lambda x: last(second(first(x))), joined, 1).astype(np.int64)
+        out = evaluate_in_strips(lambda x: last(second(first(x))), joined, 1).astype(np.int64)
         return out[0], np.clip(out[1], 0, SCALE_LIMIT)
 
 
@@ -76,7 +76,7 @@ class ContextModel:
     tables: FrequencyTables
 
 
-class _Reader:
+class _LayerReader:
     """Reads layers from the flat arrays, in order."""
 
     def __init__(
@@ -117,7 +117,7 @@ class _Reader:
             raise ModelError("the context model file is too long for its widths")
 
 
-def _read_arrays(data: bytes) -> dict[str, NDArray[Any]]:
+def _read_npz_arrays(data: bytes) -> dict[str, NDArray[Any]]:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = {name: file[name] for name in _ARRAYS}
@@ -132,10 +132,10 @@ def _read_arrays(data: bytes) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def load_model(data: bytes) -> ContextModel:
+def read_context_model(data: bytes) -> ContextModel:
     """Reads a context model file and checks its bounds. Raises :class:`ModelError` if it is damaged."""
-    arrays = _read_arrays(data)
-    reader = _Reader(arrays["weight"], arrays["multiplier"], arrays["bias"])
+    arrays = _read_npz_arrays(data)
+    reader = _LayerReader(arrays["weight"], arrays["multiplier"], arrays["bias"])
     tables = FrequencyTables(arrays["frequencies"])
     widths = arrays["widths"].tolist()
     if len(widths) != 5 or not all(0 < width <= 512 for width in widths):

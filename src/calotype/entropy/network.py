@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from calotype.errors import ModelError
 
-__all__ = ["IntConv", "Plane", "exact_dtype", "in_strips"]
+__all__ = ["IntConv", "Plane", "evaluate_in_strips", "exact_dtype"]
 
 Plane = NDArray[Any]
 """Integer-valued activations [C, H, W] of dtype float32 or int64, which is also the dtype of the sums."""
@@ -59,9 +59,11 @@ class IntConv:
     _matrix: dict[np.dtype[Any], Plane] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        reach = np.abs(self.weight.astype(np.int64)).sum((2, 3)) @ self.peak
-        if int(reach.max()) > _EXACT:
-            raise ModelError(f"a context model sum may reach {int(reach.max())}, beyond the exact {_EXACT}")
+        largest_sums = np.abs(self.weight.astype(np.int64)).sum((2, 3)) @ self.peak
+        if int(largest_sums.max()) > _EXACT:
+            raise ModelError(
+                f"a context model sum may be {int(largest_sums.max())}, beyond the exact {_EXACT}"
+            )
         bias_in_range = self.bias.min() > -(1 << 48) and self.bias.max() < 1 << 48
         if self.multiplier.min() < 1 or self.multiplier.max() >= 1 << 24 or not bias_in_range:
             raise ModelError("a context model multiplier or bias is out of range")
@@ -71,13 +73,13 @@ class IntConv:
     def __call__(self, x: Plane) -> Plane:
         """Convolves ``x`` [I, H, W] to [O, H, W] of the same dtype."""
         _, height, width = x.shape
-        reach = self.weight.shape[-1] // 2
-        padded = np.pad(x, ((0, 0), (reach, reach), (reach, reach))) if reach else x
+        halo = self.weight.shape[-1] // 2
+        padded = np.pad(x, ((0, 0), (halo, halo), (halo, halo))) if halo else x
         out = np.empty((len(self.weight), height, width), x.dtype)
         rows = max(1, _BLOCK_POSITIONS // width)
         for top in range(0, height, rows):
             count = min(rows, height - top)
-            columns = _columns(padded[:, top : top + count + 2 * reach], reach, width)
+            columns = _im2col(padded[:, top : top + count + 2 * halo], halo, width)
             out[:, top : top + count] = self._affine(columns).reshape(-1, count, width)
         return out
 
@@ -95,12 +97,12 @@ class IntConv:
         return real.clip(self.low, self.high, out=real).astype(np.float32)
 
 
-def _columns(padded: Plane, reach: int, width: int) -> Plane:
-    """Returns the shifted copies [taps C, H W] of ``padded`` [C, H + 2 reach, W + 2 reach] (im2col)."""
-    if not reach:
+def _im2col(padded: Plane, halo: int, width: int) -> Plane:
+    """Returns the shifted copies [taps C, H W] of ``padded`` [C, H + 2 halo, W + 2 halo] (im2col)."""
+    if not halo:
         return padded.reshape(len(padded), -1)
-    channels, height = len(padded), padded.shape[1] - 2 * reach
-    taps = 2 * reach + 1
+    channels, height = len(padded), padded.shape[1] - 2 * halo
+    taps = 2 * halo + 1
     out = np.empty((taps * taps, channels, height, width), padded.dtype)
     for tap in range(taps * taps):
         dy, dx = divmod(tap, taps)
@@ -108,7 +110,7 @@ def _columns(padded: Plane, reach: int, width: int) -> Plane:
     return out.reshape(-1, height * width)
 
 
-def in_strips(net: Callable[[Plane], Plane], x: Plane, halo: int) -> Plane:
+def evaluate_in_strips(net: Callable[[Plane], Plane], x: Plane, halo: int) -> Plane:
     """Computes ``net(x)`` in strips of rows, to bound memory.
 
     ``halo`` is the number of rows above and below a row on which its output depends.

@@ -1,6 +1,6 @@
 """Range asymmetric numeral systems: one state, 16-bit words, frequencies that sum to 2**16.
 
-The state x stays in [2**24, 2**40). Coding a symbol that owns [start, start + freq) of the 2**16 slots::
+The state x stays in [2**24, 2**40). Coding a symbol that owns [start, start + freq) of the 2**16 values::
 
     x -> (x // freq) << 16 | start + x % freq          (encode, last symbol first)
     x -> freq * (x >> 16) + (x & 0xFFFF) - start       (decode, first symbol first)
@@ -18,7 +18,7 @@ import numpy as np
 
 from calotype.errors import ChecksumError, TruncatedError
 
-__all__ = ["PRECISION", "STATE_BYTES", "NotArrivedError", "RansDecoder", "encode_symbols", "most_symbols"]
+__all__ = ["PRECISION", "STATE_BYTES", "NotArrivedError", "RansDecoder", "encode_symbols", "max_symbol_count"]
 
 PRECISION = 16
 STATE_BYTES = 5
@@ -27,7 +27,7 @@ _MASK = (1 << PRECISION) - 1
 
 
 def encode_symbols(starts: Sequence[int], freqs: Sequence[int]) -> bytes:
-    """Codes symbols, given in decoding order by their slots, into a self-terminating byte string.
+    """Codes symbols, given in decoding order by their values, into a self-terminating byte string.
 
     ``starts[i] + freqs[i] <= 2**16`` and ``freqs[i] >= 1``. At most 5 bytes longer than the ideal code.
     """
@@ -44,7 +44,7 @@ def encode_symbols(starts: Sequence[int], freqs: Sequence[int]) -> bytes:
     return state.to_bytes(STATE_BYTES, "little") + body
 
 
-def most_symbols(size: int) -> int:
+def max_symbol_count(size: int) -> int:
     """Returns the largest number of symbols in ``size`` bytes, if no frequency exceeds 2**16 - 41.
 
     A symbol then multiplies the state by more than 2**(2**-11), and all of them together take it from 2**24
@@ -121,10 +121,10 @@ class RansDecoder:
                     break
                 state = state << 16 | words[at]
                 at += 1
-            slot = state & _MASK
-            symbol = bisect_right(row, slot) - 1
+            low = state & _MASK
+            symbol = bisect_right(row, low) - 1
             start = row[symbol]
-            state = (row[symbol + 1] - start) * (state >> PRECISION) + slot - start
+            state = (row[symbol + 1] - start) * (state >> PRECISION) + low - start
             out.append(symbol)
         self._state, self._at = state, at
         if len(out) < len(rows) and self.complete:
@@ -140,9 +140,9 @@ class RansDecoder:
             return 0
         state = self._renormalised()
         shift = PRECISION - count
-        slot = state & _MASK
-        value = slot >> shift
-        self._state = (state >> PRECISION << shift) + slot - (value << shift)
+        low = state & _MASK
+        value = low >> shift
+        self._state = (state >> PRECISION << shift) + low - (value << shift)
         return value
 
     def mark(self) -> tuple[int | None, int]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from calotype.entropy.coding_pass import Prediction
 from calotype.entropy.rans import PRECISION, NotArrivedError, RansDecoder, encode_symbols
-from calotype.entropy.tables import ESCAPE, REACH, FrequencyTables
+from calotype.entropy.tables import ESCAPE, MAX_RESIDUAL, FrequencyTables
 from calotype.errors import ChecksumError, TruncatedError
 
 __all__ = ["LARGEST", "SymbolDecoder", "SymbolEncoder"]
@@ -35,18 +35,18 @@ class SymbolEncoder:
 
     def put(self, chosen: NDArray[np.int64], prediction: Prediction) -> None:
         """Codes int64[N] integers, |q| <= 32767, of one prediction."""
-        slots = prediction.slots
-        residual, symbol = slots.residuals(chosen), slots.symbols(chosen)
-        self._starts += self._tables.starts[slots.table, symbol].tolist()
-        self._freqs += self._tables.frequencies[slots.table, symbol].tolist()
-        for index in np.flatnonzero((symbol == ESCAPE) | (slots.fine > 0)).tolist():
+        quantised = prediction.quantised
+        residual, symbol = quantised.residuals(chosen), quantised.symbols(chosen)
+        self._starts += self._tables.starts[quantised.table_index, symbol].tolist()
+        self._freqs += self._tables.frequencies[quantised.table_index, symbol].tolist()
+        for index in np.flatnonzero((symbol == ESCAPE) | (quantised.fine > 0)).tolist():
             if symbol[index] == ESCAPE:
                 self._escape(int(residual[index]))
-            fine = int(slots.fine[index])
+            fine = int(quantised.fine[index])
             self._bits(int(chosen[index]) & ((1 << fine) - 1), fine)
 
     def _escape(self, residual: int) -> None:
-        excess = abs(residual) - REACH
+        excess = abs(residual) - MAX_RESIDUAL
         length = excess.bit_length() - 1
         self._bits(int(residual < 0), 1)
         self._bits(length, _LENGTH_BITS)
@@ -101,7 +101,7 @@ class SymbolDecoder:
 
         Call it with the same prediction again after :meth:`feed`, and :meth:`take` when it is True.
         """
-        table = prediction.slots.table
+        table = prediction.quantised.table_index
         while len(self._symbols) < len(table):
             begin = len(self._symbols)
             rows = [self._rows[at] for at in table[begin : begin + _ROWS_AT_ONCE].tolist()]
@@ -114,7 +114,7 @@ class SymbolDecoder:
             mark = self._rans.mark()
             try:
                 residual = self._escape() if self._symbols[index] == ESCAPE else 0
-                self._offsets.append((residual, self._rans.bits(int(prediction.slots.fine[index]))))
+                self._offsets.append((residual, self._rans.bits(int(prediction.quantised.fine[index]))))
             except NotArrivedError:
                 self._rans.go_back(mark)
                 return False
@@ -131,18 +131,18 @@ class SymbolDecoder:
 
         The others are 0. Raises :class:`ChecksumError` for impossible ones.
         """
-        slots, count = prediction.slots, len(self._symbols)
+        quantised, count = prediction.quantised, len(self._symbols)
         symbol = np.array(self._symbols, np.int64)
-        known = np.arange(len(slots.table)) < count
-        chosen = np.zeros(len(slots.table), np.int64)
-        chosen[:count] = (symbol - REACH + slots.centre[:count]) << slots.fine[:count]
+        known = np.arange(len(quantised.table_index)) < count
+        chosen = np.zeros(len(quantised.table_index), np.int64)
+        chosen[:count] = (symbol - MAX_RESIDUAL + quantised.centre[:count]) << quantised.fine[:count]
         unmodelled = self._unmodelled
         if unmodelled is None:
             unmodelled = self._with_unmodelled_bits(prediction)
         done = len(self._offsets)
         for index, (residual, low) in zip(unmodelled[:done].tolist(), self._offsets, strict=True):
             if self._symbols[index] == ESCAPE:
-                chosen[index] = (residual + int(slots.centre[index])) << int(slots.fine[index])
+                chosen[index] = (residual + int(quantised.centre[index])) << int(quantised.fine[index])
             chosen[index] += low
         waiting = unmodelled[done:]
         known[waiting], chosen[waiting] = False, 0
@@ -154,14 +154,14 @@ class SymbolDecoder:
         """Returns which of the positions with a symbol have unmodelled bits."""
         symbol = np.array(self._symbols, np.int64)
         found: NDArray[np.int64] = np.flatnonzero(
-            (symbol == ESCAPE) | (prediction.slots.fine[: len(symbol)] > 0)
+            (symbol == ESCAPE) | (prediction.quantised.fine[: len(symbol)] > 0)
         )
         return found
 
     def _escape(self) -> int:
         negative = self._rans.bits(1)
         length = self._rans.bits(_LENGTH_BITS)
-        magnitude = REACH + (1 << length) + self._rans.bits(length)
+        magnitude = MAX_RESIDUAL + (1 << length) + self._rans.bits(length)
         return -magnitude if negative else magnitude
 
     def finish(self) -> None:

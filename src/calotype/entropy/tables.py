@@ -20,19 +20,19 @@ from numpy.typing import NDArray
 from calotype.errors import ModelError
 
 __all__ = [
+    "MAX_RESIDUAL",
     "PHASES",
-    "REACH",
     "ROWS",
     "STEP_UNIT_BITS",
     "FrequencyTables",
-    "Slots",
-    "locate",
+    "QuantisedPrediction",
+    "quantise_prediction",
 ]
 
-ROWS, PHASES, REACH = 49, 16, 20
-SYMBOLS = 2 * REACH + 2
+ROWS, PHASES, MAX_RESIDUAL = 49, 16, 20
+SYMBOLS = 2 * MAX_RESIDUAL + 2
 ESCAPE = SYMBOLS - 1
-TOTAL = 1 << 16
+FREQUENCY_TOTAL = 1 << 16
 
 STEP_UNIT_BITS = 22
 """Steps are integers in units of 2**-22 of a scaled latent."""
@@ -46,20 +46,20 @@ _STEP_BITS = STEP_UNIT_BITS - MEAN_UNIT_BITS
 
 
 @dataclass(frozen=True)
-class Slots:
+class QuantisedPrediction:
     """The frequency tables that code the residuals of N positions; each field is int64[N]."""
 
     centre: NDArray[np.int64]
-    table: NDArray[np.int64]  # row * 16 + phase
+    table_index: NDArray[np.int64]  # row * 16 + phase
     fine: NDArray[np.int64]
 
     def symbols(self, integers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Returns the symbol that codes each of ``integers`` int64[N]: the residual plus 20, or the escape.
         Returns the symbol that codes each of ``integers`` int64[N]: the residual plus 20, or the escape."""
         residual = self.residuals(integers)
-        return np.where(np.abs(residual) <= REACH, residual + REACH, ESCAPE)
+        return np.where(np.abs(residual) <= MAX_RESIDUAL, residual + MAX_RESIDUAL, ESCAPE)
 
-    def informative(self, integers: NDArray[np.int64]) -> NDArray[np.int64]:
+    def mean_symbols(self, integers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Returns :meth:`symbols`, with the escape also where low bits are coded without a model.
 
         Such a symbol stands for several integers, so that it has no conditional mean within one step.
@@ -71,9 +71,9 @@ class Slots:
         return (integers >> self.fine) - self.centre
 
 
-def locate(
+def quantise_prediction(
     mean: NDArray[np.int64], scale: NDArray[np.int64], level: NDArray[np.int64], step: NDArray[np.int64]
-) -> Slots:
+) -> QuantisedPrediction:
     """Selects the frequency tables for the predictions of N positions.
 
     All arguments are int64[N]: ``mean`` in 2**-8 latents, ``scale`` 0..127, ``level`` the effective level
@@ -85,7 +85,7 @@ def locate(
     row = row - 8 * fine
     sixteenths = (sixteenths - 8 * ((1 << fine) - 1)) >> fine
     centre = (sixteenths + 8) >> 4
-    return Slots(centre, row * PHASES + ((sixteenths + 8) & 15), fine)
+    return QuantisedPrediction(centre, row * PHASES + ((sixteenths + 8) & 15), fine)
 
 
 class FrequencyTables:
@@ -94,18 +94,22 @@ class FrequencyTables:
     def __init__(self, frequencies: NDArray[np.uint16]) -> None:
         """Raises :class:`ModelError` for anything but a valid set of tables."""
         table = np.asarray(frequencies, np.int64)
-        if table.shape != (ROWS, PHASES, SYMBOLS) or table.min() < 1 or np.any(table.sum(-1) != TOTAL):
+        if (
+            table.shape != (ROWS, PHASES, SYMBOLS)
+            or table.min() < 1
+            or np.any(table.sum(-1) != FREQUENCY_TOTAL)
+        ):
             raise ModelError("the frequency tables are damaged")
         self.frequencies = table.reshape(-1, SYMBOLS)
         self.starts = np.cumsum(self.frequencies, -1) - self.frequencies
-        self.rows: list[list[int]] = [[*row, TOTAL] for row in self.starts.tolist()]
+        self.rows: list[list[int]] = [[*row, FREQUENCY_TOTAL] for row in self.starts.tolist()]
         self.bits = (PHASES - np.log2(self.frequencies)).astype(np.float32)
 
-    def cost(self, integers: NDArray[np.int64], slots: Slots) -> NDArray[np.float32]:
+    def cost(self, integers: NDArray[np.int64], quantised: QuantisedPrediction) -> NDArray[np.float32]:
         """Estimates the bits float32[N] that code ``integers`` int64[N], unmodelled bits included."""
-        residual = slots.residuals(integers)
-        inside = np.abs(residual) <= REACH
-        symbol = np.where(inside, residual + REACH, ESCAPE)
-        extra = 6 + 2 * np.log2(np.maximum(np.abs(residual) - REACH, 1)).astype(np.float32)
-        bits = self.bits[slots.table, symbol] + np.where(inside, np.float32(0), extra)
-        return (bits + slots.fine).astype(np.float32)
+        residual = quantised.residuals(integers)
+        inside = np.abs(residual) <= MAX_RESIDUAL
+        symbol = np.where(inside, residual + MAX_RESIDUAL, ESCAPE)
+        extra = 6 + 2 * np.log2(np.maximum(np.abs(residual) - MAX_RESIDUAL, 1)).astype(np.float32)
+        bits = self.bits[quantised.table_index, symbol] + np.where(inside, np.float32(0), extra)
+        return (bits + quantised.fine).astype(np.float32)

@@ -10,8 +10,17 @@ Source: M. Bühlmann, "Stable Diffusion Based Image Compression", 2022.
 
 from __future__ import annotations
 
-from calotype.experiments.palette import Experiment, Settings, run
-from calotype.experiments.results import table, write_results
-from calotype.experiments.variants import ALSO, Variant, variants
+from calotype.experiments.palette import Experiment, Settings, run_experiment
+from calotype.experiments.results import experiment_table, write_results
+from calotype.experiments.variants import ALSO, Variant, coding_variants
 
-__all__ = ["ALSO", "Experiment", "Settings", "Variant", "run", "table", "variants", "write_results"]
+__all__ = [
+    "ALSO",
+    "Experiment",
+    "Settings",
+    "Variant",
+    "coding_variants",
+    "experiment_table",
+    "run_experiment",
+    "write_results",
+]

@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import calotype
-from calotype.compare.codecs.base import decoded
-from calotype.compare.metrics import UnmeasurableError, ready
-from calotype.encoding.prepare import padded
-from calotype.experiments.variants import raised, variants
-from calotype.latents import SD1, level_of_deviation, log_step_map
-from calotype.models import Decoder, DecoderInput, encoder_id, load_decoder, load_encoder
-from calotype.models.stable_diffusion import source_named
+from calotype.compare.codecs.base import decode_with_pillow
+from calotype.compare.metrics import UnmeasurableError, available_metrics
+from calotype.encoding.prepare import pad_to_latent_blocks
+from calotype.experiments.variants import coding_variants, lowest_quality_of_size
+from calotype.latents import SD1, level_of_rounding_error, log_step_map
+from calotype.models import Decoder, DecoderInput, load_decoder, load_encoder, model_id
+from calotype.models.stable_diffusion import fetched_model
 from calotype.models.tiling import decode_tiled, encode_tiled
 from calotype.options import DiffusionOptions
 
-__all__ = ["Experiment", "Result", "Settings", "run"]
+__all__ = ["Experiment", "Result", "Settings", "run_experiment"]
 
 Pixels = NDArray[np.uint8]
 
@@ -61,17 +61,19 @@ class Experiment:
     """The recipe as a .calo file."""
 
 
-def run(rgb: Pixels, settings: Settings, progress: Callable[[], None] = lambda: None) -> Experiment:
+def run_experiment(
+    rgb: Pixels, settings: Settings, progress: Callable[[], None] = lambda: None
+) -> Experiment:
     """Every stage for the picture ``rgb`` uint8[H, W, 3]; ``progress`` is called after each.
 
     Raises :class:`ModelError`.
     """
-    encoder_id(settings.model)
-    metrics, missing = ready(settings.lpips)
+    model_id(settings.model)
+    metrics, missing = available_metrics(settings.lpips)
     missing = dict(missing)
     height, width = rgb.shape[:2]
     plain = replace(settings.diffusion, denoise="off")
-    latents = encode_tiled(load_encoder(settings.model, diffusion=plain), padded(rgb))
+    latents = encode_tiled(load_encoder(settings.model, diffusion=plain), pad_to_latent_blocks(rgb))
     ways = [("", "", load_decoder(settings.model, SD1.id, diffusion=plain))]
     if _has_unet(settings.model):
         undithering = replace(settings.diffusion, denoise=_UNDITHER, steps=_UNDITHER_STEPS)
@@ -89,29 +91,29 @@ def run(rgb: Pixels, settings: Settings, progress: Callable[[], None] = lambda: 
         progress()
 
     recipe = 0
-    for variant in variants(latents, settings.also):
+    for variant in coding_variants(latents, settings.also):
         for suffix, remark, decoder in ways:
-            picture = _developed(decoder, latents, variant.latents)[:height, :width]
+            picture = _decode_with_noise(decoder, latents, variant.latents)[:height, :width]
             add(variant.name + suffix, variant.title + remark, variant.size, picture)
         if variant.name == "zlib-dithered":
             recipe = variant.size
     for format_name in ("JPEG", "WEBP"):
-        data = raised(Image.fromarray(rgb), format_name, recipe)
+        data = lowest_quality_of_size(Image.fromarray(rgb), format_name, recipe)
         title = f"the picture as {'JPEG' if format_name == 'JPEG' else 'WebP'}"
-        add(f"picture-{format_name.lower()}", title, len(data), decoded(data))
+        add(f"picture-{format_name.lower()}", title, len(data), decode_with_pillow(data))
     file = calotype.encode(rgb, recipe="palette", model=settings.model, diffusion=plain)
     return Experiment(settings.model, rgb, tuple(results), missing, file)
 
 
 def _has_unet(model: str) -> bool:
-    source = source_named(model)
+    source = fetched_model(model)
     return source is not None and any(part.name == "unet" for part in source.parts)
 
 
-def _developed(decoder: Decoder, latents: NDArray[np.float32], coded: NDArray[np.float32]) -> Pixels:
+def _decode_with_noise(decoder: Decoder, latents: NDArray[np.float32], coded: NDArray[np.float32]) -> Pixels:
     """The picture of ``coded``, with the decoder told how much noise the coding has added to ``latents``."""
     error = coded - latents
-    level = level_of_deviation(float(error.std()))
+    level = level_of_rounding_error(float(error.std()))
     levels = np.full(latents.shape[1:], level, np.int64)
     noise = error.std((1, 2)).astype(np.float64)
     return decode_tiled(decoder, DecoderInput(coded, log_step_map(levels), noise, conditional_mean=coded))

@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from calotype.compare.folder import fresh_folder, png
+from calotype.compare.folder import fresh_folder, to_png
 from calotype.compare.metrics import METRICS
 from calotype.experiments.palette import Experiment, Result
 
-__all__ = ["SHEET", "contact_sheet", "rows", "table", "write_results"]
+__all__ = ["SHEET", "contact_sheet", "experiment_rows", "experiment_table", "write_results"]
 
 SHEET = "sheet.png"
 
 _COLUMNS, _GAP, _CAPTION, _LARGEST = 4, 12, 40, 512
 
 
-def rows(experiment: Experiment) -> list[dict[str, Any]]:
+def experiment_rows(experiment: Experiment) -> list[dict[str, Any]]:
     """One record for each stage: name, title, bytes, bits per pixel and a figure or None for each metric."""
     height, width = experiment.original.shape[:2]
     return [
@@ -39,7 +39,7 @@ def rows(experiment: Experiment) -> list[dict[str, Any]]:
     ]
 
 
-def table(experiment: Experiment) -> str:
+def experiment_table(experiment: Experiment) -> str:
     """Returns the figures as a text table, and below it why a metric has none."""
     lines = [["stage", "bytes", *(kind.title for kind in METRICS.values())]]
     for result in experiment.results:
@@ -59,7 +59,7 @@ def write_results(experiment: Experiment, folder: Path, *, force: bool = False) 
     The folder appears when it is complete. An earlier experiment is replaced with ``force`` only. Raises
     :class:`OutputError`.
     """
-    records = rows(experiment)
+    records = experiment_rows(experiment)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
     writer.writeheader()
@@ -69,10 +69,10 @@ def write_results(experiment: Experiment, folder: Path, *, force: bool = False) 
         content = {"model": experiment.model, "stages": records, "missing": dict(experiment.missing)}
         (work / "figures.json").write_text(json.dumps(content, indent=2) + "\n", "utf-8")
         (work / "recipe.calo").write_bytes(experiment.file)
-        (work / "original.png").write_bytes(png(experiment.original))
+        (work / "original.png").write_bytes(to_png(experiment.original))
         for result in experiment.results:
-            (work / f"{result.name}.png").write_bytes(png(result.rgb))
-        (work / SHEET).write_bytes(png(contact_sheet(experiment)))
+            (work / f"{result.name}.png").write_bytes(to_png(result.rgb))
+        (work / SHEET).write_bytes(to_png(contact_sheet(experiment)))
 
 
 def contact_sheet(experiment: Experiment) -> NDArray[np.uint8]:

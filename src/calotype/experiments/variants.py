@@ -17,7 +17,7 @@ from PIL import Image
 from calotype.errors import ModelError
 from calotype.latents import SD1, palette
 
-__all__ = ["ALSO", "Variant", "raised", "recipe", "variants"]
+__all__ = ["ALSO", "Variant", "coding_variants", "lowest_quality_of_size", "recipe_stages"]
 
 Pixels = NDArray[np.uint8]
 
@@ -35,49 +35,55 @@ class Variant:
     latents: NDArray[np.float32]
 
 
-def variants(latents: NDArray[np.float32], also: Collection[str] = ()) -> Iterator[Variant]:
+def coding_variants(latents: NDArray[np.float32], also: Collection[str] = ()) -> Iterator[Variant]:
     """The stages of the recipe and what ``also`` names (see ``ALSO``), for latents float32[4, h, w].
 
     Lossy formats get the lowest quality whose file is at least as large as the palette coding's, as in the
     article. Raises :class:`ModelError` if libimagequant is asked for and missing.
     """
-    pixels = palette.to_bytes(latents)
-    stages = list(recipe(latents, pixels))
+    pixels = palette.latents_to_bytes(latents)
+    stages = list(recipe_stages(latents, pixels))
     yield from stages
     least = stages[-1].size
     if "bits" in also:
-        yield from (_cut(pixels, bits) for bits in range(7, 1, -1))
+        yield from (_keep_upper_bits(pixels, bits) for bits in range(7, 1, -1))
     if "jpeg" in also:
-        yield _picture(pixels, "jpeg", "latents as JPEG", lambda image: raised(image, "JPEG", least))
+        yield _lossy_grey_picture(
+            pixels, "jpeg", "latents as JPEG", lambda image: lowest_quality_of_size(image, "JPEG", least)
+        )
     if "webp" in also:
-        yield _picture(pixels, "webp", "latents as WebP", lambda image: raised(image, "WEBP", least))
+        yield _lossy_grey_picture(
+            pixels, "webp", "latents as WebP", lambda image: lowest_quality_of_size(image, "WEBP", least)
+        )
     if "webp-lossless" in also:
-        yield _picture(
+        yield _lossy_grey_picture(
             pixels,
             "webp-lossless",
             "latents as lossless WebP",
-            lambda image: _saved(image, "WEBP", lossless=True, quality=100, method=6),
+            lambda image: _save_with_pillow(image, "WEBP", lossless=True, quality=100, method=6),
         )
     if "imagequant" in also:
         yield _by_imagequant(pixels)
 
 
-def recipe(latents: NDArray[np.float32], pixels: Pixels) -> Iterator[Variant]:
+def recipe_stages(latents: NDArray[np.float32], pixels: Pixels) -> Iterator[Variant]:
     """The stages of the recipe; ``pixels`` uint8[h, w, 4] are the latents in 8 bits."""
-    colours = palette.palette_of(pixels)
+    colours = palette.choose_palette(pixels)
     yield Variant("vae", "VAE round trip, 32-bit latents", latents.nbytes, latents)
     yield Variant("bits-8", "8-bit latents", pixels.nbytes, _values(pixels))
     for name, title, choose in (
-        ("plain", "256 colours, no dithering", palette.nearest),
-        ("dithered", "256 colours, dithered", palette.dither),
+        ("plain", "256 colours, no dithering", palette.nearest_in_palette),
+        ("dithered", "256 colours, dithered", palette.dither_to_palette),
     ):
         indices = choose(pixels, colours)
         back = _values(colours[indices])
         yield Variant(f"palette-{name}", title, colours.nbytes + indices.nbytes, back)
-        yield Variant(f"zlib-{name}", f"{title}, zlib", len(palette.pack(colours, indices)), back)
+        yield Variant(
+            f"zlib-{name}", f"{title}, zlib", len(palette.pack_palette_payload(colours, indices)), back
+        )
 
 
-def raised(image: Image.Image, format_name: str, least: int) -> bytes:
+def lowest_quality_of_size(image: Image.Image, format_name: str, least: int) -> bytes:
     """``image`` in a lossy format of Pillow, at the lowest quality that takes at least ``least`` bytes.
 
     The file of the highest quality if none does.
@@ -85,7 +91,7 @@ def raised(image: Image.Image, format_name: str, least: int) -> bytes:
 
     @cache
     def encode(quality: int) -> bytes:
-        return _saved(image, format_name, quality=quality, **_BEST[format_name])
+        return _save_with_pillow(image, format_name, quality=quality, **_BEST[format_name])
 
     qualities = range(1, 101)
     first = bisect_left(qualities, True, key=lambda quality: len(encode(quality)) >= least)
@@ -95,7 +101,7 @@ def raised(image: Image.Image, format_name: str, least: int) -> bytes:
 _BEST: dict[str, dict[str, Any]] = {"JPEG": {"optimize": True}, "WEBP": {"method": 6}}
 
 
-def _cut(pixels: Pixels, bits: int) -> Variant:
+def _keep_upper_bits(pixels: Pixels, bits: int) -> Variant:
     """Keeps the upper bits, decoded to the middle of their interval; packed without gaps, then zlib."""
     lost_bits = 8 - bits
     kept_bits = (pixels >> lost_bits).astype(np.uint8)
@@ -105,7 +111,9 @@ def _cut(pixels: Pixels, bits: int) -> Variant:
     return Variant(f"bits-{bits}", f"{bits}-bit latents, zlib", size, _values(middle))
 
 
-def _picture(pixels: Pixels, name: str, title: str, encode: Callable[[Image.Image], bytes]) -> Variant:
+def _lossy_grey_picture(
+    pixels: Pixels, name: str, title: str, encode: Callable[[Image.Image], bytes]
+) -> Variant:
     """The four channels as one grey picture, two by two, in the format that ``encode`` writes."""
     planes = pixels.transpose(2, 0, 1)
     data = encode(Image.fromarray(np.block([[planes[0], planes[1]], [planes[2], planes[3]]])))
@@ -127,15 +135,15 @@ def _by_imagequant(pixels: Pixels) -> Variant:
     indices = np.frombuffer(raw, np.uint8).reshape(height, width)
     colour_table = np.array(flat, np.uint8).reshape(-1, SD1.channels)
     colours = np.pad(colour_table, ((0, palette.COLOURS - len(colour_table)), (0, 0)), mode="edge")
-    size = len(palette.pack(colours, indices))
+    size = len(palette.pack_palette_payload(colours, indices))
     return Variant("imagequant", "256 colours by libimagequant, zlib", size, _values(colours[indices]))
 
 
-def _saved(image: Image.Image, format_name: str, **settings: Any) -> bytes:
+def _save_with_pillow(image: Image.Image, format_name: str, **settings: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, format_name, **settings)
     return file.getvalue()
 
 
 def _values(pixels: Pixels) -> NDArray[np.float32]:
-    return palette.from_bytes(pixels.transpose(2, 0, 1))
+    return palette.latents_from_bytes(pixels.transpose(2, 0, 1))

@@ -13,11 +13,11 @@
 from __future__ import annotations
 
 from calotype.imaging.alpha import fill_hidden, over_white, pack_alpha, unpack_alpha
-from calotype.imaging.colour import describes
-from calotype.imaging.described import described_by
+from calotype.imaging.attach_metadata import with_metadata
+from calotype.imaging.colour import can_convert_to_profile
 from calotype.imaging.formats import FORMAT_ALIASES, FORMATS, PictureFormat, pack_picture
 from calotype.imaging.metadata import EVERYTHING, Metadata
-from calotype.imaging.output import resized, to_image, to_info
+from calotype.imaging.output import metadata_to_info, resample_picture, to_pillow_image
 from calotype.imaging.picture import Picture, load_picture
 
 __all__ = [
@@ -27,15 +27,15 @@ __all__ = [
     "Metadata",
     "Picture",
     "PictureFormat",
-    "described_by",
-    "describes",
+    "can_convert_to_profile",
     "fill_hidden",
     "load_picture",
+    "metadata_to_info",
     "over_white",
     "pack_alpha",
     "pack_picture",
-    "resized",
-    "to_image",
-    "to_info",
+    "resample_picture",
+    "to_pillow_image",
     "unpack_alpha",
+    "with_metadata",
 ]

@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from calotype.errors import CalotypeError, FormatError, LimitError
-from calotype.imaging.webp import lossless_size
+from calotype.imaging.webp import lossless_webp_size
 
 __all__ = ["fill_hidden", "over_white", "pack_alpha", "unpack_alpha"]
 
@@ -30,13 +30,13 @@ def pack_alpha(alpha: NDArray[np.uint8]) -> bytes:
     """
     height, width = alpha.shape
     plane = Image.fromarray(alpha)
-    files = [_saved(plane, "PNG", optimize=True)]
+    files = [_save_plane(plane, "PNG", optimize=True)]
     if max(width, height) <= _WEBP_SIDE and width * height <= _WEBP_PIXELS:
-        files.append(_saved(Image.merge("RGB", [plane] * 3), "WEBP", lossless=True, quality=100))
+        files.append(_save_plane(Image.merge("RGB", [plane] * 3), "WEBP", lossless=True, quality=100))
     return min(files, key=len)
 
 
-def _saved(image: Image.Image, format_: str, **options: object) -> bytes:
+def _save_plane(image: Image.Image, format_: str, **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, format_, **options)
     return file.getvalue()
@@ -50,7 +50,7 @@ def unpack_alpha(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
     is set lower than the plane's size.
     """
     try:
-        return _unpack(data, width, height)
+        return _read_plane(data, width, height)
     except CalotypeError:
         raise
     except Image.DecompressionBombError as error:
@@ -59,13 +59,13 @@ def unpack_alpha(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
         raise FormatError(f"the alpha plane is damaged: {error}") from error
 
 
-def _unpack(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
+def _read_plane(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
     reader: type[PngImageFile] | type[WebPImageFile]
     size: tuple[int, int] | None
     if data.startswith(_PNG_SIGNATURE):
         reader, mode, size = PngImageFile, "L", struct.unpack(">II", data[16:24])
     else:
-        reader, mode, size = WebPImageFile, "RGB", lossless_size(data)
+        reader, mode, size = WebPImageFile, "RGB", lossless_webp_size(data)
     if size is None:
         raise FormatError("the alpha plane is neither a PNG nor a lossless WebP file")
     if size != (width, height):
@@ -101,15 +101,17 @@ def fill_hidden(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.
         return colour
     pyramid = [(colour, known)]
     while not pyramid[-1][1].all():
-        pyramid.append(_push(*pyramid[-1]))
+        pyramid.append(_known_means_of_2x2(*pyramid[-1]))
     for (fine, fine_known), (coarse, _) in zip(pyramid[-2::-1], pyramid[:0:-1], strict=True):
         height, width = fine_known.shape
-        grown = _doubled(_doubled(coarse, 0), 1)[:height, :width]
+        grown = _double_by_interpolation(_double_by_interpolation(coarse, 0), 1)[:height, :width]
         np.copyto(fine, grown, where=~fine_known[..., None])
     return colour
 
 
-def _push(colour: NDArray[np.uint8], known: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def _known_means_of_2x2(
+    colour: NDArray[np.uint8], known: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Halves the size, rounded up: means over the known pixels of 2 x 2 blocks, and which blocks have any."""
     odd = [(0, side % 2) for side in known.shape]
     weight = np.pad(known, odd).astype(np.uint16)[..., None]
@@ -119,7 +121,7 @@ def _push(colour: NDArray[np.uint8], known: NDArray[np.bool_]) -> tuple[NDArray[
     return mean.astype(np.uint8), count[..., 0] > 0
 
 
-def _doubled(colour: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
+def _double_by_interpolation(colour: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
     """Doubles the length of ``axis`` by linear interpolation between the centres of pixels."""
     centre = np.moveaxis(colour, axis, 0).astype(np.uint16)
     before = np.concatenate([centre[:1], centre[:-1]])

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-__all__ = ["Colours", "heif_colours", "jp2_colours"]
+__all__ = ["ContainerColours", "heif_colours", "jp2_colours"]
 
 _MAX_HEADER = 1 << 24
 
 
 @dataclass(frozen=True)
-class Colours:
+class ContainerColours:
     """The content of ``colr`` boxes: ICC profile, code points of ITU-T H.273, enumerated space of JP2."""
 
     icc: bytes | None = None
@@ -24,9 +24,9 @@ class Colours:
     enumerated: int | None = None
 
 
-def heif_colours(file: BinaryIO) -> Colours:
+def heif_colours(file: BinaryIO) -> ContainerColours:
     """Reads the colours of an AVIF or HEIF file. Raises ``struct.error`` and ``LookupError`` for damage."""
-    meta = _top_level(file, b"meta")[4:]
+    meta = _top_level_box(file, b"meta")[4:]
     parts = dict(_boxes(meta))
     version = parts[b"pitm"][0]
     (primary,) = struct.unpack_from(">I" if version else ">H", parts[b"pitm"], 4)
@@ -36,24 +36,24 @@ def heif_colours(file: BinaryIO) -> Colours:
         described[index - 1]
         for name, data in _boxes(properties)
         if name == b"ipma"
-        for index in _associations(data, primary)
+        for index in _item_properties(data, primary)
         if index
     ]
-    return _colours(data for name, data in used if name == b"colr")
+    return _colours_of_boxes(data for name, data in used if name == b"colr")
 
 
-def jp2_colours(file: BinaryIO) -> Colours:
+def jp2_colours(file: BinaryIO) -> ContainerColours:
     """Reads the first ``colr`` box of a JP2 file. Raises ``struct.error`` and ``LookupError`` for damage."""
-    for name, data in _boxes(_top_level(file, b"jp2h")):
+    for name, data in _boxes(_top_level_box(file, b"jp2h")):
         if name == b"colr":
             method = data[0]
             if method == 1:
-                return Colours(enumerated=struct.unpack_from(">I", data, 3)[0])
-            return Colours(icc=data[3:]) if method in (2, 3) else Colours()
-    return Colours()
+                return ContainerColours(enumerated=struct.unpack_from(">I", data, 3)[0])
+            return ContainerColours(icc=data[3:]) if method in (2, 3) else ContainerColours()
+    return ContainerColours()
 
 
-def _top_level(file: BinaryIO, wanted: bytes) -> bytes:
+def _top_level_box(file: BinaryIO, wanted: bytes) -> bytes:
     """Returns the content of the first box of that name; empty if there is none."""
     file.seek(0)
     while len(start := file.read(8)) == 8:
@@ -84,7 +84,7 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         position = end
 
 
-def _associations(data: bytes, item: int) -> list[int]:
+def _item_properties(data: bytes, item: int) -> list[int]:
     """Returns the numbers, from 1, of the properties that an ``ipma`` box assigns to ``item``."""
     version, wide = data[0], data[3] & 1
     (count,) = struct.unpack_from(">I", data, 4)
@@ -102,11 +102,11 @@ def _associations(data: bytes, item: int) -> list[int]:
     return []
 
 
-def _colours(boxes: Iterator[bytes]) -> Colours:
+def _colours_of_boxes(boxes: Iterator[bytes]) -> ContainerColours:
     icc, codes = None, None
     for data in boxes:
         if data[:4] == b"nclx":
             codes = codes or struct.unpack_from(">HHH", data, 4)
         elif data[:4] in (b"prof", b"rICC"):
             icc = icc or data[4:]
-    return Colours(icc, codes)
+    return ContainerColours(icc, codes)

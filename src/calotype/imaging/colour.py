@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image, ImageCms
 
-__all__ = ["ProfileError", "describes", "from_srgb", "to_srgb"]
+__all__ = ["ProfileError", "can_convert_to_profile", "from_srgb", "to_srgb"]
 
 _MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab ": "LAB"}
 _SAME = 2
@@ -26,14 +26,14 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """
     if profile is None:
         return image if image.mode == "L" else image.convert("RGB")
-    opened, mode = _open(profile)
+    opened, mode = _open_profile(profile)
     if mode == "RGB" and image.mode == "L":
         image = image.convert("RGB")
     if image.mode != mode:
         raise ProfileError(f"it describes {mode} colours, not {image.mode}")
-    transform = _transform(opened, _srgb(), mode, "RGB")
+    transform = _transform(opened, _srgb_profile(), mode, "RGB")
     if mode == "L":
-        return image.point(_tones(transform, "L"))
+        return image.point(_grey_shades(transform, "L"))
     return image if mode == "RGB" and _is_identity(transform) else transform.apply(image)
 
 
@@ -42,29 +42,29 @@ def from_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
     Raises :class:`ProfileError`, also if the profile is for another mode.
     """
-    transform = _back(profile, image.mode)
+    transform = _transform_to_profile(profile, image.mode)
     if image.mode == "L":
-        return image.point(_tones(transform, "RGB"))
+        return image.point(_grey_shades(transform, "RGB"))
     return image if _is_identity(transform) else transform.apply(image)
 
 
-def describes(profile: bytes, mode: str) -> bool:
+def can_convert_to_profile(profile: bytes, mode: str) -> bool:
     """Returns whether :func:`from_srgb` can convert pictures of ``mode`` (L or RGB) to ``profile``."""
     try:
-        _back(profile, mode)
+        _transform_to_profile(profile, mode)
     except ProfileError:
         return False
     return True
 
 
-def _back(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
-    opened, described = _open(profile)
+def _transform_to_profile(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
+    opened, described = _open_profile(profile)
     if described != mode:
         raise ProfileError(f"it describes {described} colours, not {mode}")
-    return _transform(_srgb(), opened, "RGB", mode)
+    return _transform(_srgb_profile(), opened, "RGB", mode)
 
 
-def _open(profile: bytes) -> tuple[ImageCms.ImageCmsProfile, str]:
+def _open_profile(profile: bytes) -> tuple[ImageCms.ImageCmsProfile, str]:
     """Returns (the profile, the Pillow mode of its colours)."""
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -76,7 +76,7 @@ def _open(profile: bytes) -> tuple[ImageCms.ImageCmsProfile, str]:
     return opened, _MODES[space]
 
 
-def _srgb() -> ImageCms.ImageCmsProfile:
+def _srgb_profile() -> ImageCms.ImageCmsProfile:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
@@ -99,7 +99,7 @@ def _transform(
         raise ProfileError("LittleCMS cannot convert with it") from error
 
 
-def _tones(transform: ImageCms.ImageCmsTransform, mode: str) -> list[int]:
+def _grey_shades(transform: ImageCms.ImageCmsTransform, mode: str) -> list[int]:
     """Returns the 256 shades of grey after a transform of ``mode``."""
     ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None]).convert(mode)
     return list(np.asarray(transform.apply(ramp).convert("L"))[0].tolist())

@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from calotype.errors import CalotypeWarning, OutputError
 from calotype.imaging.colour import ProfileError, to_srgb
-from calotype.imaging.tiff import with_exif
+from calotype.imaging.tiff import tiff_with_exif
 
 __all__ = ["FORMATS", "FORMAT_ALIASES", "PictureFormat", "pack_picture"]
 
@@ -73,11 +73,11 @@ def pack_picture(image: Image.Image, picture_format: PictureFormat) -> bytes:
     profile = image.info.get("icc_profile")
     if profile and image.mode.removesuffix("A") not in picture_format.profiles:
         image, profile = _in_srgb(image, profile, name), None
-    metadata = _metadata(image, picture_format)
+    metadata = _metadata_to_write(image, picture_format)
     parameters = dict(picture_format.parameters, icc_profile=profile or None)
     is_tiff = name == "TIFF"
     if not is_tiff:
-        parameters |= _arguments(metadata, name)
+        parameters |= _writer_arguments(metadata, name)
     content = BytesIO()
     plain = image.copy()
     plain.info = {}  # some writers would take metadata from there too
@@ -85,7 +85,7 @@ def pack_picture(image: Image.Image, picture_format: PictureFormat) -> bytes:
         plain.save(content, name, **parameters)
     except (OSError, ValueError, KeyError) as error:
         raise OutputError(f"cannot be written as {name} ({error})") from error
-    return _tagged(content.getvalue(), metadata) if is_tiff else content.getvalue()
+    return _with_tiff_tags(content.getvalue(), metadata) if is_tiff else content.getvalue()
 
 
 def _in_srgb(image: Image.Image, profile: bytes, name: str) -> Image.Image:
@@ -103,7 +103,7 @@ def _in_srgb(image: Image.Image, profile: bytes, name: str) -> Image.Image:
     return result
 
 
-def _metadata(image: Image.Image, picture_format: PictureFormat) -> dict[str, bytes]:
+def _metadata_to_write(image: Image.Image, picture_format: PictureFormat) -> dict[str, bytes]:
     """Returns EXIF and XMP of ``image``, if the format can hold them."""
     source_metadata = {name: image.info[name] for name in ("exif", "xmp") if image.info.get(name)}
     longest = picture_format.longest
@@ -115,11 +115,11 @@ def _metadata(image: Image.Image, picture_format: PictureFormat) -> dict[str, by
     if lost_names:
         names = " and ".join(name.upper() for name in lost_names)
         what = "so much" if picture_format.metadata else "such data"
-        _warn(f"{names} left out: {picture_format.pillow} files cannot hold {what}")
+        _warn_of_metadata(f"{names} left out: {picture_format.pillow} files cannot hold {what}")
     return {name: data for name, data in source_metadata.items() if name not in lost_names}
 
 
-def _arguments(metadata: dict[str, bytes], name: str) -> dict[str, Any]:
+def _writer_arguments(metadata: dict[str, bytes], name: str) -> dict[str, Any]:
     """Returns ``metadata`` as arguments of Pillow's writer of the format."""
     arguments: dict[str, Any] = dict(metadata)
     if name == "PNG" and "xmp" in arguments:
@@ -129,20 +129,20 @@ def _arguments(metadata: dict[str, bytes], name: str) -> dict[str, Any]:
     return arguments
 
 
-def _tagged(data: bytes, metadata: dict[str, bytes]) -> bytes:
+def _with_tiff_tags(data: bytes, metadata: dict[str, bytes]) -> bytes:
     """Adds ``metadata`` to the TIFF file ``data``."""
     exif = Image.Exif()
     if "exif" in metadata:
         try:
             exif.load(metadata["exif"])
-            with_exif(data, exif)
+            tiff_with_exif(data, exif)
         except Exception as error:  # damaged EXIF, which Pillow reports in many ways
-            _warn(f"EXIF left out: it is damaged ({error})")
+            _warn_of_metadata(f"EXIF left out: it is damaged ({error})")
             exif = Image.Exif()
     if "xmp" in metadata:
         exif[_XMP_TAG] = metadata["xmp"]
-    return with_exif(data, exif) if len(exif) else data
+    return tiff_with_exif(data, exif) if len(exif) else data
 
 
-def _warn(message: str) -> None:
+def _warn_of_metadata(message: str) -> None:
     warnings.warn(message, CalotypeWarning, stacklevel=4)

@@ -14,18 +14,18 @@ from PIL.ExifTags import IFD, Base
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PsdImagePlugin import PsdImageFile
 
-from calotype.imaging.png import raw_profile
-from calotype.imaging.xmp import EXTENSION_PREFIX, XmpError, has_extension, joined
+from calotype.imaging.png import imagemagick_raw_profile
+from calotype.imaging.xmp import EXTENSION_PREFIX, XmpError, has_extended_xmp, join_extended_xmp
 
 __all__ = [
     "DIRECTORIES",
     "EVERYTHING",
     "EXIF_PREFIX",
     "Metadata",
-    "held_exif",
+    "exif_held_by_image",
     "orientation_of",
-    "read_directory",
     "read_exif",
+    "read_exif_directory",
     "read_orientation",
     "read_xmp",
 ]
@@ -100,7 +100,7 @@ def orientation_of(image: Image.Image) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
-def held_exif(image: Image.Image) -> Image.Exif:
+def exif_held_by_image(image: Image.Image) -> Image.Exif:
     """EXIF of ``image``, to be looked at in every way: ``get_ifd`` leaves traces in what is written later."""
     exif = image.getexif()
     try:
@@ -109,7 +109,7 @@ def held_exif(image: Image.Image) -> Image.Exif:
         return exif
 
 
-def read_directory(exif: Image.Exif, directory: int) -> dict[int, Any]:
+def read_exif_directory(exif: Image.Exif, directory: int) -> dict[int, Any]:
     """Returns the entries of a directory of ``exif`` and of its subdirectory, for writing with another
     ``Exif``."""
     held = exif.get(directory)  # where they are; or what was assigned, which get_ifd does not know
@@ -132,7 +132,7 @@ def read_exif(image: Image.Image, report: Report) -> bytes | None:
         return None
     if not exif:
         return None
-    upright = _upright(exif)
+    upright = _exif_with_orientation_1(exif)
     if upright is None:
         report("EXIF that is damaged and is left out: it is no TIFF structure")
     return upright
@@ -143,9 +143,9 @@ def read_xmp(image: Image.Image, report: Report) -> bytes | None:
 
     ``report`` is called with a message for what is left out.
     """
-    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or _resource(image, _PSD_XMP)
+    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or _psd_resource(image, _PSD_XMP)
     try:
-        xmp = xmp or raw_profile(image.info, "xmp") or _app1(image, _XMP_PREFIX)
+        xmp = xmp or imagemagick_raw_profile(image.info, "xmp") or _imagemagick_app1(image, _XMP_PREFIX)
     except ValueError as error:
         report(f"XMP that is left out: {error}")
     if isinstance(xmp, str):
@@ -155,15 +155,15 @@ def read_xmp(image: Image.Image, report: Report) -> bytes | None:
     if not isinstance(xmp, bytes):
         report("XMP that is left out: it is no text")
         return None
-    if has_extension(xmp):
+    if has_extended_xmp(xmp):
         try:
-            xmp = joined(xmp, _extensions(image))
+            xmp = join_extended_xmp(xmp, _xmp_extensions(image))
         except XmpError as error:
             report(f"extended XMP that is left out: {error}")
     return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
 
 
-def _extensions(image: Image.Image) -> list[bytes]:
+def _xmp_extensions(image: Image.Image) -> list[bytes]:
     if not isinstance(image, JpegImageFile):
         return []
     return [data for name, data in image.applist if name == "APP1" and data.startswith(EXTENSION_PREFIX)]
@@ -171,60 +171,62 @@ def _extensions(image: Image.Image) -> list[bytes]:
 
 def _exif_bytes(image: Image.Image) -> bytes:
     """Returns EXIF without its prefix; empty if there is none. Raises what Pillow raises."""
-    exif = image.info.get("exif") or raw_profile(image.info, "exif") or _hidden_exif(image)
+    exif = image.info.get("exif") or imagemagick_raw_profile(image.info, "exif") or _hidden_exif(image)
     if not isinstance(exif, bytes):
-        return _written(held_exif(image), _DESCRIPTIVE, DIRECTORIES)
+        return _exif_to_write(exif_held_by_image(image), _DESCRIPTIVE, DIRECTORIES)
     while exif.startswith(EXIF_PREFIX):
         exif = exif.removeprefix(EXIF_PREFIX)
-    if exif and "exif" in image.info and _upright(exif) is not None:
-        stored, held = Image.Exif(), held_exif(image)
+    if exif and "exif" in image.info and _exif_with_orientation_1(exif) is not None:
+        stored, held = Image.Exif(), exif_held_by_image(image)
         stored.load(exif)
         removed = [directory for directory in DIRECTORIES if directory in stored and directory not in held]
-        if removed or _content(stored) != _content(held):
+        if removed or _exif_content(stored) != _exif_content(held):
             tags = [tag for tag in held if tag not in DIRECTORIES]
-            return _written(held, tags, [directory for directory in DIRECTORIES if directory not in removed])
+            return _exif_to_write(
+                held, tags, [directory for directory in DIRECTORIES if directory not in removed]
+            )
     return exif
 
 
-def _content(exif: Image.Exif) -> str:
+def _exif_content(exif: Image.Exif) -> str:
     """Returns all entries but the orientation as text, so that 0/0 equals 0/0."""
     exclude = (Base.Orientation, *DIRECTORIES)
     main = {tag: value for tag, value in exif.items() if tag not in exclude}
-    directories = (read_directory(exif, directory) for directory in DIRECTORIES)
+    directories = (read_exif_directory(exif, directory) for directory in DIRECTORIES)
     return repr([sorted(part.items()) for part in (main, *directories)])
 
 
-def _written(exif: Image.Exif, tags: Sequence[int], directories: Sequence[int]) -> bytes:
+def _exif_to_write(exif: Image.Exif, tags: Sequence[int], directories: Sequence[int]) -> bytes:
     kept_exif = Image.Exif()
     kept_exif.endian = exif.endian
     for tag in tags:
         if tag in exif:
             kept_exif[tag] = exif[tag]
     for directory in directories:
-        if entries := read_directory(exif, directory):
+        if entries := read_exif_directory(exif, directory):
             kept_exif[directory] = entries
     return kept_exif.tobytes().removeprefix(EXIF_PREFIX) if kept_exif else b""
 
 
 def _hidden_exif(image: Image.Image) -> bytes | None:
     """Returns EXIF from places that Pillow does not read. Raises ``ValueError`` if it is damaged."""
-    return _resource(image, _PSD_EXIF) or _app1(image, EXIF_PREFIX)
+    return _psd_resource(image, _PSD_EXIF) or _imagemagick_app1(image, EXIF_PREFIX)
 
 
-def _resource(image: Image.Image, number: int) -> bytes | None:
+def _psd_resource(image: Image.Image, number: int) -> bytes | None:
     """Returns a resource of a PSD file."""
     if not isinstance(image, PsdImageFile):
         return None
     return next((data for id_, _, data in image.resources if id_ == number), None)
 
 
-def _app1(image: Image.Image, prefix: bytes) -> bytes | None:
+def _imagemagick_app1(image: Image.Image, prefix: bytes) -> bytes | None:
     """Returns the content of an APP1 segment in a PNG file of ImageMagick, if it has the given prefix."""
-    data = raw_profile(image.info, "APP1")
+    data = imagemagick_raw_profile(image.info, "APP1")
     return data.removeprefix(prefix) if data is not None and data.startswith(prefix) else None
 
 
-def _upright(exif: bytes) -> bytes | None:
+def _exif_with_orientation_1(exif: bytes) -> bytes | None:
     """Sets the orientation in ``exif`` to 1, in place, so that offsets in maker notes stay valid."""
     patched = bytearray(exif)
     try:

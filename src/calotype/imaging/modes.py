@@ -8,7 +8,7 @@ from PIL import Image
 from PIL.ExifTags import Base
 from PIL.TiffImagePlugin import TiffImageFile
 
-__all__ = ["split"]
+__all__ = ["split_alpha"]
 
 _OPAQUE = ("L", "RGB", "CMYK", "LAB")
 _GREY = ("1", "L", "LA", "La")
@@ -19,7 +19,7 @@ _WHITE_IS_ZERO = 0
 _UNSIGNED, _SIGNED = 1, 2
 
 
-def split(
+def split_alpha(
     image: Image.Image, alpha: NDArray[np.uint8] | None = None
 ) -> tuple[Image.Image, NDArray[np.uint8] | None]:
     """Returns (the colours in mode L, RGB, CMYK or LAB, the alpha plane uint8[H, W] or None).
@@ -31,7 +31,7 @@ def split(
     Pillow raises.
     """
     if image.mode in ("I", "F") or image.mode.startswith("I;16") or _is_signed_byte(image):
-        return _split_deep(image)
+        return _split_deep_mode(image)
     grey = image.mode in _GREY
     if alpha is None and image.has_transparency_data and image.mode not in ("CMYK", "LAB"):
         both = image.convert("LA" if grey else "RGBA")
@@ -41,11 +41,11 @@ def split(
     return image.convert("L" if grey else "RGB"), alpha
 
 
-def _split_deep(image: Image.Image) -> tuple[Image.Image, NDArray[np.uint8] | None]:
+def _split_deep_mode(image: Image.Image) -> tuple[Image.Image, NDArray[np.uint8] | None]:
     values = np.asarray(image)
     hidden = image.info.get("transparency")
     alpha = np.where(values == hidden, 0, 255).astype(np.uint8) if isinstance(hidden, int) else None
-    scales = _scales(image)
+    scales = _full_scales(image)
     if scales[-1] == _UINT32:
         values = values.view(np.uint32)
     elif scales == _INT8:
@@ -54,10 +54,10 @@ def _split_deep(image: Image.Image) -> tuple[Image.Image, NDArray[np.uint8] | No
     peak = float(levels.max())
     full = next((scale for scale in scales if peak <= scale), peak)
     shades = np.rint(np.clip(levels, 0, full) * (255 / full)).astype(np.uint8)
-    return Image.fromarray(255 - shades if _is_negative(image) else shades), alpha
+    return Image.fromarray(255 - shades if _is_white_zero(image) else shades), alpha
 
 
-def _scales(image: Image.Image) -> tuple[float, ...]:
+def _full_scales(image: Image.Image) -> tuple[float, ...]:
     """Returns the values that may be white in an image of a deep mode, the smallest first."""
     bits, sample_format = 16, None
     if isinstance(image, TiffImageFile):
@@ -83,7 +83,7 @@ def _is_signed_byte(image: Image.Image) -> bool:
     return bool(image.tag_v2.get(Base.SampleFormat, (_UNSIGNED,))[0] == _SIGNED)
 
 
-def _is_negative(image: Image.Image) -> bool:
+def _is_white_zero(image: Image.Image) -> bool:
     """Returns whether 0 is white, which Pillow's TIFF reader applies at 8 bits and below only."""
     if not isinstance(image, TiffImageFile):
         return False

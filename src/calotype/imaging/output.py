@@ -14,10 +14,10 @@ from calotype.errors import CalotypeWarning
 from calotype.imaging.colour import ProfileError, from_srgb
 from calotype.imaging.metadata import EXIF_PREFIX, Metadata
 
-__all__ = ["resized", "to_image", "to_info"]
+__all__ = ["metadata_to_info", "resample_picture", "to_pillow_image"]
 
 
-def resized(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+def resample_picture(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
     """Resamples uint8[h, w, 3] to uint8[height, width, 3] with aligned edges, by a three-lobed Lanczos
     kernel."""
     if rgb.shape[:2] == (height, width):
@@ -25,7 +25,7 @@ def resized(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8
     return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS))
 
 
-def to_image(
+def to_pillow_image(
     rgb: NDArray[np.uint8],
     alpha: NDArray[np.uint8] | None = None,
     grey: bool = False,
@@ -53,11 +53,11 @@ def to_image(
             profile = None
     if alpha is not None:
         image.putalpha(Image.fromarray(alpha))
-    image.info = to_info(replace(metadata, icc=profile))
+    image.info = metadata_to_info(replace(metadata, icc=profile))
     return image
 
 
-def to_info(metadata: Metadata) -> dict[str | tuple[int, int], Any]:
+def metadata_to_info(metadata: Metadata) -> dict[str | tuple[int, int], Any]:
     """Returns ``metadata`` under the keys of ``image.info``."""
     exif = None if metadata.exif is None else EXIF_PREFIX + metadata.exif
     info = {"icc_profile": metadata.icc, "exif": exif, "xmp": metadata.xmp}

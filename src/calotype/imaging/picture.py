@@ -15,14 +15,14 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from calotype.errors import CalotypeWarning, SourceError
-from calotype.imaging.ahead import read_ahead
 from calotype.imaging.alpha import fill_hidden
-from calotype.imaging.colour import ProfileError, describes, to_srgb
-from calotype.imaging.declared import Declared, declared
+from calotype.imaging.colour import ProfileError, can_convert_to_profile, to_srgb
+from calotype.imaging.declared import DeclaredColours, declared_colour_space
+from calotype.imaging.file_findings import read_before_pillow
 from calotype.imaging.metadata import EVERYTHING, Metadata, read_exif, read_orientation, read_xmp
-from calotype.imaging.modes import split
-from calotype.imaging.source import Source, open_source
-from calotype.imaging.spaces import SpaceError
+from calotype.imaging.modes import split_alpha
+from calotype.imaging.source import PictureSource, open_picture_source
+from calotype.imaging.spaces import ColourSpaceError
 from calotype.limits import Limits
 
 __all__ = ["Picture", "load_picture"]
@@ -61,7 +61,7 @@ class Picture:
 
 
 def load_picture(
-    source: Source, *, limits: Limits, strict: bool, keep: Collection[str] = EVERYTHING
+    source: PictureSource, *, limits: Limits, strict: bool, keep: Collection[str] = EVERYTHING
 ) -> Picture:
     """Reads ``source``: an image or array, a path, or a binary stream.
 
@@ -76,12 +76,12 @@ def load_picture(
     :class:`SourceError` for what cannot be read, :class:`LimitError` for what is too large, ``TypeError``
     and ``ValueError`` for what is no source.
     """
-    with open_source(source, limits) as (image, name):
-        report = partial(_report, name, strict)
+    with open_picture_source(source, limits) as (image, name):
+        report = partial(_report_loss, name, strict)
         if image.format not in _ONE_PICTURE and getattr(image, "is_animated", False):
             report(f"holds several frames: only frame {image.tell() + 1} is encoded")
-        ahead = read_ahead(image)
-        _reserve(image)
+        ahead = read_before_pillow(image)
+        _check_pixel_memory(image)
         image.load()
         if ahead.missing_rows:
             raise SourceError(f"{name} cannot be read: {ahead.missing_rows} rows of its pixels are missing")
@@ -89,23 +89,25 @@ def load_picture(
             report("has pixels whose colours are missing in its palette: they are black")
         limits.check_size(*image.size)  # again: icon formats learn their true size only now
         orientation = read_orientation(image)
-        colours, alpha = split(image, ahead.alpha)
-        colours, profile = _managed(colours, declared(image, ahead.colours), report)
-        rgb = _upright(np.asarray(colours.convert("RGB")), orientation)
+        colours, alpha = split_alpha(image, ahead.alpha)
+        colours, profile = _colours_in_srgb(colours, declared_colour_space(image, ahead.colours), report)
+        rgb = _turn_upright(np.asarray(colours.convert("RGB")), orientation)
         if alpha is not None:
-            alpha = _upright(alpha, orientation)
+            alpha = _turn_upright(alpha, orientation)
             rgb = fill_hidden(rgb, alpha)
             alpha = None if (alpha == 255).all() else alpha
         grey = _is_grey(rgb)
-        if profile is not None and not ("icc" in keep and describes(profile, "L" if grey else "RGB")):
+        if profile is not None and not (
+            "icc" in keep and can_convert_to_profile(profile, "L" if grey else "RGB")
+        ):
             profile = None
-        has = partial(_has, report)
+        has = partial(_has_metadata, report)
         exif = read_exif(image, has) if "exif" in keep else None
         xmp = read_xmp(image, has) if "xmp" in keep else None
         return Picture(rgb, alpha, grey, Metadata(profile, exif, xmp))
 
 
-def _reserve(image: Image.Image) -> None:
+def _check_pixel_memory(image: Image.Image) -> None:
     """Gives a TIFF file its memory, which is otherwise preceded by a check against Pillow's global.
 
     Not for the orientations that exchange width and height, where the reader alone knows the stored size.
@@ -121,7 +123,9 @@ def _exceeds_palette(image: Image.Image) -> bool:
     return int(np.asarray(image).max()) >= len(image.palette.palette) // 3
 
 
-def _managed(colours: Image.Image, source: Declared, report: Report) -> tuple[Image.Image, bytes | None]:
+def _colours_in_srgb(
+    colours: Image.Image, source: DeclaredColours, report: Report
+) -> tuple[Image.Image, bytes | None]:
     """Returns (``colours`` in sRGB, their former profile if it could be used)."""
     problem = source.problem
     try:
@@ -130,24 +134,24 @@ def _managed(colours: Image.Image, source: Declared, report: Report) -> tuple[Im
             return to_srgb(colours, profile), profile
     except ProfileError as error:
         report(f"has an ICC profile that cannot be used and is ignored: {error}")
-    except SpaceError as error:
+    except ColourSpaceError as error:
         problem = str(error)
     if problem is not None:
         report(f"is in a colour space that cannot be converted, and is taken for sRGB: {problem}")
     return to_srgb(colours, None), None
 
 
-def _has(report: Report, message: str) -> None:
+def _has_metadata(report: Report, message: str) -> None:
     report(f"has {message}")
 
 
-def _report(name: str, strict: bool, message: str) -> None:
+def _report_loss(name: str, strict: bool, message: str) -> None:
     if strict:
         raise SourceError(f"{name} {message}")
     warnings.warn(f"{name} {message}", CalotypeWarning, stacklevel=4)
 
 
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
+def _turn_upright(pixels: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(_TURNS[orientation](pixels))
 
 

@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngImageFile
 
-__all__ = ["SIGNATURE", "Header", "colour_codes", "key_alpha", "missing_rows", "raw_profile", "read_header"]
+__all__ = [
+    "SIGNATURE",
+    "PngHeader",
+    "alpha_of_key_colour",
+    "cicp_codes",
+    "imagemagick_raw_profile",
+    "missing_png_rows",
+    "read_png_header",
+]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -25,7 +33,7 @@ _PROFILE_KEY = "Raw profile type "
 
 
 @dataclass(frozen=True)
-class Header:
+class PngHeader:
     """The chunk IHDR."""
 
     width: int
@@ -43,7 +51,7 @@ class Header:
                 yield rows, 1 + (columns * bits + 7) // 8
 
 
-def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
     """(name, length) of each chunk, the file standing at its data, up to the first that is damaged."""
     file.seek(len(SIGNATURE))
     while len(start := file.read(8)) == 8:
@@ -53,19 +61,19 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         file.seek(after)
 
 
-def read_header(file: BinaryIO) -> Header | None:
+def read_png_header(file: BinaryIO) -> PngHeader | None:
     """Reads the header of a PNG file; None if it cannot be read."""
-    for name, length in _chunks(file):
+    for name, length in _png_chunks(file):
         if name != b"IHDR" or length != 13:
             return None
         width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", file.read(13))
-        return Header(width, height, depth, colour, bool(interlaced)) if colour in _SAMPLES else None
+        return PngHeader(width, height, depth, colour, bool(interlaced)) if colour in _SAMPLES else None
     return None
 
 
-def colour_codes(file: BinaryIO) -> tuple[int, int, int, int] | None:
+def cicp_codes(file: BinaryIO) -> tuple[int, int, int, int] | None:
     """Reads the chunk cICP: codes of primaries, transfer function and matrix (ITU-T H.273), and the range."""
-    for name, length in _chunks(file):
+    for name, length in _png_chunks(file):
         if name == b"IDAT":
             return None
         if name == b"cICP" and length == 4:
@@ -75,12 +83,12 @@ def colour_codes(file: BinaryIO) -> tuple[int, int, int, int] | None:
     return None
 
 
-def missing_rows(file: BinaryIO) -> int:
+def missing_png_rows(file: BinaryIO) -> int:
     """Returns the number of rows of pixels that the file lacks, which Pillow paints black.
 
     Of an interlaced picture the rows of its passes count.
     """
-    header = read_header(file)
+    header = read_png_header(file)
     if header is None:
         return 0
     passes = list(header.passes())
@@ -95,7 +103,7 @@ def missing_rows(file: BinaryIO) -> int:
 def _inflated_size(file: BinaryIO, enough: int) -> int:
     """Returns the inflated size of the IDAT chunks in bytes, at most about ``enough``."""
     inflater, size = zlib.decompressobj(), 0
-    for name, length in _chunks(file):
+    for name, length in _png_chunks(file):
         if name != b"IDAT":
             continue
         while length > 0 and (block := file.read(min(length, _BLOCK))):
@@ -111,36 +119,36 @@ def _inflated_size(file: BinaryIO, enough: int) -> int:
     return size
 
 
-def key_alpha(file: BinaryIO) -> NDArray[np.uint8] | None:
+def alpha_of_key_colour(file: BinaryIO) -> NDArray[np.uint8] | None:
     """Alpha uint8[H, W] by the transparent colour of a file whose depth is not the one of Pillow's pixels.
 
     None: the file has no such colour, or is one of those of which Pillow finds it by itself. Of 16-bit RGB
     Pillow keeps the upper bytes only; of 2 and 4 bits it compares the scaled value with the unscaled; and
     of 1 bit older releases lose it.
     """
-    header = read_header(file)
+    header = read_png_header(file)
     if header is None:
         return None
     if header.colour == _GREY and header.depth in (1, 2, 4):
-        image = _reader(file)
+        image = _row_reader(file)
         key = image.info.get("transparency")
         if key is None:
             return None
         levels = (1 << header.depth) - 1
-        return _alpha(np.asarray(image.convert("L")) == (key & levels) * (255 // levels))
+        return _alpha_of_hidden_pixels(np.asarray(image.convert("L")) == (key & levels) * (255 // levels))
     if header.colour == _RGB and header.depth == 16:
-        image = _reader(file)
+        image = _row_reader(file)
         key = image.info.get("transparency")
         if key is None:
             return None
         upper = np.asarray(image)
-        lower = np.asarray(_reader(file, "RGB;16L"))  # the other byte of each sample
+        lower = np.asarray(_row_reader(file, "RGB;16L"))  # the other byte of each sample
         wanted = np.array(key)
-        return _alpha(((upper == wanted >> 8) & (lower == (wanted & 255))).all(-1))
+        return _alpha_of_hidden_pixels(((upper == wanted >> 8) & (lower == (wanted & 255))).all(-1))
     return None
 
 
-def _reader(file: BinaryIO, raw_mode: str | None = None) -> PngImageFile:
+def _row_reader(file: BinaryIO, raw_mode: str | None = None) -> PngImageFile:
     file.seek(0)
     image = PngImageFile(file)
     if raw_mode is not None:
@@ -148,11 +156,11 @@ def _reader(file: BinaryIO, raw_mode: str | None = None) -> PngImageFile:
     return image
 
 
-def _alpha(hidden: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _alpha_of_hidden_pixels(hidden: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return np.where(hidden, 0, 255).astype(np.uint8)
 
 
-def raw_profile(info: Mapping[Any, Any], *kinds: str) -> bytes | None:
+def imagemagick_raw_profile(info: Mapping[Any, Any], *kinds: str) -> bytes | None:
     """The profile that ImageMagick has written as text of one of these ``kinds``, such as "exif"; or None.
 
     ``info``: that of the image. Raises ``ValueError`` for a damaged one.

@@ -18,9 +18,9 @@ from calotype.errors import CalotypeError, LimitError, SourceError
 from calotype.imaging.webp import PREFIX, webp_size
 from calotype.limits import Limits
 
-__all__ = ["Source", "open_source"]
+__all__ = ["PictureSource", "open_picture_source"]
 
-Source = Image.Image | NDArray[np.uint8] | str | os.PathLike[str] | BinaryIO
+PictureSource = Image.Image | NDArray[np.uint8] | str | os.PathLike[str] | BinaryIO
 """What can be encoded; an array is uint8[H, W], uint8[H, W, 3] or uint8[H, W, 4]."""
 
 # Pillow hands EPS to Ghostscript: no program is run on behalf of an untrusted file.
@@ -29,21 +29,21 @@ _NO_REASON = "not identified by this driver"
 
 
 @contextmanager
-def open_source(source: Source, limits: Limits) -> Iterator[tuple[Image.Image, str]]:
+def open_picture_source(source: PictureSource, limits: Limits) -> Iterator[tuple[Image.Image, str]]:
     """Yields (an image whose size is checked and whose pixels are not loaded yet, its name for messages).
 
     A stream is read from its start if it can seek. Whatever Pillow raises, here or within the ``with``
     block, becomes a :class:`SourceError` of one sentence. Raises :class:`LimitError` for a picture larger
     than ``limits``; ``TypeError`` and ``ValueError`` for what is no source at all.
     """
-    name = _name(source)
+    name = _source_name(source)
     if isinstance(source, np.ndarray):
-        source = _from_array(source)
+        source = _image_of_array(source)
     try:
         with ExitStack() as stack:
             if isinstance(source, (str, os.PathLike)):
                 source = stack.enter_context(Path(source).open("rb"))
-            image = source if isinstance(source, Image.Image) else _identify(source, name, limits)
+            image = source if isinstance(source, Image.Image) else _open_by_format(source, name, limits)
             if min(image.size) < 1:
                 raise SourceError(f"{name} has no pixels: its size is {image.width}x{image.height}")
             limits.check_size(*image.size)
@@ -58,7 +58,7 @@ def open_source(source: Source, limits: Limits) -> Iterator[tuple[Image.Image, s
         raise SourceError(f"{name} cannot be read: {reason}") from error
 
 
-def _name(source: Source) -> str:
+def _source_name(source: PictureSource) -> str:
     if isinstance(source, Image.Image):
         return "the image"
     if isinstance(source, np.ndarray):
@@ -72,7 +72,7 @@ def _name(source: Source) -> str:
     raise TypeError(f"image (a {kind}) must be a Pillow image, a uint8 array, a path or a binary stream")
 
 
-def _from_array(array: NDArray[np.uint8]) -> Image.Image:
+def _image_of_array(array: NDArray[np.uint8]) -> Image.Image:
     if array.dtype != np.uint8:
         raise TypeError(f"image (an array of {array.dtype}) must be uint8")
     if 0 in array.shape or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
@@ -80,13 +80,13 @@ def _from_array(array: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _identify(file: BinaryIO, name: str, limits: Limits) -> Image.Image:
+def _open_by_format(file: BinaryIO, name: str, limits: Limits) -> Image.Image:
     """``Image.open`` without its check of the size against ``PIL.Image.MAX_IMAGE_PIXELS``.
 
     That global belongs to the application, and changing it for a moment would not be thread-safe; so
     Pillow's registry of readers is asked directly, and ``limits`` decide.
     """
-    if not _rewind(file):
+    if not _rewind_stream(file):
         file = io.BytesIO(file.read())
     prefix = file.read(PREFIX)
     if not prefix:
@@ -100,18 +100,18 @@ def _identify(file: BinaryIO, name: str, limits: Limits) -> Image.Image:
         for format_ in [known for known in Image.ID if known not in tried]:
             tried.add(format_)
             reader, accepts = Image.OPEN[format_]
-            if not _is_accepted(accepts, prefix[:16]):
+            if not _reader_accepts(accepts, prefix[:16]):
                 continue
             file.seek(0)
             try:
                 return reader(file, "")
             except (SyntaxError, IndexError, TypeError, struct.error) as error:  # "not mine", by custom
                 if accepts is not None:
-                    refusals.append(f"{name} cannot be read as {format_}: {_refusal(error)}")
+                    refusals.append(f"{name} cannot be read as {format_}: {_reader_refusal(error)}")
     raise SourceError(refusals[0] if refusals else f"{name} is not an image in a format that can be read")
 
 
-def _is_accepted(accepts: Callable[[bytes], bool | str] | None, prefix: bytes) -> bool:
+def _reader_accepts(accepts: Callable[[bytes], bool | str] | None, prefix: bytes) -> bool:
     """Returns whether a reader accepts the first bytes of a file; a reader without a check accepts all."""
     try:
         verdict = accepts is None or accepts(prefix)
@@ -120,14 +120,14 @@ def _is_accepted(accepts: Callable[[bytes], bool | str] | None, prefix: bytes) -
     return bool(verdict) and not isinstance(verdict, str)  # a string says what the reader lacks
 
 
-def _refusal(error: Exception) -> str:
+def _reader_refusal(error: Exception) -> str:
     """Returns why a reader that accepts the first bytes of a file cannot read it."""
     reason = error.args[0] if error.args else None
     has_reason = isinstance(error, SyntaxError) and isinstance(reason, str) and reason != _NO_REASON
     return str(reason) if has_reason else "it is damaged or ends too early"
 
 
-def _rewind(file: BinaryIO) -> bool:
+def _rewind_stream(file: BinaryIO) -> bool:
     try:
         file.seek(0)
     except (AttributeError, OSError):  # a pipe

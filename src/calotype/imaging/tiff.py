@@ -7,9 +7,9 @@ import struct
 from PIL import Image
 from PIL.ExifTags import Base
 
-from calotype.imaging.metadata import DIRECTORIES, EXIF_PREFIX, read_directory
+from calotype.imaging.metadata import DIRECTORIES, EXIF_PREFIX, read_exif_directory
 
-__all__ = ["with_exif"]
+__all__ = ["tiff_with_exif"]
 
 _HEAD = 8
 _ENTRY = 12
@@ -44,7 +44,7 @@ _LAYOUT = {
 }
 
 
-def with_exif(data: bytes, exif: Image.Exif) -> bytes:
+def tiff_with_exif(data: bytes, exif: Image.Exif) -> bytes:
     """Adds the entries of ``exif`` to the TIFF file ``data`` of one picture.
 
     Entries that the file has already are kept. Raises whatever Pillow raises for tags that it cannot write.
@@ -56,7 +56,7 @@ def with_exif(data: bytes, exif: Image.Exif) -> bytes:
         if tag not in _LAYOUT and tag not in DIRECTORIES:
             written_exif[tag] = exif[tag]
     for directory in DIRECTORIES:
-        if entries := read_directory(exif, directory):
+        if entries := read_exif_directory(exif, directory):
             written_exif[directory] = entries
     data += bytes(len(data) % 2)
     added = written_exif.tobytes(len(data))[
@@ -64,13 +64,13 @@ def with_exif(data: bytes, exif: Image.Exif) -> bytes:
     ]  # a directory that stands where it is put
     added += bytes(len(added) % 2)
     (start,) = struct.unpack_from(order + "I", data, 4)
-    merged = _entries(added, 0, order) | _entries(data, start, order)
+    merged = _directory_entries(added, 0, order) | _directory_entries(data, start, order)
     table = struct.pack(order + "H", len(merged)) + b"".join(merged[tag] for tag in sorted(merged)) + bytes(4)
     place = struct.pack(order + "I", len(data) + len(added))
     return data[:4] + place + data[_HEAD:] + added + table
 
 
-def _entries(data: bytes, start: int, order: str) -> dict[int, bytes]:
+def _directory_entries(data: bytes, start: int, order: str) -> dict[int, bytes]:
     """Returns the raw entries of the directory at ``start``, by tag."""
     (count,) = struct.unpack_from(order + "H", data, start)
     entries = [data[start + 2 + i * _ENTRY :][:_ENTRY] for i in range(count)]

@@ -5,13 +5,13 @@ Pillow's WebP reader allocates the canvas as soon as it is opened; so untrusted 
 
 from __future__ import annotations
 
-__all__ = ["PREFIX", "lossless_size", "webp_size"]
+__all__ = ["PREFIX", "lossless_webp_size", "webp_size"]
 
 PREFIX = 30
 """Bytes at the start of a file that tell its size."""
 
 
-def lossless_size(data: bytes) -> tuple[int, int] | None:
+def lossless_webp_size(data: bytes) -> tuple[int, int] | None:
     """Returns (width, height) if ``data`` starts a file of one lossless picture only, else None."""
     if len(data) < 25 or data[:4] != b"RIFF" or data[8:16] != b"WEBPVP8L" or data[20] != 0x2F:
         return None
@@ -27,4 +27,4 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
         return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
     if data[12:16] == b"VP8 ":
         return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
-    return lossless_size(data)
+    return lossless_webp_size(data)

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable
 from xml.parsers.expat import ExpatError, ParserCreate
 
-__all__ = ["EXTENSION_PREFIX", "XmpError", "has_extension", "joined"]
+__all__ = ["EXTENSION_PREFIX", "XmpError", "has_extended_xmp", "join_extended_xmp"]
 
 EXTENSION_PREFIX = b"http://ns.adobe.com/xmp/extension/\0"
 """What stands before the digest in an APP1 segment with a part of extended XMP."""
@@ -29,24 +29,24 @@ class XmpError(Exception):
     """Extended XMP cannot be joined; the message says why."""
 
 
-def has_extension(packet: bytes) -> bool:
+def has_extended_xmp(packet: bytes) -> bool:
     """Returns whether a packet continues in other segments."""
-    return _reference(packet) is not None
+    return _extended_xmp_reference(packet) is not None
 
 
-def joined(packet: bytes, segments: Iterable[bytes]) -> bytes:
+def join_extended_xmp(packet: bytes, segments: Iterable[bytes]) -> bytes:
     """Returns one packet with all properties of ``packet`` and of its extended XMP.
 
     ``segments``: the data of the file's APP1 segments that start with ``EXTENSION_PREFIX``.
     Raises :class:`XmpError`.
     """
-    reference = _reference(packet)
+    reference = _extended_xmp_reference(packet)
     if reference is None:
         return packet
     guid, start, end = reference
-    extension = _assembled(guid, segments)
-    head, properties, tail = _parts(packet[:start] + packet[end:])
-    more_head, more_properties, _ = _parts(extension)
+    extension = _assemble_extension(guid, segments)
+    head, properties, tail = _split_packet(packet[:start] + packet[end:])
+    more_head, more_properties, _ = _split_packet(extension)
     known, needed = _namespaces(head), _namespaces(more_head)
     if any(known.get(name, uri) != uri for name, uri in needed.items()):
         raise XmpError("it uses other namespaces than the packet")
@@ -65,7 +65,7 @@ def _refuse_doctype(*_: object) -> None:
     raise XmpError("it has a document type, and might define entities")
 
 
-def _reference(packet: bytes) -> tuple[bytes, int, int] | None:
+def _extended_xmp_reference(packet: bytes) -> tuple[bytes, int, int] | None:
     """Returns (the digest of the extended XMP, start and end of the reference to it)."""
     place = packet.find(_NAME)
     if place < 0:
@@ -77,7 +77,7 @@ def _reference(packet: bytes) -> tuple[bytes, int, int] | None:
     return match["a"] or match["b"], start + match.start(), start + match.end()
 
 
-def _parts(packet: bytes) -> tuple[bytes, bytes, bytes]:
+def _split_packet(packet: bytes) -> tuple[bytes, bytes, bytes]:
     """Splits a packet: the part up to its RDF tag without the ``>``, the element's content, the rest."""
     opening = _RDF.search(packet)
     if opening is not None:
@@ -87,7 +87,7 @@ def _parts(packet: bytes) -> tuple[bytes, bytes, bytes]:
     raise XmpError("it holds no RDF")
 
 
-def _assembled(guid: bytes, segments: Iterable[bytes]) -> bytes:
+def _assemble_extension(guid: bytes, segments: Iterable[bytes]) -> bytes:
     parts: dict[int, bytes] = {}
     length = 0
     for segment in segments:

@@ -10,14 +10,14 @@ from calotype.latents.quantiser import (
     channel_steps,
     dequantise,
     level_map,
-    level_of_deviation,
     level_of_quality,
+    level_of_rounding_error,
     log_step_map,
     noise_codes,
     noise_deviations,
-    step_of,
+    step_of_level,
 )
-from calotype.latents.reconstruction import Reconstruction, mean_offsets, reconstruct
+from calotype.latents.reconstruction import Reconstruction, conditional_mean_offsets, reconstruct_latents
 from calotype.latents.space import SD1, SPACES, LatentSpace
 
 __all__ = [
@@ -30,14 +30,14 @@ __all__ = [
     "LatentSpace",
     "Reconstruction",
     "channel_steps",
+    "conditional_mean_offsets",
     "dequantise",
     "level_map",
-    "level_of_deviation",
     "level_of_quality",
+    "level_of_rounding_error",
     "log_step_map",
-    "mean_offsets",
     "noise_codes",
     "noise_deviations",
-    "reconstruct",
-    "step_of",
+    "reconstruct_latents",
+    "step_of_level",
 ]

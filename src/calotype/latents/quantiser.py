@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.entropy import Missing
+from calotype.entropy import MissingIntegers
 from calotype.entropy.tables import STEP_UNIT_BITS
 
 __all__ = [
@@ -24,12 +24,12 @@ __all__ = [
     "channel_steps",
     "dequantise",
     "level_map",
-    "level_of_deviation",
     "level_of_quality",
+    "level_of_rounding_error",
     "log_step_map",
     "noise_codes",
     "noise_deviations",
-    "step_of",
+    "step_of_level",
 ]
 
 FINEST, COARSEST = 8, 104
@@ -48,7 +48,7 @@ STEPS: NDArray[np.int64] = np.array([_OCTAVE[i % 16] << (i // 16) for i in range
 """int64[160]: the step of effective level i - 16, in 2**-22 scaled-latent units."""
 
 
-def step_of(level: int) -> float:
+def step_of_level(level: int) -> float:
     """Returns the nominal step of a level, in scaled-latent units."""
     return float(2.0 ** (level / 16 - 5))
 
@@ -58,15 +58,18 @@ def level_of_quality(quality: float) -> int:
     return round(COARSEST - (COARSEST - FINEST) * quality / 100)
 
 
-def level_of_deviation(deviation: float) -> int:
+def level_of_rounding_error(deviation: float) -> int:
     """Returns the level, 0 to 127, at which rounding causes an error of this standard deviation."""
-    step = math.sqrt(12) * max(deviation, step_of(0) / math.sqrt(12))
+    step = math.sqrt(12) * max(deviation, step_of_level(0) / math.sqrt(12))
     return min(round(16 * (math.log2(step) + 5)), 127)
 
 
-def level_map(level: int, offsets: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """Returns the level of each position, int64[h, w]: ``level`` minus ``offsets`` int[h, w], at least 0."""
-    levels: NDArray[np.int64] = np.subtract(level, offsets, dtype=np.int64)
+def level_map(level: int, refinement: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """Returns the levels int64[h, w] of all positions: ``level`` less ``refinement`` int[h, w], at least 0.
+
+    The refinement says by how many levels a position is quantised more finely than the picture.
+    """
+    levels: NDArray[np.int64] = np.subtract(level, refinement, dtype=np.int64)
     np.maximum(levels, 0, out=levels)
     return levels
 
@@ -82,7 +85,7 @@ def dequantise(integers: NDArray[np.int16], levels: NDArray[np.int64]) -> NDArra
     return (integers * channel_steps(levels)).astype(np.float32)  # the product is exact: 15 and 27 bits
 
 
-def log_step_map(levels: NDArray[np.int64], missing: Missing | None = None) -> NDArray[np.float32]:
+def log_step_map(levels: NDArray[np.int64], missing: MissingIntegers | None = None) -> NDArray[np.float32]:
     """log2 of the nominal step at each position: int64[h, w] to float32[1, h, w].
 
     For a channel whose integer is ``missing`` it is that of a step whose rounding noise would have the
@@ -113,7 +116,7 @@ def noise_codes(
 
 
 def noise_deviations(
-    codes: tuple[int, int, int, int], levels: NDArray[np.int64], missing: Missing | None = None
+    codes: tuple[int, int, int, int], levels: NDArray[np.int64], missing: MissingIntegers | None = None
 ) -> NDArray[np.float64]:
     """Returns the standard deviation of each channel's quantisation noise, float64[4], from the noise codes.
 

@@ -14,11 +14,11 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.entropy import Missing, PassResult
-from calotype.entropy.tables import ESCAPE, MEAN_UNIT_BITS, PHASES, REACH, ROWS, SYMBOLS
+from calotype.entropy import MissingIntegers, PassResult
+from calotype.entropy.tables import ESCAPE, MAX_RESIDUAL, MEAN_UNIT_BITS, PHASES, ROWS, SYMBOLS
 from calotype.latents.quantiser import channel_steps, dequantise
 
-__all__ = ["Reconstruction", "mean_offsets", "reconstruct"]
+__all__ = ["Reconstruction", "conditional_mean_offsets", "reconstruct_latents"]
 
 _OFFSET_UNIT_BITS = 8
 """Offsets are integers in units of 2**-8 of a step."""
@@ -40,7 +40,7 @@ class Reconstruction:
     latents: NDArray[np.float32]
     levels: NDArray[np.int64]
     conditional_mean: NDArray[np.float32]
-    missing: Missing | None = None
+    missing: MissingIntegers | None = None
 
     def thinned(self, spacing: int) -> Reconstruction:
         """The positions in rows and columns that are multiples of ``spacing``, in the same arrays."""
@@ -49,9 +49,9 @@ class Reconstruction:
         return Reconstruction(self.latents[at], self.levels[at], self.conditional_mean[at], missing)
 
 
-def reconstruct(coded: PassResult, levels: NDArray[np.int64]) -> Reconstruction:
+def reconstruct_latents(coded: PassResult, levels: NDArray[np.int64]) -> Reconstruction:
     """Reconstructs the integers of a coding pass at ``levels`` int64[h, w]."""
-    exact = coded.integers + mean_offsets(coded.tables, coded.symbols)
+    exact = coded.integers + conditional_mean_offsets(coded.table_indices, coded.symbols)
     conditional_mean = (exact * channel_steps(levels)).astype(np.float32)
     latents, missing = dequantise(coded.integers, levels), coded.missing
     if missing is not None:
@@ -62,24 +62,28 @@ def reconstruct(coded: PassResult, levels: NDArray[np.int64]) -> Reconstruction:
     return Reconstruction(latents, levels, conditional_mean, missing)
 
 
-def mean_offsets(tables: NDArray[np.integer], symbols: NDArray[np.integer]) -> NDArray[np.float64]:
+def conditional_mean_offsets(
+    table_indices: NDArray[np.integer], symbols: NDArray[np.integer]
+) -> NDArray[np.float64]:
     """Returns the offsets of the conditional means from the integers, in steps: float64, shaped as
     ``symbols``.
 
-    ``tables`` and ``symbols`` say in which slot of which frequency table each integer was coded. The offset
-    is 0 for an escape, and where bits are sent as they are.
+    ``table_indices`` and ``symbols`` say by which symbol of which frequency table each integer was coded.
+    The offset is 0 for an escape, and where bits are sent as they are.
     """
-    offsets: NDArray[np.float64] = _offset_table()[tables, symbols] * 2.0**-_OFFSET_UNIT_BITS
+    offsets: NDArray[np.float64] = (
+        _conditional_mean_offset_table()[table_indices, symbols] * 2.0**-_OFFSET_UNIT_BITS
+    )
     return offsets
 
 
 @cache
-def _offset_table() -> NDArray[np.int8]:
+def _conditional_mean_offset_table() -> NDArray[np.int8]:
     """Returns the conditional-mean offsets int8[49 * 16, 42] by table and symbol, in 2**-8 steps."""
     sigma = np.exp2((np.arange(ROWS) + 0.5) / 8 - 4).reshape(-1, 1, 1, 1)
     mean = (np.arange(PHASES) / PHASES - 0.5).reshape(-1, 1, 1)
     within = (np.arange(_NODES) + 0.5) / _NODES - 0.5
-    distance = np.arange(-REACH, REACH + 1).reshape(-1, 1) + within - mean
+    distance = np.arange(-MAX_RESIDUAL, MAX_RESIDUAL + 1).reshape(-1, 1) + within - mean
     exponent = -0.5 * (distance / sigma) ** 2
     weight = np.exp(exponent - exponent.max(-1, keepdims=True))  # far out the sum of exp() alone would be 0
     offset = np.rint((weight * within).sum(-1) / weight.sum(-1) * (1 << _OFFSET_UNIT_BITS))

@@ -1,4 +1,4 @@
-"""Models by permanent id: encoders and decoders between pixels and latents, and entropy tables."""
+"""Models by permanent id: encoders and decoders between pixels and latents, and context models."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from calotype.models.protocol import (
     TorchDecoder,
 )
 from calotype.models.registry import (
-    DEFAULT_TABLE,
+    DEFAULT_CONTEXT_MODEL,
     ModelInfo,
-    encoder_id,
-    encoder_name,
     is_embedded,
+    latent_space_of_id,
     list_models,
+    load_context_model,
     load_decoder,
     load_encoder,
     load_face_finder,
-    load_table,
-    space_named,
+    model_id,
+    model_name_of_id,
 )
 
 __all__ = [
-    "DEFAULT_TABLE",
+    "DEFAULT_CONTEXT_MODEL",
     "BatchDecoder",
     "BatchEncoder",
     "Decoder",
@@ -39,13 +39,13 @@ __all__ = [
     "ModelCache",
     "ModelInfo",
     "TorchDecoder",
-    "encoder_id",
-    "encoder_name",
     "is_embedded",
+    "latent_space_of_id",
     "list_models",
+    "load_context_model",
     "load_decoder",
     "load_encoder",
     "load_face_finder",
-    "load_table",
-    "space_named",
+    "model_id",
+    "model_name_of_id",
 ]

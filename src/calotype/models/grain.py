@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["grain"]
+__all__ = ["grain_noise"]
 
 _PER_LATENT = 4
 """Values of noise per latent on a side: the decoder uses them at half the picture's size."""
@@ -19,7 +19,7 @@ _UNIT = np.float32(np.sqrt((256**2 - 1) / 12))
 """Standard deviation of the integers 0 to 255."""
 
 
-def grain(origin: tuple[int, int], height: int, width: int) -> NDArray[np.float32]:
+def grain_noise(origin: tuple[int, int], height: int, width: int) -> NDArray[np.float32]:
     """Returns noise float32[4, 4h, 4w] for h x w latents, the first at ``origin`` (row, column) of the
     picture.
 

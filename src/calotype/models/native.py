@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 from calotype.errors import CalotypeError, OutOfMemoryError
 
-__all__ = ["PerProcess", "memory_errors"]
+__all__ = ["PerProcess", "native_memory_errors"]
 
 _Native = TypeVar("_Native")
 
@@ -72,7 +72,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def memory_errors() -> Iterator[None]:
+def native_memory_errors() -> Iterator[None]:
     """Turns a runtime's error for lack of memory, raised within the block, into :class:`OutOfMemoryError`.
 
     Runtimes raise a ``RuntimeError`` or an exception of a private class, so that the message is examined.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.latents import SD1
-from calotype.models.grain import grain
+from calotype.models.grain import grain_noise
 from calotype.models.onnx_session import OnnxSession
 from calotype.models.openvino_session import OpenvinoSession
 from calotype.models.protocol import TorchDecoder
@@ -30,7 +30,7 @@ class _Session(Protocol):
         ...
 
 
-def _open(graph: bytes, threads: int | None, backend: str) -> _Session:
+def _open_session(graph: bytes, threads: int | None, backend: str) -> _Session:
     if backend == DEFAULT_BACKEND:
         return OnnxSession(graph, threads)
     return OpenvinoSession(graph, threads, "bf16" if backend.endswith("bf16") else "f32")
@@ -44,7 +44,7 @@ class _OnnxNetwork:
     ) -> None:
         self.margin = margin
         self._graph = graph
-        self._session = _open(graph, threads, backend)
+        self._session = _open_session(graph, threads, backend)
 
 
 class OnnxEncoder(_OnnxNetwork):
@@ -69,7 +69,7 @@ class OnnxDecoder(_OnnxNetwork):
     """A graph ``latents``, ``log_step`` to float32[1, 3, 8h, 8w], h and w even; see :class:`Decoder`.
 
     A graph with an input ``conditional_mean`` gets it, and a graph with an input ``grain`` gets
-    :func:`grain`.
+    :func:`grain_noise`.
     """
 
     def differentiable(self) -> TorchDecoder:
@@ -93,5 +93,5 @@ class OnnxDecoder(_OnnxNetwork):
         odd = ((0, 0), (0, height % 2), (0, width % 2))
         inputs = {name: np.pad(array, odd, mode="edge") for name, array in inputs.items()}
         if "grain" in self._session.inputs:
-            inputs["grain"] = grain(origin, *inputs["latents"].shape[1:])
+            inputs["grain"] = grain_noise(origin, *inputs["latents"].shape[1:])
         return self._session.run(**inputs)[:, : SD1.factor * height, : SD1.factor * width]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.errors import CalotypeError, ModelError
-from calotype.models.native import PerProcess, memory_errors
+from calotype.models.native import PerProcess, native_memory_errors
 
 __all__ = ["OnnxSession"]
 
@@ -25,18 +25,18 @@ class OnnxSession:
     """
 
     def __init__(self, graph: bytes, threads: int | None, name: str = "the embedded model") -> None:
-        self._session = PerProcess(partial(_open, graph, threads, name))
+        self._session = PerProcess(partial(_new_onnx_session, graph, threads, name))
         self.inputs = frozenset(value.name for value in self._session.get().get_inputs())
 
     def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """The graph's output for inputs without their first axis, of length 1; from any thread."""
         feed = {name: np.ascontiguousarray(array[None]) for name, array in inputs.items()}
-        with memory_errors():
+        with native_memory_errors():
             out: NDArray[np.float32] = self._session.get().run(None, feed)[0][0]
         return out
 
 
-def _open(graph: bytes, threads: int | None, name: str) -> Any:
+def _new_onnx_session(graph: bytes, threads: int | None, name: str) -> Any:
     onnxruntime = _import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
@@ -46,7 +46,7 @@ def _open(graph: bytes, threads: int | None, name: str) -> Any:
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
     try:
-        with memory_errors():
+        with native_memory_errors():
             return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except CalotypeError:
         raise
@@ -57,7 +57,7 @@ def _open(graph: bytes, threads: int | None, name: str) -> Any:
 def _import_onnxruntime() -> Any:
     """The library; on Linux and macOS :mod:`calotype.telemetry` has switched its reports off already."""
     try:
-        with memory_errors():
+        with native_memory_errors():
             import onnxruntime
     except ModuleNotFoundError as error:
         raise ModelError("ONNX Runtime is missing: pip install onnxruntime") from error

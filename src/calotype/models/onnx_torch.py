@@ -10,7 +10,7 @@ from typing import Any
 
 from calotype.errors import ModelError
 from calotype.latents import SD1
-from calotype.models.grain import grain
+from calotype.models.grain import grain_noise
 
 try:
     import onnx
@@ -28,7 +28,7 @@ _Task = tuple[str, Attributes, list[str], str]  # operator, attributes, inputs, 
 
 
 def _convolve(a: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    _plain(a, "dilations", [1, 1])
+    _check_attribute(a, "dilations", [1, 1])
     top, left, bottom, right = a.get("pads", [0, 0, 0, 0])
     if (top, left) != (bottom, right):
         x, top, left = F.pad(x, (left, right, top, bottom)), 0, 0
@@ -36,28 +36,28 @@ def _convolve(a: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = No
 
 
 def _pool(a: Attributes, x: Tensor) -> Tensor:
-    _plain(a, "pads", [0, 0, 0, 0])
-    _plain(a, "dilations", [1, 1])
+    _check_attribute(a, "pads", [0, 0, 0, 0])
+    _check_attribute(a, "dilations", [1, 1])
     return F.max_pool2d(x, a["kernel_shape"], a["strides"], ceil_mode=bool(a.get("ceil_mode")))
 
 
 def _average(a: Attributes, x: Tensor) -> Tensor:
-    _plain(a, "pads", [0, 0, 0, 0])
-    _plain(a, "ceil_mode", 0)
+    _check_attribute(a, "pads", [0, 0, 0, 0])
+    _check_attribute(a, "ceil_mode", 0)
     return F.avg_pool2d(x, a["kernel_shape"], a["strides"])
 
 
 def _shuffle(a: Attributes, x: Tensor) -> Tensor:
-    _plain(a, "mode", "CRD")
+    _check_attribute(a, "mode", "CRD")
     return F.pixel_shuffle(x, a["blocksize"])
 
 
 def _enlarge(a: Attributes, x: Tensor, _region: Tensor | None, scales: Tensor) -> Tensor:
-    _plain(a, "mode", "nearest")
+    _check_attribute(a, "mode", "nearest")
     return F.interpolate(x, scale_factor=scales[2:].tolist(), mode="nearest")
 
 
-def _reduce(by: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _reduction(by: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def reduce(a: Attributes, x: Tensor, axes: Tensor) -> Tensor:
         return by(x, axes.tolist(), keepdim=bool(a.get("keepdims", 1)))
 
@@ -65,7 +65,7 @@ def _reduce(by: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _cast(a: Attributes, x: Tensor) -> Tensor:
-    _plain(a, "to", onnx.TensorProto.FLOAT)
+    _check_attribute(a, "to", onnx.TensorProto.FLOAT)
     return x.float()
 
 
@@ -83,8 +83,8 @@ OPERATORS: dict[str, Callable[..., Tensor]] = {
     "MaxPool": _pool,
     "Mul": lambda a, x, y: x * y,
     "Pow": lambda a, x, y: x**y,
-    "ReduceMean": _reduce(torch.mean),
-    "ReduceSum": _reduce(torch.sum),
+    "ReduceMean": _reduction(torch.mean),
+    "ReduceSum": _reduction(torch.sum),
     "Relu": lambda a, x: torch.relu(x),
     "Reshape": lambda a, x, shape: x.reshape(shape.tolist()),
     "Resize": _enlarge,
@@ -147,7 +147,7 @@ class TorchGraphDecoder:
         odd = (0, width % 2, 0, height % 2)
         inputs = {n: F.pad(v, odd, mode="replicate") for n, v in inputs.items() if n in self._graph.inputs}
         if "grain" in self._graph.inputs:
-            inputs["grain"] = torch.from_numpy(grain(origin, *inputs["latents"].shape[2:]))[None]
+            inputs["grain"] = torch.from_numpy(grain_noise(origin, *inputs["latents"].shape[2:]))[None]
         return self._graph(**inputs)[..., : SD1.factor * height, : SD1.factor * width]
 
 
@@ -162,6 +162,6 @@ def _attribute(attribute: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _plain(a: Attributes, name: str, wanted: Any) -> None:
+def _check_attribute(a: Attributes, name: str, wanted: Any) -> None:
     if a.get(name, wanted) != wanted:
         raise ModelError(f"cannot differentiate a graph with {name} (={a[name]}) other than {wanted}")

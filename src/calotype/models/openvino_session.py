@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.errors import ModelError
-from calotype.models.native import PerProcess, memory_errors
+from calotype.models.native import PerProcess, native_memory_errors
 
 __all__ = ["OpenvinoSession"]
 
@@ -36,7 +36,7 @@ class OpenvinoSession:
     def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """The graph's output for inputs without their first axis, of length 1; from any thread."""
         feed = {name: np.ascontiguousarray(array[None]) for name, array in inputs.items()}
-        with memory_errors():
+        with native_memory_errors():
             request = self._compiled.get().create_infer_request()  # A request serves one thread at a time.
             out: NDArray[np.float32] = request.infer(feed)[0][0]
         return out
@@ -52,7 +52,7 @@ def _compile(graph: bytes, threads: int | None, precision: str) -> Any:
     if threads is not None:
         settings["INFERENCE_NUM_THREADS"] = threads
     try:
-        with memory_errors():
+        with native_memory_errors():
             core = openvino.Core()
             return core.compile_model(core.read_model(io.BytesIO(graph)), "CPU", settings)
     except RuntimeError as error:
@@ -68,7 +68,7 @@ def _import_openvino() -> Any:
     if hide:
         sys.modules[_REPORTS] = None  # type: ignore[assignment]
     try:
-        with memory_errors():
+        with native_memory_errors():
             import openvino
     except ModuleNotFoundError as error:
         raise ModelError("OpenVINO is missing: pip install 'calotype[openvino]'") from error

@@ -13,27 +13,33 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from calotype.entropy import ContextModel, load_model
+from calotype.entropy import ContextModel, read_context_model
 from calotype.errors import ModelError, UnsupportedError
 from calotype.latents import SD1, SPACES, LatentSpace
 from calotype.models.onnx_model import OnnxDecoder, OnnxEncoder, OnnxFaceFinder
 from calotype.models.protocol import Decoder, Encoder, FaceFinder
-from calotype.models.stable_diffusion import CATALOGUE, Source, open_decoder, open_encoder, source_named
-from calotype.models.stable_diffusion.store import is_here, read_record
+from calotype.models.stable_diffusion import (
+    CATALOGUE,
+    FetchedModel,
+    fetched_model,
+    open_decoder,
+    open_encoder,
+)
+from calotype.models.stable_diffusion.store import is_fetched, read_record
 from calotype.options import DEFAULT_BACKEND, DiffusionOptions
 
 __all__ = [
-    "DEFAULT_TABLE",
+    "DEFAULT_CONTEXT_MODEL",
     "ModelInfo",
-    "encoder_id",
-    "encoder_name",
     "is_embedded",
+    "latent_space_of_id",
     "list_models",
+    "load_context_model",
     "load_decoder",
     "load_encoder",
     "load_face_finder",
-    "load_table",
-    "space_named",
+    "model_id",
+    "model_name_of_id",
 ]
 
 
@@ -77,8 +83,8 @@ _MODELS = (
 )
 _DEFAULT_DECODER = {SD1.id: "pocket"}
 _FACES = _Network("faces-240.onnx", 48)
-_TABLES = {241: "lattice-241.npz"}
-DEFAULT_TABLE = 241
+_CONTEXT_MODEL_FILES = {241: "lattice-241.npz"}
+DEFAULT_CONTEXT_MODEL = 241
 
 
 @dataclass(frozen=True)
@@ -96,25 +102,27 @@ class ModelInfo:
 
 
 @cache
-def _hashes() -> dict[str, str]:
+def _shipped_hashes() -> dict[str, str]:
     """Returns the SHA-256 of every shipped file, which ``training/seal.py`` writes."""
     text = (files("calotype.models") / "weights" / "sha256.json").read_text("utf-8")
     return dict(json.loads(text))
 
 
-def _read(name: str) -> bytes:
+def _read_shipped_file(name: str) -> bytes:
     """Reads a shipped file. Raises :class:`ModelError` if it is missing or has another SHA-256."""
     try:
         data = (files("calotype.models") / "weights" / name).read_bytes()
     except OSError as error:
         raise ModelError(f"the embedded model file {name} is missing: reinstall calotype") from error
     actual = hashlib.sha256(data).hexdigest()
-    if actual != _hashes()[name]:
-        raise ModelError(f"{name} has the SHA-256 {actual}, not {_hashes()[name]}: reinstall calotype")
+    if actual != _shipped_hashes()[name]:
+        raise ModelError(
+            f"{name} has the SHA-256 {actual}, not {_shipped_hashes()[name]}: reinstall calotype"
+        )
     return data
 
 
-def _named(name: str) -> _Model:
+def _embedded_model(name: str) -> _Model:
     for model in _MODELS:
         if model.name == name:
             return model
@@ -134,24 +142,24 @@ def list_models() -> list[ModelInfo]:
                 id=model.id,
                 space=SPACES[model.space].name,
                 roles=tuple(parts),
-                sha256={role: _hashes()[file] for role, file in parts.items()},
-                size_bytes=sum(_size_of(path) for path in paths if path.is_file()),
+                sha256={role: _shipped_hashes()[file] for role, file in parts.items()},
+                size_bytes=sum(_resource_size(path) for path in paths if path.is_file()),
                 available=all(path.is_file() for path in paths),
                 description=model.description,
             )
         )
-    return infos + [_describe(source) for source in CATALOGUE]
+    return infos + [_describe_fetched_model(source) for source in CATALOGUE]
 
 
-def _size_of(file: Traversable) -> int:
+def _resource_size(file: Traversable) -> int:
     """Returns the size of a file of the package in bytes, without reading it."""
     with file.open("rb") as stream:
         return stream.seek(0, os.SEEK_END)
 
 
-def _describe(source: Source) -> ModelInfo:
+def _describe_fetched_model(source: FetchedModel) -> ModelInfo:
     """Describes a model that the user fetches; before that its size is estimated at four bytes per weight."""
-    available = is_here(source)
+    available = is_fetched(source)
     record = read_record(source) if available else None
     return ModelInfo(
         name=source.name,
@@ -165,12 +173,12 @@ def _describe(source: Source) -> ModelInfo:
     )
 
 
-def encoder_id(name: str) -> int:
+def model_id(name: str) -> int:
     """Returns the permanent id of a model. Raises :class:`ModelError` for an unknown name."""
-    return (source_named(name) or _named(name)).id
+    return (fetched_model(name) or _embedded_model(name)).id
 
 
-def encoder_name(number: int) -> str:
+def model_name_of_id(number: int) -> str:
     """Returns the name of the model with an id. Raises :class:`UnsupportedError` for an unknown id."""
     for model in (*_MODELS, *CATALOGUE):
         if model.id == number:
@@ -183,7 +191,7 @@ def is_embedded(name: str) -> bool:
     return any(model.name == name for model in _MODELS)
 
 
-def space_named(number: int) -> LatentSpace:
+def latent_space_of_id(number: int) -> LatentSpace:
     """Returns the latent space of an id. Raises :class:`UnsupportedError` if it is unknown."""
     if number not in SPACES:
         raise UnsupportedError(f"the file uses latent space {number}, which this release does not know")
@@ -200,10 +208,10 @@ def load_encoder(
 
     Raises :class:`ModelError`.
     """
-    if source := source_named(name):
+    if source := fetched_model(name):
         return open_encoder(source, diffusion or DiffusionOptions(), threads)
-    network = _named(name).encoder
-    return OnnxEncoder(_read(network.file), network.margin, threads, backend)
+    network = _embedded_model(name).encoder
+    return OnnxEncoder(_read_shipped_file(network.file), network.margin, threads, backend)
 
 
 def load_decoder(
@@ -214,14 +222,14 @@ def load_decoder(
     backend: str = DEFAULT_BACKEND,
 ) -> Decoder:
     """Loads a decoder of ``space``, by default the embedded one; otherwise as :func:`load_encoder`."""
-    source = source_named(name) if name else None
-    model = source or _named(name or _DEFAULT_DECODER[space])
+    source = fetched_model(name) if name else None
+    model = source or _embedded_model(name or _DEFAULT_DECODER[space])
     if model.space != space:
         wanted = SPACES[space].name
         raise ModelError(f"model {model.name!r} decodes {SPACES[model.space].name}, not the file's {wanted}")
-    if isinstance(model, Source):
+    if isinstance(model, FetchedModel):
         return open_decoder(model, diffusion or DiffusionOptions(), threads)
-    return OnnxDecoder(_read(model.decoder.file), model.decoder.margin, threads, backend)
+    return OnnxDecoder(_read_shipped_file(model.decoder.file), model.decoder.margin, threads, backend)
 
 
 def load_face_finder(
@@ -229,14 +237,14 @@ def load_face_finder(
 ) -> FaceFinder | None:
     """Loads the face finder for latents of model ``name``; None if there is none. See :func:`load_encoder`.
     Loads the face finder for latents of model ``name``; None if there is none. See :func:`load_encoder`."""
-    if not source_named(name) and not _named(name).faces:
+    if not fetched_model(name) and not _embedded_model(name).faces:
         return None
-    return OnnxFaceFinder(_read(_FACES.file), _FACES.margin, threads, backend)
+    return OnnxFaceFinder(_read_shipped_file(_FACES.file), _FACES.margin, threads, backend)
 
 
 @cache
-def load_table(number: int) -> ContextModel:
-    """Loads the entropy tables of an id. Raises :class:`UnsupportedError` if it is unknown."""
-    if number not in _TABLES:
-        raise UnsupportedError(f"the file uses entropy tables {number}, which this release does not know")
-    return load_model(_read(_TABLES[number]))
+def load_context_model(number: int) -> ContextModel:
+    """Loads the context model of an id. Raises :class:`UnsupportedError` if it is unknown."""
+    if number not in _CONTEXT_MODEL_FILES:
+        raise UnsupportedError(f"the file uses context model {number}, which this release does not know")
+    return read_context_model(_read_shipped_file(_CONTEXT_MODEL_FILES[number]))

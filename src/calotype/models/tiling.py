@@ -16,9 +16,17 @@ from numpy.typing import NDArray
 from calotype.arguments import check_type
 from calotype.latents import SD1
 from calotype.models.protocol import BatchDecoder, BatchEncoder, Decoder, DecoderInput, Encoder, FaceFinder
-from calotype.models.windows import Window, full_parts, windows
+from calotype.models.windows import Window, full_parts, tile_windows
 
-__all__ = ["TILE", "decode_all", "decode_tiled", "encode_all", "encode_tiled", "find_tiled", "in_batches"]
+__all__ = [
+    "TILE",
+    "decode_all",
+    "decode_tiled",
+    "encode_all",
+    "encode_tiled",
+    "find_faces_tiled",
+    "in_batches",
+]
 
 TILE = 128
 """Side of a tile's kept part, in latent positions (1,024 pixels)."""
@@ -28,10 +36,10 @@ _FACTOR = SD1.factor
 _Item = TypeVar("_Item")
 
 
-def _windows(height: int, width: int, margin: int | None) -> Iterator[Window]:
+def _network_windows(height: int, width: int, margin: int | None) -> Iterator[Window]:
     """The windows over h x w latents for a network of this margin; one for the whole if it has none."""
     side = max(height, width) if margin is None else TILE
-    return windows(full_parts(height, side), full_parts(width, side), margin or 0)
+    return tile_windows(full_parts(height, side), full_parts(width, side), margin or 0)
 
 
 def encode_tiled(encoder: Encoder, rgb: NDArray[np.uint8], extension: int = 0) -> NDArray[np.float32]:
@@ -39,21 +47,21 @@ def encode_tiled(encoder: Encoder, rgb: NDArray[np.uint8], extension: int = 0) -
 
     The outermost pixels are first repeated by ``extension`` latent positions on every side.
     """
-    rgb = _extended_picture(rgb, extension)
+    rgb = _extend_picture(rgb, extension)
     height, width = rgb.shape[0] // _FACTOR, rgb.shape[1] // _FACTOR
     latents = np.empty((SD1.channels, height, width), np.float32)
-    for window in _windows(height, width, encoder.margin):
-        pixels = _unit(rgb[window.scaled(_FACTOR).read])
+    for window in _network_windows(height, width, encoder.margin):
+        pixels = _pixels_to_unit_range(rgb[window.scaled(_FACTOR).read])
         latents[:, *window.kept] = encoder.encode(pixels)[:, *window.inner]
-    return _cropped(latents, extension)
+    return _crop_latent_extension(latents, extension)
 
 
 def decode_tiled(decoder: Decoder, inputs: DecoderInput) -> NDArray[np.uint8]:
     """Decodes latents of h x w positions to sRGB uint8[8h, 8w, 3]."""
-    extension, inputs = inputs.extension, _extended_latents(inputs)
+    extension, inputs = inputs.extension, _extend_latents(inputs)
     height, width = inputs.latents.shape[1:]
     rgb = np.empty((height * _FACTOR, width * _FACTOR, 3), np.uint8)
-    for window in _windows(height, width, decoder.margin):
+    for window in _network_windows(height, width, decoder.margin):
         rows, columns = window.read
         pixels = decoder.decode(
             inputs.latents[:, rows, columns],
@@ -63,16 +71,16 @@ def decode_tiled(decoder: Decoder, inputs: DecoderInput) -> NDArray[np.uint8]:
             (rows.start, columns.start),
         )
         shown = window.scaled(_FACTOR)
-        rgb[shown.kept] = _bytes(pixels[:, *shown.inner])
-    return _cropped_picture(rgb, extension)
+        rgb[shown.kept] = _pixels_to_bytes(pixels[:, *shown.inner])
+    return _crop_picture_extension(rgb, extension)
 
 
-def find_tiled(finder: FaceFinder, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+def find_faces_tiled(finder: FaceFinder, latents: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns the probability float32[h, w] that each position of ``latents`` float32[4, h, w] is in a
     face."""
     height, width = latents.shape[1:]
     probability = np.empty((height, width), np.float32)
-    for window in _windows(height, width, finder.margin):
+    for window in _network_windows(height, width, finder.margin):
         probability[window.kept] = finder.find(latents[:, *window.read])[window.inner]
     return probability
 
@@ -83,21 +91,21 @@ def encode_all(
     """Encodes each picture as :func:`encode_tiled`; pictures of equal size pass a batch encoder together."""
     if not isinstance(encoder, BatchEncoder):
         return [encode_tiled(encoder, rgb, by) for rgb, by in zip(pictures, extensions, strict=True)]
-    pictures = [_extended_picture(rgb, by) for rgb, by in zip(pictures, extensions, strict=True)]
+    pictures = [_extend_picture(rgb, by) for rgb, by in zip(pictures, extensions, strict=True)]
     latents: dict[int, NDArray[np.float32]] = {}
-    for group in _of_one_shape(pictures):
-        pixels = np.stack([_unit(pictures[number]) for number in group])
+    for group in _group_by_shape(pictures):
+        pixels = np.stack([_pixels_to_unit_range(pictures[number]) for number in group])
         latents |= zip(group, encoder.encode_batch(pixels), strict=True)
-    return [_cropped(latents[number], by) for number, by in enumerate(extensions)]
+    return [_crop_latent_extension(latents[number], by) for number, by in enumerate(extensions)]
 
 
 def decode_all(decoder: Decoder, inputs: Sequence[DecoderInput]) -> list[NDArray[np.uint8]]:
     """Decodes each picture as :func:`decode_tiled`; pictures of equal size pass a batch decoder together."""
     if not isinstance(decoder, BatchDecoder):
         return [decode_tiled(decoder, picture) for picture in inputs]
-    extended = [_extended_latents(picture) for picture in inputs]
+    extended = [_extend_latents(picture) for picture in inputs]
     pictures: dict[int, NDArray[np.uint8]] = {}
-    for group in _of_one_shape([picture.latents for picture in extended]):
+    for group in _group_by_shape([picture.latents for picture in extended]):
         batch = [extended[number] for number in group]
         pixels = decoder.decode_batch(
             np.stack([picture.latents for picture in batch]),
@@ -105,8 +113,10 @@ def decode_all(decoder: Decoder, inputs: Sequence[DecoderInput]) -> list[NDArray
             np.stack([picture.noise for picture in batch]),
             np.stack([picture.conditional_mean for picture in batch]),
         )
-        pictures |= zip(group, map(_bytes, pixels), strict=True)
-    return [_cropped_picture(pictures[number], picture.extension) for number, picture in enumerate(inputs)]
+        pictures |= zip(group, map(_pixels_to_bytes, pixels), strict=True)
+    return [
+        _crop_picture_extension(pictures[number], picture.extension) for number, picture in enumerate(inputs)
+    ]
 
 
 def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
@@ -133,7 +143,7 @@ def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
         raise failure
 
 
-def _extended_latents(inputs: DecoderInput) -> DecoderInput:
+def _extend_latents(inputs: DecoderInput) -> DecoderInput:
     """Returns the inputs with the outermost latents repeated, and with ``extension`` 0."""
     around = ((0, 0), (inputs.extension,) * 2, (inputs.extension,) * 2)
     latents, log_step, conditional_mean = (
@@ -143,22 +153,22 @@ def _extended_latents(inputs: DecoderInput) -> DecoderInput:
     return DecoderInput(latents, log_step, inputs.noise, conditional_mean)
 
 
-def _extended_picture(rgb: NDArray[np.uint8], extension: int) -> NDArray[np.uint8]:
+def _extend_picture(rgb: NDArray[np.uint8], extension: int) -> NDArray[np.uint8]:
     around = (extension * _FACTOR,) * 2
     return np.pad(rgb, (around, around, (0, 0)), mode="edge") if extension else rgb
 
 
-def _cropped(latents: NDArray[np.float32], extension: int) -> NDArray[np.float32]:
+def _crop_latent_extension(latents: NDArray[np.float32], extension: int) -> NDArray[np.float32]:
     height, width = latents.shape[1:]
     return latents[:, extension : height - extension, extension : width - extension]
 
 
-def _cropped_picture(rgb: NDArray[np.uint8], extension: int) -> NDArray[np.uint8]:
+def _crop_picture_extension(rgb: NDArray[np.uint8], extension: int) -> NDArray[np.uint8]:
     height, width, cut = *rgb.shape[:2], extension * _FACTOR
     return rgb[cut : height - cut, cut : width - cut]
 
 
-def _of_one_shape(arrays: Sequence[NDArray[Any]]) -> list[list[int]]:
+def _group_by_shape(arrays: Sequence[NDArray[Any]]) -> list[list[int]]:
     """Returns the indices of ``arrays``, grouped by shape."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for number, array in enumerate(arrays):
@@ -166,12 +176,12 @@ def _of_one_shape(arrays: Sequence[NDArray[Any]]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _unit(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _pixels_to_unit_range(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Converts uint8[H, W, 3] to float32[3, H, W] in [0, 1]."""
     return rgb.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
 
 
-def _bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _pixels_to_bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Converts float32[3, H, W], nominally in [0, 1], to uint8[H, W, 3]."""
     rgb: NDArray[np.uint8] = np.clip(pixels.transpose(1, 2, 0) * 255 + 0.5, 0, 255).astype(np.uint8)
     return rgb

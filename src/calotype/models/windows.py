@@ -6,7 +6,7 @@
     kept       ├──────────────────┤          what is taken of its result
             margin              margin       cut off at the border of what there is
 
-An axis is first cut into kept parts, by one of three functions; :func:`windows` then adds the margins.
+An axis is first cut into kept parts, by one of three functions; :func:`tile_windows` then adds the margins.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from itertools import product
 from math import ceil
 from typing import NamedTuple
 
-__all__ = ["Area", "Window", "equal_parts", "full_parts", "overlapping_parts", "windows"]
+__all__ = ["Area", "Window", "equal_parts", "full_parts", "overlapping_parts", "tile_windows"]
 
 Area = tuple[slice, slice]
 """Rows and columns, to index the last two axes of latents or the first two of a picture."""
@@ -64,7 +64,7 @@ def overlapping_parts(size: int, side: int, overlap: int, margin: int) -> list[s
     ]
 
 
-def windows(
+def tile_windows(
     rows: Sequence[slice], columns: Sequence[slice], margin: int, border: int = 0
 ) -> Iterator[Window]:
     """Yields a window for each of the kept ``rows`` and ``columns``, row by row.
@@ -72,13 +72,13 @@ def windows(
     A window reads ``margin`` positions more on every side than it keeps, where there are so many. What is
     read may have ``border`` positions more on every side than what is kept: ``read`` counts from its corner.
     """
-    across = [_with_margin(part, columns[-1].stop, margin, border) for part in columns]
-    down = [_with_margin(part, rows[-1].stop, margin, border) for part in rows]
+    across = [_tile_margins(part, columns[-1].stop, margin, border) for part in columns]
+    down = [_tile_margins(part, rows[-1].stop, margin, border) for part in rows]
     for vertical, horizontal in product(down, across):
         yield Window(*zip(vertical, horizontal, strict=True))
 
 
-def _with_margin(kept: slice, size: int, margin: int, border: int) -> tuple[slice, slice, slice]:
+def _tile_margins(kept: slice, size: int, margin: int, border: int) -> tuple[slice, slice, slice]:
     """(read, kept, inner) along an axis of ``size`` positions."""
     start, stop = kept.start + border, kept.stop + border
     read = slice(max(start - margin, 0), min(stop + margin, size + 2 * border))

@@ -18,8 +18,7 @@ import calotype
 from calotype.container import EXTENSION, MEDIA_TYPE
 from calotype.limits import MAX_SIDE
 from calotype.options import EncodeOptions
-from calotype.web.clients import client_of
-from calotype.web.desk import Desk
+from calotype.web.clients import client_key
 from calotype.web.form import ENVELOPE_BYTES, file_of_form, is_form
 from calotype.web.schema import (
     CALO_BODY,
@@ -30,10 +29,11 @@ from calotype.web.schema import (
     PrepareQuery,
     RivalQuery,
     ServerInfo,
-    answers,
+    documented_answers,
 )
 from calotype.web.settings import Settings
-from calotype.web.studio import RIVALS, Made, Studio
+from calotype.web.studio import RIVALS, MadeFile, PictureService
+from calotype.web.work_queue import WorkQueue
 
 __all__ = ["Server", "decode", "encode", "info", "prepare", "rival", "router", "server_info"]
 
@@ -56,31 +56,35 @@ class Server:
     """The state that operations share, as ``request.app.state.server``."""
 
     settings: Settings
-    studio: Studio
-    desk: Desk
+    studio: PictureService
+    desk: WorkQueue
 
 
-@router.post("/encode", response_class=Response, responses=answers(MEDIA_TYPE), openapi_extra=PICTURE_BODY)
+@router.post(
+    "/encode", response_class=Response, responses=documented_answers(MEDIA_TYPE), openapi_extra=PICTURE_BODY
+)
 async def encode(request: Request, query: Annotated[EncodeQuery, Query()]) -> Response:
     """A picture to a .calo file. Metadata is left out."""
     try:
         options = EncodeOptions(**query.model_dump())
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
-    return _file(await _worked(request, lambda studio, upload: studio.encode(upload, options)))
+    return _file_response(await _worked(request, lambda studio, upload: studio.encode(upload, options)))
 
 
-@router.post("/decode", response_class=Response, responses=answers("image/png"), openapi_extra=CALO_BODY)
+@router.post(
+    "/decode", response_class=Response, responses=documented_answers("image/png"), openapi_extra=CALO_BODY
+)
 async def decode(request: Request, query: Annotated[DecodeQuery, Query()]) -> Response:
     """Decodes a .calo file to a PNG file in sRGB, without metadata."""
-    return _file(await _worked(request, lambda studio, upload: studio.decode(upload, query.strict)))
+    return _file_response(await _worked(request, lambda studio, upload: studio.decode(upload, query.strict)))
 
 
 @router.head("/info", include_in_schema=False)
-@router.get("/info", responses={code: answers()[code] for code in (403, 422)})
+@router.get("/info", responses={code: documented_answers()[code] for code in (403, 422)})
 async def server_info(request: Request, _: Annotated[NoQuery, Query()]) -> ServerInfo:
     """The server's version and limits."""
-    server = _server(request)
+    server = _server_of_request(request)
     settings = server.settings
     return ServerInfo(
         name="calotype",
@@ -98,22 +102,24 @@ async def server_info(request: Request, _: Annotated[NoQuery, Query()]) -> Serve
     )
 
 
-@router.post("/info", responses=answers(), openapi_extra=CALO_BODY)
+@router.post("/info", responses=documented_answers(), openapi_extra=CALO_BODY)
 async def info(request: Request, _: Annotated[NoQuery, Query()]) -> dict[str, Any]:
     """What a .calo file says of itself, without decoding it."""
     return await _worked(request, lambda studio, upload: studio.describe(upload).as_dict())
 
 
-@router.post("/prepare", response_class=Response, responses=answers("image/png"), openapi_extra=PICTURE_BODY)
+@router.post(
+    "/prepare", response_class=Response, responses=documented_answers("image/png"), openapi_extra=PICTURE_BODY
+)
 async def prepare(request: Request, query: Annotated[PrepareQuery, Query()]) -> Response:
     """A picture as the codec sees it: upright, in sRGB, of the size asked for. A PNG file."""
-    return _file(await _worked(request, lambda studio, upload: studio.prepare(upload, query.side)))
+    return _file_response(await _worked(request, lambda studio, upload: studio.prepare(upload, query.side)))
 
 
 @router.post(
     "/rivals/{name}",
     response_class=Response,
-    responses=answers(*(f"image/{name}" for name in RIVALS)),
+    responses=documented_answers(*(f"image/{name}" for name in RIVALS)),
     openapi_extra=PICTURE_BODY,
 )
 async def rival(
@@ -123,15 +129,17 @@ async def rival(
 
     Transparent parts are laid over white.
     """
-    return _file(await _worked(request, lambda studio, upload: studio.rival(upload, name, query.max_size)))
+    return _file_response(
+        await _worked(request, lambda studio, upload: studio.rival(upload, name, query.max_size))
+    )
 
 
-def _server(request: Request) -> Server:
+def _server_of_request(request: Request) -> Server:
     server: Server = request.app.state.server
     return server
 
 
-def _file(made: Made) -> Response:
+def _file_response(made: MadeFile) -> Response:
     headers = {}
     if made.remarks:  # header values are single lines of ASCII
         remark = " ".join("; ".join(made.remarks).split())
@@ -139,12 +147,12 @@ def _file(made: Made) -> Response:
     return Response(made.data, media_type=made.media_type, headers=headers)
 
 
-async def _worked(request: Request, work: Callable[[Studio, bytes], _Result]) -> _Result:
+async def _worked(request: Request, work: Callable[[PictureService, bytes], _Result]) -> _Result:
     """What ``work`` makes of the upload, which is only read once there is a place for it."""
-    server = _server(request)
+    server = _server_of_request(request)
     content_type = request.headers.get("content-type", "")
     form = is_form(content_type)
-    client = client_of(request.client.host if request.client else None)
+    client = client_key(request.client.host if request.client else None)
     async with server.desk.place(client) as place:
         body = await _body(request, server.settings, ENVELOPE_BYTES if form else 0)
 

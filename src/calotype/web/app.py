@@ -28,11 +28,11 @@ from calotype.errors import (
     TargetSizeError,
 )
 from calotype.web.api import Server, router
-from calotype.web.desk import Desk
 from calotype.web.form import MediaError
 from calotype.web.guard import Guard
 from calotype.web.settings import RETRY, Settings
-from calotype.web.studio import Studio, remarks_collected
+from calotype.web.studio import PictureService, remarks_collected
+from calotype.web.work_queue import WorkQueue
 
 __all__ = ["create_app"]
 
@@ -60,14 +60,14 @@ class _Application(FastAPI):
         return Guard(super().build_middleware_stack(), self._settings)
 
 
-def create_app(settings: Settings | None = None, studio: Studio | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, studio: PictureService | None = None) -> FastAPI:
     """Creates the ASGI application, which any server can run; ``studio`` may have loaded models."""
     settings = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        desk = Desk(settings)
-        app.state.server = Server(settings, studio or Studio(settings), desk)
+        desk = WorkQueue(settings)
+        app.state.server = Server(settings, studio or PictureService(settings), desk)
         with remarks_collected():
             yield
         desk.close()
@@ -93,45 +93,45 @@ def create_app(settings: Settings | None = None, studio: Studio | None = None) -
     pages = {"/": _STATIC / "index.html", "/docs": _STATIC / "docs.html"}
     pages |= {f"/static/{name}": Path(shared.__file__).with_name(name) for name in shared.SHARED}
     for address, file in pages.items():
-        app.add_api_route(address, _page(file), methods=list(_OF_FILES), include_in_schema=False)
+        app.add_api_route(address, _static_page(file), methods=list(_OF_FILES), include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     return app
 
 
-def _page(file: Path) -> Callable[[], Awaitable[FileResponse]]:
+def _static_page(file: Path) -> Callable[[], Awaitable[FileResponse]]:
     async def page() -> FileResponse:
         return FileResponse(file, headers={"Cache-Control": "no-cache"})
 
     return page
 
 
-def _refused(status: int, sentence: str, **more: object) -> JSONResponse:
+def _refusal_response(status: int, sentence: str, **more: object) -> JSONResponse:
     return JSONResponse({"error": sentence.replace("\n", " "), **more}, status)
 
 
 async def _calotype_error(_: Request, error: Exception) -> JSONResponse:
     status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
     if isinstance(error, TargetSizeError):
-        return _refused(status, str(error), smallest=error.smallest)
-    return _refused(status, str(error))
+        return _refusal_response(status, str(error), smallest=error.smallest)
+    return _refusal_response(status, str(error))
 
 
 async def _bad_parameter(_: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": ("?",), "msg": ""}
-    return _refused(422, f"{first['loc'][-1]}: {first['msg']}")
+    return _refusal_response(422, f"{first['loc'][-1]}: {first['msg']}")
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
-    answer = _refused(error.status_code, error.detail)
+    answer = _refusal_response(error.status_code, error.detail)
     answer.headers.update(error.headers or {})
     if error.status_code == 405:
-        answer.headers["Allow"] = ", ".join(_allowed(request))
+        answer.headers["Allow"] = ", ".join(_allowed_methods(request))
     return answer
 
 
-def _allowed(request: Request) -> list[str]:
+def _allowed_methods(request: Request) -> list[str]:
     """Returns the methods of the address of ``request``, over all of its routes."""
 
     def knows(method: str) -> bool:
@@ -144,14 +144,16 @@ def _allowed(request: Request) -> list[str]:
 
 
 async def _nobody_listens(_: Request, __: Exception) -> JSONResponse:
-    return _refused(408, "the upload broke off")
+    return _refusal_response(408, "the upload broke off")
 
 
 async def _no_memory(_: Request, __: Exception) -> JSONResponse:
-    answer = _refused(503, "there is not enough memory for this now: try again, or a smaller picture")
+    answer = _refusal_response(
+        503, "there is not enough memory for this now: try again, or a smaller picture"
+    )
     answer.headers.update(RETRY)
     return answer
 
 
 async def _fault(_: Request, __: Exception) -> JSONResponse:
-    return _refused(500, "an internal error, which the server's log describes")
+    return _refusal_response(500, "an internal error, which the server's log describes")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, ip_address, ip_network
 
-__all__ = ["client_of"]
+__all__ = ["client_key"]
 
 _IPV6_PREFIX = 64  # bits; whoever has one IPv6 address usually has all that share these
 
 
-def client_of(host: str | None) -> str:
+def client_key(host: str | None) -> str:
     """Returns the key under which requests of the client at ``host`` are counted.
 
     The key is an IPv4 address itself, also in the form that IPv6 sockets give it; for an IPv6 address it is

@@ -7,7 +7,7 @@
 
 uvicorn implements the protocol. It bounds idle connections only; the other bounds are added here. The time
 for the body and the work is bounded where these are done, in :mod:`calotype.web.api` and
-:mod:`calotype.web.desk`.
+:mod:`calotype.web.work_queue`.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from calotype.web.clients import client_of
+from calotype.web.clients import client_key
 from calotype.web.guard import SECURITY_HEADERS, Guard
 from calotype.web.settings import RETRY, Settings
 
-__all__ = ["server"]
+__all__ = ["bounded_server"]
 
 _LEAST_RATE = 4096  # bytes a second that a client has to read of an answer
 _RATE_SECONDS = 15.0  # over which that is measured
 
 
-def server(app: ASGIApp, settings: Settings, *, log_level: str) -> uvicorn.Server:
+def bounded_server(app: ASGIApp, settings: Settings, *, log_level: str) -> uvicorn.Server:
     """A server of ``app`` for HTTP/1.1, which bounds its connections by ``settings``."""
 
     def protocol(*arguments: Any, **more: Any) -> _Connection:
@@ -70,7 +70,7 @@ class _Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows it too
-        self._client = client_of(self.client[0] if self.client else None)
+        self._client = client_key(self.client[0] if self.client else None)
         self._start_header_timer()
         self._claim()
 
@@ -81,10 +81,10 @@ class _Connection(H11Protocol):
         own = [each for each in others if each._client == self._client]
         if len(others) >= 2 * settings.connections:  # too many are even being refused
             self.transport.abort()
-        elif len(own) >= settings.connections_per_client and not _ended_one(own):
+        elif len(own) >= settings.connections_per_client and not _close_longest_waiting(own):
             sentence = f"at most {settings.connections_per_client} connections from one address are taken"
             self._refuse_request(429, sentence)
-        elif len(others) >= settings.connections and not _ended_one(others):
+        elif len(others) >= settings.connections and not _close_longest_waiting(others):
             self._refuse_request(503, "the server is busy: try again soon")
 
     def _refuse_request(self, status: int, sentence: str) -> None:
@@ -162,7 +162,7 @@ class _Connection(H11Protocol):
         super().connection_lost(exc)
 
 
-def _ended_one(connections: Iterable[_Connection]) -> bool:
+def _close_longest_waiting(connections: Iterable[_Connection]) -> bool:
     """Closes the longest waiting connection of the client with the most connections."""
     connections = list(connections)
     waiting = [each for each in connections if each._waits]

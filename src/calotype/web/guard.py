@@ -83,7 +83,7 @@ class Guard:
         known = self._settings.hosts
         if known is not None and _name_and_port(host)[0] not in {name.lower() for name in known}:
             return "this server is not known by that name: open it as http://127.0.0.1 or http://localhost"
-        if not all(_same_site(origin, host) for origin in headers.getlist("origin")):
+        if not all(_is_same_site(origin, host) for origin in headers.getlist("origin")):
             return "pages of other sites may not use this server"
         return None
 
@@ -102,7 +102,7 @@ def _name_and_port(authority: str) -> tuple[str, str]:
     return (name.lower(), port) if port.isdecimal() else (authority.lower(), "")
 
 
-def _same_site(origin: str, host: str) -> bool:
+def _is_same_site(origin: str, host: str) -> bool:
     """Returns whether ``Origin`` names the server of ``Host``; the scheme's default port may be left out."""
     scheme, separator, authority = origin.partition("://")
     usual = _DEFAULT_PORTS.get(scheme.lower())

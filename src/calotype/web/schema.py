@@ -21,7 +21,7 @@ __all__ = [
     "Problem",
     "RivalQuery",
     "ServerInfo",
-    "answers",
+    "documented_answers",
 ]
 
 
@@ -103,7 +103,7 @@ def _body(media_type: str, description: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "description": description, "content": content}}
 
 
-def answers(*media_types: str) -> dict[int | str, dict[str, Any]]:
+def documented_answers(*media_types: str) -> dict[int | str, dict[str, Any]]:
     """Returns the ``responses`` of an operation: one of ``media_types`` (none: as modelled), or a refusal."""
     documented: dict[int | str, dict[str, Any]] = {
         code: {"model": Problem, "description": sentence} for code, sentence in _REFUSALS.items()

@@ -16,15 +16,15 @@ import calotype
 from calotype.compare.codecs import PillowCodec, avif, jpeg, webp
 from calotype.container import MAGIC, MEDIA_TYPE
 from calotype.errors import CalotypeWarning, ModelError, SourceError
-from calotype.imaging import Picture, load_picture, over_white, to_image
-from calotype.imaging.source import open_source
+from calotype.imaging import Picture, load_picture, over_white, to_pillow_image
+from calotype.imaging.source import open_picture_source
 from calotype.limits import Limits
 from calotype.options import DecodeOptions, EncodeOptions
-from calotype.warning_hook import warnings_taken
+from calotype.warning_hook import intercepted_warnings
 from calotype.web.form import MediaError
 from calotype.web.settings import Settings
 
-__all__ = ["RIVALS", "Made", "Studio", "remarks_collected"]
+__all__ = ["RIVALS", "MadeFile", "PictureService", "remarks_collected"]
 
 RIVALS: dict[str, Callable[[], PillowCodec]] = {
     "jpeg": jpeg,
@@ -36,7 +36,7 @@ RIVALS: dict[str, Callable[[], PillowCodec]] = {
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeFile:
     """A file, its media type, and remarks about how it was made."""
 
     data: bytes
@@ -44,7 +44,7 @@ class Made:
     remarks: tuple[str, ...] = ()
 
 
-class Studio:
+class PictureService:
     """Encodes, decodes, prepares and compares pictures; safe to use from several threads.
 
     ``rivals``: the baseline codecs that can run here, by name.
@@ -64,33 +64,33 @@ class Studio:
         data = self._codec.encode(np.zeros((8, 8, 3), np.uint8), model=self._settings.model)
         self._codec.decode(data, model=self._settings.decoder)
 
-    def encode(self, upload: bytes, options: EncodeOptions) -> Made:
+    def encode(self, upload: bytes, options: EncodeOptions) -> MadeFile:
         """Encodes a picture to a .calo file without metadata, by the server's model and within its limits."""
         file = _picture_file(upload, self._limits)
         options = replace(options, model=self._settings.model, limits=self._limits)
-        return _made(lambda: self._codec.encode(file, options), MEDIA_TYPE)
+        return _make_with_remarks(lambda: self._codec.encode(file, options), MEDIA_TYPE)
 
-    def decode(self, upload: bytes, strict: bool) -> Made:
+    def decode(self, upload: bytes, strict: bool) -> MadeFile:
         """Decodes a .calo file to a PNG file in sRGB, without metadata."""
         _check_magic(upload)
         options = DecodeOptions(
             model=self._settings.decoder, strict=strict, keep_metadata=False, limits=self._limits
         )
-        return _made(lambda: _png(self._codec.decode(upload, options)), "image/png")
+        return _make_with_remarks(lambda: _png(self._codec.decode(upload, options)), "image/png")
 
-    def prepare(self, upload: bytes, side: int) -> Made:
+    def prepare(self, upload: bytes, side: int) -> MadeFile:
         """Converts a picture to a PNG file of the codec's input, with a longer side of at most ``side``
         pixels."""
 
         def reduced() -> bytes:
             picture = self._load(upload)
-            image = to_image(picture.rgb, picture.alpha, picture.grey)
+            image = to_pillow_image(picture.rgb, picture.alpha, picture.grey)
             image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
             return _png(image)
 
-        return _made(reduced, "image/png")
+        return _make_with_remarks(reduced, "image/png")
 
-    def rival(self, upload: bytes, name: str, max_size: int) -> Made:
+    def rival(self, upload: bytes, name: str, max_size: int) -> MadeFile:
         """Compresses a picture, over white where it is transparent, with another codec.
 
         The file has at most ``max_size`` bytes, or is the codec's smallest one. Raises :class:`ModelError`
@@ -103,7 +103,7 @@ class Studio:
             ((data, _),) = rival.within(over_white(picture.rgb, picture.alpha), [max_size])
             return data
 
-        return _made(best, rival.media_type)
+        return _make_with_remarks(best, rival.media_type)
 
     def describe(self, upload: bytes) -> calotype.Info:
         """Describes a .calo file."""
@@ -122,7 +122,7 @@ def _picture_file(upload: bytes, limits: Limits) -> BytesIO:
     """Returns the upload as a file after a check of its header, which detects data that are no picture."""
     file = _Upload(upload)
     try:
-        with open_source(file, limits):
+        with open_picture_source(file, limits):
             return file
     except SourceError as error:
         raise MediaError(str(error)) from error
@@ -142,11 +142,11 @@ def _png(image: Image.Image) -> bytes:
 _this_thread = threading.local()
 
 
-def _made(make: Callable[[], bytes], media_type: str) -> Made:
+def _make_with_remarks(make: Callable[[], bytes], media_type: str) -> MadeFile:
     remarks: list[str] = []
     _this_thread.remarks = remarks
     try:
-        return Made(make(), media_type, tuple(remarks))
+        return MadeFile(make(), media_type, tuple(remarks))
     finally:
         del _this_thread.remarks
 
@@ -165,5 +165,5 @@ def remarks_collected() -> Iterator[None]:
         remarks.append(message)
         return True
 
-    with warnings_taken(take):
+    with intercepted_warnings(take):
         yield

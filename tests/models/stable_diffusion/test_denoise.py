@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from sd_weights import SCHEDULER, TEXT, text_tensors
 
 from calotype.errors import ModelError
-from calotype.models.stable_diffusion.catalogue import source_named
+from calotype.models.stable_diffusion.catalogue import fetched_model
 from calotype.models.stable_diffusion.denoise import (
     Denoising,
     Schedule,
     denoise_all,
-    denoising,
-    strength,
+    denoise_unless_clean,
+    noise_strength,
     timestep_for,
 )
-from calotype.models.stable_diffusion.model import _schedule
-from calotype.models.stable_diffusion.noise import normal, words
-from calotype.models.stable_diffusion.store import Location
+from calotype.models.stable_diffusion.model import _read_schedule
+from calotype.models.stable_diffusion.noise import normal_deviates, random_words
+from calotype.models.stable_diffusion.store import WeightsLocation
 from calotype.models.stable_diffusion.text import encode_empty_prompt
 from calotype.options import DiffusionOptions
 
@@ -38,13 +38,13 @@ LAST = [1.2061924, 3.7117262, 1.2009469, -1.2159734, 0.5988521, 0.7591826, 0.217
 
 @pytest.fixture(scope="module")
 def schedule(tmp_path_factory: pytest.TempPathFactory) -> Schedule:
-    source = source_named("sd-1.5")
+    source = fetched_model("sd-1.5")
     assert source is not None
     folder = tmp_path_factory.mktemp("scheduler")
     (folder / "scheduler").mkdir()
     (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(SCHEDULER))
     parts = {part.name: part for part in source.parts}
-    return _schedule(Location(folder), source, parts["scheduler"])
+    return _read_schedule(WeightsLocation(folder), source, parts["scheduler"])
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,13 @@ def test_the_noisiest_channel_and_the_options_decide(schedule: Schedule) -> None
 
 def test_strength_is_the_share_of_the_variance() -> None:
     noise = np.array([0.2, 0.1, 0.2, 0.0])
-    np.testing.assert_allclose(strength(noise, EQUAL)[:, 0, 0], [1, 0.25, 1, 0])
+    np.testing.assert_allclose(noise_strength(noise, EQUAL)[:, 0, 0], [1, 0.25, 1, 0])
     uneven = np.array([[[-1, -1, 0]]], np.float32)  # half the step at two of three places
-    found = strength(np.full(4, 0.1), uneven)[0, 0]
+    found = noise_strength(np.full(4, 0.1), uneven)[0, 0]
     np.testing.assert_allclose(
         found, [0.5, 0.5, 1]
     )  # variances 1/4, 1/4 and 1 over their mean 1/2, at most 1
-    assert (strength(np.zeros(4), EQUAL) == 1).all()
+    assert (noise_strength(np.zeros(4), EQUAL) == 1).all()
 
 
 def denoise(predict: Callable[[Array, int], Array], *task: Any) -> Array:
@@ -97,7 +97,7 @@ def denoise(predict: Callable[[Array, int], Array], *task: Any) -> Array:
     def predict_all(x: Array, times: Sequence[int]) -> Array:
         return np.stack([predict(z, t) for z, t in zip(x, times, strict=True)])
 
-    (found,) = denoise_all(predict_all, [denoising(*task)])
+    (found,) = denoise_all(predict_all, [denoise_unless_clean(*task)])
     return found
 
 
@@ -113,7 +113,7 @@ def perfect(schedule: Schedule, clean: Array) -> Callable[[Array, int], Array]:
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 40])
 def test_a_perfect_network_finds_the_clean_latents(schedule: Schedule, steps: int) -> None:
-    clean, noise = normal(1, (4, 5, 6)), normal(2, (4, 5, 6))
+    clean, noise = normal_deviates(1, (4, 5, 6)), normal_deviates(2, (4, 5, 6))
     noisy = (clean + np.float32(0.3) * noise).astype(np.float32)
     options = DiffusionOptions(steps=steps)
     share = np.ones((4, 5, 6))
@@ -131,11 +131,11 @@ def test_pictures_that_go_together_are_denoised_as_alone(schedule: Schedule) -> 
         sizes.append(len(x))
         return np.stack([np.tanh(z) * t / 100 for z, t in zip(x, times, strict=True)]).astype(np.float32)
 
-    latents, starts, options = normal(3, (3, 4, 5, 6)), (200, 1, 30), DiffusionOptions(steps=3)
+    latents, starts, options = normal_deviates(3, (3, 4, 5, 6)), (200, 1, 30), DiffusionOptions(steps=3)
 
     def tasks(*numbers: int) -> list[Denoising]:
         share = np.full((4, 5, 6), 0.5)
-        return [denoising(latents[n], share, schedule, starts[n], options) for n in numbers]
+        return [denoise_unless_clean(latents[n], share, schedule, starts[n], options) for n in numbers]
 
     found = denoise_all(predict, tasks(0, 1, 2))
     assert sizes == [3, 3, 2]  # from timestep 1 there are two steps only
@@ -162,14 +162,14 @@ def test_a_seed_adds_only_the_noise_that_is_missing(schedule: Schedule) -> None:
 
 def test_random_words_are_those_of_splitmix64() -> None:
     known = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
-    assert words(1234567, 4).tolist() == known
-    assert words((1 << 64) - 1, 2).tolist()[1] == words(0x9E3779B97F4A7C14, 1).tolist()[0]
+    assert random_words(1234567, 4).tolist() == known
+    assert random_words((1 << 64) - 1, 2).tolist()[1] == random_words(0x9E3779B97F4A7C14, 1).tolist()[0]
 
 
 def test_deviates_are_normal_and_specified() -> None:
-    first = words(7, 3).tolist()
+    first = random_words(7, 3).tolist()
     total = sum(word >> shift & 0xFFFF for word in first for shift in (0, 16, 32, 48))
-    found = normal(7, (3, 200, 100))
+    found = normal_deviates(7, (3, 200, 100))
     assert found[0, 0, 0] == (total - 393_210) / 65_536
     assert found.dtype == np.float32
     assert abs(found.mean()) < 0.02
@@ -190,14 +190,14 @@ def test_the_empty_prompt_is_clips() -> None:
 
 
 def test_the_embedding_of_fetched_weights_is_kept(pipeline: Path, home: Path) -> None:
-    from calotype.models.stable_diffusion.store import hash_of
+    from calotype.models.stable_diffusion.store import file_hash
     from calotype.models.stable_diffusion.text import empty_prompt
 
-    source = source_named("sd-1.5")
+    source = fetched_model("sd-1.5")
     assert source is not None
     part = next(part for part in source.parts if part.name == "text_encoder")
     names = ("text_encoder/config.json", "text_encoder/model.safetensors")
-    where = Location(pipeline, {name: hash_of(pipeline / name) for name in names})
+    where = WeightsLocation(pipeline, {name: file_hash(pipeline / name) for name in names})
     first = empty_prompt(where, source, part)
     (kept,) = (home / "calotype").iterdir()
     assert kept.name == f"empty-prompt-{where.sha256[names[1]]}.npy"

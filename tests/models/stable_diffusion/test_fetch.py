@@ -21,24 +21,31 @@ from sd_weights import write_pipeline
 import calotype
 from calotype.errors import ModelError, OutputError
 from calotype.models import list_models
-from calotype.models.stable_diffusion import Source, source_named
+from calotype.models.stable_diffusion import FetchedModel, fetched_model
 from calotype.models.stable_diffusion import fetch as module
-from calotype.models.stable_diffusion.fetch import fetch
-from calotype.models.stable_diffusion.store import accept, accepted, located, read_record
+from calotype.models.stable_diffusion.fetch import fetch_model
+from calotype.models.stable_diffusion.store import (
+    fetched_location,
+    is_licence_accepted,
+    read_record,
+    record_acceptance,
+)
 from calotype.options import DiffusionOptions
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
 
 @pytest.fixture
-def source() -> Source:
-    found = source_named("sd-1.5")
+def source() -> FetchedModel:
+    found = fetched_model("sd-1.5")
     assert found is not None
     return found
 
 
 @pytest.fixture
-def hub(source: Source, pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+def hub(
+    source: FetchedModel, pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FakeHub]:
     folder = tmp_path / "repository"
     shutil.copytree(pipeline, folder)
     hub = FakeHub(folder, source.repository)
@@ -62,8 +69,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def agreed(source: Source, home: Path) -> None:
-    accept(source.licence)
+def agreed(source: FetchedModel, home: Path) -> None:
+    record_acceptance(source.licence)
 
 
 def blobs(home: Path, ending: str = "") -> list[Path]:
@@ -72,12 +79,12 @@ def blobs(home: Path, ending: str = "") -> list[Path]:
 
 @pytest.mark.usefixtures("agreed")
 def test_a_model_is_fetched_recorded_and_used(
-    hub: FakeHub, source: Source, pipeline: Path, photo: NDArray[np.uint8], home: Path
+    hub: FakeHub, source: FetchedModel, pipeline: Path, photo: NDArray[np.uint8], home: Path
 ) -> None:
-    record = fetch(source)
+    record = fetch_model(source)
     assert record.commit == COMMIT
     assert read_record(source) == record
-    where = located(source)
+    where = fetched_location(source)
     assert (
         where.path == home / "hub" / "models--stable-diffusion-v1-5--stable-diffusion-v1-5/snapshots" / COMMIT
     )
@@ -99,52 +106,52 @@ def test_a_model_is_fetched_recorded_and_used(
 
 
 @pytest.mark.usefixtures("agreed")
-def test_the_hubs_own_client_finds_the_files(hub: FakeHub, source: Source) -> None:
-    fetch(source)
+def test_the_hubs_own_client_finds_the_files(hub: FakeHub, source: FetchedModel) -> None:
+    fetch_model(source)
     found = huggingface_hub.hf_hub_download(
         source.repository, UNET, cache_dir=constants.HF_HUB_CACHE, local_files_only=True
     )
-    assert Path(found).resolve() == (located(source).path / UNET).resolve()
+    assert Path(found).resolve() == (fetched_location(source).path / UNET).resolve()
 
 
 @pytest.mark.usefixtures("agreed")
 def test_the_users_token_stays_with_the_hub(
-    hub: FakeHub, source: Source, monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, source: FetchedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    fetch(source)
+    fetch_model(source)
     assert hub.shown_to_storage == []
 
 
 @pytest.mark.usefixtures("agreed")
-def test_what_is_here_is_not_fetched_again(hub: FakeHub, source: Source) -> None:
-    fetch(source)
+def test_what_is_here_is_not_fetched_again(hub: FakeHub, source: FetchedModel) -> None:
+    fetch_model(source)
     hub.requests.clear()
-    fetch(source)
+    fetch_model(source)
     assert hub.requests == []
 
 
 @pytest.mark.usefixtures("agreed")
-def test_a_cut_connection_is_resumed_at_once(hub: FakeHub, source: Source) -> None:
+def test_a_cut_connection_is_resumed_at_once(hub: FakeHub, source: FetchedModel) -> None:
     hub.cut_after = 12_288
-    fetch(source)
+    fetch_model(source)
     assert [asked for method, _, asked in hub.requests if method == "GET" and asked] == ["bytes=12288-"]
 
 
 @pytest.mark.usefixtures("agreed")
 def test_after_a_lost_network_the_next_call_keeps_the_complete_files(
-    hub: FakeHub, source: Source, home: Path
+    hub: FakeHub, source: FetchedModel, home: Path
 ) -> None:
     hub.cut_after, hub.gone_after_cut = 12_288, True
     with pytest.raises(ModelError, match=r"could not be fetched .*run 'calotype models fetch sd-1\.5' again"):
-        fetch(source)
+        fetch_model(source)
     assert read_record(source) is None
     complete = blobs(home)
     assert complete
     assert not blobs(home, ".incomplete")
     hub.cut_after = None
     hub.requests.clear()
-    fetch(source)
+    fetch_model(source)
     fetched = [path for method, path, _ in hub.requests if method == "GET"]
     assert len(fetched) + len(complete) == len(blobs(home))
     assert not blobs(home, ".incomplete")
@@ -152,50 +159,50 @@ def test_after_a_lost_network_the_next_call_keeps_the_complete_files(
 
 @pytest.mark.usefixtures("agreed")
 @pytest.mark.parametrize("name", [UNET, "vae/config.json"])
-def test_a_wrong_hash_is_refused(hub: FakeHub, source: Source, name: str, home: Path) -> None:
+def test_a_wrong_hash_is_refused(hub: FakeHub, source: FetchedModel, name: str, home: Path) -> None:
     right = (hub.folder / name).read_bytes()
     hub.spoil[name] = right[:-1] + bytes([right[-1] ^ 1])
     with pytest.raises(ModelError, match=r"arrived damaged: its hash is [0-9a-f]+, not [0-9a-f]+"):
-        fetch(source)
+        fetch_model(source)
     assert read_record(source) is None
     assert not blobs(home, ".incomplete")
     hub.spoil.clear()
-    fetch(source)
+    fetch_model(source)
 
 
 @pytest.mark.usefixtures("agreed")
-def test_a_missing_file_and_a_missing_repository(hub: FakeHub, source: Source) -> None:
+def test_a_missing_file_and_a_missing_repository(hub: FakeHub, source: FetchedModel) -> None:
     (hub.folder / UNET).unlink()
     with pytest.raises(ModelError, match=f"^the hub has no {UNET} of stable-diffusion-v1-5/"):
-        fetch(source)
+        fetch_model(source)
     hub.repository = "someone/else"
     with pytest.raises(
         ModelError, match=r"^the hub has no stable-diffusion-v1-5/stable-diffusion-v1-5, or wants"
     ):
-        fetch(source)
+        fetch_model(source)
 
 
 @pytest.mark.usefixtures("agreed")
-def test_no_hub_at_all(hub: FakeHub, source: Source) -> None:
+def test_no_hub_at_all(hub: FakeHub, source: FetchedModel) -> None:
     hub.close()
     with pytest.raises(ModelError, match=r"config\.json of .* could not be fetched"):
-        fetch(source)
+        fetch_model(source)
 
 
 @pytest.mark.usefixtures("agreed")
 def test_too_little_space_is_said_before_anything_is_fetched(
-    hub: FakeHub, source: Source, monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, source: FetchedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage("/")._replace(free=1000)
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(OutputError, match=r"sd-1\.5 needs .* GB more in .*, where 0\.00 GB are free"):
-        fetch(source)
+        fetch_model(source)
     assert not [path for method, path, _ in hub.requests if method == "GET"]
 
 
 @pytest.mark.usefixtures("agreed")
 def test_a_disk_that_fills_up_keeps_what_there_is(
-    hub: FakeHub, source: Source, home: Path, monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, source: FetchedModel, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = file_download.http_get
 
@@ -207,7 +214,7 @@ def test_a_disk_that_fills_up_keeps_what_there_is(
 
     monkeypatch.setattr(file_download, "http_get", full)
     with pytest.raises(OutputError, match=r"cannot be written \(no space left on device\)"):
-        fetch(source)
+        fetch_model(source)
     assert blobs(home)
     assert not blobs(home, ".incomplete")
     assert read_record(source) is None
@@ -215,7 +222,7 @@ def test_a_disk_that_fills_up_keeps_what_there_is(
 
 @pytest.mark.usefixtures("agreed")
 def test_an_interrupt_leaves_no_incomplete_file(
-    hub: FakeHub, source: Source, home: Path, monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, source: FetchedModel, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(url: str, file: object, **options: object) -> None:
         file.write((hub.folder / UNET).read_bytes()[:100] if "unet" in url else b"")  # type: ignore[attr-defined]
@@ -224,27 +231,27 @@ def test_an_interrupt_leaves_no_incomplete_file(
     fetch_all = file_download.http_get
     monkeypatch.setattr(file_download, "http_get", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fetch(source)
+        fetch_model(source)
     assert read_record(source) is None
     assert not blobs(home, ".incomplete")
     monkeypatch.setattr(file_download, "http_get", fetch_all)
-    fetch(source)
+    fetch_model(source)
     assert not blobs(home, ".incomplete")
 
 
 @pytest.mark.usefixtures("no_network")
-def test_offline_opens_no_socket(source: Source) -> None:
+def test_offline_opens_no_socket(source: FetchedModel) -> None:
     with pytest.raises(ModelError, match="is not here, and --offline"):
-        fetch(source, offline=True)
+        fetch_model(source, offline=True)
 
 
 @pytest.mark.usefixtures("agreed")
 def test_a_fetched_model_needs_no_network(
-    hub: FakeHub, source: Source, photo: NDArray[np.uint8], request: pytest.FixtureRequest
+    hub: FakeHub, source: FetchedModel, photo: NDArray[np.uint8], request: pytest.FixtureRequest
 ) -> None:
-    fetch(source)
+    fetch_model(source)
     request.getfixturevalue("no_network")
-    fetch(source, offline=True)
+    fetch_model(source, offline=True)
     options = DiffusionOptions(device="cpu", dtype="float32")
     data = calotype.encode(photo, model="sd-1.5", quality=20, effort=1, diffusion=options)
     calotype.decode(data, model="sd-1.5", diffusion=options)
@@ -252,10 +259,10 @@ def test_a_fetched_model_needs_no_network(
 
 @pytest.mark.usefixtures("agreed")
 def test_a_changed_file_is_refused_with_both_hashes(
-    hub: FakeHub, source: Source, photo: NDArray[np.uint8]
+    hub: FakeHub, source: FetchedModel, photo: NDArray[np.uint8]
 ) -> None:
-    record = fetch(source)
-    path = located(source).path / "vae" / "diffusion_pytorch_model.safetensors"
+    record = fetch_model(source)
+    path = fetched_location(source).path / "vae" / "diffusion_pytorch_model.safetensors"
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.resolve().write_bytes(data)
@@ -263,67 +270,71 @@ def test_a_changed_file_is_refused_with_both_hashes(
     with pytest.raises(ModelError, match=f"has changed .*its sha256 is [0-9a-f]{{64}}, not {expected}"):
         calotype.encode(photo, model="sd-1.5")
     with pytest.raises(ModelError, match=f"not {expected}"):
-        fetch(source)
-    fetch(source, force=True)
+        fetch_model(source)
+    fetch_model(source, force=True)
     calotype.encode(photo, model="sd-1.5", effort=1)
 
 
 @pytest.mark.usefixtures("agreed")
-def test_a_changed_file_without_a_record_is_fetched_anew(hub: FakeHub, source: Source, home: Path) -> None:
-    record = fetch(source)
-    path = located(source).path / UNET
+def test_a_changed_file_without_a_record_is_fetched_anew(
+    hub: FakeHub, source: FetchedModel, home: Path
+) -> None:
+    record = fetch_model(source)
+    path = fetched_location(source).path / UNET
     right = path.read_bytes()
     path.resolve().write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
     (home / "calotype" / "sd-1.5.json").unlink()
-    assert fetch(source).sha256 == record.sha256
+    assert fetch_model(source).sha256 == record.sha256
     assert path.read_bytes() == right
 
 
 @pytest.mark.usefixtures("agreed")
-def test_lost_and_damaged_records(hub: FakeHub, source: Source, home: Path) -> None:
-    fetch(source)
-    (located(source).path / UNET).unlink()
+def test_lost_and_damaged_records(hub: FakeHub, source: FetchedModel, home: Path) -> None:
+    fetch_model(source)
+    (fetched_location(source).path / UNET).unlink()
     with pytest.raises(ModelError, match=f"sd-1.5 lost {UNET}: run"):
-        located(source)
-    fetch(source)
-    located(source)
+        fetched_location(source)
+    fetch_model(source)
+    fetched_location(source)
     (home / "calotype" / "sd-1.5.json").write_text("{")
     with pytest.raises(ModelError, match=r"is damaged: run 'calotype models fetch --force sd-1\.5'"):
-        located(source)
+        fetched_location(source)
     assert not next(model for model in list_models() if model.name == "sd-1.5").available
-    fetch(source, force=True)
-    located(source)
+    fetch_model(source, force=True)
+    fetched_location(source)
 
 
 @pytest.mark.usefixtures("agreed")
-def test_a_new_version_comes_only_when_forced(hub: FakeHub, source: Source) -> None:
-    first = fetch(source)
+def test_a_new_version_comes_only_when_forced(hub: FakeHub, source: FetchedModel) -> None:
+    first = fetch_model(source)
     newer = write_pipeline(hub.folder.parent / "newer", seed=1)
     hub.folder, hub.commit = newer, COMMIT[::-1]
-    assert fetch(source) == first
-    second = fetch(source, force=True)
+    assert fetch_model(source) == first
+    second = fetch_model(source, force=True)
     assert second.commit == hub.commit
     assert second.sha256[UNET] != first.sha256[UNET]
 
 
-def test_nothing_is_fetched_before_the_licence_is_accepted(hub: FakeHub, source: Source, home: Path) -> None:
+def test_nothing_is_fetched_before_the_licence_is_accepted(
+    hub: FakeHub, source: FetchedModel, home: Path
+) -> None:
     with pytest.raises(
         ModelError, match=r"Open RAIL-M .*accept it with 'calotype models fetch sd-1\.5 --accept"
     ):
-        fetch(source)
+        fetch_model(source)
     assert hub.requests == []
-    accept(source.licence)
-    assert accepted(source.licence)
+    record_acceptance(source.licence)
+    assert is_licence_accepted(source.licence)
     assert list(json.loads((home / "calotype" / "licences.json").read_text())) == [source.licence.name]
-    mit = source_named("taesd")
+    mit = fetched_model("taesd")
     assert mit is not None
-    assert accepted(mit.licence)
+    assert is_licence_accepted(mit.licence)
 
 
 @pytest.mark.usefixtures("agreed")
-def test_sixteen_bit_weights(hub: FakeHub, source: Source) -> None:
+def test_sixteen_bit_weights(hub: FakeHub, source: FetchedModel) -> None:
     for path in list(hub.folder.rglob("*.safetensors")):
         path.rename(path.with_suffix(".fp16.safetensors"))
-    record = fetch(source, half=True)
+    record = fetch_model(source, half=True)
     assert "unet/diffusion_pytorch_model.fp16.safetensors" in record.size
     assert sorted(record.size) == sorted(source.files(half=True))

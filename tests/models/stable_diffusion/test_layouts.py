@@ -17,8 +17,8 @@ from sd_weights import UNET, VAE, original_tensors, random_network, write_config
 
 from calotype.errors import ModelError
 from calotype.models import load_decoder
-from calotype.models.stable_diffusion import source_named, weights
-from calotype.models.stable_diffusion.store import Location, hash_of
+from calotype.models.stable_diffusion import fetched_model, weights
+from calotype.models.stable_diffusion.store import WeightsLocation, file_hash
 from calotype.options import DiffusionOptions
 
 Array = NDArray[np.float32]
@@ -141,7 +141,7 @@ def test_the_embedded_architectures_have_the_published_sizes() -> None:
     seen = set()
     for source in CATALOGUE:
         for part in source.parts:
-            config = read_config(Location(Path(__file__)), source, part)
+            config = read_config(WeightsLocation(Path(__file__)), source, part)
             if "_class_name" in config:
                 with torch.device("meta"):
                     network = random_network(config, 0)
@@ -154,20 +154,20 @@ WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 PAIR = ("taesd_encoder.safetensors", "taesd_decoder.safetensors")
 
 
-def fetched(folder: Path, names: list[str]) -> Location:
+def fetched(folder: Path, names: list[str]) -> WeightsLocation:
     """A snapshot whose record has ``names``, each holding the tensor ``0.x`` with its place in the list."""
     for number, name in enumerate(names):
         if name.endswith(".safetensors"):
             save_file({"0.x": torch.tensor([float(number)])}, folder / name)
         else:
             (folder / name).write_text("{}")
-    return Location(folder, {name: hash_of(folder / name) for name in names})
+    return WeightsLocation(folder, {name: file_hash(folder / name) for name in names})
 
 
 @pytest.mark.parametrize("recorded", [WEIGHTS_FILE, WEIGHTS_FILE.replace(".safe", ".fp16.safe")])
 def test_what_other_programs_put_beside_fetched_weights_is_left_alone(recorded: str, tmp_path: Path) -> None:
     """Nothing of it was recorded, so that it could not be checked."""
-    source = source_named("taesd")
+    source = fetched_model("taesd")
     assert source is not None
     (part,) = source.parts
     where = fetched(tmp_path, ["config.json", recorded])
@@ -182,7 +182,7 @@ def test_what_other_programs_put_beside_fetched_weights_is_left_alone(recorded: 
 
 @pytest.mark.parametrize("changed", PAIR)
 def test_each_of_a_recorded_pair_is_checked(changed: str, tmp_path: Path) -> None:
-    source = source_named("taesd")
+    source = fetched_model("taesd")
     assert source is not None
     (part,) = source.parts
     where = fetched(tmp_path, list(PAIR))

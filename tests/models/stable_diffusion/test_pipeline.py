@@ -18,7 +18,7 @@ from sd_weights import SCHEDULER, TEXT, write_vae
 
 import calotype
 from calotype import experiments
-from calotype.container import parse
+from calotype.container import parse_file
 from calotype.decoding import decode_latents
 from calotype.encoding import optimise
 from calotype.errors import ModelError
@@ -80,7 +80,7 @@ def test_the_encoder_gives_the_scaled_posterior_mean(pipeline: Path, options: Di
 def test_decoding_is_diffusers_ddim_from_the_matching_timestep(
     data: bytes, pipeline: Path, options: DiffusionOptions, steps: int
 ) -> None:
-    parsed = parse(data, limits=Limits())
+    parsed = parse_file(data, limits=Limits())
     decoded = decode_latents(parsed)
     latents, levels = decoded.latents, decoded.levels
     noise = np.full(4, float(noise_deviations(parsed.header.noise, levels).max()))
@@ -287,7 +287,7 @@ def test_the_decoder_can_be_differentiated(
 def test_the_experiment_takes_the_dithering_away_again(
     photo: NDArray[np.uint8], options: DiffusionOptions
 ) -> None:
-    found = experiments.run(photo, experiments.Settings("sd-1.5", diffusion=options))
+    found = experiments.run_experiment(photo, experiments.Settings("sd-1.5", diffusion=options))
     by_name = {result.name: result for result in found.results}
     for name in ("vae", "bits-8", "zlib-plain", "zlib-dithered"):
         plain, denoised = by_name[name], by_name[f"{name}-denoised"]
@@ -301,7 +301,7 @@ def test_what_is_not_denoised_is_what_the_latents_probably_were(
 ) -> None:
     decoder = load_decoder("sd-1.5", 1, None, replace(options, denoise=denoise))
     assert isinstance(decoder, DiffusionDecoder)
-    found = decode_latents(parse(data, limits=Limits()))
+    found = decode_latents(parse_file(data, limits=Limits()))
     log_step = log_step_map(found.levels)
     noises = np.array([[1e-3] * 4, [0.4] * 4])  # nothing to denoise, and something
     latents, steps, expected = (

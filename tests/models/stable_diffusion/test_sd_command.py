@@ -24,8 +24,8 @@ from sd_weights import write_vae
 import calotype
 from calotype.cli import diffusion, main
 from calotype.errors import ModelError
-from calotype.models.stable_diffusion import source_named
-from calotype.models.stable_diffusion.catalogue import CATALOGUE, vae_named
+from calotype.models.stable_diffusion import fetched_model
+from calotype.models.stable_diffusion.catalogue import CATALOGUE, vae_model
 from calotype.models.stable_diffusion.networks import Network, choose_backend
 from calotype.models.stable_diffusion.selftest import sample_picture, self_test
 from calotype.options import DiffusionOptions
@@ -213,14 +213,14 @@ def test_usage(run: Run) -> None:
 
 def test_short_names_of_autoencoders() -> None:
     for name in ("ft-mse", "vae-ft-mse", "sd-vae-ft-mse"):
-        assert vae_named(name) is source_named("sd-vae-ft-mse")
-    assert vae_named("taesd") is source_named("taesd")
-    assert vae_named("1.4") is source_named("sd-1.4")
-    assert vae_named("nothing") is None
+        assert vae_model(name) is fetched_model("sd-vae-ft-mse")
+    assert vae_model("taesd") is fetched_model("taesd")
+    assert vae_model("1.4") is fetched_model("sd-1.4")
+    assert vae_model("nothing") is None
 
 
 def test_the_self_test_condemns_random_weights(pipeline: Path) -> None:
-    source = source_named("sd-1.5")
+    source = fetched_model("sd-1.5")
     assert source is not None
     options = DiffusionOptions(weights=str(pipeline), device="cpu", dtype="float32")
     checks = {check.name: check for check in self_test(source, options)}
@@ -236,7 +236,7 @@ def test_the_self_test_condemns_random_weights(pipeline: Path) -> None:
 
 
 def test_what_the_self_test_found_is_json(pipeline: Path) -> None:
-    source = source_named("sd-vae-ft-mse")
+    source = fetched_model("sd-vae-ft-mse")
     assert source is not None
     options = DiffusionOptions(weights=str(pipeline), device="cpu", dtype="float32")
     for check in self_test(source, options):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sd_weights import VAE, random_network
 
 from calotype.errors import CalotypeWarning
-from calotype.models.stable_diffusion.noise import normal
+from calotype.models.stable_diffusion.noise import normal_deviates
 from calotype.models.stable_diffusion.tiles import Tiler, is_out_of_memory
 
 Array = NDArray[np.float32]
@@ -37,7 +37,7 @@ def shrink(x: Array) -> Array:
 @pytest.mark.parametrize("overlap", [10, 12])
 def test_local_networks_give_the_same_in_tiles(size: tuple[int, int], overlap: int) -> None:
     tiler = Tiler(24, overlap, 5)
-    latents, pixels = normal(1, (3, *size)), normal(2, (3, 8 * size[0], 8 * size[1]))
+    latents, pixels = normal_deviates(1, (3, *size)), normal_deviates(2, (3, 8 * size[0], 8 * size[1]))
     np.testing.assert_allclose(tiler.denoise(blur, latents), blur(latents), atol=1e-6)
     np.testing.assert_allclose(tiler.decode(enlarge, latents), enlarge(latents), atol=1e-6)
     np.testing.assert_allclose(tiler.encode(shrink, pixels), shrink(pixels), atol=1e-6)
@@ -50,7 +50,7 @@ def test_nothing_larger_than_a_tile_is_computed() -> None:
         sizes.append(x.shape[1:])
         return x
 
-    x = normal(3, (4, 61, 25))
+    x = normal_deviates(3, (4, 61, 25))
     np.testing.assert_allclose(Tiler(32, 8, 2).denoise(network, x), x, atol=1e-6)
     assert set(sizes) == {(32, 25)}
     assert len(sizes) == 3
@@ -64,7 +64,9 @@ def seams(picture: Array, cuts: list[int]) -> float:
 
 def test_a_network_with_global_normalisation_shows_no_seams() -> None:
     vae = random_network(VAE, 0)
-    smooth = 3 * blur(blur(normal(4, (4, 32, 120))))  # tiles of different means: what GroupNorm answers to
+    smooth = 3 * blur(
+        blur(normal_deviates(4, (4, 32, 120)))
+    )  # tiles of different means: what GroupNorm answers to
 
     def decode(x: Array) -> Array:
         with torch.inference_mode():
@@ -101,7 +103,7 @@ def test_short_of_memory_tiles_shrink_with_a_warning(error: Exception) -> None:
         return blur(x)
 
     tiler = Tiler(128, 12, 5, "the U-Net", lambda: freed.append(1))
-    x = normal(5, (3, 100, 90))
+    x = normal_deviates(5, (3, 100, 90))
     with pytest.warns(
         CalotypeWarning, match="the U-Net does not fit in memory: going on with tiles of"
     ) as told:
@@ -117,7 +119,7 @@ def test_what_never_fits_is_an_error() -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
     with pytest.warns(CalotypeWarning), pytest.raises(MemoryError, match="the U-Net does not fit in memory"):
-        Tiler(64, 16, 4, "the U-Net").denoise(network, normal(1, (1, 64, 64)))
+        Tiler(64, 16, 4, "the U-Net").denoise(network, normal_deviates(1, (1, 64, 64)))
 
 
 def test_other_errors_pass_at_once() -> None:
@@ -126,5 +128,5 @@ def test_other_errors_pass_at_once() -> None:
 
     network: Callable[[Array], Array] = broken
     with pytest.raises(RuntimeError, match="a shape is wrong"):
-        Tiler(64, 16, 4).denoise(network, normal(1, (1, 64, 64)))
+        Tiler(64, 16, 4).denoise(network, normal_deviates(1, (1, 64, 64)))
     assert not is_out_of_memory(ValueError("out of memory"))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from calotype.compare.codecs.avif import avif
-from calotype.compare.codecs.base import Codec, Coded, UncodableError, decoded, largest_within
+from calotype.compare.codecs.base import Codec, Coded, UncodableError, decode_with_pillow, largest_file_within
 from calotype.compare.codecs.calotype import CalotypeCodec
 from calotype.compare.codecs.jpeg import jpeg
 from calotype.compare.codecs.jxl import jpeg_xl
@@ -27,10 +27,10 @@ __all__ = [
     "UncodableError",
     "avif",
     "codec_makers",
-    "decoded",
+    "decode_with_pillow",
     "jpeg",
     "jpeg_xl",
-    "largest_within",
+    "largest_file_within",
     "webp",
 ]
 

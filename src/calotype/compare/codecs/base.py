@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.errors import SourceError
-from calotype.imaging.source import open_source
+from calotype.imaging.source import open_picture_source
 from calotype.limits import ANY_SIZE
 
-__all__ = ["Codec", "Coded", "UncodableError", "decoded", "largest_within"]
+__all__ = ["Codec", "Coded", "UncodableError", "decode_with_pillow", "largest_file_within"]
 
 
 class UncodableError(SourceError):
@@ -57,7 +57,7 @@ class Codec(Protocol):
         ...
 
 
-def largest_within(
+def largest_file_within(
     encode: Callable[[int], bytes], budget: int, lowest: int, highest: int
 ) -> tuple[bytes, bool]:
     """Searches for the largest quality from ``lowest`` to ``highest`` whose file has at most ``budget``
@@ -78,7 +78,7 @@ def largest_within(
     return (encode(lowest), False) if best is None else (best, True)
 
 
-def decoded(data: bytes) -> NDArray[np.uint8]:
+def decode_with_pillow(data: bytes) -> NDArray[np.uint8]:
     """The pixels uint8[H, W, 3] of a picture file that Pillow reads, whatever its size."""
-    with open_source(io.BytesIO(data), ANY_SIZE) as (image, _):
+    with open_picture_source(io.BytesIO(data), ANY_SIZE) as (image, _):
         return np.asarray(image.convert("RGB"))

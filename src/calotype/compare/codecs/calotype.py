@@ -12,7 +12,7 @@ from calotype.compare.codecs.base import Coded
 from calotype.container import EXTENSION
 from calotype.errors import TargetSizeError
 from calotype.limits import ANY_SIZE
-from calotype.models import encoder_id
+from calotype.models import model_id
 from calotype.options import DecodeOptions, DiffusionOptions, EncodeOptions
 
 __all__ = ["CalotypeCodec"]
@@ -26,7 +26,7 @@ class CalotypeCodec:
     def __init__(
         self, threads: int | None = None, model: str = "pocket", diffusion: DiffusionOptions | None = None
     ) -> None:
-        encoder_id(model)
+        model_id(model)
         self.title = f"Calotype {model}"
         self._codec, diffusion = calotype.Codec(threads=threads), diffusion or DiffusionOptions()
         self._encoding = EncodeOptions(model=model, diffusion=diffusion, limits=ANY_SIZE)

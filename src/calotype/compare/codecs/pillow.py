@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from calotype.compare.codecs.base import Coded, UncodableError, decoded, largest_within
+from calotype.compare.codecs.base import Coded, UncodableError, decode_with_pillow, largest_file_within
 from calotype.errors import LimitError, ModelError, SourceError
 
 __all__ = ["PillowCodec"]
@@ -67,12 +67,14 @@ class PillowCodec:
         """For each budget the largest file that fits, or the smallest there is and False."""
         fine = self.fineness
         encode = cache(lambda setting: self.encode(rgb, setting if fine == 1 else setting / fine))
-        return [largest_within(encode, budget, self.lowest * fine, self.highest * fine) for budget in budgets]
+        return [
+            largest_file_within(encode, budget, self.lowest * fine, self.highest * fine) for budget in budgets
+        ]
 
     def compress(self, rgb: NDArray[np.uint8], budgets: Sequence[int]) -> list[Coded]:
         """See :meth:`Codec.compress`."""
         files = self.within(rgb, budgets)
         try:
-            return [Coded(data, decoded(data), fits) for data, fits in files]
+            return [Coded(data, decode_with_pillow(data), fits) for data, fits in files]
         except (SourceError, LimitError) as error:  # Pillow reads no WebP above MAX_IMAGE_PIXELS
             raise UncodableError(f"{self.title} cannot be read back: {error}") from error

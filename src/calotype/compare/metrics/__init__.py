@@ -25,7 +25,7 @@ __all__ = [
     "Psnr",
     "Ssimulacra2",
     "UnmeasurableError",
-    "ready",
+    "available_metrics",
 ]
 
 METRICS: dict[str, type[Psnr | MsSsim | Ssimulacra2 | Lpips]] = {
@@ -37,7 +37,9 @@ METRICS: dict[str, type[Psnr | MsSsim | Ssimulacra2 | Lpips]] = {
 """In the order of every table; titles, units and directions are attributes of the classes."""
 
 
-def ready(lpips: Path | None = None, threads: int | None = None) -> tuple[dict[str, Metric], dict[str, str]]:
+def available_metrics(
+    lpips: Path | None = None, threads: int | None = None
+) -> tuple[dict[str, Metric], dict[str, str]]:
     """(the metrics that can run here, why the others cannot), by name.
 
     ``lpips`` is the graph of that metric. Raises :class:`ModelError` if one is given and cannot be used.

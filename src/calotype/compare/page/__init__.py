@@ -13,19 +13,19 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-__all__ = ["SHARED", "build", "fill", "safe_json", "text_of"]
+__all__ = ["SHARED", "build_page", "fill_template", "read_page_part", "safe_json"]
 
 SHARED = ("base.css", "theme.js")
 
 
-def text_of(name: str) -> str:
+def read_page_part(name: str) -> str:
     """A file of this folder."""
     return (files(__name__) / name).read_text("utf-8")
 
 
-def fill(name: str, /, **parts: str) -> str:
+def fill_template(name: str, /, **parts: str) -> str:
     """A template of this folder with its ``$names`` replaced; the parts are HTML already."""
-    return Template(text_of(name)).substitute(parts)
+    return Template(read_page_part(name)).substitute(parts)
 
 
 def safe_json(value: Any) -> str:
@@ -33,22 +33,24 @@ def safe_json(value: Any) -> str:
     return json.dumps(value).replace("<", "\\u003c")
 
 
-def build(title: str, subtitle: str, main: str, footer: str, *, data: Any, scripts: tuple[str, ...]) -> str:
+def build_page(
+    title: str, subtitle: str, main: str, footer: str, *, data: Any, scripts: tuple[str, ...]
+) -> str:
     """A whole page. ``title`` is text, the other strings are HTML; ``data`` is what the ``scripts`` read.
 
     Its policy allows the scripts in it and pictures beside it, and nothing from any network.
     """
-    script = "\n".join(map(text_of, ("theme.js", *scripts)))
+    script = "\n".join(map(read_page_part, ("theme.js", *scripts)))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = "default-src 'none'; img-src 'self' file: data:; style-src 'unsafe-inline'"
-    return fill(
+    return fill_template(
         "report.html",
         title=escape(title),
         subtitle=subtitle,
         main=main,
         footer=footer,
         policy=f"{policy}; script-src 'sha256-{digest}'",
-        style=text_of("base.css") + text_of("style.css"),
+        style=read_page_part("base.css") + read_page_part("style.css"),
         script=script,
         data=safe_json(data),
     )

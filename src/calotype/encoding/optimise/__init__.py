@@ -23,16 +23,16 @@ from numpy.typing import NDArray
 
 from calotype.encoding.candidate import Candidate
 from calotype.errors import CalotypeWarning, ModelError, SourceError
-from calotype.models import Decoder, Differentiable, load_table
-from calotype.models.native import memory_errors
+from calotype.models import Decoder, Differentiable, load_context_model
+from calotype.models.native import native_memory_errors
 
-__all__ = ["ROUNDS", "refine"]
+__all__ = ["ROUNDS", "optimise_latents"]
 
 ROUNDS = 60
 """The largest number of iterations of the descent."""
 
 
-def refine(
+def optimise_latents(
     candidate: Candidate,
     rgb: NDArray[np.uint8],
     decoder: Decoder,
@@ -55,17 +55,20 @@ def refine(
         if not isinstance(decoder, Differentiable):
             raise ModelError("this decoder cannot be differentiated: choose another one with --decoder")
         network = decoder.differentiable()
-        from calotype.encoding.optimise.descent import Descent, Found
+        from calotype.encoding.optimise.descent import CodedLatents, LatentDescent
         from calotype.models.onnx_torch import TorchGraph
     except ModelError as error:
         warnings.warn(f"effort 9 works like effort 8: {error}", CalotypeWarning, stacklevel=3)
         return candidate
-    graph = None if lpips is None else TorchGraph(_read(lpips))
-    table, levels = load_table(candidate.header.table), candidate.reconstruction.levels
+    graph = None if lpips is None else TorchGraph(_read_lpips_graph(lpips))
+    context_model, levels = (
+        load_context_model(candidate.header.context_model),
+        candidate.reconstruction.levels,
+    )
     extension = candidate.header.extension
-    with memory_errors():
-        optimum = Descent(candidate.latents, rgb, levels, table, network, graph, extension).run(
-            Found(candidate.integers, candidate.payload, candidate.reconstruction),
+    with native_memory_errors():
+        optimum = LatentDescent(candidate.latents, rgb, levels, context_model, network, graph, extension).run(
+            CodedLatents(candidate.integers, candidate.payload, candidate.reconstruction),
             lambda payload: replace(candidate, payload=payload).size <= max_size,
             ROUNDS,
             seconds,
@@ -76,7 +79,7 @@ def refine(
     )
 
 
-def _read(path: str | os.PathLike[str]) -> bytes:
+def _read_lpips_graph(path: str | os.PathLike[str]) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:

@@ -23,16 +23,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from calotype.encoding.optimise.distortion import measures
-from calotype.encoding.optimise.rate import Rate
+from calotype.encoding.optimise.distortion import distortion_terms
+from calotype.encoding.optimise.rate import DifferentiableRate
 from calotype.encoding.rate import Trial, TrialEncoder
 from calotype.entropy import ContextModel
-from calotype.latents import SD1, Reconstruction, channel_steps, log_step_map, reconstruct
+from calotype.latents import SD1, Reconstruction, channel_steps, log_step_map, reconstruct_latents
 from calotype.models import TorchDecoder
 from calotype.models.onnx_torch import TorchGraph
-from calotype.models.windows import equal_parts, windows
+from calotype.models.windows import equal_parts, tile_windows
 
-__all__ = ["Descent", "Found"]
+__all__ = ["CodedLatents", "LatentDescent"]
 
 _MAX_START_OFFSET = 0.3  # Largest distance, in steps, of the first y from the integers of the file.
 _LEARNING_RATE, _MOMENTUM = 0.003, 0.9  # The rate is the root mean square of an update, in steps.
@@ -42,7 +42,7 @@ _SLACK = 1.003  # The payload is computed if the estimated bits are at most this
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class CodedLatents:
     """Integers int16[4, h, w], the payload that codes them, and their reconstruction by a decoder.
 
     ``distortion`` is relative to the distortion at the start.
@@ -54,7 +54,7 @@ class Found:
     distortion: float = 1.0
 
 
-class Descent:
+class LatentDescent:
     """The descent for one picture, at the levels of its file."""
 
     def __init__(
@@ -74,16 +74,16 @@ class Descent:
         self._latents, self._rgb, self._levels, self._model = latents, rgb, levels, model
         self._decoder, self._lpips, self._extension = decoder, lpips, extension
         self._steps = torch.from_numpy(channel_steps(levels).astype(np.float32))
-        self._rate = Rate(model, levels)
+        self._rate = DifferentiableRate(model, levels)
 
     def run(
         self,
-        start: Found,
+        start: CodedLatents,
         fits: Callable[[bytes], bool],
         rounds: int,
         seconds: float,
         progress: Callable[[], None],
-    ) -> Found:
+    ) -> CodedLatents:
         """Returns the best result of ``rounds`` iterations from ``start`` whose payload ``fits``.
 
         After ``seconds`` it returns the best result so far. ``progress`` is called after each iteration.
@@ -129,26 +129,28 @@ class Descent:
             pass
         return best
 
-    def _coded(self, v: Tensor, distortion: float, fits: Callable[[bytes], bool]) -> Found | None:
+    def _coded(self, v: Tensor, distortion: float, fits: Callable[[bytes], bool]) -> CodedLatents | None:
         """Codes the dequantised latents ``v``; returns None if the payload does not fit."""
         trial = self._trial(v)
         payload = trial.payload()
         if not fits(payload):
             return None
-        return Found(trial.integers, payload, reconstruct(trial.coded, self._levels), distortion)
+        return CodedLatents(
+            trial.integers, payload, reconstruct_latents(trial.coded, self._levels), distortion
+        )
 
     def _trial(self, v: Tensor) -> Trial:
         """Runs the coding pass over the dequantised latents ``v``, which are multiples of their steps
         already."""
         coarsest = int(self._levels.max())
-        offsets = coarsest - self._levels
-        return TrialEncoder(v.detach().numpy(), self._model, 0.0, offsets=offsets).trial(coarsest)
+        refinement = coarsest - self._levels
+        return TrialEncoder(v.detach().numpy(), self._model, 0.0, refinement=refinement).trial(coarsest)
 
     def _conditional_mean(self, v: Tensor) -> Tensor:
         """Returns the conditional means for the dequantised latents ``v``; their offset has no gradient."""
         if not self._decoder.wants_conditional_mean:
             return v
-        reconstruction = reconstruct(self._trial(v).coded, self._levels)
+        reconstruction = reconstruct_latents(self._trial(v).coded, self._levels)
         return v + torch.from_numpy(reconstruction.conditional_mean - reconstruction.latents)
 
     def _errors(self, v: Tensor, conditional_mean: Tensor, deadline: float) -> Iterator[Tensor]:
@@ -158,9 +160,11 @@ class Descent:
         """
         by, margin = self._extension, self._decoder.margin
         log_step = torch.from_numpy(log_step_map(self._levels))
-        latents, steps, means = (_extended(array, by) for array in (v, log_step, conditional_mean))
+        latents, steps, means = (
+            _repeat_border_latents(array, by) for array in (v, log_step, conditional_mean)
+        )
         rows, columns = (equal_parts(size, _TILE) for size in v.shape[1:])
-        for window in windows(rows, columns, margin, border=by):
+        for window in tile_windows(rows, columns, margin, border=by):
             if time.monotonic() > deadline:
                 raise TimeoutError
             read = (..., *window.read)
@@ -170,9 +174,9 @@ class Descent:
             wanted = self._rgb[shown.kept].transpose(2, 0, 1)
             reference = torch.from_numpy(wanted.astype(np.float32) / 255)[None]
             share = v[0][window.kept].numel() / v[0].numel()
-            yield share * measures(reference, picture[(..., *shown.inner)], self._lpips)
+            yield share * distortion_terms(reference, picture[(..., *shown.inner)], self._lpips)
 
 
-def _extended(array: Tensor, by: int) -> Tensor:
+def _repeat_border_latents(array: Tensor, by: int) -> Tensor:
     """float32[c, h, w] to [1, c, h + 2 by, w + 2 by]: the outermost positions are repeated."""
     return F.pad(array[None], (by, by, by, by), mode="replicate") if by else array[None]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from calotype.models.onnx_torch import TorchGraph
 
-__all__ = ["measures"]
+__all__ = ["distortion_terms"]
 
 _SMALLEST_LPIPS = 32  # pixels on a side
 _SCALES = 3  # of contrast and structure: whole, half and quarter size
@@ -20,7 +20,7 @@ _MEAN = torch.tensor([0.485, 0.456, 0.406]).view(
 _DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 
 
-def measures(reference: Tensor, picture: Tensor, lpips: TorchGraph | None = None) -> Tensor:
+def distortion_terms(reference: Tensor, picture: Tensor, lpips: TorchGraph | None = None) -> Tensor:
     """Measures squared error, loss of contrast and structure at three scales and, with its graph, LPIPS.
 
     ``reference`` and ``picture`` are float32[1, 3, H, W], nominally in [0, 1], with H and W multiples of

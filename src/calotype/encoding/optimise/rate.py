@@ -15,21 +15,21 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from calotype.entropy import BLOCK, CONTEXT_PEAK, ContextModel, SiteNet, sites
+from calotype.entropy import BLOCK, CONTEXT_PEAK, ContextModel, SiteNet, coding_order
 from calotype.entropy.network import IntConv
-from calotype.entropy.tables import PHASES, REACH, ROWS, SCALE_ORIGIN, SYMBOLS
+from calotype.entropy.tables import MAX_RESIDUAL, PHASES, ROWS, SCALE_ORIGIN, SYMBOLS
 from calotype.latents import CHANNEL_OFFSETS, channel_steps
 
-__all__ = ["Rate"]
+__all__ = ["DifferentiableRate"]
 
 _LEAK = 0.02  # Share of the gradient that passes a clip, so that a clipped value can leave its bound.
 _SHIFT = 2.0**-16
 _FEATURE_PEAK, _SCALE_PEAK = 255, 127
 _NEAREST_ROW = 0.25  # The middle of the two scales that share a row, in rows.
-_REACH = 16 * REACH + 7  # The column of distance 0.
+_COLUMN_OF_ZERO = 16 * MAX_RESIDUAL + 7  # The column of distance 0.
 
 
-class _Conv:
+class _TorchConv:
     """An :class:`IntConv` in floating point. Its sums are exact, and gradients pass the rounding."""
 
     def __init__(self, layer: IntConv) -> None:
@@ -40,16 +40,16 @@ class _Conv:
 
     def __call__(self, x: Tensor) -> Tensor:
         total = F.conv2d(x, self._weight, padding=self._weight.shape[-1] // 2)
-        return _rounded(total * self._scale + self._bias, self._low, self._high)
+        return _floor_with_gradient(total * self._scale + self._bias, self._low, self._high)
 
 
-class _Site:
+class _TorchSiteNet:
     """A :class:`SiteNet` in floating point."""
 
     def __init__(self, net: SiteNet) -> None:
-        self._enter = _Conv(net.enter)
-        self._pairs = [(_Conv(first), _Conv(second)) for first, second in net.pairs]
-        self._heads = [[_Conv(layer) for layer in head] for head in net.heads]
+        self._enter = _TorchConv(net.enter)
+        self._pairs = [(_TorchConv(first), _TorchConv(second)) for first, second in net.pairs]
+        self._heads = [[_TorchConv(layer) for layer in head] for head in net.heads]
 
     def predict(self, planes: Tensor, site_latents: Tensor) -> Tensor:
         """Predicts (mean, scale) of every channel, float32[4, 2, H, W].
@@ -66,18 +66,20 @@ class _Site:
         return torch.cat(out)
 
 
-class Rate:
+class DifferentiableRate:
     """The code length of quantised latents at given levels, under one context model."""
 
     def __init__(self, model: ContextModel, levels: NDArray[np.int64]) -> None:
         """``levels`` int64[h, w], 0 to 127."""
-        self._sites = [(_Site(net), stride, site, known) for net, stride, site, known in sites(model)]
+        self._sites = [
+            (_TorchSiteNet(net), stride, site, known) for net, stride, site, known in coding_order(model)
+        ]
         guide = np.clip(2 * (levels - 64), -CONTEXT_PEAK, CONTEXT_PEAK).astype(np.float32)
         self._guide = torch.from_numpy(guide)[None]
         self._steps = torch.from_numpy(channel_steps(levels).astype(np.float32))
         self._levels = torch.tensor(CHANNEL_OFFSETS).view(-1, 1, 1) + torch.from_numpy(levels)
         # Column 16 r + 8 - phase + 327 holds residual r under that phase; this is a bijection.
-        frequencies = model.tables.frequencies.reshape(ROWS, PHASES, SYMBOLS)[:, ::-1, : 2 * REACH + 1]
+        frequencies = model.tables.frequencies.reshape(ROWS, PHASES, SYMBOLS)[:, ::-1, : 2 * MAX_RESIDUAL + 1]
         bits = 16 - np.log2(frequencies.transpose(0, 2, 1).reshape(ROWS, -1))
         self._bits = torch.from_numpy(bits.astype(np.float32))
 
@@ -85,7 +87,7 @@ class Rate:
         """Returns the bits that code dequantised latents float32[4, h, w], a scalar."""
         height, width = latents.shape[1:]
         margin = (0, -width % BLOCK, 0, -height % BLOCK)
-        context = F.pad(_rounded(latents * 16 + 0.5, -CONTEXT_PEAK, CONTEXT_PEAK), margin)[None]
+        context = F.pad(_floor_with_gradient(latents * 16 + 0.5, -CONTEXT_PEAK, CONTEXT_PEAK), margin)[None]
         exists = F.pad(torch.ones(1, height, width), margin)[None]
         guide = torch.cat([F.pad(self._guide, margin)[None], exists * CONTEXT_PEAK], 1)
         total = torch.zeros(())
@@ -104,8 +106,8 @@ class Rate:
         row = (scale - self._levels[site] + SCALE_ORIGIN) / 2
         fine = torch.floor((row.detach() - (ROWS - 1) + 7) / 8).clamp(min=0)
         distance = 16 * (values - mean) / self._steps[site] * torch.exp2(-fine)
-        beyond = F.relu(distance.abs() - 16 * REACH) / 16  # An escape takes about a bit for each step.
-        return self._surface(row - 8 * fine - _NEAREST_ROW, distance + _REACH) + beyond + fine
+        beyond = F.relu(distance.abs() - 16 * MAX_RESIDUAL) / 16  # An escape takes about a bit for each step.
+        return self._surface(row - 8 * fine - _NEAREST_ROW, distance + _COLUMN_OF_ZERO) + beyond + fine
 
     def _surface(self, row: Tensor, column: Tensor) -> Tensor:
         """Interpolates the table of bits bilinearly; beyond its edges the value at the edge holds."""
@@ -115,12 +117,12 @@ class Rate:
         r, c = r - r0, c - c0
         index = (r0 * columns + c0).long()
         flat = self._bits.view(-1)
-        near = (1 - c) * flat[index] + c * flat[index + 1]
-        far = (1 - c) * flat[index + columns] + c * flat[index + columns + 1]
-        return (1 - r) * near + r * far
+        upper_row = (1 - c) * flat[index] + c * flat[index + 1]
+        lower_row = (1 - c) * flat[index + columns] + c * flat[index + columns + 1]
+        return (1 - r) * upper_row + r * lower_row
 
 
-def _rounded(x: Tensor, low: int, high: int) -> Tensor:
+def _floor_with_gradient(x: Tensor, low: int, high: int) -> Tensor:
     """Rounds down and clips; the gradient is that of the clip, with ``_LEAK`` of it beyond the bounds."""
     clipped = x.clamp(low, high)
     through = clipped + _LEAK * (x - clipped)

@@ -10,7 +10,7 @@ Importing this loads none of them.
 
 from __future__ import annotations
 
-from calotype.models.stable_diffusion.catalogue import CATALOGUE, Source, source_named
+from calotype.models.stable_diffusion.catalogue import CATALOGUE, FetchedModel, fetched_model
 from calotype.models.stable_diffusion.model import open_decoder, open_encoder
 
-__all__ = ["CATALOGUE", "Source", "open_decoder", "open_encoder", "source_named"]
+__all__ = ["CATALOGUE", "FetchedModel", "fetched_model", "open_decoder", "open_encoder"]

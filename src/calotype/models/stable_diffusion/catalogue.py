@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from calotype.errors import ModelError
 from calotype.latents import SD1
 
-__all__ = ["CATALOGUE", "Licence", "Part", "Source", "source_named", "unknown", "vae_named"]
+__all__ = ["CATALOGUE", "FetchedModel", "Licence", "Part", "fetched_model", "unknown_vae_error", "vae_model"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Source:
+class FetchedModel:
     """One model. With ``root`` its only part is at the top of the repository instead of in a folder."""
 
     id: int
@@ -87,7 +87,7 @@ _TAESD = Part("taesd", _WEIGHTS, "config.json", 2_445_063)
 _PIPELINE = (_VAE, _UNET, _TEXT, _SCHEDULER)
 
 CATALOGUE = (
-    Source(
+    FetchedModel(
         241,
         "sd-1.4",
         "CompVis/stable-diffusion-v1-4",
@@ -95,7 +95,7 @@ CATALOGUE = (
         _PIPELINE,
         "Stable Diffusion 1.4, the model of 2022: U-Net denoising, then AutoencoderKL",
     ),
-    Source(
+    FetchedModel(
         242,
         "sd-1.5",
         "stable-diffusion-v1-5/stable-diffusion-v1-5",
@@ -103,7 +103,7 @@ CATALOGUE = (
         _PIPELINE,
         "Stable Diffusion 1.5: U-Net denoising, then AutoencoderKL",
     ),
-    Source(
+    FetchedModel(
         243,
         "sd-vae-ft-mse",
         "stabilityai/sd-vae-ft-mse",
@@ -111,7 +111,7 @@ CATALOGUE = (
         (_VAE,),
         "an AutoencoderKL with a smoother decoder; it denoises only as -m sd-1.5 --vae ft-mse",
     ),
-    Source(
+    FetchedModel(
         244,
         "taesd",
         "madebyollin/taesd",
@@ -122,18 +122,18 @@ CATALOGUE = (
 )
 
 
-def source_named(name: str) -> Source | None:
+def fetched_model(name: str) -> FetchedModel | None:
     """Returns the model of that name, or None."""
     return next((source for source in CATALOGUE if source.name == name), None)
 
 
-def vae_named(name: str) -> Source | None:
+def vae_model(name: str) -> FetchedModel | None:
     """Returns the model whose autoencoder ``--vae`` names; ``name`` may leave out "sd-" and "vae-"."""
-    candidates = [source_named(prefix + name) for prefix in ("", "sd-", "sd-vae-")]
+    candidates = [fetched_model(prefix + name) for prefix in ("", "sd-", "sd-vae-")]
     return next((source for source in candidates if source is not None), None)
 
 
-def unknown(name: str) -> ModelError:
+def unknown_vae_error(name: str) -> ModelError:
     """Returns the error for a name that is neither in the catalogue nor in the file system."""
     known = ", ".join(source.name for source in CATALOGUE)
     return ModelError(f"{name!r} is neither a model ({known}) nor a file or folder")

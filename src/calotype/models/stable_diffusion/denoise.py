@@ -20,10 +20,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.models.stable_diffusion.noise import normal
+from calotype.models.stable_diffusion.noise import normal_deviates
 from calotype.options import DiffusionOptions
 
-__all__ = ["Denoising", "Predictor", "Schedule", "denoise_all", "denoising", "strength", "timestep_for"]
+__all__ = [
+    "Denoising",
+    "Predictor",
+    "Schedule",
+    "denoise_all",
+    "denoise_unless_clean",
+    "noise_strength",
+    "timestep_for",
+]
 
 Array = NDArray[np.float32]
 Predictor = Callable[[Array, Sequence[int]], Array]
@@ -62,7 +70,7 @@ def timestep_for(schedule: Schedule, noise: NDArray[np.float64], options: Diffus
     return schedule.timestep(float(noise.max()))
 
 
-def strength(noise: NDArray[np.float64], log_step: Array) -> NDArray[np.float64]:
+def noise_strength(noise: NDArray[np.float64], log_step: Array) -> NDArray[np.float64]:
     """Returns the factor of the correction at each position, float64[4, h, w]: its variance over the largest.
 
     ``noise`` float64[4] is the deviation of each channel's error over the whole picture, ``log_step``
@@ -76,19 +84,19 @@ def strength(noise: NDArray[np.float64], log_step: Array) -> NDArray[np.float64]
     return share
 
 
-def denoising(
+def denoise_unless_clean(
     latents: Array, share: NDArray[np.float64], schedule: Schedule, start: int, options: DiffusionOptions
 ) -> Denoising:
     """Denoises latents float32[4, h, w] in ``options.steps`` deterministic steps (DDIM) from ``start``.
 
-    ``share`` is :func:`strength`. With a seed the network's input is brought up to the noise that ``start``
-    means, wherever the quantiser added less.
+    ``share`` is :func:`noise_strength`. With a seed the network's input is brought up to the noise that
+    ``start`` means, wherever the quantiser added less.
     """
     times = sorted({round(start * (n + 1) / options.steps) for n in range(options.steps)}, reverse=True)
     z = latents
     if options.seed is not None:
         missing = schedule.deviation(start) * np.sqrt(np.maximum(1 - share, 0))
-        z = (z + missing * normal(options.seed, z.shape)).astype(np.float32)
+        z = (z + missing * normal_deviates(options.seed, z.shape)).astype(np.float32)
     for t, after in zip(times, [*times[1:], None], strict=True):
         error = yield (np.sqrt(schedule.alphas[t]) * z).astype(np.float32), t
         down_to = 0.0 if after is None else schedule.deviation(after)

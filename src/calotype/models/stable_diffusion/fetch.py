@@ -15,25 +15,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calotype.errors import CalotypeError, ModelError, OutputError
-from calotype.models.stable_diffusion.catalogue import Source
+from calotype.models.stable_diffusion.catalogue import FetchedModel
 from calotype.models.stable_diffusion.store import (
-    Record,
-    accepted,
-    cached,
-    check_hash,
-    hash_of,
-    hub,
+    FetchRecord,
+    check_file_hash,
+    file_hash,
+    import_hub,
+    is_licence_accepted,
+    path_in_hub_cache,
     read_record,
     write_record,
 )
 
-__all__ = ["Remote", "fetch", "look_up"]
+__all__ = ["HubFile", "fetch_model", "look_up_hub_files"]
 
 _SHA256_LENGTH = 64
 
 
 @dataclass(frozen=True)
-class Remote:
+class HubFile:
     """A file of the hub. ``etag`` is its sha256 if it is large, else the sha1 of its git blob."""
 
     name: str
@@ -42,24 +42,26 @@ class Remote:
     size: int
 
 
-def look_up(source: Source, *, half: bool = False, commit: str = "main") -> list[Remote]:
+def look_up_hub_files(source: FetchedModel, *, half: bool = False, commit: str = "main") -> list[HubFile]:
     """Looks up sizes and hashes of a model's files, all of one commit.
 
     Raises :class:`ModelError` if the hub cannot be reached or does not have them.
     """
     files = []
     for name in source.files(half=half):
-        url = hub().hf_hub_url(source.repository, name, revision=commit)
+        url = import_hub().hf_hub_url(source.repository, name, revision=commit)
         with _hub_errors(source, name):
-            metadata = hub().get_hf_file_metadata(url)
+            metadata = import_hub().get_hf_file_metadata(url)
         if metadata.commit_hash is None or metadata.etag is None or metadata.size is None:
             raise ModelError(f"the hub's answer about {name} of {source.repository} is incomplete: try again")
         commit = metadata.commit_hash  # of "main" at the first file; the others must be of the same commit
-        files.append(Remote(name, commit, metadata.etag, metadata.size))
+        files.append(HubFile(name, commit, metadata.etag, metadata.size))
     return files
 
 
-def fetch(source: Source, *, half: bool = False, force: bool = False, offline: bool = False) -> Record:
+def fetch_model(
+    source: FetchedModel, *, half: bool = False, force: bool = False, offline: bool = False
+) -> FetchRecord:
     """Fetches a model's files unless they are here, verifies and records them.
 
     ``half`` takes the weights that are stored in 16 bits; ``force`` the repository's newest commit, whatever
@@ -69,44 +71,48 @@ def fetch(source: Source, *, half: bool = False, force: bool = False, offline: b
     """
     record = None if force else read_record(source)
     if record is not None:
-        paths = {name: cached(record.repository, name, record.commit) for name in record.sha256}
+        paths = {name: path_in_hub_cache(record.repository, name, record.commit) for name in record.sha256}
         cached_paths = {name: path for name, path in paths.items() if path is not None}
         if len(cached_paths) == len(paths):
             for name, path in cached_paths.items():
-                check_hash(path, record.sha256[name], source.name)
+                check_file_hash(path, record.sha256[name], source.name)
             return record
     if offline:
         raise ModelError(f"{source.name} is not here, and --offline forbids to fetch it")
-    if not accepted(source.licence):
+    if not is_licence_accepted(source.licence):
         raise ModelError(
             f"{source.name} is under the licence {source.licence.name} ({source.licence.url}): "
             f"accept it with 'calotype models fetch {source.name} --accept-licence'"
         )
     commit = "main" if record is None else record.commit
-    remotes = look_up(source, half=half, commit=commit)
+    remotes = look_up_hub_files(source, half=half, commit=commit)
     _check_space(source, remotes)
     sha256, size = {}, {}
     for remote in remotes:
-        path = _download(source, remote)
-        sha256[remote.name], size[remote.name] = hash_of(path), remote.size
+        path = _download_hub_file(source, remote)
+        sha256[remote.name], size[remote.name] = file_hash(path), remote.size
         known = record.sha256.get(remote.name) if record else None
         if known is not None:
-            check_hash(path, known, source.name)
+            check_file_hash(path, known, source.name)
     if commit == "main":
         _name_commit(source, remotes[0])
     return write_record(source, remotes[0].commit, sha256, size)
 
 
-def _name_commit(source: Source, remote: Remote) -> None:
+def _name_commit(source: FetchedModel, remote: HubFile) -> None:
     """Records in the hub's cache which commit "main" is, so that other programs find the files offline."""
-    with _output_errors(Path(hub().constants.HF_HUB_CACHE)), _hub_errors(source, remote.name):
-        hub().hf_hub_download(source.repository, remote.name, cache_dir=hub().constants.HF_HUB_CACHE)
+    with _output_errors(Path(import_hub().constants.HF_HUB_CACHE)), _hub_errors(source, remote.name):
+        import_hub().hf_hub_download(
+            source.repository, remote.name, cache_dir=import_hub().constants.HF_HUB_CACHE
+        )
 
 
-def _check_space(source: Source, remotes: list[Remote]) -> None:
-    folder = Path(hub().constants.HF_HUB_CACHE)
+def _check_space(source: FetchedModel, remotes: list[HubFile]) -> None:
+    folder = Path(import_hub().constants.HF_HUB_CACHE)
     missing = sum(
-        remote.size for remote in remotes if cached(source.repository, remote.name, remote.commit) is None
+        remote.size
+        for remote in remotes
+        if path_in_hub_cache(source.repository, remote.name, remote.commit) is None
     )
     with _output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -118,22 +124,22 @@ def _check_space(source: Source, remotes: list[Remote]) -> None:
         )
 
 
-def _download(source: Source, remote: Remote) -> Path:
+def _download_hub_file(source: FetchedModel, remote: HubFile) -> Path:
     """Fetches one file into the hub's cache, unless it is there and intact; returns its path."""
-    path = cached(source.repository, remote.name, remote.commit)
-    if path is not None and _is_right(path, remote):
+    path = path_in_hub_cache(source.repository, remote.name, remote.commit)
+    if path is not None and _has_hub_hash(path, remote):
         return path
-    with _output_errors(Path(hub().constants.HF_HUB_CACHE)), _hub_errors(source, remote.name):
+    with _output_errors(Path(import_hub().constants.HF_HUB_CACHE)), _hub_errors(source, remote.name):
         path = Path(
-            hub().hf_hub_download(
+            import_hub().hf_hub_download(
                 source.repository,
                 remote.name,
                 revision=remote.commit,
-                cache_dir=hub().constants.HF_HUB_CACHE,
+                cache_dir=import_hub().constants.HF_HUB_CACHE,
                 force_download=path is not None,
             )
         )
-    if not _is_right(path, remote):
+    if not _has_hub_hash(path, remote):
         etag = _etag_of(path, remote)
         with _output_errors(path):
             path.resolve().unlink()  # the cache's own copy, which other programs would take for the right one
@@ -145,13 +151,13 @@ def _download(source: Source, remote: Remote) -> Path:
     return path
 
 
-def _is_right(path: Path, remote: Remote) -> bool:
+def _has_hub_hash(path: Path, remote: HubFile) -> bool:
     return path.stat().st_size == remote.size and _etag_of(path, remote) == remote.etag
 
 
-def _etag_of(path: Path, remote: Remote) -> str:
+def _etag_of(path: Path, remote: HubFile) -> str:
     if len(remote.etag) == _SHA256_LENGTH:
-        return hash_of(path)
+        return file_hash(path)
     data = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
@@ -166,7 +172,7 @@ def _output_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _hub_errors(source: Source, file: str) -> Iterator[None]:
+def _hub_errors(source: FetchedModel, file: str) -> Iterator[None]:
     """Turns errors of the hub's client, which come from several packages, into one sentence.
 
     An operating system's error with a number is not changed, because it concerns the disk.

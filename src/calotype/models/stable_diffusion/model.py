@@ -12,7 +12,6 @@ noise.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,12 +23,18 @@ from numpy.typing import NDArray
 from calotype.errors import ModelError
 from calotype.latents import SD1
 from calotype.models.protocol import TorchDecoder
-from calotype.models.stable_diffusion.catalogue import Part, Source, source_named, unknown, vae_named
+from calotype.models.stable_diffusion.catalogue import (
+    FetchedModel,
+    Part,
+    fetched_model,
+    unknown_vae_error,
+    vae_model,
+)
 from calotype.models.stable_diffusion.denoise import (
     Schedule,
     denoise_all,
-    denoising,
-    strength,
+    denoise_unless_clean,
+    noise_strength,
     timestep_for,
 )
 from calotype.models.stable_diffusion.networks import (
@@ -40,13 +45,20 @@ from calotype.models.stable_diffusion.networks import (
     load_network,
     torch_module,
 )
-from calotype.models.stable_diffusion.store import Location, located
+from calotype.models.stable_diffusion.store import WeightsLocation, fetched_location, own_location
 from calotype.models.stable_diffusion.text import empty_prompt
 from calotype.models.stable_diffusion.tiles import Tiler
 from calotype.models.stable_diffusion.weights import read_config
 from calotype.options import DiffusionOptions
 
-__all__ = ["OVERLAP", "DiffusionDecoder", "DiffusionEncoder", "locations", "open_decoder", "open_encoder"]
+__all__ = [
+    "OVERLAP",
+    "DiffusionDecoder",
+    "DiffusionEncoder",
+    "open_decoder",
+    "open_encoder",
+    "weights_locations",
+]
 
 Array = NDArray[np.float32]
 
@@ -63,7 +75,7 @@ class _Autoencoder:
     wants_conditional_mean = True
 
     def __init__(
-        self, source: Source, location: Location, options: DiffusionOptions, backend: Backend
+        self, source: FetchedModel, location: WeightsLocation, options: DiffusionOptions, backend: Backend
     ) -> None:
         self._part = next(part for part in source.parts if part.name in ("vae", "taesd"))
         self._network = load_network(location, source, self._part, backend)
@@ -111,11 +123,11 @@ class _Denoiser:
     """U-Net, scheduler and the empty prompt's embedding."""
 
     def __init__(
-        self, source: Source, location: Location, options: DiffusionOptions, backend: Backend
+        self, source: FetchedModel, location: WeightsLocation, options: DiffusionOptions, backend: Backend
     ) -> None:
         parts = {part.name: part for part in source.parts}
         self._options = options
-        self.schedule = _schedule(location, source, parts["scheduler"])
+        self.schedule = _read_schedule(location, source, parts["scheduler"])
         self._where, self._source, self._parts, self._backend = location, source, parts, backend
         self._lock = threading.Lock()
         self._loaded: tuple[Network, Any, Tiler] | None = None
@@ -134,9 +146,9 @@ class _Denoiser:
     ) -> Array:
         starts = [timestep_for(self.schedule, deviations, self._options) for deviations in noise]
         tasks = {
-            number: denoising(
+            number: denoise_unless_clean(
                 latents[number],
-                strength(noise[number], log_step[number]),
+                noise_strength(noise[number], log_step[number]),
                 self.schedule,
                 start,
                 self._options,
@@ -230,55 +242,52 @@ class DiffusionDecoder:
         return self._autoencoder
 
 
-def open_encoder(source: Source, options: DiffusionOptions, threads: int | None) -> DiffusionEncoder:
+def open_encoder(source: FetchedModel, options: DiffusionOptions, threads: int | None) -> DiffusionEncoder:
     """Loads the encoder of a model. Raises :class:`ModelError`, whose message names the command to run."""
-    backend = _prepare(options, threads)
-    (vae, location), _ = locations(source, options)
+    backend = _prepare_torch(options, threads)
+    (vae, location), _ = weights_locations(source, options)
     return DiffusionEncoder(_Autoencoder(vae, location, options, backend))
 
 
-def open_decoder(source: Source, options: DiffusionOptions, threads: int | None) -> DiffusionDecoder:
+def open_decoder(source: FetchedModel, options: DiffusionOptions, threads: int | None) -> DiffusionDecoder:
     """Loads the decoder of a model, but its U-Net only when a file needs it. Raises :class:`ModelError`."""
-    backend = _prepare(options, threads)
-    (vae, vae_location), unet_location = locations(source, options)
+    backend = _prepare_torch(options, threads)
+    (vae, vae_location), unet_location = weights_locations(source, options)
     autoencoder = _Autoencoder(vae, vae_location, options, backend)
     if unet_location is None or options.denoise == "off" or options.steps == 0:
         return DiffusionDecoder(autoencoder, None)
     return DiffusionDecoder(autoencoder, _Denoiser(source, unet_location, options, backend))
 
 
-def locations(source: Source, options: DiffusionOptions) -> tuple[tuple[Source, Location], Location | None]:
+def weights_locations(
+    source: FetchedModel, options: DiffusionOptions
+) -> tuple[tuple[FetchedModel, WeightsLocation], WeightsLocation | None]:
     """Returns ((the autoencoder's model, its location), the location of the U-Net if there is one).
 
     Raises :class:`ModelError` if weights are missing.
     """
     if options.vae is not None and source.root:
         raise ModelError(f"{source.name} is itself an autoencoder: another goes with sd-1.4 and sd-1.5 only")
-    location = located(source) if options.weights is None else _own(options.weights, source.name)
+    own = options.weights
+    location = fetched_location(source) if own is None else own_location(own, source.name)
     if options.vae is None:
         return (source, location), None if source.root else location
-    vae = vae_named(options.vae)
+    vae = vae_model(options.vae)
     if vae is not None:
-        return (vae, located(vae)), location
+        return (vae, fetched_location(vae)), location
     if not Path(options.vae).exists():
-        raise unknown(options.vae)
-    plain = source_named("sd-vae-ft-mse")
-    return (plain or source, _own(options.vae, options.vae)), location
+        raise unknown_vae_error(options.vae)
+    plain = fetched_model("sd-vae-ft-mse")
+    return (plain or source, own_location(options.vae, options.vae)), location
 
 
-def _own(path: str | os.PathLike[str], name: str) -> Location:
-    if not Path(path).exists():
-        raise ModelError(f"there is no file or folder {path} with the weights of {name}")
-    return Location(Path(path).resolve())
-
-
-def _prepare(options: DiffusionOptions, threads: int | None) -> Backend:
+def _prepare_torch(options: DiffusionOptions, threads: int | None) -> Backend:
     if threads is not None:
         torch_module().set_num_threads(threads)  # of the whole process: torch knows no other way
     return choose_backend(options)
 
 
-def _schedule(location: Location, source: Source, part: Part) -> Schedule:
+def _read_schedule(location: WeightsLocation, source: FetchedModel, part: Part) -> Schedule:
     """Reads the scheduler's alphas. Raises :class:`ModelError` if its model does not predict noise."""
     config = read_config(location, source, part)
     kind = config.get("prediction_type", "epsilon")

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.errors import ModelError
-from calotype.models.native import memory_errors
-from calotype.models.stable_diffusion.catalogue import Part, Source
-from calotype.models.stable_diffusion.store import Location
+from calotype.models.native import native_memory_errors
+from calotype.models.stable_diffusion.catalogue import FetchedModel, Part
+from calotype.models.stable_diffusion.store import WeightsLocation
 from calotype.models.stable_diffusion.weights import read_config, read_weights
 from calotype.options import DiffusionOptions
 
@@ -57,7 +57,7 @@ class Network:
         Raises :class:`ModelError` if the dtype's range was too small, and :class:`OutOfMemoryError`.
         """
         torch = torch_module()
-        with self._lock, torch.inference_mode(), memory_errors():
+        with self._lock, torch.inference_mode(), native_memory_errors():
             tensor = self.tensor(x).contiguous(memory_format=torch.channels_last)
             result: Array = function(self.module, tensor).float().cpu().numpy()
         if not np.isfinite(result).all():
@@ -68,7 +68,7 @@ class Network:
 
     def differentiate(self, function: Callable[[Any, Any], Any], x: Any) -> Any:
         """Computes ``function(module, x)`` of a tensor float32[1, c, h, w] on the CPU, with gradients."""
-        with self._lock, memory_errors():
+        with self._lock, native_memory_errors():
             return function(self.module, x.to(self._device, self._dtype)).float().cpu()
 
     def free(self) -> None:
@@ -123,20 +123,22 @@ def _has_matrix_units(torch: Any) -> bool:
     return bool(capabilities and capabilities().get("amx_bf16"))
 
 
-def load_network(location: Location, source: Source, part: Part, backend: Backend) -> Network:
+def load_network(location: WeightsLocation, source: FetchedModel, part: Part, backend: Backend) -> Network:
     """Loads a network with its weights. Raises :class:`ModelError` if they are missing, changed or do not
     fit."""
     key = location.path, part.name, backend
     with _loading:
         network = _loaded.get(key)
         if network is None:
-            with memory_errors():
-                network = _load(location, source, part, backend)
+            with native_memory_errors():
+                network = _load_network_once(location, source, part, backend)
             _loaded[key] = network
         return network
 
 
-def _load(location: Location, source: Source, part: Part, backend: Backend) -> Network:
+def _load_network_once(
+    location: WeightsLocation, source: FetchedModel, part: Part, backend: Backend
+) -> Network:
     torch, diffusers = torch_module(), diffusers_module()
     config = read_config(location, source, part)
     wanted = config.get("_class_name", _CLASSES[part.name])

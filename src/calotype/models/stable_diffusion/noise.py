@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["normal", "words"]
+__all__ = ["normal_deviates", "random_words"]
 
 
-def words(seed: int, count: int) -> NDArray[np.uint64]:
+def random_words(seed: int, count: int) -> NDArray[np.uint64]:
     """Returns the first ``count`` words of ``seed`` (0 to 2**64 - 1): uint64[count]."""
     z = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -22,11 +22,11 @@ def words(seed: int, count: int) -> NDArray[np.uint64]:
     return z
 
 
-def normal(seed: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def normal_deviates(seed: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Returns deviates 0, 1, 2 ... in C order: float32[shape]."""
     count = int(np.prod(shape))
     shifts = np.array([0, 16, 32, 48], np.uint64)
-    quarters = (words(seed, 3 * count)[:, None] >> shifts) & np.uint64(0xFFFF)
+    quarters = (random_words(seed, 3 * count)[:, None] >> shifts) & np.uint64(0xFFFF)
     sums = quarters.reshape(count, 12).sum(1).astype(np.int64) - 393_210
     deviates: NDArray[np.float32] = (sums / 65_536).astype(np.float32).reshape(shape)
     return deviates

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.latents import SD1
-from calotype.models.stable_diffusion.catalogue import Source
-from calotype.models.stable_diffusion.model import locations, open_decoder, open_encoder
+from calotype.models.stable_diffusion.catalogue import FetchedModel
+from calotype.models.stable_diffusion.model import open_decoder, open_encoder, weights_locations
 from calotype.models.stable_diffusion.networks import choose_backend, load_network
-from calotype.models.stable_diffusion.noise import normal
+from calotype.models.stable_diffusion.noise import normal_deviates
 from calotype.options import DiffusionOptions
 
 __all__ = ["Check", "sample_picture", "self_test"]
@@ -51,10 +51,10 @@ def sample_picture(side: int = 256) -> NDArray[np.float32]:
     return clipped
 
 
-def self_test(source: Source, options: DiffusionOptions) -> Iterator[Check]:
+def self_test(source: FetchedModel, options: DiffusionOptions) -> Iterator[Check]:
     """Runs the checks one after the other. Raises :class:`ModelError` if the model cannot be loaded."""
     backend = choose_backend(options)
-    (_, location), _ = locations(source, options)
+    (_, location), _ = weights_locations(source, options)
     for part in source.parts:
         if part.name in ("vae", "unet", "taesd"):
             network = load_network(location, source, part, backend)
@@ -75,7 +75,7 @@ def self_test(source: Source, options: DiffusionOptions) -> Iterator[Check]:
     yield Check("picture there and back", f"{quality:.1f} dB", "at least 22 dB", quality >= 22)
     if source.root:
         return
-    noisy = latents + np.float32(_NOISE) * normal(1, latents.shape)
+    noisy = latents + np.float32(_NOISE) * normal_deviates(1, latents.shape)
     (clean,) = decoder.denoised(noisy[None], log_step[None], np.full((1, SD1.channels), _NOISE))
     share = float(np.mean((clean - latents) ** 2) / np.mean((noisy - latents) ** 2))
     yield Check("noise left by the U-Net", f"{100 * share:.0f} %", "less than 70 %", share < 0.7)

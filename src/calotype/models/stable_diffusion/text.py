@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.errors import ModelError, OutputError
-from calotype.models.stable_diffusion.catalogue import Part, Source
-from calotype.models.stable_diffusion.store import Location, home, save
+from calotype.models.stable_diffusion.catalogue import FetchedModel, Part
+from calotype.models.stable_diffusion.store import WeightsLocation, records_folder, write_record_file
 from calotype.models.stable_diffusion.weights import Tensors, part_hash, read_config, read_weights
 
 __all__ = ["empty_prompt", "encode_empty_prompt"]
 
 
-def empty_prompt(location: Location, source: Source, part: Part) -> NDArray[np.float32]:
+def empty_prompt(location: WeightsLocation, source: FetchedModel, part: Part) -> NDArray[np.float32]:
     """Returns the embedding float32[1, 77, width], from the cache or, the first time, from the text encoder.
 
     Raises :class:`ModelError` if neither is there.
@@ -43,16 +43,16 @@ def empty_prompt(location: Location, source: Source, part: Part) -> NDArray[np.f
         content = io.BytesIO()
         np.save(content, embedding)
         with suppress(OutputError):  # a read-only home: it is computed again the next time
-            save(path, content.getvalue())
+            write_record_file(path, content.getvalue())
     return embedding
 
 
-def _cache(location: Location, source: Source, part: Part) -> Path | None:
+def _cache(location: WeightsLocation, source: FetchedModel, part: Part) -> Path | None:
     """Returns the cache's path for recorded weights; hashing other files would take as long as the encoder.
     Returns the cache's path for recorded weights; hashing other files would take as long as the encoder."""
     if not location.sha256:
         return None
-    return home() / f"empty-prompt-{part_hash(location, source, part)}.npy"
+    return records_folder() / f"empty-prompt-{part_hash(location, source, part)}.npy"
 
 
 def encode_empty_prompt(tensors: Tensors, config: dict[str, Any]) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from calotype.errors import CalotypeWarning
 from calotype.latents import SD1
-from calotype.models.windows import overlapping_parts, windows
+from calotype.models.windows import overlapping_parts, tile_windows
 
 __all__ = ["Tiler", "is_out_of_memory"]
 
@@ -124,7 +124,7 @@ class Tiler:
         rows, columns = self._parts(height), self._parts(width)
         weights = product(self._weights(rows, fine_out), self._weights(columns, fine_out))
         out: Array | None = None
-        for window, (down, across) in zip(windows(rows, columns, self.guard), weights, strict=True):
+        for window, (down, across) in zip(tile_windows(rows, columns, self.guard), weights, strict=True):
             part = network(x[..., *window.scaled(fine_in).read])
             if part.shape[-2:] == (height * fine_out, width * fine_out):
                 return part

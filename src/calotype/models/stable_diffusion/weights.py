@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from calotype.errors import ModelError
-from calotype.models.stable_diffusion.catalogue import Part, Source
-from calotype.models.stable_diffusion.store import Location, check_hash, hash_of
+from calotype.models.stable_diffusion.catalogue import FetchedModel, Part
+from calotype.models.stable_diffusion.store import WeightsLocation, check_file_hash, file_hash
 
 __all__ = ["Tensors", "part_hash", "read_config", "read_weights"]
 
@@ -32,98 +32,102 @@ _TEXT_PREFIX = "cond_stage_model.transformer."
 _TAESD_FILES = ("taesd_encoder.safetensors", "taesd_decoder.safetensors")
 
 
-def read_config(location: Location, source: Source, part: Part) -> dict[str, Any]:
+def read_config(location: WeightsLocation, source: FetchedModel, part: Part) -> dict[str, Any]:
     """A network's configuration: the folder's own, or the one in ``configs``. Raises :class:`ModelError`."""
-    folder = None if location.path.is_file() else _folder(location, source, part)
-    if folder is None or not _holds(location, folder / part.config):
+    folder = None if location.path.is_file() else _part_folder(location, source, part)
+    if folder is None or not _has_weights_file(location, folder / part.config):
         embedded = files("calotype.models.stable_diffusion") / "configs" / part.name / part.config
         return dict(json.loads(embedded.read_text("utf-8")))
     path = folder / part.config
-    _check(location, source, path)
+    _check_weights_hash(location, source, path)
     try:
         return dict(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} is not a model's configuration ({error})") from error
 
 
-def part_hash(location: Location, source: Source, part: Part) -> str:
+def part_hash(location: WeightsLocation, source: FetchedModel, part: Part) -> str:
     """The sha256 of the file that a network's weights lie in, as recorded or else as it is now."""
     path = _weights_path(location, source, part)
-    return _recorded(location, path) or hash_of(path)
+    return _recorded_hash(location, path) or file_hash(path)
 
 
-def read_weights(location: Location, source: Source, part: Part, config: dict[str, Any]) -> Tensors:
+def read_weights(
+    location: WeightsLocation, source: FetchedModel, part: Part, config: dict[str, Any]
+) -> Tensors:
     """A network's tensors under the names that diffusers gives them, checked against the recorded hash.
 
     Raises :class:`ModelError` if they are missing, damaged, changed, or could run code when read.
     """
     if part.name == "taesd" and not location.path.is_file():
         pair = [location.path / name for name in _TAESD_FILES]
-        if all(_holds(location, path) for path in pair):
+        if all(_has_weights_file(location, path) for path in pair):
             return _join_taesd(*(_read_checked(location, source, path) for path in pair))
     path = _weights_path(location, source, part)
     tensors = _read_checked(location, source, path)
     if location.path.is_file():
-        tensors = _convert(tensors, part, config)
+        tensors = _to_diffusers_names(tensors, part, config)
         if not tensors:
             raise ModelError(f"{path} holds no {part.name}")
     return {_OLD_NAME.sub(_new_name, name): tensor for name, tensor in tensors.items()}
 
 
-def _folder(location: Location, source: Source, part: Part) -> Path | None:
+def _part_folder(location: WeightsLocation, source: FetchedModel, part: Part) -> Path | None:
     """The folder of a part: its own, or the top if that is a folder of this one network."""
     tops = [location.path / part.name, location.path]
     for folder in reversed(tops) if source.root else tops:
-        if _holds(location, folder / part.config):
+        if _has_weights_file(location, folder / part.config):
             return folder
     return (
-        location.path if part.name == "taesd" and _holds(location, location.path / _TAESD_FILES[0]) else None
+        location.path
+        if part.name == "taesd" and _has_weights_file(location, location.path / _TAESD_FILES[0])
+        else None
     )
 
 
-def _weights_path(location: Location, source: Source, part: Part) -> Path:
+def _weights_path(location: WeightsLocation, source: FetchedModel, part: Part) -> Path:
     if location.path.is_file():
         return location.path
-    folder = _folder(location, source, part)
+    folder = _part_folder(location, source, part)
     if folder is None:
         raise ModelError(
             f"{location.path} holds no {part.name}: there is no {source.folder(part)}{part.config}"
         )
     names = [part.weights, part.weights.replace(".safetensors", ".fp16.safetensors")]
     for name in names:
-        if _holds(location, folder / name):
+        if _has_weights_file(location, folder / name):
             return folder / name
     raise ModelError(f"{folder} holds neither {names[0]} nor {names[1]}")
 
 
-def _holds(location: Location, path: Path) -> bool:
+def _has_weights_file(location: WeightsLocation, path: Path) -> bool:
     """Whether a location has a file; of fetched ones only those count that were fetched.
 
     Other programs put more files into the same folder of the hub's cache.
     """
-    return path.is_file() and (not location.sha256 or _recorded(location, path) is not None)
+    return path.is_file() and (not location.sha256 or _recorded_hash(location, path) is not None)
 
 
-def _recorded(location: Location, path: Path) -> str | None:
+def _recorded_hash(location: WeightsLocation, path: Path) -> str | None:
     if not location.sha256:
         return None
     return location.sha256.get(path.relative_to(location.path).as_posix())
 
 
-def _check(location: Location, source: Source, path: Path) -> None:
+def _check_weights_hash(location: WeightsLocation, source: FetchedModel, path: Path) -> None:
     if location.sha256:
-        expected = _recorded(location, path)
+        expected = _recorded_hash(location, path)
         if expected is None:
             raise ModelError(f"{path} was not there when {source.name} was fetched")
-        check_hash(path, expected, source.name)
+        check_file_hash(path, expected, source.name)
 
 
-def _read_checked(location: Location, source: Source, path: Path) -> Tensors:
-    _check(location, source, path)
-    return _read(path)
+def _read_checked(location: WeightsLocation, source: FetchedModel, path: Path) -> Tensors:
+    _check_weights_hash(location, source, path)
+    return _read_tensors(path)
 
 
-def _read(path: Path) -> Tensors:
+def _read_tensors(path: Path) -> Tensors:
     """All tensors of a file, on the CPU."""
     try:
         if path.suffix == ".safetensors":
@@ -142,7 +146,7 @@ def _read(path: Path) -> Tensors:
     return {name: value for name, value in loaded.items() if isinstance(value, torch.Tensor)}
 
 
-def _convert(tensors: Tensors, part: Part, config: dict[str, Any]) -> Tensors:
+def _to_diffusers_names(tensors: Tensors, part: Part, config: dict[str, Any]) -> Tensors:
     """From the names of original files to those of diffusers; empty if the part is not among them."""
     from diffusers.loaders import single_file_utils as original
 

@@ -16,13 +16,13 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from calotype.imaging import jpeg, png
-from calotype.imaging.declared import TOLD_BY_THE_FILE, Declared, read_colours
+from calotype.imaging.declared import TOLD_BY_THE_FILE, DeclaredColours, read_declared_colours
 
-__all__ = ["Ahead", "read_ahead"]
+__all__ = ["FileFindings", "read_before_pillow"]
 
 
 @dataclass(frozen=True, eq=False)
-class Ahead:
+class FileFindings:
     """Data from the file of a picture.
 
     ``colours``: see :mod:`calotype.imaging.declared`. ``alpha``: uint8[H, W] where Pillow's is wrong.
@@ -30,44 +30,44 @@ class Ahead:
     them black or grey.
     """
 
-    colours: Declared = field(default_factory=Declared)
+    colours: DeclaredColours = field(default_factory=DeclaredColours)
     alpha: NDArray[np.uint8] | None = None
     missing_rows: int = 0
 
 
-def read_ahead(image: Image.Image) -> Ahead:
+def read_before_pillow(image: Image.Image) -> FileFindings:
     """Reads the file of ``image`` if it is available and not loaded; of a loaded file only its colour space.
 
     Raises whatever Pillow raises, and ``ValueError`` for a broken palette.
     """
-    with _file_of(image) as file:
+    with _file_before_load(image) as file:
         if file is None:
-            return Ahead(_colours_of_loaded(image))
+            return FileFindings(_colours_of_loaded(image))
         alpha = None
         if isinstance(image, PngImageFile) and image.tell() == 0:
             _check_palette(image)
-            alpha = png.key_alpha(file)
-        return Ahead(read_colours(image, file), alpha, _missing_rows(image, file))
+            alpha = png.alpha_of_key_colour(file)
+        return FileFindings(read_declared_colours(image, file), alpha, _missing_rows(image, file))
 
 
-def _colours_of_loaded(image: Image.Image) -> Declared:
+def _colours_of_loaded(image: Image.Image) -> DeclaredColours:
     """Reads the colour space from the file of the loaded ``image``, if the file is still there."""
     if not isinstance(image, ImageFile.ImageFile) or image.format not in TOLD_BY_THE_FILE:
-        return Declared()
+        return DeclaredColours()
     if not image.filename:  # a stream
-        return Declared()
+        return DeclaredColours()
     try:
         with Path(os.fsdecode(image.filename)).open("rb") as file:
             again = type(image)(file)
             if (again.size, again.mode) == (image.size, image.mode):
-                return read_colours(again, file)
+                return read_declared_colours(again, file)
     except Exception:  # it is gone, or another by now
-        return Declared()
-    return Declared()
+        return DeclaredColours()
+    return DeclaredColours()
 
 
 @contextmanager
-def _file_of(image: Image.Image) -> Iterator[BinaryIO | None]:
+def _file_before_load(image: Image.Image) -> Iterator[BinaryIO | None]:
     """Yields the open file of an image that is not loaded yet, and restores its position."""
     if not isinstance(image, ImageFile.ImageFile) or not image.fp or image.fp.closed or not image.tile:
         yield None
@@ -94,9 +94,9 @@ def _missing_rows(image: Image.Image, file: BinaryIO) -> int:
     if ImageFile.LOAD_TRUNCATED_IMAGES:  # the application wants the rest of a picture
         return 0
     if isinstance(image, PngImageFile):
-        return png.missing_rows(file)
+        return png.missing_png_rows(file)
     if image.format == "JPEG":
-        return jpeg.missing_rows(file)
+        return jpeg.missing_jpeg_rows(file)
     if isinstance(image, TiffImageFile):  # strips and tiles that have no offset
         ends = [tile.extents[3] for tile in image.tile if tile.extents]
         return max(0, image._tile_size[1] - max(ends, default=0))

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.container import Header
-from calotype.encoding.candidate import Candidate, code
-from calotype.encoding.closed_loop import block_means, decoded_pixels
+from calotype.encoding.candidate import Candidate, code_latents
+from calotype.encoding.closed_loop import decoded_pixels, mean_block_colours
 from calotype.encoding.plan import Plan
-from calotype.encoding.prepare import padded
+from calotype.encoding.prepare import pad_to_latent_blocks
 from calotype.errors import TargetSizeError
 from calotype.latents import Reconstruction, level_map
 from calotype.models import Decoder
@@ -49,23 +49,25 @@ def with_solved_colours(
 
     It returns ``candidate`` itself if its colours are right, or if solving does not bring them nearer.
     """
-    error = _BlockError(candidate.header, rgb, decoder)
+    error = _BlockColourError(candidate.header, rgb, decoder)
     before = error(candidate.reconstruction)
     if np.abs(before).max() <= _TOLERANCE:
         return candidate
     header, levels = candidate.header, candidate.reconstruction.levels
     if plan.rate.level is not None:  # The level must be kept exactly, at the cost of a few bytes.
         levels = level_map(plan.rate.level, header.level - levels)
-    latents = _solved(candidate.latents, levels, error)
+    latents = _solve_block_colours(candidate.latents, levels, error)
     try:
-        solved = code(latents, header, candidate.chunks, plan.rate, plan.rdo, near=header.level)
+        solved = code_latents(
+            latents, header, candidate.chunks, plan.rate, plan.rdo, first_level=header.level
+        )
     except TargetSizeError:
         return candidate
     nearer = np.square(error(solved.reconstruction)).sum() < np.square(before).sum()
     return solved if nearer else candidate
 
 
-class _BlockError:
+class _BlockColourError:
     """The error of the mean colours of blocks; pixels that are not shown repeat the last ones that are."""
 
     def __init__(self, header: Header, rgb: NDArray[np.uint8], decoder: Decoder) -> None:
@@ -76,11 +78,11 @@ class _BlockError:
     def __call__(self, reconstruction: Reconstruction) -> Colours:
         """Returns the colour error float32[3, h, w], in units of 1/255."""
         lacking = self._rgb - decoded_pixels(reconstruction, self._decoder, self._extension)
-        return block_means(padded(lacking[self._shown]))
+        return mean_block_colours(pad_to_latent_blocks(lacking[self._shown]))
 
 
-def _solved(
-    latents: NDArray[np.float32], levels: NDArray[np.int64], error_of: _BlockError
+def _solve_block_colours(
+    latents: NDArray[np.float32], levels: NDArray[np.int64], error_of: _BlockColourError
 ) -> NDArray[np.float32]:
     """Returns latents float32[4, h, w] whose colour error is as small as the decoder allows."""
 
@@ -91,7 +93,9 @@ def _solved(
     for _ in range(_ROUNDS):
         if np.abs(error).max() <= _TOLERANCE:
             break
-        step_at = _Step([lacking(latents - s) - lacking(latents + s) for s in _shifts(latents)], error)
+        step_at = _LevenbergMarquardtStep(
+            [lacking(latents - s) - lacking(latents + s) for s in _channel_shifts(latents)], error
+        )
         for _ in range(_MAX_TRIES):
             moved = latents + step_at(damping)
             left = lacking(moved)
@@ -104,12 +108,12 @@ def _solved(
     return latents
 
 
-def _shifts(latents: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+def _channel_shifts(latents: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """Returns one shift for each channel, float32[4, 1, 1]."""
     return [_SHIFT * unit.reshape(-1, 1, 1) for unit in np.eye(len(latents), dtype=np.float32)]
 
 
-class _Step:
+class _LevenbergMarquardtStep:
     """The damped step of the latents that reduces the colour error."""
 
     def __init__(self, differences: list[Colours], error: Colours) -> None:

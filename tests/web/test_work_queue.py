@@ -10,7 +10,7 @@ import pytest
 from fastapi import HTTPException
 
 from calotype.web import Settings
-from calotype.web.desk import Desk
+from calotype.web.work_queue import WorkQueue
 
 
 async def here() -> bool:
@@ -21,9 +21,9 @@ async def away() -> bool:
     return True
 
 
-def with_desk(scenario: Callable[[Desk], Awaitable[None]], **bounds: float) -> None:
+def with_desk(scenario: Callable[[WorkQueue], Awaitable[None]], **bounds: float) -> None:
     async def play() -> None:
-        desk = Desk(Settings(**bounds))  # type: ignore[arg-type]
+        desk = WorkQueue(Settings(**bounds))  # type: ignore[arg-type]
         try:
             await scenario(desk)
         finally:
@@ -32,7 +32,7 @@ def with_desk(scenario: Callable[[Desk], Awaitable[None]], **bounds: float) -> N
     asyncio.run(play())
 
 
-async def refusal(desk: Desk, client: str) -> int:
+async def refusal(desk: WorkQueue, client: str) -> int:
     with pytest.raises(HTTPException) as caught:
         async with desk.place(client):
             pass
@@ -41,7 +41,7 @@ async def refusal(desk: Desk, client: str) -> int:
 
 
 def test_places_are_bounded_for_one_and_for_all() -> None:
-    async def scenario(desk: Desk) -> None:
+    async def scenario(desk: WorkQueue) -> None:
         async with desk.place("a"), desk.place("a"):
             assert await refusal(desk, "a") == 429
             async with desk.place("b"):
@@ -53,7 +53,7 @@ def test_places_are_bounded_for_one_and_for_all() -> None:
 
 
 def test_work_leaves_the_event_loop_free_and_hands_on_results_and_errors() -> None:
-    async def scenario(desk: Desk) -> None:
+    async def scenario(desk: WorkQueue) -> None:
         async with desk.place("a") as place:
             assert await place.run(threading.get_ident, here) != threading.get_ident()
         with pytest.raises(ZeroDivisionError):
@@ -67,7 +67,7 @@ def test_work_leaves_the_event_loop_free_and_hands_on_results_and_errors() -> No
 def test_who_leaves_or_takes_too_long_holds_the_place_until_the_thread_is_free(
     gone: Callable[[], Awaitable[bool]], seconds: float
 ) -> None:
-    async def scenario(desk: Desk) -> None:
+    async def scenario(desk: WorkQueue) -> None:
         release = threading.Event()
         with pytest.raises(HTTPException) as caught:
             async with desk.place("a") as place:
@@ -89,7 +89,7 @@ def test_who_leaves_or_takes_too_long_holds_the_place_until_the_thread_is_free(
 
 
 def test_what_only_waited_is_dropped_at_once() -> None:
-    async def scenario(desk: Desk) -> None:
+    async def scenario(desk: WorkQueue) -> None:
         release = threading.Event()
         async with desk.place("a") as first:
             running = asyncio.create_task(first.run(release.wait, here))

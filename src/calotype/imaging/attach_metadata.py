@@ -8,7 +8,7 @@ from PIL import Image, ImageFile
 
 from calotype.imaging.metadata import orientation_of
 
-__all__ = ["described_by"]
+__all__ = ["with_metadata"]
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -21,7 +21,7 @@ _TURNS = {
 }
 
 
-def described_by(image: Image.Image, metadata: Mapping[str, bytes]) -> Image.Image:
+def with_metadata(image: Image.Image, metadata: Mapping[str, bytes]) -> Image.Image:
     """Returns the loaded ``image`` with ``metadata`` (``icc_profile``, ``exif``, ``xmp``) instead of its own.
 
     The result shares its pixels with ``image``, which does not change, and has the same format.

@@ -9,13 +9,13 @@ from typing import BinaryIO
 
 from calotype.errors import SourceError
 
-__all__ = ["DataLike", "read_data"]
+__all__ = ["DataLike", "read_file_data"]
 
 DataLike = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 """The types of sources that can be decoded."""
 
 
-def read_data(data: DataLike) -> bytes:
+def read_file_data(data: DataLike) -> bytes:
     """The bytes of a file; a stream is read from its start if it can seek, as a picture to encode is.
 
     Raises :class:`SourceError` if a path cannot be read and ``TypeError`` for what is no source at all.

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import calotype
-from calotype.container import parse
+from calotype.container import parse_file
 from calotype.encoding.prepare import MAX_EXTENDED_SIDE
 from calotype.limits import Limits
 
@@ -69,6 +69,6 @@ def test_colours_side_by_side(codec: calotype.Codec) -> None:
 @pytest.mark.parametrize("side", [MAX_EXTENDED_SIDE, MAX_EXTENDED_SIDE + 1])
 def test_only_small_pictures_are_extended(side: int) -> None:
     data = calotype.encode(np.zeros((side, 100, 3), np.uint8), model="tiny")
-    assert parse(data, limits=Limits()).header.extended is (side == MAX_EXTENDED_SIDE)
+    assert parse_file(data, limits=Limits()).header.extended is (side == MAX_EXTENDED_SIDE)
     palette = calotype.encode(np.zeros((side, 100, 3), np.uint8), model="tiny", recipe="palette")
-    assert not parse(palette, limits=Limits()).header.extended
+    assert not parse_file(palette, limits=Limits()).header.extended

@@ -21,14 +21,14 @@ from fastapi import HTTPException
 
 from calotype.web.settings import RETRY, Settings
 
-__all__ = ["Desk", "Place"]
+__all__ = ["QueuePlace", "WorkQueue"]
 
 _Result = TypeVar("_Result")
 
 _WATCH_SECONDS = 0.25
 
 
-class Desk:
+class WorkQueue:
     """The queue of one event loop; ``close`` it at the end."""
 
     def __init__(self, settings: Settings) -> None:
@@ -38,7 +38,7 @@ class Desk:
         self._held: Counter[str] = Counter()
 
     @asynccontextmanager
-    async def place(self, client: str) -> AsyncIterator[Place]:
+    async def place(self, client: str) -> AsyncIterator[QueuePlace]:
         """A place for one request of ``client``.
 
         Raises ``HTTPException``: 429 if the client holds as many as it may, 503 if none is left.
@@ -52,7 +52,7 @@ class Desk:
         if self._held.total() >= settings.jobs + settings.queue:
             raise HTTPException(503, "the server is busy: try again soon", RETRY)
         self._held[client] += 1
-        place = Place(self._pool, self._idle, settings.work_time)
+        place = QueuePlace(self._pool, self._idle, settings.work_time)
         try:
             yield place
         finally:
@@ -68,7 +68,7 @@ class Desk:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-class Place:
+class QueuePlace:
     """The place of one request, for one piece of work."""
 
     def __init__(self, pool: ThreadPoolExecutor, idle: asyncio.Semaphore, seconds: float) -> None:
