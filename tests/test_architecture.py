@@ -24,6 +24,7 @@ LAYERS = (
     {"limits", "warning_hook"},
     {"options"},
     {"container"},
+    {"packets"},
     {"entropy"},
     {"latents"},
     {"imaging"},
@@ -49,6 +50,7 @@ FOREIGN = {  # parts that must run on few packages, or on none
     "limits": set(),
     "options": set(),
     "container": set(),
+    "packets": {"zfec"},
     "entropy": {"numpy"},
     "imaging": {"numpy", "PIL"},
 }
