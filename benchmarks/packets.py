@@ -23,7 +23,7 @@ from PIL import Image
 
 import calotype
 from benchmarks.pictures import ASSETS, POOLS, RESULTS, centre, load_rgb
-from calotype.compare.metrics import ready
+from calotype.compare.metrics import available_metrics
 from calotype.packets import read_packet, split
 from calotype.packets.header import HEADER_SIZE
 
@@ -70,7 +70,7 @@ def known_packets(
 
 def measure(name: str, rgb: NDArray[np.uint8], codec: calotype.Codec, threads: int | None) -> Record:
     """Figures of a picture by the number of leading packets, of nothing (grey), and of JPEG in SSDV."""
-    metrics, _ = ready(_GRAPH, threads)
+    metrics, _ = available_metrics(_GRAPH, threads)
 
     def figures(picture: NDArray[np.uint8]) -> list[float]:
         return [round(metrics[metric](rgb, picture), 4) for metric in ("lpips", "psnr")]
