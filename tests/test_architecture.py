@@ -20,7 +20,7 @@ MAX_LINES = 300
 
 # What each part of the package may import, besides itself: the parts in earlier layers.
 LAYERS = (
-    {"arguments", "atomic", "errors", "telemetry"},
+    {"arguments", "atomic", "errors", "telemetry", "version"},
     {"limits", "warning_hook"},
     {"options"},
     {"container"},
@@ -47,6 +47,7 @@ FOREIGN = {  # parts that must run on few packages, or on none
     "atomic": set(),
     "errors": set(),
     "telemetry": set(),
+    "version": set(),
     "limits": set(),
     "options": set(),
     "container": set(),

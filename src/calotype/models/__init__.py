@@ -16,6 +16,7 @@ from calotype.models.protocol import (
 from calotype.models.registry import (
     DEFAULT_CONTEXT_MODEL,
     ModelInfo,
+    decoder_name,
     is_embedded,
     latent_space_of_id,
     list_models,
@@ -39,6 +40,7 @@ __all__ = [
     "ModelCache",
     "ModelInfo",
     "TorchDecoder",
+    "decoder_name",
     "is_embedded",
     "latent_space_of_id",
     "list_models",
