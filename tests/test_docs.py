@@ -101,3 +101,16 @@ def test_guide_draws_the_tree_of_errors() -> None:
 def test_guide_lists_the_exit_codes_that_help_lists() -> None:
     listed = re.findall(r"^\| (\d+) \| \w", GUIDE.partition("## Exit codes")[2], re.MULTILINE)
     assert listed == re.findall(r"^ *(\d+)  \w", cli.epilog or "", re.MULTILINE)
+
+
+def test_attempts_are_rows_of_one_form() -> None:
+    page = (ROOT / "training" / "README.md").read_text("utf-8")
+    section = page.partition("<!-- attempts:start -->")[2].partition("<!-- attempts:end -->")[0]
+    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
+    assert len(rows) > 90
+    titles = ["idea", "setting", "before", "after", "decision"]
+    for cells in rows:
+        assert len(cells) == len(titles), cells
+        assert cells[0].strip() and cells[-1].strip(), cells
+        if cells[0].strip() == "idea":
+            assert [cell.strip() for cell in cells] == titles

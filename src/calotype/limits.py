@@ -40,7 +40,7 @@ class Limits:
         if width * height > self.max_pixels:
             raise LimitError(
                 f"{width}x{height} pixels: at most {self.max_pixels} are allowed "
-                "(raise max_pixels to lift this)"
+                "(max_pixels sets a higher limit)"
             )
 
 

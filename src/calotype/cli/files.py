@@ -162,7 +162,7 @@ def _read(file: BinaryIO, most: int) -> BytesIO:
     while block := file.read(_BLOCK):
         content.write(block)
         if content.tell() > most:
-            raise LimitError(f"is longer than the {most} bytes allowed (raise --max-pixels to lift this)")
+            raise LimitError(f"is longer than the {most} bytes allowed (--max-pixels sets a higher limit)")
     content.seek(0)
     return content
 
