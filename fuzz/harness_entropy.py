@@ -1,13 +1,14 @@
 """Entropy coding: rANS, frequency tables, context model files, and a whole decode with a small model.
 
 The first byte chooses among ``TARGETS``. What decodes at all must encode to the same bytes again, and must
-decode alike in both arithmetics.
+decode alike with both matrix products.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 from common import main, refusals_are_fine, watched
@@ -19,15 +20,18 @@ with watched():
     from calotype.entropy import (
         ContextModel,
         Prediction,
+        Product,
         SymbolEncoder,
         coding_pass,
         decode_integers,
         read_context_model,
+        reference_product,
     )
     from calotype.entropy.rans import PRECISION, RansDecoder, encode_symbols
     from calotype.entropy.tables import FREQUENCY_TOTAL, PHASES, ROWS, SYMBOLS, FrequencyTables
     from calotype.errors import CalotypeError
     from calotype.latents import CHANNEL_OFFSETS, STEPS
+    from calotype.models import integer_product
 
 __all__ = ["TARGETS", "encoded_integers", "one_input"]
 
@@ -91,7 +95,7 @@ def integers(data: bytes) -> None:
     ends = data[2] % 128, data[3] % 128
     levels = _levels(height, width, *ends)
     payload = data[4:]
-    found = [_decoded(payload, levels, dtype) for dtype in (np.float32, np.int64)]
+    found = [_decoded(payload, levels, product) for product in (integer_product, reference_product)]
     if isinstance(found[0], CalotypeError) or isinstance(found[1], CalotypeError):
         assert (type(found[0]), str(found[0])) == (type(found[1]), str(found[1]))
         raise found[0]
@@ -100,10 +104,12 @@ def integers(data: bytes) -> None:
 
 
 def _decoded(
-    payload: bytes, levels: NDArray[np.int64], dtype: type[np.float32 | np.int64]
+    payload: bytes, levels: NDArray[np.int64], product: Product
 ) -> NDArray[np.int16] | CalotypeError:
     try:
-        return decode_integers(_model(), payload, levels, STEPS, CHANNEL_OFFSETS, dtype=dtype).integers
+        return decode_integers(
+            replace(_model(), product=product), payload, levels, STEPS, CHANNEL_OFFSETS
+        ).integers
     except CalotypeError as error:
         return error
 

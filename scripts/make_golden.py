@@ -44,10 +44,10 @@ from calotype.container import (
 from calotype.decoding import decode_latents, region_refinements
 from calotype.encoding import encode_latents
 from calotype.encoding.rate import TrialEncoder
-from calotype.entropy import decode_integers
+from calotype.entropy import Product, decode_integers
 from calotype.latents import CHANNEL_OFFSETS, STEPS, level_map, palette
 from calotype.limits import Limits
-from calotype.models import DEFAULT_CONTEXT_MODEL, load_context_model, model_id
+from calotype.models import DEFAULT_CONTEXT_MODEL, integer_product, load_context_model, model_id
 
 __all__ = ["CASES", "GOLDEN", "describe", "integers_of"]
 
@@ -214,17 +214,15 @@ CASES = {
 }
 
 
-def integers_of(parsed: ParsedFile, dtype: type[np.float32 | np.int64] | None = None) -> NDArray[np.int16]:
-    """The decoded integers int16[4, h, w], by networks that run in ``dtype``."""
+def integers_of(parsed: ParsedFile, product: Product = integer_product) -> NDArray[np.int16]:
+    """The decoded integers int16[4, h, w], by networks that multiply with ``product``."""
     header = parsed.header
     width, height = (-(-side // 8) for side in header.coded_size)
     if header.coding == Coding.PALETTE:
         return palette.unpack_palette_payload(parsed.payload, height, width)
     levels = level_map(header.level, region_refinements(parsed.chunks, height, width))
-    context_model = load_context_model(header.context_model)
-    return decode_integers(
-        context_model, parsed.payload, levels, STEPS, CHANNEL_OFFSETS, dtype=dtype
-    ).integers
+    context_model = replace(load_context_model(header.context_model), product=product)
+    return decode_integers(context_model, parsed.payload, levels, STEPS, CHANNEL_OFFSETS).integers
 
 
 def describe(data: bytes, why: str) -> dict[str, Any]:

@@ -55,8 +55,8 @@ def expectations(
     """(means, scales) by the definition of docs/format.md: what is not known counts as its mean, rounded."""
     height, width = levels.shape
     full = (4, -(-height // 8) * 8, -(-width // 8) * 8)
-    context = np.zeros(full, np.int64)
-    guide = np.zeros((2, *full[1:]), np.int64)
+    context = np.zeros(full, np.int8)
+    guide = np.zeros((2, *full[1:]), np.int8)
     guide[0, :height, :width] = np.clip(2 * (levels - 64), -127, 127)
     guide[1, :height, :width] = 127
     means, scales = np.zeros((4, height, width), int), np.zeros((4, height, width), int)
@@ -64,10 +64,13 @@ def expectations(
         if y >= height or x >= width:
             continue
         planes = [context[:, dy::stride, dx::stride] for dy, dx in before]
-        features = net.features(np.concatenate([*planes, guide[:, y::stride, x::stride]]))
+        inputs = np.concatenate([*planes, guide[:, y::stride, x::stride]])
+        features = net.features(inputs, model.product)
         for channel in range(4):
             at = (channel, slice(y, height, stride), slice(x, width, stride))
-            mean, scale = net.predict(channel, features, context[:channel, y::stride, x::stride])
+            mean, scale = net.predict(
+                channel, features, context[:channel, y::stride, x::stride], model.product
+            )
             rows, columns = levels[at[1:]].shape
             means[at], scales[at] = mean[:rows, :columns], scale[:rows, :columns]
             steps = STEPS[levels[at[1:]] + CHANNEL_OFFSETS[channel] + 16]
@@ -225,7 +228,7 @@ def test_a_grid_is_decoded_alone(
     evaluated: list[object] = []
     original = SiteNet.features
     monkeypatch.setattr(
-        SiteNet, "features", lambda net, planes: evaluated.append(net) or original(net, planes)
+        SiteNet, "features", lambda net, *given: evaluated.append(net) or original(net, *given)
     )
     coarse = decoder(small_model, len(payload), levels, spacing)
     coarse.feed(payload)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import io
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,30 +14,13 @@ from numpy.typing import NDArray
 import calotype
 from calotype.container import parse_file
 from calotype.decoding.latents import integers_checksum
-from calotype.entropy import network, read_context_model
+from calotype.entropy import ContextModel, Product, read_context_model, reference_product
 from calotype.entropy.rans import RansDecoder, encode_symbols
+from calotype.errors import FormatError
 from calotype.limits import Limits
-from calotype.models import registry
+from calotype.models import products, registry
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "table-241" / "rgb-24x24" / "picture.calo"
-
-
-class Inexact(np.ndarray[Any, np.dtype[Any]]):
-    """An array of a machine whose float32 matrix products are off by one, as with reduced precision."""
-
-    def __matmul__(self, other: Any) -> Any:
-        product = np.asarray(self) @ np.asarray(other)
-        return product + 1 if product.dtype == np.float32 else product
-
-
-class InexactGenerator:
-    """A random generator that hands out arrays of such a machine."""
-
-    def __init__(self, seed: int) -> None:
-        self._rng = np.random.Generator(np.random.PCG64(seed))
-
-    def integers(self, low: int, high: int, shape: tuple[int, ...]) -> Inexact:
-        return self._rng.integers(low, high, shape).view(Inexact)
 
 
 def big_endian(data: bytes) -> bytes:
@@ -48,19 +31,80 @@ def big_endian(data: bytes) -> bytes:
     return out.getvalue()
 
 
-def test_a_machine_with_inexact_products_computes_in_int64(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(np.random, "default_rng", InexactGenerator)
-    assert network.exact_dtype.__wrapped__() is np.int64
+def inexact(columns: NDArray[np.uint8], weight: NDArray[np.int8]) -> NDArray[np.float64]:
+    """A product of a machine of reduced precision."""
+    return reference_product(columns, weight) + 1
 
 
-def test_such_a_machine_writes_and_reads_the_same_files(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def chosen() -> Iterator[Callable[[], Product]]:
+    """Chooses the product anew, and again after the test."""
+    products._chosen.cache_clear()
+    yield products._chosen
+    products._chosen.cache_clear()
+
+
+@pytest.mark.parametrize("saturating", [["SignedWeights"], ["SignedWeights", "UnsignedWeights"]])
+def test_a_machine_uses_no_product_that_is_not_exact_on_it(
+    saturating: list[str], chosen: Callable[[], Product], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in saturating:
+        monkeypatch.setattr(products, name, lambda: inexact)
+    expected = reference_product if len(saturating) == 2 else products.UnsignedWeights
+    assert chosen() is expected or type(chosen()) is expected
+
+
+def test_machines_write_and_read_the_same_files(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = np.random.default_rng(2).integers(0, 256, (24, 40, 3), np.uint8)
     data = calotype.encode(photo, model="tiny", quality=40, effort=1)
     pixels = calotype.decode(GOLDEN.read_bytes(), model="tiny", as_array=True)
-    module = importlib.import_module("calotype.entropy.coding_pass")
-    monkeypatch.setattr(module, "exact_dtype", lambda: np.int64)
+    monkeypatch.setattr(products, "_chosen", lambda: reference_product)
     assert calotype.encode(photo, model="tiny", quality=40, effort=1) == data
     np.testing.assert_array_equal(calotype.decode(GOLDEN.read_bytes(), model="tiny", as_array=True), pixels)
+
+
+@pytest.fixture
+def multiplications(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Makes the machine's product wrong, and gets which product each multiplication used."""
+    used: list[str] = []
+
+    def wrong(columns: NDArray[np.uint8], weight: NDArray[np.int8]) -> NDArray[np.float64]:
+        used.append("wrong")
+        return inexact(columns, weight)
+
+    def reference(columns: NDArray[np.uint8], weight: NDArray[np.int8]) -> NDArray[np.float64]:
+        used.append("reference")
+        return reference_product(columns, weight)
+
+    monkeypatch.setattr(products, "_chosen", lambda: wrong)
+    monkeypatch.setattr("calotype.decoding.latents.reference_product", reference)
+    monkeypatch.setattr(ContextModel, "with_reference_product", lambda self: replace(self, product=reference))
+    return used
+
+
+def test_a_product_that_fails_after_its_test_costs_a_second_decode(
+    multiplications: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = calotype.decode(GOLDEN.read_bytes(), model="tiny", as_array=True)
+    assert "wrong" in multiplications and "reference" in multiplications
+    monkeypatch.undo()
+    np.testing.assert_array_equal(calotype.decode(GOLDEN.read_bytes(), model="tiny", as_array=True), found)
+
+
+def test_so_it_does_for_a_file_that_arrives_in_pieces(multiplications: list[str]) -> None:
+    data = GOLDEN.read_bytes()
+    arriving = calotype.ProgressiveDecoder(model="tiny")
+    for begin in range(0, len(data), 3):
+        arriving.feed(data[begin : begin + 3])
+    np.testing.assert_array_equal(arriving.picture(), calotype.decode(data, model="tiny"))
+
+
+def test_a_damaged_file_is_decoded_twice_and_not_more(multiplications: list[str]) -> None:
+    data = bytearray(GOLDEN.read_bytes())
+    data[parse_file(bytes(data), limits=Limits()).payload_start + 7] ^= 1
+    with pytest.raises(FormatError):
+        calotype.decode(bytes(data), model="tiny")
+    assert 0 < multiplications.count("reference") <= 170
 
 
 def test_coder_words_are_little_endian_whatever_the_machine() -> None:

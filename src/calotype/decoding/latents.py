@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ from calotype.container import (
     file_checksum,
     unpack_regions,
 )
-from calotype.entropy import BLOCK, IntegerDecoder
+from calotype.entropy import BLOCK, IntegerDecoder, reference_product
 from calotype.errors import ChecksumError, FormatError, TruncatedError, UnsupportedError
 from calotype.latents import (
     CHANNEL_OFFSETS,
@@ -81,10 +82,17 @@ class PayloadDecoder:
         self._header, self._stored = header, stored
         levels = level_map(header.level, region_refinements(chunks, *_latent_size(header)))
         self._levels = levels[::spacing, ::spacing]
-        context_model = load_context_model(header.context_model)
-        self._integers = IntegerDecoder(
-            context_model, payload_size, levels, STEPS, CHANNEL_OFFSETS, spacing=spacing
+        self._context_model = load_context_model(header.context_model)
+        self._decoder_with = partial(
+            IntegerDecoder,
+            size=payload_size,
+            levels=levels,
+            steps=STEPS,
+            channel_offsets=CHANNEL_OFFSETS,
+            spacing=spacing,
         )
+        self._integers = self._decoder_with(self._context_model)
+        self._arrived = bytearray()
         self._found: Reconstruction | None = None
 
     @classmethod
@@ -107,10 +115,24 @@ class PayloadDecoder:
 
         Raises :class:`TruncatedError` or :class:`ChecksumError` if it cannot be right, and the latter if it
         is complete and does not match the checksum.
+
+        Before it does, all that has arrived is decoded once more with the reference product: the file is
+        damaged only if that fails too, and otherwise the product of this machine was wrong.
         """
-        self._integers.feed(payload)
+        self._arrived += payload
         if payload:
             self._found = None
+        try:
+            self._decode(payload)
+        except (ChecksumError, TruncatedError):
+            if self._context_model.product is reference_product:
+                raise
+            self._context_model = self._context_model.with_reference_product()
+            self._integers = self._decoder_with(self._context_model)
+            self._decode(bytes(self._arrived))
+
+    def _decode(self, payload: bytes) -> None:
+        self._integers.feed(payload)
         if self._integers.finished and self._found is None:
             _verify_checksum(self._header, self._integers.result().integers, b"", self._stored)
 

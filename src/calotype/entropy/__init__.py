@@ -23,6 +23,7 @@ from calotype.entropy.coding_pass import (
 )
 from calotype.entropy.integers import IntegerDecoder, decode_integers
 from calotype.entropy.model import CONTEXT_PEAK, ContextModel, SiteNet, read_context_model
+from calotype.entropy.network import Product, reference_product
 from calotype.entropy.symbols import SymbolDecoder, SymbolEncoder
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "MissingIntegers",
     "PassResult",
     "Prediction",
+    "Product",
     "SiteNet",
     "SymbolDecoder",
     "SymbolEncoder",
@@ -42,4 +44,5 @@ __all__ = [
     "coding_pass",
     "decode_integers",
     "read_context_model",
+    "reference_product",
 ]

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.entropy.model import CONTEXT_PEAK, ContextModel, SiteNet
-from calotype.entropy.network import Plane, exact_dtype
+from calotype.entropy.network import Plane
 from calotype.entropy.tables import MEAN_UNIT_BITS, STEP_UNIT_BITS, QuantisedPrediction, quantise_prediction
 
 __all__ = [
@@ -161,14 +161,12 @@ class CodingPass:
         channel_offsets: tuple[int, ...],
         *,
         spacing: int = 1,
-        dtype: type[np.float32] | type[np.int64] | None = None,
     ) -> None:
         """``spacing`` (1, 2, 4 or 8) is that of the grid after which the pass ends.
 
         The other arguments are those of :func:`coding_pass`.
         """
         self._model, self._levels, self._steps, self._channel_offsets = model, levels, steps, channel_offsets
-        self._dtype = dtype or exact_dtype()
         height, width = levels.shape
         full = (-(-height // BLOCK) * BLOCK, -(-width // BLOCK) * BLOCK)
         self._context = np.zeros((CHANNELS, *full), np.int8)
@@ -228,19 +226,17 @@ class CodingPass:
     def _site_features(self) -> Plane:
         net, stride, (y, x), known = self._sites[self._at[0]]
         planes = [self._context[:, dy::stride, dx::stride] for dy, dx in known]
-        return net.features(
-            np.concatenate([*planes, self._guide[:, y::stride, x::stride]]).astype(self._dtype)
-        )
+        inputs = np.concatenate([*planes, self._guide[:, y::stride, x::stride]])
+        return net.features(inputs, self._model.product)
 
     def _predict(self) -> Prediction:
         net, stride, (y, x), _ = self._sites[self._at[0]]
         channel = self._at[1]
         rows, columns = slice(y, self._levels.shape[0], stride), slice(x, self._levels.shape[1], stride)
         here = self._levels[rows, columns]
-        coded = self._context[:channel, y::stride, x::stride].astype(self._dtype)
-        mean, scale = (
-            p[: here.shape[0], : here.shape[1]].ravel() for p in net.predict(channel, self._features, coded)
-        )
+        coded = self._context[:channel, y::stride, x::stride]
+        predicted = net.predict(channel, self._features, coded, self._model.product)
+        mean, scale = (plane[: here.shape[0], : here.shape[1]].ravel() for plane in predicted)
         level = here.ravel() + self._channel_offsets[channel]
         step = self._steps[level + 16]
         return Prediction(
@@ -254,15 +250,13 @@ def coding_pass(
     steps: NDArray[np.int64],
     channel_offsets: tuple[int, ...],
     supplier: IntegerSupplier,
-    *,
-    dtype: type[np.float32] | type[np.int64] | None = None,
 ) -> PassResult:
     """Asks ``supplier`` for the integers of every prediction in coding order, and returns them.
 
     ``levels`` int64[h, w] (0..127); ``steps`` int64 by effective level + 16, in 2**-22 latents;
-    ``channel_offsets`` the level offset of each channel; ``dtype`` overrides the arithmetic of the networks.
+    ``channel_offsets`` the level offset of each channel.
     """
-    state = CodingPass(model, levels, steps, channel_offsets, dtype=dtype)
+    state = CodingPass(model, levels, steps, channel_offsets)
     while state.prediction is not None:
         state.advance(supplier(state.prediction))
     return state.result

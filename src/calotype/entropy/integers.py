@@ -37,7 +37,6 @@ class IntegerDecoder:
         channel_offsets: tuple[int, ...],
         *,
         spacing: int = 1,
-        dtype: type[np.float32] | type[np.int64] | None = None,
     ) -> None:
         """``size`` is that of the whole payload, in bytes; the other arguments are those of ``coding_pass``.
 
@@ -50,7 +49,7 @@ class IntegerDecoder:
         if count > max_symbol_count(size):
             raise TruncatedError(f"the payload has {size} bytes, too few for any {count} integers")
         self._symbols = SymbolDecoder(model.tables, b"", size)
-        self._pass = CodingPass(model, levels, steps, channel_offsets, spacing=spacing, dtype=dtype)
+        self._pass = CodingPass(model, levels, steps, channel_offsets, spacing=spacing)
         self._spacing = spacing
         self._finished = False
 
@@ -113,14 +112,12 @@ def decode_integers(
     levels: NDArray[np.int64],
     steps: NDArray[np.int64],
     channel_offsets: tuple[int, ...],
-    *,
-    dtype: type[np.float32] | type[np.int64] | None = None,
 ) -> PassResult:
     """Payload to integer latents; the arguments are those of :func:`coding_pass`.
 
     Raises :class:`TruncatedError` or :class:`ChecksumError` unless the payload is consumed exactly; at once,
     whatever size is claimed, if it is too short for so many integers.
     """
-    decoder = IntegerDecoder(model, len(payload), levels, steps, channel_offsets, dtype=dtype)
+    decoder = IntegerDecoder(model, len(payload), levels, steps, channel_offsets)
     decoder.feed(payload)
     return decoder.result()

@@ -8,13 +8,13 @@ the head width), ``weight`` int8, ``multiplier`` int32 and ``bias`` int64 of all
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.entropy.network import IntConv, Plane, evaluate_in_strips
+from calotype.entropy.network import SIGN, IntConv, Plane, Product, reference_product
 from calotype.entropy.tables import FrequencyTables
 from calotype.errors import ModelError
 
@@ -25,7 +25,6 @@ FEATURE_PEAK = 255
 MEAN_LIMIT = 2047
 SCALE_LIMIT = 127
 PAIRS = 2
-_TRUNK_HALO = 1 + 2 * PAIRS
 # The arrays of the file: data type and number of dimensions.
 _ARRAYS: dict[str, tuple[type[np.integer[Any]], int]] = {
     "widths": (np.int64, 1),
@@ -38,42 +37,56 @@ _ARRAYS: dict[str, tuple[type[np.integer[Any]], int]] = {
 
 @dataclass(frozen=True)
 class SiteNet:
-    """The network of one site (a subset of the positions): a trunk over known planes, heads for channels."""
+    """The network of one site (a subset of the positions): a trunk over known planes, heads for channels.
+
+    Its methods take latents and guides as int8[C, H, W], and the matrix product to compute with.
+    """
 
     enter: IntConv
     pairs: tuple[tuple[IntConv, IntConv], ...]
     heads: tuple[tuple[IntConv, IntConv, IntConv], ...]
 
-    def features(self, planes: Plane) -> Plane:
-        """Computes features [width, H, W] in 0..255 from the known planes [I, H, W]."""
-        return evaluate_in_strips(self._trunk, planes, _TRUNK_HALO)
-
-    def _trunk(self, planes: Plane) -> Plane:
-        x = self.enter(planes)
+    def features(self, planes: NDArray[np.int8], product: Product) -> Plane:
+        """Computes features uint8[H, W, width] from the known planes int8[I, H, W]."""
+        x: Plane = self.enter(_stored(planes), product)
         for first, second in self.pairs:
-            x = np.clip(x + second(first(x)), 0, FEATURE_PEAK)
+            x = second(first(x, product), product, added=x)
         return x
 
     def predict(
-        self, channel: int, features: Plane, coded: Plane
+        self, channel: int, features: Plane, coded: NDArray[np.int8], product: Product
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Predicts (mean, scale) of a channel, int64[H, W] each.
 
-        ``coded`` [channel, H, W] are the channels of this site that were coded before.
+        ``coded`` int8[channel, H, W] are the channels of this site that were coded before.
         """
         first, second, last = self.heads[channel]
-        joined = np.concatenate([features, coded])
-        out = evaluate_in_strips(lambda x: last(second(first(x))), joined, 1).astype(np.int64)
-        return out[0], np.clip(out[1], 0, SCALE_LIMIT)
+        x = np.concatenate([features, _stored(coded)], axis=2) if channel else features
+        out = last(second(first(x, product), product), product).astype(np.int64)
+        return out[..., 0], np.clip(out[..., 1], 0, SCALE_LIMIT)
+
+
+def _stored(planes: NDArray[np.int8]) -> Plane:
+    """Returns int8[C, H, W] as activations uint8[H, W, C]; adding 128 modulo 256 flips the sign bit."""
+    stored: Plane = planes.transpose(1, 2, 0).astype(np.uint8) ^ np.uint8(SIGN)
+    return stored
 
 
 @dataclass(frozen=True)
 class ContextModel:
-    """``base`` codes the positions of spacing 8; ``rounds`` code three sites each at spacing 4, 2 and 1."""
+    """``base`` codes the positions of spacing 8; ``rounds`` code three sites each at spacing 4, 2 and 1.
+
+    ``product`` multiplies the matrices of the networks. Every exact product gives the same integers.
+    """
 
     base: SiteNet
     rounds: tuple[tuple[SiteNet, SiteNet, SiteNet], ...]
     tables: FrequencyTables
+    product: Product = reference_product
+
+    def with_reference_product(self) -> ContextModel:
+        """Returns the model with the product that needs nothing but numpy."""
+        return replace(self, product=reference_product)
 
 
 class _LayerReader:
@@ -92,24 +105,25 @@ class _LayerReader:
             raise ModelError("the context model file is too short for its widths")
         return self._arrays[array][begin : begin + count]  # type: ignore[return-value]
 
-    def conv(self, inputs: list[int], outputs: int, size: int, low: int, high: int) -> IntConv:
-        weight = self._take(0, outputs * len(inputs) * size * size)
-        shaped = weight.reshape(outputs, len(inputs), size, size).astype(np.int8)
-        peak = np.array(inputs, np.int64)
-        return IntConv(shaped, self._take(1, outputs), self._take(2, outputs), low, high, peak)
+    def conv(
+        self, inputs: int, outputs: int, size: int, *, low: int = 0, high: int = FEATURE_PEAK, signed: int = 0
+    ) -> IntConv:
+        weight = self._take(0, outputs * inputs * size * size)
+        shaped = weight.reshape(outputs, inputs, size, size).astype(np.int8)
+        return IntConv(shaped, self._take(1, outputs), self._take(2, outputs), low, high, signed)
 
     def site(self, known: int, width: int, head: int) -> SiteNet:
-        wide = [FEATURE_PEAK] * width
-        enter = self.conv([CONTEXT_PEAK] * (4 * known + 2), width, 3, 0, FEATURE_PEAK)
+        planes = 4 * known + 2
+        enter = self.conv(planes, width, 3, signed=planes)
         pairs = []
         for _ in range(PAIRS if known else 0):
-            first = self.conv(wide, width, 3, 0, FEATURE_PEAK)
-            pairs.append((first, self.conv(wide, width, 3, -FEATURE_PEAK, FEATURE_PEAK)))
+            first = self.conv(width, width, 3)
+            pairs.append((first, self.conv(width, width, 3, low=-FEATURE_PEAK)))
         heads = []
         for channel in range(4):
-            first = self.conv(wide + [CONTEXT_PEAK] * channel, head, 3, 0, FEATURE_PEAK)
-            second = self.conv([FEATURE_PEAK] * head, head, 1, 0, FEATURE_PEAK)
-            heads.append((first, second, self.conv([FEATURE_PEAK] * head, 2, 1, -MEAN_LIMIT, MEAN_LIMIT)))
+            first = self.conv(width + channel, head, 3, signed=channel)
+            second = self.conv(head, head, 1)
+            heads.append((first, second, self.conv(head, 2, 1, low=-MEAN_LIMIT, high=MEAN_LIMIT)))
         return SiteNet(enter, tuple(pairs), tuple(heads))
 
     def finish(self) -> None:
@@ -132,8 +146,11 @@ def _read_npz_arrays(data: bytes) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def read_context_model(data: bytes) -> ContextModel:
-    """Reads a context model file and checks its bounds. Raises :class:`ModelError` if it is damaged."""
+def read_context_model(data: bytes, product: Product = reference_product) -> ContextModel:
+    """Reads a context model file and checks its bounds; the model multiplies matrices with ``product``.
+
+    Raises :class:`ModelError` if the file is damaged.
+    """
     arrays = _read_npz_arrays(data)
     reader = _LayerReader(arrays["weight"], arrays["multiplier"], arrays["bias"])
     tables = FrequencyTables(arrays["frequencies"])
@@ -147,4 +164,4 @@ def read_context_model(data: bytes) -> ContextModel:
         first, second, third = (reader.site(known, width, head) for known in (1, 2, 3))
         rounds.append((first, second, third))
     reader.finish()
-    return ContextModel(base, tuple(rounds), tables)
+    return ContextModel(base, tuple(rounds), tables, product)

@@ -19,7 +19,6 @@ from calotype.imaging.formats import FORMAT_ALIASES, FORMATS, PictureFormat, pac
 from calotype.imaging.metadata import EVERYTHING, Metadata
 from calotype.imaging.output import metadata_to_info, resample_picture, to_pillow_image
 from calotype.imaging.picture import Picture, load_picture
-from calotype.imaging.provenance import Provenance
 
 __all__ = [
     "EVERYTHING",
@@ -28,7 +27,6 @@ __all__ = [
     "Metadata",
     "Picture",
     "PictureFormat",
-    "Provenance",
     "can_convert_to_profile",
     "fill_hidden",
     "load_picture",

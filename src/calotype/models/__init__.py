@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from calotype.models.cache import ModelCache
+from calotype.models.products import integer_product
 from calotype.models.protocol import (
     BatchDecoder,
     BatchEncoder,
@@ -16,7 +17,6 @@ from calotype.models.protocol import (
 from calotype.models.registry import (
     DEFAULT_CONTEXT_MODEL,
     ModelInfo,
-    decoder_name,
     is_embedded,
     latent_space_of_id,
     list_models,
@@ -40,7 +40,7 @@ __all__ = [
     "ModelCache",
     "ModelInfo",
     "TorchDecoder",
-    "decoder_name",
+    "integer_product",
     "is_embedded",
     "latent_space_of_id",
     "list_models",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from calotype.errors import CalotypeError, ModelError
 from calotype.models.native import PerProcess, native_memory_errors
 
-__all__ = ["OnnxSession"]
+__all__ = ["OnnxSession", "open_session"]
 
 _FATAL = 4
 """The severity from which ONNX Runtime prints to standard error: what fails is raised, once is enough."""
@@ -25,7 +25,7 @@ class OnnxSession:
     """
 
     def __init__(self, graph: bytes, threads: int | None, name: str = "the embedded model") -> None:
-        self._session = PerProcess(partial(_new_onnx_session, graph, threads, name))
+        self._session = PerProcess(partial(open_session, graph, threads, name))
         self.inputs = frozenset(value.name for value in self._session.get().get_inputs())
 
     def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -36,7 +36,7 @@ class OnnxSession:
         return out
 
 
-def _new_onnx_session(graph: bytes, threads: int | None, name: str) -> Any:
+def open_session(graph: bytes, threads: int | None, name: str) -> Any:
     onnxruntime = _import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0

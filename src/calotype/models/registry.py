@@ -17,6 +17,7 @@ from calotype.entropy import ContextModel, read_context_model
 from calotype.errors import ModelError, UnsupportedError
 from calotype.latents import SD1, SPACES, LatentSpace
 from calotype.models.onnx_model import OnnxDecoder, OnnxEncoder, OnnxFaceFinder
+from calotype.models.products import integer_product
 from calotype.models.protocol import Decoder, Encoder, FaceFinder
 from calotype.models.stable_diffusion import (
     CATALOGUE,
@@ -31,7 +32,6 @@ from calotype.options import DEFAULT_BACKEND, DiffusionOptions
 __all__ = [
     "DEFAULT_CONTEXT_MODEL",
     "ModelInfo",
-    "decoder_name",
     "is_embedded",
     "latent_space_of_id",
     "list_models",
@@ -187,11 +187,6 @@ def model_name_of_id(number: int) -> str:
     raise UnsupportedError(f"the file was made by model {number}, which this release does not know")
 
 
-def decoder_name(name: str | None, space: int) -> str:
-    """Returns ``name``, or the name of the default decoder of ``space`` for None."""
-    return name or _DEFAULT_DECODER[space]
-
-
 def is_embedded(name: str) -> bool:
     """Returns whether a model's weights are part of the package."""
     return any(model.name == name for model in _MODELS)
@@ -228,8 +223,8 @@ def load_decoder(
     backend: str = DEFAULT_BACKEND,
 ) -> Decoder:
     """Loads a decoder of ``space``, by default the embedded one; otherwise as :func:`load_encoder`."""
-    name = decoder_name(name, space)
-    model = fetched_model(name) or _embedded_model(name)
+    source = fetched_model(name) if name else None
+    model = source or _embedded_model(name or _DEFAULT_DECODER[space])
     if model.space != space:
         wanted = SPACES[space].name
         raise ModelError(f"model {model.name!r} decodes {SPACES[model.space].name}, not the file's {wanted}")
@@ -253,4 +248,4 @@ def load_context_model(number: int) -> ContextModel:
     """Loads the context model of an id. Raises :class:`UnsupportedError` if it is unknown."""
     if number not in _CONTEXT_MODEL_FILES:
         raise UnsupportedError(f"the file uses context model {number}, which this release does not know")
-    return read_context_model(_read_shipped_file(_CONTEXT_MODEL_FILES[number]))
+    return read_context_model(_read_shipped_file(_CONTEXT_MODEL_FILES[number]), integer_product)

@@ -1,0 +1,120 @@
+"""The matrix product of the context model on the processor's 8-bit instructions, through ONNX Runtime.
+
+On one core of a processor with VNNI it is four times as fast as a float32 product. It uses one thread:
+the matrices of the context model are small, and threads would wait for each other longer than they compute,
+above all beside other processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calotype.container.varint import write_varint
+from calotype.entropy import Product, reference_product
+from calotype.models.native import PerProcess, native_memory_errors
+from calotype.models.onnx_session import open_session
+
+__all__ = ["SignedWeights", "UnsignedWeights", "gives_known_answer", "integer_product"]
+
+_UINT8, _INT8, _INT32 = 2, 3, 6  # data types of ONNX
+_IR_VERSION, _OPSET = 8, 13
+_SIGN = 128
+
+
+def integer_product(columns: NDArray[np.uint8], weight: NDArray[np.int8]) -> NDArray[Any]:
+    """The exact product of uint8[N, K] and int8[K, O], by the fastest way that is exact on this machine."""
+    return _chosen()(columns, weight)
+
+
+@cache
+def _chosen() -> Product:
+    """Returns the first product that gives the known answer.
+
+    Some processors add pairs of products of signed weights in 16 bits, where they saturate. With weights
+    from 0 to 255 ONNX Runtime avoids that, at half the speed.
+    """
+    for kind in (SignedWeights, UnsignedWeights):
+        product = kind()
+        if gives_known_answer(product):
+            return product
+    return reference_product
+
+
+def gives_known_answer(product: Product) -> bool:
+    """Returns whether ``product`` is exact at the extremes of its arguments, for several shapes."""
+    rng = np.random.default_rng(1)
+    for positions, inputs, outputs in ((1, 48, 2), (7, 144, 17), (40, 864, 48)):
+        columns = rng.choice(np.array([0, 1, 127, 128, 254, 255], np.uint8), (positions, inputs))
+        weight = rng.choice(np.array([-127, -1, 0, 126, 127], np.int8), (inputs, outputs))
+        columns[0], weight[:, 0], weight[:, 1] = 255, 127, -127
+        if not np.array_equal(product(columns, weight), reference_product(columns, weight)):
+            return False
+    return True
+
+
+class SignedWeights:
+    """The product as ONNX Runtime has it."""
+
+    def __init__(self) -> None:
+        self._session = PerProcess(lambda: open_session(_graph(_INT8, {}), 1, "the integer product"))
+
+    def __call__(self, columns: NDArray[np.uint8], weight: NDArray[np.int8]) -> NDArray[Any]:
+        with native_memory_errors():
+            product: NDArray[Any] = self._session.get().run(["y"], {"a": columns, "b": weight})[0]
+        return product
+
+
+class UnsignedWeights:
+    """The product with 128 added to the weights, which the operator subtracts again."""
+
+    def __init__(self) -> None:
+        zeros = {"a_zero": 0, "b_zero": _SIGN}
+        self._session = PerProcess(lambda: open_session(_graph(_UINT8, zeros), 1, "the integer product"))
+
+    def __call__(self, columns: NDArray[np.uint8], weight: NDArray[np.int8]) -> NDArray[Any]:
+        raised = weight.view(np.uint8) ^ np.uint8(_SIGN)
+        with native_memory_errors():
+            product: NDArray[Any] = self._session.get().run(["y"], {"a": columns, "b": raised})[0]
+        return product
+
+
+def _graph(weight_type: int, zeros: dict[str, int]) -> bytes:
+    """Returns an ONNX model of one MatMulInteger, with the zero points ``zeros``.
+
+    The messages and their numbers are those of onnx.proto.
+    """
+    names = [b"a", b"b", *(name.encode() for name in zeros)]
+    node = _message([(1, name) for name in names] + [(2, b"y"), (4, b"MatMulInteger")])
+    constants = [
+        _message([(2, _UINT8), (8, name.encode()), (9, bytes([value]))]) for name, value in zeros.items()
+    ]
+    values = [_value(b"a", _UINT8), _value(b"b", weight_type)]
+    graph = _message(
+        [(1, node), (2, b"product")]
+        + [(5, constant) for constant in constants]
+        + [(11, value) for value in values]
+        + [(12, _value(b"y", _INT32))]
+    )
+    return _message([(1, _IR_VERSION), (7, graph), (8, _message([(1, b""), (2, _OPSET)]))])
+
+
+def _value(name: bytes, kind: int) -> bytes:
+    """Returns the ValueInfoProto of a matrix of any size."""
+    shape = _message([(1, b""), (1, b"")])
+    return _message([(1, name), (2, _message([(1, _message([(1, kind), (2, shape)]))]))])
+
+
+def _message(fields: Sequence[tuple[int, bytes | int]]) -> bytes:
+    """Returns fields (number, value) as a message of Protocol Buffers."""
+    out = bytearray()
+    for number, value in fields:
+        if isinstance(value, int):
+            out += bytes([number << 3]) + write_varint(value)
+        else:
+            out += bytes([number << 3 | 2]) + write_varint(len(value)) + value
+    return bytes(out)
