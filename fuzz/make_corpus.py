@@ -20,6 +20,7 @@ from harness_entropy import encoded_integers
 
 from calotype.container import MAGIC, Chunk, ChunkType, Header, fixed_header, serialise_file
 from calotype.models import DEFAULT_CONTEXT_MODEL
+from calotype.packets import PacketHeader, split, write_packet, write_recording
 
 __all__ = ["TARGETS"]
 
@@ -147,10 +148,43 @@ def prefix() -> dict[str, bytes]:
     }
 
 
+def packets() -> dict[str, bytes]:
+    """Recordings, the first byte saying whether the harness makes the checksums right."""
+    file = bytes(range(200))
+    sent = split(file, 50, 0.6, stream=5)
+    other = split(file[:90], 50, 0.5, stream=5, head=False)
+    payload = bytes(20)
+
+    def lies(**fields: int) -> bytes:
+        header = PacketHeader(**{"stream": 1, "data": 3, "head": 0, "index": 0} | fields)
+        return write_recording([write_packet(header, payload)])
+
+    recorded = write_recording(sent)
+    return {
+        "empty": b"",
+        "whole": b"\0" + recorded,
+        "backwards": b"\0" + write_recording(sent[::-1]),
+        "losses": b"\0" + write_recording([*sent[1:3], *sent[5:]]),
+        "two-streams": b"\0"
+        + write_recording([each for pair in zip(other, sent, strict=False) for each in pair]),
+        "damaged": b"\0" + recorded.replace(b"\x30\x31", b"\x30\x30"),
+        "damaged-unseen": b"\1" + recorded.replace(b"\x30\x31", b"\x30\x30"),
+        "cut": b"\0" + recorded[:-9],
+        "length-0": b"\0" + recorded[:100] + bytes(2),
+        "many-data": b"\0" + lies(data=2048, index=2047) + lies(data=2048, index=4095),
+        "head-too-large": b"\0" + lies(head=200) + lies(data=300, head=200) + lies(data=300, head=128),
+        "beyond-block": b"\0" + lies(index=4095) + lies(head=1, index=4095, head_repair=True),
+        "one-packet": b"\0" + lies(data=1),
+        "long-file": b"\1"
+        + write_recording([bytes([17, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 255, 255, 255, 255, 15])]),
+    }
+
+
 TARGETS: dict[str, Callable[[], dict[str, bytes]]] = {
     "container": container,
     "decode": decode,
     "entropy": entropy,
+    "packets": packets,
     "prefix": prefix,
 }
 

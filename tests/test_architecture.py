@@ -20,10 +20,11 @@ MAX_LINES = 300
 
 # What each part of the package may import, besides itself: the parts in earlier layers.
 LAYERS = (
-    {"arguments", "atomic", "errors", "telemetry"},
+    {"arguments", "atomic", "errors", "telemetry", "version"},
     {"limits", "warning_hook"},
     {"options"},
     {"container"},
+    {"packets"},
     {"entropy"},
     {"latents"},
     {"imaging"},
@@ -46,9 +47,11 @@ FOREIGN = {  # parts that must run on few packages, or on none
     "atomic": set(),
     "errors": set(),
     "telemetry": set(),
+    "version": set(),
     "limits": set(),
     "options": set(),
     "container": set(),
+    "packets": {"zfec"},
     "entropy": {"numpy"},
     "imaging": {"numpy", "PIL"},
 }

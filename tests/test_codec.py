@@ -358,3 +358,15 @@ def test_an_array_can_be_written_to(small: Image.Image) -> None:
     array = calotype.decode(calotype.encode(small, model="tiny"), model="tiny", as_array=True)
     array[0, 0] = 7
     assert array[0, 0].tolist() == [7, 7, 7]
+
+
+def test_decoded_pictures_say_what_made_them(small: Image.Image) -> None:
+    data = calotype.encode(small, model="tiny", effort=1)
+    info = calotype.decode(data, model="tiny").info
+    assert info["software"] == f"Calotype {calotype.__version__}"
+    assert info["provenance"].startswith(f"Developed by {info['software']} from {len(data):,} bytes ")
+    assert "(encoder tiny, decoder tiny)" in info["provenance"]
+    assert calotype.decode(data, model="tiny", provenance=False).info == {}
+    with pytest.warns(calotype.PartialPictureWarning):
+        partial = calotype.decode(data[:-1], model="tiny", partial=True).info["provenance"]
+    assert f"from the first {len(data) - 1:,} bytes" in partial

@@ -22,9 +22,9 @@ _LINK = re.compile(r"\]\(([^()\s]+)\)")
 
 
 def blocks(language: str) -> list[object]:
-    """The code blocks of one language in README and guide, each named by its page and line."""
+    """The code blocks of one language in README and guides, each named by its page and line."""
     found: list[object] = []
-    for page in (ROOT / "README.md", ROOT / "docs" / "guide.md"):
+    for page in (ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "thin-links.md"):
         text = page.read_text("utf-8")
         for match in _BLOCK.finditer(text):
             if match[1] == language:
@@ -101,3 +101,16 @@ def test_guide_draws_the_tree_of_errors() -> None:
 def test_guide_lists_the_exit_codes_that_help_lists() -> None:
     listed = re.findall(r"^\| (\d+) \| \w", GUIDE.partition("## Exit codes")[2], re.MULTILINE)
     assert listed == re.findall(r"^ *(\d+)  \w", cli.epilog or "", re.MULTILINE)
+
+
+def test_attempts_are_rows_of_one_form() -> None:
+    page = (ROOT / "training" / "README.md").read_text("utf-8")
+    section = page.partition("<!-- attempts:start -->")[2].partition("<!-- attempts:end -->")[0]
+    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
+    assert len(rows) > 90
+    titles = ["idea", "setting", "before", "after", "decision"]
+    for cells in rows:
+        assert len(cells) == len(titles), cells
+        assert cells[0].strip() and cells[-1].strip(), cells
+        if cells[0].strip() == "idea":
+            assert [cell.strip() for cell in cells] == titles

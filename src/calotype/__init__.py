@@ -14,10 +14,9 @@ from calotype.info import Info
 from calotype.limits import Limits
 from calotype.options import DecodeOptions, DiffusionOptions, EncodeOptions
 from calotype.pillow_plugin import register_pillow
+from calotype.version import __version__
 
 _telemetry.switch_off()  # before any of the packages that it is about: importing this one loads none of them
-
-__version__ = "0.1.0"
 
 __all__ = [
     "CalotypeError",

@@ -17,7 +17,9 @@ MAX_SIDE = 16_384
 class Limits:
     """Bounds on untrusted input, checked against headers before allocation.
 
-    ``max_pixels`` defaults to the number at which Pillow refuses a decompression bomb. Raises ``TypeError``.
+    ``max_pixels`` defaults to the number at which Pillow refuses a decompression bomb. ``max_packets`` is how
+    many packets a receiver keeps at most, of all files together; none has more than 1,400 bytes. Raises
+    ``TypeError``.
     """
 
     max_pixels: int = 178_956_970
@@ -25,6 +27,7 @@ class Limits:
     max_chunks: int = 64
     max_chunk_bytes: int = 1 << 26
     max_metadata_bytes: int = 1 << 24
+    max_packets: int = 1 << 14
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -37,7 +40,7 @@ class Limits:
         if width * height > self.max_pixels:
             raise LimitError(
                 f"{width}x{height} pixels: at most {self.max_pixels} are allowed "
-                "(raise max_pixels to lift this)"
+                "(max_pixels sets a higher limit)"
             )
 
 

@@ -151,13 +151,15 @@ class DecodeOptions:
     bytes errors instead of warnings. ``partial`` makes a picture of a file that ends too early, too: of what
     has arrived, with a :class:`PartialPictureWarning` and with ``image.info["partial"]``, the share of the
     bytes that are there. ``keep_metadata`` attaches what the file carries: EXIF, XMP and, with
-    the pixels converted back to it, the ICC profile.
+    the pixels converted back to it, the ICC profile. ``provenance`` adds a note that tells what made the
+    picture: ``image.info["provenance"]``, a sentence, and ``image.info["software"]``.
     """
 
     model: str | None = None
     strict: bool = False
     partial: bool = False
     keep_metadata: bool = True
+    provenance: bool = True
     limits: Limits = field(default_factory=Limits)
     diffusion: DiffusionOptions = field(default_factory=DiffusionOptions)
 

@@ -74,7 +74,7 @@ class CalotypeImageFile(ImageFile.ImageFile):
 
             self.fp.seek(0)
             partial = ImageFile.LOAD_TRUNCATED_IMAGES
-            image = decode(self.fp.read(), limits=_LIMITS, partial=partial)
+            image = decode(self.fp.read(), limits=_LIMITS, partial=partial, provenance=False)
             self.im = image.im
             if "partial" in image.info:
                 self.info["partial"] = image.info["partial"]

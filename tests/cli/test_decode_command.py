@@ -147,3 +147,12 @@ def test_a_file_that_ends_too_early_is_developed_if_it_may_be_partial(
     assert (whole.returncode, b"warning" in whole.stderr) == (0, False)
     assert "partial" not in json.loads(whole.stdout)
     assert run(*TINY, "--partial", "--quiet", "begun.calo", "again.png").stderr == b""
+
+
+def test_pictures_say_what_made_them_unless_that_is_refused(run: Run, calo: str, tmp_path: Path) -> None:
+    assert run(*TINY, calo, "noted.png").returncode == 0
+    assert run(*TINY, "--no-provenance", calo, "bare.png").returncode == 0
+    with Image.open(tmp_path / "noted.png") as image:
+        assert image.info["Software"] == f"Calotype {calotype.__version__}"
+        assert "decoder tiny" in image.info["Comment"]
+    assert b"Calotype" not in (tmp_path / "bare.png").read_bytes()

@@ -177,7 +177,7 @@ def test_a_codec_without_its_model_is_remarked_on_once(
 
 def test_what_cannot_be_measured_is_said(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SourceError, match="no folder with pictures"):
+    with pytest.raises(SourceError, match="not a folder with pictures"):
         run_bench(tmp_path / "empty", tmp_path / "out", JPEG)
     said: list[str] = []
     with pytest.raises(SourceError, match="too few for a crop of 999x999"):
@@ -193,7 +193,7 @@ def test_a_damaged_record_is_told_and_can_be_made_anew(
 ) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "run.json").write_text(content)
-    with pytest.raises(OutputError, match=r"run\.json is damaged: .*--force starts anew"):
+    with pytest.raises(OutputError, match=r"run\.json is damaged: .*--force measures everything again"):
         run_bench(folder, tmp_path / "out", JPEG)
     assert len(run_bench(folder, tmp_path / "out", JPEG, force=True)) == 4
 
@@ -203,7 +203,7 @@ def test_damaged_figures_are_told_and_can_be_made_anew(
 ) -> None:
     run_bench(folder, tmp_path / "out", JPEG)
     (tmp_path / "out" / "figures.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(OutputError, match="no table of figures"):
+    with pytest.raises(OutputError, match="not a table of figures"):
         run_bench(folder, tmp_path / "out", JPEG)
     assert len(run_bench(folder, tmp_path / "out", JPEG, force=True)) == 4
 

@@ -104,7 +104,7 @@ def test_bench(photos: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
         "run.json",
     }
     assert main([*call, "--crop", "176"]) == 1
-    assert "--force starts anew" in said(capfd)
+    assert "--force measures everything again" in said(capfd)
 
 
 def test_pictures_above_the_usual_limits_are_compared_if_they_are_allowed(

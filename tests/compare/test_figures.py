@@ -56,7 +56,7 @@ def test_a_line_cut_short_is_left_out_and_other_files_are_refused(tmp_path: Path
     path.write_text(rows_to_csv(ROWS)[:-9])
     assert len(read_rows(path)) == len(ROWS) - 1
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(SourceError, match="no table of figures"):
+    with pytest.raises(SourceError, match="not a table of figures"):
         read_rows(path)
     path.write_text(rows_to_csv(ROWS).replace("4990", "many"))
     with pytest.raises(SourceError, match="damaged at line 2"):

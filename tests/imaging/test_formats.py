@@ -10,7 +10,7 @@ from PIL.ExifTags import GPS, IFD, Base, Interop
 
 from calotype.errors import CalotypeWarning, OutputError
 from calotype.imaging import FORMATS, Metadata, load_picture, pack_picture, to_pillow_image
-from calotype.imaging.tiff import _directory_entries
+from calotype.imaging.tiff import read_entries
 from calotype.limits import Limits
 
 Y, X = np.mgrid[:16, :24]
@@ -114,7 +114,7 @@ def test_compressed_tiff(endian: str) -> None:
     with Image.open(io.BytesIO(data)) as read:
         assert isinstance(read, TiffImagePlugin.TiffImageFile)
         assert read.info["compression"] == "tiff_adobe_deflate"
-        tags_in_file = list(_directory_entries(data, read.tag_v2._offset, "<"))
+        tags_in_file = list(read_entries(data, read.tag_v2._offset, "<")[0])
         assert tags_in_file == sorted(tags_in_file)  # as TIFF wants it
         assert Base.TileWidth not in read.tag_v2
         assert read.tag_v2[Base.Make] == "Talbot"

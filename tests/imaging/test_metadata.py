@@ -358,7 +358,7 @@ def test_extended_xmp_is_joined(main: bytes) -> None:
         (LONG, 0, "parts of it are missing"),
         (LONG, 1, "parts of it are missing"),
         (b"<x:xmpmeta>" + b"E" * 90_000 + b"</x:xmpmeta>", -1, "no RDF"),
-        (LONG.replace(b"</dc:b>", b"</dc:c>"), -1, "no XML"),
+        (LONG.replace(b"</dc:b>", b"</dc:c>"), -1, "well-formed XML"),
         (packet("", 'xmlns:x="urn:other"'), -1, "other namespaces"),
         (b"<a:RDF>" * 20_000, -1, "no RDF"),
         (b"<a:RDF " * 20_000, -1, "no RDF"),

@@ -61,7 +61,7 @@ def test_the_bound_of_an_upload_is_that_of_the_file_in_the_form(client: TestClie
         (file_part(b"a") * 2000 + END, "several files"),
         (
             part(b"5000", 'Content-Disposition: form-data; name="target_size"') + END,
-            "'target_size' is no file",
+            "'target_size' is not a file",
         ),
         (part(b"5000", "Content-Type: text/plain") + END, "cannot be read"),
         (part(b"a", *(f"X-{number}: y" for number in range(99))) + END, "cannot be read"),

@@ -28,6 +28,7 @@ from calotype.cli.experiment import experiment
 from calotype.cli.files import abandon_stdout
 from calotype.cli.info import info
 from calotype.cli.models import models
+from calotype.cli.packets import packets
 from calotype.cli.serve import serve
 from calotype.errors import CalotypeError
 
@@ -61,7 +62,9 @@ def cli() -> None:
     """Store photographs in a few kilobytes: encode them to .calo files, and decode these to pictures."""
 
 
-for _command in (encode, decode, info, models, compare, stages, bench, experiment, completion, serve):
+_COMMANDS = (encode, decode, info, models, compare, stages, bench, experiment, packets, completion, serve)
+
+for _command in _COMMANDS:
     cli.add_command(_command)
 
 

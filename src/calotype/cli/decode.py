@@ -47,6 +47,12 @@ _DEFAULT_FORMAT = "png"
     help="Attach the file's EXIF, XMP and colour profile to the picture, or leave them out.",
 )
 @click.option(
+    "--provenance/--no-provenance",
+    default=True,
+    show_default=True,
+    help="Note in the picture that it was developed by Calotype, from how many bytes and by which models.",
+)
+@click.option(
     "--strict", is_flag=True, help="Also refuse files with damage that does not change the picture."
 )
 @click.option("--partial", is_flag=True, help="Decode truncated files as far as possible, with a warning.")
@@ -63,6 +69,7 @@ def decode(
     format_name: str | None,
     model: str | None,
     keep_metadata: bool,
+    provenance: bool,
     partial: bool,
     strict: bool,
     max_pixels: int,
@@ -88,6 +95,7 @@ def decode(
         strict=strict,
         partial=partial,
         keep_metadata=keep_metadata,
+        provenance=provenance,
         limits=limits_of(max_pixels),
         diffusion=diffusion_of(diffusion, [model]),
     )

@@ -22,6 +22,7 @@ __all__ = [
     "abandon_stdout",
     "check_target",
     "is_folder",
+    "open_bytes",
     "open_picture",
     "read_calotype",
     "real_path",
@@ -41,6 +42,23 @@ def open_picture(path: str, limits: Limits) -> BinaryIO:
     limits can need: 16 bits of red, green, blue and alpha per pixel, and its metadata.
     """
     return _open(path, 8 * limits.max_pixels + limits.max_metadata_bytes)
+
+
+@contextmanager
+def open_bytes(path: str) -> Iterator[BinaryIO]:
+    """Opens a file or a pipe, which is read as its bytes arrive. Raises :class:`SourceError`, within too."""
+    try:
+        if path == STDIO:
+            if sys.stdin is None:
+                raise SourceError("is closed")
+            yield sys.stdin.buffer
+        else:
+            with Path(path).open("rb") as file:
+                yield file
+    except CalotypeError:
+        raise
+    except OSError as error:
+        raise _unreadable(error) from error
 
 
 def read_calotype(path: str, limits: Limits) -> bytes:
@@ -144,7 +162,7 @@ def _read(file: BinaryIO, most: int) -> BytesIO:
     while block := file.read(_BLOCK):
         content.write(block)
         if content.tell() > most:
-            raise LimitError(f"is longer than the {most} bytes allowed (raise --max-pixels to lift this)")
+            raise LimitError(f"is longer than the {most} bytes allowed (--max-pixels sets a higher limit)")
     content.seek(0)
     return content
 

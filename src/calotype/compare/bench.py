@@ -64,7 +64,7 @@ def picture_files(folder: Path) -> list[Path]:
     """Returns the pictures of ``folder``, by name. Raises :class:`SourceError` when there are none."""
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
     if not files:
-        raise SourceError(f"{folder} is no folder with pictures")
+        raise SourceError(f"{folder} is not a folder with pictures")
     return files
 
 
@@ -158,7 +158,7 @@ class _Ledger:
             self._recall(out)
         except CalotypeError as error:
             if not force:
-                raise OutputError(f"{error} (--force starts anew)") from error
+                raise OutputError(f"{error} (--force measures everything again)") from error
             self._digests, self._rows = {}, []
 
     def _recall(self, out: Path) -> None:
@@ -219,7 +219,7 @@ def _measure_in_parallel(
                 yield running[future], error
             except BrokenProcessPool as error:  # the system ends one that takes too much memory
                 raise OutOfMemoryError(
-                    f"one of {jobs} processes was ended from outside, mostly for lack of memory:"
+                    f"one of {jobs} processes was killed, probably because the machine ran out of memory:"
                     " run it again, with fewer --jobs"
                 ) from error
     except BaseException:

@@ -46,10 +46,10 @@ def file_name(name: str) -> str:
 def check_folder(target: Path, *, force: bool, mark: str = INDEX) -> None:
     """Raises :class:`OutputError` if :func:`fresh_folder` will refuse ``target``."""
     if target.exists() and not target.is_dir():
-        raise OutputError(f"{target} exists already and is no folder")
+        raise OutputError(f"{target} exists already and is not a folder")
     if target.is_dir() and any(target.iterdir()):
         if not (target / mark).is_file():
-            raise OutputError(f"{target} holds other files: name a folder that is empty or not there yet")
+            raise OutputError(f"{target} holds other files: name an empty or a new folder")
         if not force:
             raise OutputError(f"{target} exists already (use --force to overwrite it)")
 

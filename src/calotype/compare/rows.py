@@ -107,7 +107,7 @@ def read_rows(path: Path) -> list[Row]:
     if reader.fieldnames is None:
         return []
     if tuple(reader.fieldnames) != COLUMNS:
-        raise SourceError(f"{path} is no table of figures: its columns are not {', '.join(COLUMNS)}")
+        raise SourceError(f"{path} is not a table of figures: its columns are not {', '.join(COLUMNS)}")
     try:
         return [_row_of_csv_line(line) for line in reader]
     except (TypeError, ValueError) as error:

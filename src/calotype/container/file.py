@@ -113,7 +113,7 @@ def parse_file(data: bytes, *, limits: Limits, strict: bool = False, partial: bo
         raise TruncatedError(f"the file ends after {len(data)} bytes, inside its REGIONS chunk")
     first, first_found = read_chunks(data[:position], layout.chunks, limits, strict)
     if end > len(data):
-        ends = f"the file ends after {len(data)} bytes, but its payload goes on to byte {end}"
+        ends = f"the file ends after {len(data)} bytes, but its payload ends at byte {end}"
         scan = ChunkScan((), (), TruncatedError(ends), end - len(data))
     else:
         scan = scan_chunks(data, end, limits, strict, before=first)

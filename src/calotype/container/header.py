@@ -136,7 +136,7 @@ def read_header(data: bytes, limits: Limits) -> tuple[Header, int]:
         numbers[field.name], position = field.read(data, position)
     limits.check_size(numbers["width"], numbers["height"])
     if numbers.get("scale") == FULL_SCALE:
-        raise FormatError(f"the file has the scale {FULL_SCALE}, which is not to be written")
+        raise FormatError(f"the file has the scale {FULL_SCALE}, which must be omitted (it means full size)")
     flags, noise = numbers.pop("flags"), numbers.pop("noise")
     codes = (noise & 15, noise >> 4 & 15, noise >> 8 & 15, noise >> 12)
     said = {name: bool(flags >> bit & 1) for bit, name in enumerate(_FLAGS) if name != "scaled"}
@@ -164,5 +164,7 @@ def _check_magic(data: bytes) -> None:
     if MAGIC.startswith(start):
         raise TruncatedError(f"the file ends after {len(data)} bytes, inside its signature")
     if data[:4] == MAGIC[:4]:
-        raise FormatError("the file's line endings were changed on the way: transfer it in binary mode")
+        raise FormatError(
+            "the file's line endings were changed in a transfer: transfer it again in binary mode"
+        )
     raise FormatError(f"not a .calo file: it starts with {start.hex(' ')}, not {MAGIC.hex(' ')}")

@@ -20,8 +20,9 @@ from PIL import Image
 from calotype import imaging
 from calotype.container import METADATA_CHUNKS, ChunkType, Header, ParsedFile, parse_file
 from calotype.decoding.latents import decode_latents
+from calotype.decoding.provenance import provenance_of
 from calotype.errors import CalotypeWarning, PartialPictureWarning
-from calotype.imaging import Metadata
+from calotype.imaging import Metadata, Provenance
 from calotype.latents import Reconstruction, log_step_map, noise_deviations
 from calotype.models import DecoderInput, ModelCache
 from calotype.models.tiling import decode_all, in_batches
@@ -67,6 +68,7 @@ class OpenedFile:
     alpha: NDArray[np.uint8] | None
     metadata: Metadata
     fraction: float
+    provenance: Provenance | None
 
     @classmethod
     def of(cls, data: bytes, options: DecodeOptions) -> OpenedFile:
@@ -106,7 +108,8 @@ class OpenedFile:
             if options.keep_metadata
             else {}
         )
-        return cls(header, latents, alpha, Metadata(**keep), parsed.fraction)
+        provenance = provenance_of(parsed, options.model) if options.provenance else None
+        return cls(header, latents, alpha, Metadata(**keep), parsed.fraction, provenance)
 
     def image(self, rgb: NDArray[np.uint8]) -> Image.Image:
         """Returns the picture to show, from the decoder's pixels ``rgb`` uint8[8h, 8w, 3]."""
@@ -116,4 +119,6 @@ class OpenedFile:
         image = imaging.to_pillow_image(shown, self.alpha, header.grey, self.metadata)
         if self.fraction < 1:
             image.info["partial"] = self.fraction
+        if self.provenance is not None:
+            image.info.update(self.provenance.as_info())
         return image

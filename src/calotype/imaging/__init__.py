@@ -19,6 +19,7 @@ from calotype.imaging.formats import FORMAT_ALIASES, FORMATS, PictureFormat, pac
 from calotype.imaging.metadata import EVERYTHING, Metadata
 from calotype.imaging.output import metadata_to_info, resample_picture, to_pillow_image
 from calotype.imaging.picture import Picture, load_picture
+from calotype.imaging.provenance import Provenance
 
 __all__ = [
     "EVERYTHING",
@@ -27,6 +28,7 @@ __all__ = [
     "Metadata",
     "Picture",
     "PictureFormat",
+    "Provenance",
     "can_convert_to_profile",
     "fill_hidden",
     "load_picture",

@@ -12,6 +12,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from calotype.errors import CalotypeWarning, OutputError
 from calotype.imaging.colour import ProfileError, to_srgb
+from calotype.imaging.metadata import EXIF_PREFIX
+from calotype.imaging.provenance import Provenance, with_note
 from calotype.imaging.tiff import tiff_with_exif
 
 __all__ = ["FORMATS", "FORMAT_ALIASES", "PictureFormat", "pack_picture"]
@@ -22,6 +24,9 @@ _COLOUR = frozenset({"RGB"})
 _MAX_SEGMENT = 65_500
 """Longest metadata, in bytes, of a JPEG file."""
 
+_MAX_ID_SECTION = 255
+"""Longest comment, in bytes, of a TGA file."""
+
 
 @dataclass(frozen=True)
 class PictureFormat:
@@ -29,7 +34,8 @@ class PictureFormat:
 
     ``pillow`` is Pillow's name of it. ``alpha``, ``metadata``: whether it holds transparency, EXIF and
     XMP, the two of at most ``longest`` bytes each. ``profiles``: the modes, but for alpha, whose ICC
-    profiles it holds. ``parameters`` keep its loss small.
+    profiles it holds. ``parameters`` keep its loss small. ``comment`` is the parameter of Pillow's writer for
+    a comment, if there is one.
     """
 
     pillow: str
@@ -38,6 +44,7 @@ class PictureFormat:
     metadata: bool = False
     parameters: dict[str, Any] = field(default_factory=dict)
     longest: int | None = None
+    comment: str | None = None
 
 
 FORMATS = {
@@ -48,8 +55,8 @@ FORMATS = {
         "JPEG", False, _BOTH, True, {"quality": 95, "subsampling": "4:4:4"}, longest=_MAX_SEGMENT
     ),
     "avif": PictureFormat("AVIF", True, _COLOUR, True, {"quality": 95, "subsampling": "4:4:4"}),
-    "jp2": PictureFormat("JPEG2000", True),
-    "tga": PictureFormat("TGA", True),
+    "jp2": PictureFormat("JPEG2000", True, comment="comment"),
+    "tga": PictureFormat("TGA", True, comment="id_section"),
     "bmp": PictureFormat("BMP", False),
     "ppm": PictureFormat("PPM", False),
 }
@@ -66,6 +73,9 @@ def pack_picture(image: Image.Image, picture_format: PictureFormat) -> bytes:
     """Writes ``image`` in the given format, with those EXIF, XMP and ICC data of its ``info`` that it can
     hold.
 
+    A provenance note in ``info`` is written into EXIF and XMP, in PNG also as text, in JPEG 2000, TGA and PPM
+    as a comment; BMP has no place for it.
+
     Pixels in a profile that the format cannot hold become sRGB. EXIF and XMP that it cannot hold are left
     out with a :class:`CalotypeWarning`. Raises :class:`OutputError` if the format cannot hold the picture.
     """
@@ -74,10 +84,15 @@ def pack_picture(image: Image.Image, picture_format: PictureFormat) -> bytes:
     if profile and image.mode.removesuffix("A") not in picture_format.profiles:
         image, profile = _in_srgb(image, profile, name), None
     metadata = _metadata_to_write(image, picture_format)
+    provenance = Provenance.of(image.info)
+    if provenance is not None and picture_format.metadata:
+        metadata = _noted(metadata, provenance, picture_format.longest)
     parameters = dict(picture_format.parameters, icc_profile=profile or None)
     is_tiff = name == "TIFF"
     if not is_tiff:
-        parameters |= _writer_arguments(metadata, name)
+        parameters |= _writer_arguments(metadata, name, provenance)
+    if provenance is not None and picture_format.comment is not None:
+        parameters[picture_format.comment] = provenance.note.encode("ascii", "replace")[:_MAX_ID_SECTION]
     content = BytesIO()
     plain = image.copy()
     plain.info = {}  # some writers would take metadata from there too
@@ -85,6 +100,8 @@ def pack_picture(image: Image.Image, picture_format: PictureFormat) -> bytes:
         plain.save(content, name, **parameters)
     except (OSError, ValueError, KeyError) as error:
         raise OutputError(f"cannot be written as {name} ({error})") from error
+    if provenance is not None and name == "PPM":
+        return _commented(content.getvalue(), provenance)
     return _with_tiff_tags(content.getvalue(), metadata) if is_tiff else content.getvalue()
 
 
@@ -119,14 +136,32 @@ def _metadata_to_write(image: Image.Image, picture_format: PictureFormat) -> dic
     return {name: data for name, data in source_metadata.items() if name not in lost_names}
 
 
-def _writer_arguments(metadata: dict[str, bytes], name: str) -> dict[str, Any]:
-    """Returns ``metadata`` as arguments of Pillow's writer of the format."""
+def _noted(metadata: dict[str, bytes], provenance: Provenance, longest: int | None) -> dict[str, bytes]:
+    """Returns ``metadata`` with the note; Pillow's writers expect EXIF with its prefix."""
+    limit = None if longest is None else longest - len(EXIF_PREFIX)
+    plain = {name: data.removeprefix(EXIF_PREFIX) for name, data in metadata.items()}
+    noted = with_note(plain, provenance, limit)
+    return noted | {"exif": EXIF_PREFIX + noted["exif"]}
+
+
+def _writer_arguments(metadata: dict[str, bytes], name: str, provenance: Provenance | None) -> dict[str, Any]:
+    """Returns ``metadata``, and in PNG ``provenance``, as arguments of Pillow's writer of the format."""
     arguments: dict[str, Any] = dict(metadata)
-    if name == "PNG" and "xmp" in arguments:
-        arguments["pnginfo"] = PngInfo()
-        xmp = arguments.pop("xmp").decode("utf-8", "replace")
-        arguments["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp)
+    if name == "PNG":
+        texts = PngInfo()
+        if "xmp" in arguments:
+            texts.add_itxt("XML:com.adobe.xmp", arguments.pop("xmp").decode("utf-8", "replace"))
+        if provenance is not None:
+            texts.add_text("Software", provenance.software)
+            texts.add_text("Comment", provenance.note)
+        arguments["pnginfo"] = texts
     return arguments
+
+
+def _commented(data: bytes, provenance: Provenance) -> bytes:
+    """Adds the note to the PPM file ``data`` as a comment behind its magic number."""
+    magic, rest = data.split(b"\n", 1)
+    return b"%b\n# %b\n%b" % (magic, provenance.note.encode("ascii", "replace"), rest)
 
 
 def _with_tiff_tags(data: bytes, metadata: dict[str, bytes]) -> bytes:

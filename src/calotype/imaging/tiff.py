@@ -9,7 +9,7 @@ from PIL.ExifTags import Base
 
 from calotype.imaging.metadata import DIRECTORIES, EXIF_PREFIX, read_exif_directory
 
-__all__ = ["tiff_with_exif"]
+__all__ = ["packed_directory", "read_entries", "tiff_with_exif"]
 
 _HEAD = 8
 _ENTRY = 12
@@ -64,14 +64,24 @@ def tiff_with_exif(data: bytes, exif: Image.Exif) -> bytes:
     ]  # a directory that stands where it is put
     added += bytes(len(added) % 2)
     (start,) = struct.unpack_from(order + "I", data, 4)
-    merged = _directory_entries(added, 0, order) | _directory_entries(data, start, order)
-    table = struct.pack(order + "H", len(merged)) + b"".join(merged[tag] for tag in sorted(merged)) + bytes(4)
+    merged = read_entries(added, 0, order)[0] | read_entries(data, start, order)[0]
+    table = packed_directory(merged, 0, order)
     place = struct.pack(order + "I", len(data) + len(added))
     return data[:4] + place + data[_HEAD:] + added + table
 
 
-def _directory_entries(data: bytes, start: int, order: str) -> dict[int, bytes]:
-    """Returns the raw entries of the directory at ``start``, by tag."""
+def read_entries(data: bytes, start: int, order: str) -> tuple[dict[int, bytes], int]:
+    """Returns the raw entries of the directory at ``start``, by tag, and the place of the next directory.
+
+    ``order`` is that of :mod:`struct`. Raises ``struct.error`` if the directory leaves ``data``.
+    """
     (count,) = struct.unpack_from(order + "H", data, start)
+    (following,) = struct.unpack_from(order + "I", data, start + 2 + count * _ENTRY)
     entries = [data[start + 2 + i * _ENTRY :][:_ENTRY] for i in range(count)]
-    return {struct.unpack_from(order + "H", entry)[0]: entry for entry in entries}
+    return {struct.unpack_from(order + "H", entry)[0]: entry for entry in entries}, following
+
+
+def packed_directory(entries: dict[int, bytes], following: int, order: str) -> bytes:
+    """Returns the directory of raw entries by tag, which it sorts, and the place of the next directory."""
+    table = b"".join(entries[tag] for tag in sorted(entries))
+    return struct.pack(order + "H", len(entries)) + table + struct.pack(order + "I", following)

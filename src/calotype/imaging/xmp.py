@@ -57,7 +57,7 @@ def join_extended_xmp(packet: bytes, segments: Iterable[bytes]) -> bytes:
     try:
         parser.Parse(packet_text, True)
     except ExpatError as error:
-        raise XmpError(f"it is no XML: {error}") from error
+        raise XmpError(f"it is not well-formed XML: {error}") from error
     return packet_text
 
 

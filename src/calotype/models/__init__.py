@@ -17,6 +17,7 @@ from calotype.models.protocol import (
 from calotype.models.registry import (
     DEFAULT_CONTEXT_MODEL,
     ModelInfo,
+    decoder_name,
     is_embedded,
     latent_space_of_id,
     list_models,
@@ -40,6 +41,7 @@ __all__ = [
     "ModelCache",
     "ModelInfo",
     "TorchDecoder",
+    "decoder_name",
     "integer_product",
     "is_embedded",
     "latent_space_of_id",

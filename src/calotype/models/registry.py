@@ -32,6 +32,7 @@ from calotype.options import DEFAULT_BACKEND, DiffusionOptions
 __all__ = [
     "DEFAULT_CONTEXT_MODEL",
     "ModelInfo",
+    "decoder_name",
     "is_embedded",
     "latent_space_of_id",
     "list_models",
@@ -187,6 +188,11 @@ def model_name_of_id(number: int) -> str:
     raise UnsupportedError(f"the file was made by model {number}, which this release does not know")
 
 
+def decoder_name(name: str | None, space: int) -> str:
+    """Returns ``name``, or the name of the default decoder of ``space`` for None."""
+    return name or _DEFAULT_DECODER[space]
+
+
 def is_embedded(name: str) -> bool:
     """Returns whether a model's weights are part of the package."""
     return any(model.name == name for model in _MODELS)
@@ -223,8 +229,8 @@ def load_decoder(
     backend: str = DEFAULT_BACKEND,
 ) -> Decoder:
     """Loads a decoder of ``space``, by default the embedded one; otherwise as :func:`load_encoder`."""
-    source = fetched_model(name) if name else None
-    model = source or _embedded_model(name or _DEFAULT_DECODER[space])
+    name = decoder_name(name, space)
+    model = fetched_model(name) or _embedded_model(name)
     if model.space != space:
         wanted = SPACES[space].name
         raise ModelError(f"model {model.name!r} decodes {SPACES[model.space].name}, not the file's {wanted}")

@@ -48,7 +48,9 @@ def file_of_form(body: bytes, content_type: str) -> bytes:
 
     def on_field(field: Field) -> None:
         name = (field.field_name or b"").decode("utf-8", "replace")
-        raise SourceError(f"the form's field {name!r} is no file: put parameters into the address, after '?'")
+        raise SourceError(
+            f"the form's field {name!r} is not a file: put parameters into the address, after '?'"
+        )
 
     def on_end() -> None:
         nonlocal ended

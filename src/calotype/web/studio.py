@@ -16,7 +16,7 @@ import calotype
 from calotype.compare.codecs import PillowCodec, avif, jpeg, webp
 from calotype.container import MAGIC, MEDIA_TYPE
 from calotype.errors import CalotypeWarning, ModelError, SourceError
-from calotype.imaging import Picture, load_picture, over_white, to_pillow_image
+from calotype.imaging import FORMATS, Picture, load_picture, over_white, pack_picture, to_pillow_image
 from calotype.imaging.source import open_picture_source
 from calotype.limits import Limits
 from calotype.options import DecodeOptions, EncodeOptions
@@ -33,6 +33,9 @@ RIVALS: dict[str, Callable[[], PillowCodec]] = {
     "avif": lambda: replace(avif(), settings={"speed": 6, "max_threads": 1}),
 }
 """How to make the other codecs, by the names they have in addresses, which are those of their media types."""
+
+_QUICK_PNG = replace(FORMATS["png"], parameters={"compress_level": 4})
+"""It takes half the time of the default level, for a few per cent more bytes."""
 
 
 @dataclass(frozen=True)
@@ -134,9 +137,7 @@ def _check_magic(upload: bytes) -> None:
 
 
 def _png(image: Image.Image) -> bytes:
-    file = BytesIO()
-    image.save(file, "PNG", compress_level=4)  # half the time of the default, a few per cent larger
-    return file.getvalue()
+    return pack_picture(image, _QUICK_PNG)
 
 
 _this_thread = threading.local()

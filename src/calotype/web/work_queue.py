@@ -88,7 +88,7 @@ class QueuePlace:
             if late or await gone():
                 task.cancel()
                 sentence = f"the work took longer than the {self._seconds:g} s that are allowed"
-                raise HTTPException(503, sentence if late else "the client has gone", RETRY)
+                raise HTTPException(503, sentence if late else "the client has closed the connection", RETRY)
         return task.result()
 
     async def _work(self, work: Callable[[], _Result]) -> _Result:

@@ -241,7 +241,7 @@ def test_an_interrupt_leaves_no_incomplete_file(
 
 @pytest.mark.usefixtures("no_network")
 def test_offline_opens_no_socket(source: FetchedModel) -> None:
-    with pytest.raises(ModelError, match="is not here, and --offline"):
+    with pytest.raises(ModelError, match="is not on this machine, and --offline"):
         fetch_model(source, offline=True)
 
 
@@ -292,7 +292,7 @@ def test_a_changed_file_without_a_record_is_fetched_anew(
 def test_lost_and_damaged_records(hub: FakeHub, source: FetchedModel, home: Path) -> None:
     fetch_model(source)
     (fetched_location(source).path / UNET).unlink()
-    with pytest.raises(ModelError, match=f"sd-1.5 lost {UNET}: run"):
+    with pytest.raises(ModelError, match=f"{UNET} of sd-1.5 is missing: run"):
         fetched_location(source)
     fetch_model(source)
     fetched_location(source)

@@ -224,7 +224,9 @@ def test_a_picture_too_large_for_the_memory_comes_in_smaller_tiles(
 
 def test_without_weights_the_command_is_named(data: bytes) -> None:
     for name in ("sd-1.4", "sd-1.5", "sd-vae-ft-mse", "taesd"):
-        with pytest.raises(ModelError, match=f"^{name} is not here: run 'calotype models fetch {name}'$"):
+        with pytest.raises(
+            ModelError, match=f"^{name} is not on this machine: run 'calotype models fetch {name}'$"
+        ):
             calotype.decode(data, model=name)
     with pytest.raises(ModelError, match="no file or folder nowhere"):
         calotype.decode(data, model="sd-1.5", diffusion=DiffusionOptions(weights="nowhere"))

@@ -150,8 +150,11 @@ def test_a_folder_in_batches(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["models", "path", "sd-1.5"], "sd-1.5 is not here: run 'calotype models fetch sd-1.5'"),
-        (["models", "fetch", "--offline", "sd-1.5"], "sd-1.5 is not here, and --offline forbids to fetch it"),
+        (["models", "path", "sd-1.5"], "sd-1.5 is not on this machine: run 'calotype models fetch sd-1.5'"),
+        (
+            ["models", "fetch", "--offline", "sd-1.5"],
+            "sd-1.5 is not on this machine, and --offline forbids fetching it",
+        ),
         (["models", "fetch", "sd-1.5"], "accept it with 'calotype models fetch sd-1.5 --accept-licence'"),
         (["models", "fetch", "sd-1.5", "--accept-licence"], "vae/config.json of stable-diffusion-v1-5/"),
         (["models", "fetch", "taesd"], "run 'calotype models fetch taesd' again to go on"),
@@ -169,7 +172,7 @@ def test_decode_without_weights(run: Run, photo: NDArray[np.uint8], tmp_path: Pa
     for options in ((), ("--offline",)):
         done = run("decode", "-m", "sd-1.5", *options, "a.calo", "out.png")
         assert done.returncode == 5
-        assert done.stderr.endswith("sd-1.5 is not here: run 'calotype models fetch sd-1.5'\n")
+        assert done.stderr.endswith("sd-1.5 is not on this machine: run 'calotype models fetch sd-1.5'\n")
     done = run("decode", "-m", "sd-1.5", "--denoise", "much", "a.calo", "out.png")
     assert done.returncode == 2
     assert "denoise (=much) must be auto, off or a timestep" in done.stderr

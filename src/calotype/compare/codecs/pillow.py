@@ -77,4 +77,4 @@ class PillowCodec:
         try:
             return [Coded(data, decode_with_pillow(data), fits) for data, fits in files]
         except (SourceError, LimitError) as error:  # Pillow reads no WebP above MAX_IMAGE_PIXELS
-            raise UncodableError(f"{self.title} cannot be read back: {error}") from error
+            raise UncodableError(f"{self.title} cannot decode its own file: {error}") from error

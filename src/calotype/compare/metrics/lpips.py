@@ -39,7 +39,7 @@ class Lpips:
             raise ModelError(f"cannot read the LPIPS graph {graph}: {error.strerror}") from error
         self._session = OnnxSession(content, threads, f"the LPIPS graph {graph}")
         if self._session.inputs != {"ref", "dist"}:
-            raise ModelError(f"{graph} is no LPIPS graph: its inputs must be 'ref' and 'dist'")
+            raise ModelError(f"{graph} is not an LPIPS graph: its inputs must be 'ref' and 'dist'")
 
     def __call__(self, reference: Pixels, picture: Pixels) -> float:
         if min(reference.shape[:2]) < _SMALLEST:

@@ -36,7 +36,9 @@ class Ssimulacra2:
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of pictures made here
                 return float(self._compute(_png(reference), _png(picture)))
         except Image.DecompressionBombError as error:
-            raise UnmeasurableError("takes no more pixels than Pillow's MAX_IMAGE_PIXELS allows") from error
+            raise UnmeasurableError(
+                "cannot measure more pixels than Pillow's MAX_IMAGE_PIXELS allows"
+            ) from error
 
 
 def _png(rgb: Pixels) -> io.BytesIO:

@@ -78,7 +78,7 @@ def fetch_model(
                 check_file_hash(path, record.sha256[name], source.name)
             return record
     if offline:
-        raise ModelError(f"{source.name} is not here, and --offline forbids to fetch it")
+        raise ModelError(f"{source.name} is not on this machine, and --offline forbids fetching it")
     if not is_licence_accepted(source.licence):
         raise ModelError(
             f"{source.name} is under the licence {source.licence.name} ({source.licence.url}): "

@@ -62,7 +62,7 @@ class Network:
             result: Array = function(self.module, tensor).float().cpu().numpy()
         if not np.isfinite(result).all():
             raise ModelError(
-                f"{self.name} gave values that are no numbers in {self.backend[1]}: use --dtype float32"
+                f"{self.name} computed values that are not finite in {self.backend[1]}: use --dtype float32"
             )
         return result
 

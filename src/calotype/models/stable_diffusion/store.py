@@ -80,11 +80,13 @@ def fetched_location(source: FetchedModel) -> WeightsLocation:
     """Returns the location of a fetched model. Raises :class:`ModelError` if files are missing."""
     record = read_record(source)
     if record is None:
-        raise ModelError(f"{source.name} is not here: run 'calotype models fetch {source.name}'")
+        raise ModelError(f"{source.name} is not on this machine: run 'calotype models fetch {source.name}'")
     paths = {name: path_in_hub_cache(record.repository, name, record.commit) for name in record.size}
     for name, path in paths.items():
         if path is None:
-            raise ModelError(f"{source.name} lost {name}: run 'calotype models fetch {source.name}' again")
+            raise ModelError(
+                f"{name} of {source.name} is missing: run 'calotype models fetch {source.name}' again"
+            )
         # The top of the snapshot is as many folders up as the name has parts.
         top = path.parents[name.count("/")]
     return WeightsLocation(top, record.sha256)

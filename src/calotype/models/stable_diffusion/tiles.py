@@ -132,7 +132,7 @@ class Tiler:
                 out = np.zeros((*part.shape[:-2], height * fine_out, width * fine_out), np.float32)
             out[..., *window.scaled(fine_out).read] += part * (down[:, None] * across)
         if out is None:
-            raise ValueError(f"an array of shape {x.shape} has nothing to compute")
+            raise ValueError(f"an array of shape {x.shape} is empty")
         return out
 
     def _parts(self, size: int) -> list[slice]:

@@ -118,7 +118,7 @@ def _check_weights_hash(location: WeightsLocation, source: FetchedModel, path: P
     if location.sha256:
         expected = _recorded_hash(location, path)
         if expected is None:
-            raise ModelError(f"{path} was not there when {source.name} was fetched")
+            raise ModelError(f"{path} is not one of the files fetched for {source.name}")
         check_file_hash(path, expected, source.name)
 
 

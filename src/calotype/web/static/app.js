@@ -25,7 +25,7 @@ let settling = 0;
 function complain(error) {
   if (error.name === "AbortError") return;
   if (!(error instanceof Refused)) console.error(error);
-  element("error").textContent = error instanceof Refused ? error.message : "Something went wrong on this page.";
+  element("error").textContent = error instanceof Refused ? error.message : "This page has failed. Please reload it.";
   element("error").hidden = false;
   progress(0, "");
 }
@@ -178,13 +178,13 @@ async function compare(signal) {
   offer("save-png", developed.blob, `${opened.stem}.png`);
 
   let done = 60;
-  progress(done, "The others, at the same size …");
+  progress(done, "Encoding with the other codecs at the same size …");
   await Promise.all(rivals.map(async (name) => {
     const { blob } = await send(`rivals/${name}?max_size=${file.size}`, prepared.blob, signal);
     put(name, blob, blob.size > file.size ? "can go no lower" : "");
     drawTile(name, bytes(blob.size), false);
     done += 40 / rivals.length;
-    progress(done, "The others, at the same size …");
+    progress(done, "Encoding with the other codecs at the same size …");
   }));
   progress(100, ["Done", prepared.remark, developed.remark].filter(Boolean).join(" · "));
 }

@@ -58,7 +58,7 @@ function refusals(paths) {
   const rows = new Map(responses.flatMap((one) => Object.entries(one)).map(([status, { description }]) => [status, description]));
   rows.delete("200");
   const made = make("section");
-  made.append(make("h2", "Refusals"), make("p", "JSON with one sentence in error."), table("Refusals", [...rows].sort()));
+  made.append(make("h2", "Errors"), make("p", "Errors are JSON objects whose field error is one sentence."), table("Errors", [...rows].sort()));
   return made;
 }
 

@@ -1,0 +1,26 @@
+"""The provenance note of a decoded picture: what it was developed from, and by which models."""
+
+from __future__ import annotations
+
+from calotype.container import ParsedFile
+from calotype.imaging import Provenance
+from calotype.models import decoder_name, model_name_of_id
+from calotype.version import __version__
+
+__all__ = ["provenance_of"]
+
+
+def provenance_of(parsed: ParsedFile, model: str | None) -> Provenance:
+    """Returns the note for a file that the decoder ``model`` develops, by default that of its latent space.
+
+    Raises :class:`UnsupportedError` if the file names an encoder that is unknown here.
+    """
+    software = f"Calotype {__version__}"
+    header = parsed.header
+    arrived = "the first " if parsed.missing else ""
+    models = f"encoder {model_name_of_id(header.encoder)}, decoder {decoder_name(model, header.space)}"
+    return Provenance(
+        software,
+        f"Developed by {software} from {arrived}{parsed.size:,} bytes ({models})."
+        " Fine detail is synthesised: it may differ from the original.",
+    )

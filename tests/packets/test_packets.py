@@ -1,0 +1,389 @@
+"""Packets: any sufficiently large subset gives the file back, and nothing ever gives another one."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import sys
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reference_code as reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import calotype
+from calotype import errors
+from calotype.limits import Limits
+from calotype.packets import (
+    MAX_MTU,
+    MIN_MTU,
+    PacketHeader,
+    Receiver,
+    join,
+    read_packet,
+    read_recording,
+    split,
+    write_packet,
+    write_recording,
+)
+from calotype.packets.blocks import MAX_BLOCK, blocks_of
+from calotype.packets.header import HEADER_SIZE, MAX_DATA
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden"
+
+
+def content(size: int, seed: int = 1) -> bytes:
+    return np.random.default_rng(seed).bytes(size)
+
+
+def headers(packets: list[bytes]) -> list[PacketHeader]:
+    return [read_packet(packet)[0] for packet in packets]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.integers(0, 3000),
+    mtu=st.integers(MIN_MTU, MAX_MTU),
+    redundancy=st.floats(0, 1),
+    head=st.booleans(),
+    order=st.randoms(use_true_random=False),
+)
+def test_without_losses_any_order_gives_the_file(
+    size: int, mtu: int, redundancy: float, head: bool, order: object
+) -> None:
+    data = content(size)
+    packets = split(data, mtu, redundancy, head=head)
+    assert len({len(packet) for packet in packets}) == 1 and len(packets[0]) <= mtu
+    first = headers(packets)[0]
+    assert first.data == math.ceil(len(packets[0]) and (size + 4 + 1 + (size > 127)) / (mtu - HEADER_SIZE))
+    assert len(packets) - first.data == math.ceil(redundancy * first.data - 1e-9)
+    order.shuffle(packets)  # type: ignore[attr-defined]
+    assert join(packets) == data
+
+
+def test_any_subset_of_as_many_packets_as_data_packets_gives_the_file() -> None:
+    data, rng = content(1000), np.random.default_rng(2)
+    packets = split(data, 100, 0.5, head=False)
+    needed = headers(packets)[0].data
+    for _ in range(200):
+        kept = [packets[number] for number in rng.permutation(len(packets))[:needed]]
+        assert join(kept) == data
+        with pytest.raises(errors.TruncatedError, match=f"{needed - 1} packets.*at least {needed} are"):
+            join(kept[1:])
+
+
+def recovery_rate(
+    packets: list[bytes], loss: float, seed: int, trials: int, head: int = 1
+) -> tuple[float, float]:
+    """(share of losses after which the file is there, share after which ``head`` bytes of it are there)."""
+    rng = np.random.default_rng(seed)
+    found = np.zeros(2)
+    for _ in range(trials):
+        receiver = Receiver()
+        for packet, lost in zip(packets, rng.random(len(packets)) < loss, strict=True):
+            if not lost:
+                receiver.feed(packet)
+        if receiver.streams:
+            stream = receiver.streams[0]
+            known = len(stream.prefix) if stream.file_size is not None else 0
+            found += stream.complete, known >= head
+    return tuple(found / trials)
+
+
+def binomial(packets: int, needed: int, loss: float) -> float:
+    """The probability that at least ``needed`` of ``packets`` arrive."""
+    return sum(
+        math.comb(packets, lost) * loss**lost * (1 - loss) ** (packets - lost)
+        for lost in range(packets - needed + 1)
+    )
+
+
+@pytest.mark.slow  # 6 s
+@pytest.mark.parametrize("redundancy", [0.2, 0.5, 1.0])
+def test_the_recovery_rate_is_the_binomial_one(redundancy: float) -> None:
+    trials, data = 1000, content(240)
+    packets = split(data, MIN_MTU, redundancy, head=False)
+    needed = headers(packets)[0].data
+    for loss in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5):
+        rate, _ = recovery_rate(packets, loss, seed=int(100 * loss), trials=trials)
+        theory = binomial(len(packets), needed, loss)
+        deviation = math.sqrt(theory * (1 - theory) / trials)
+        assert abs(rate - theory) <= 4 * deviation + 1e-9, (loss, rate, theory)
+
+
+def test_the_head_arrives_more_often_than_the_rest() -> None:
+    data = content(1000)
+    equal, unequal = (split(data, 100, 0.4, head=head) for head in (False, True))
+    assert len(equal) == len(unequal)
+    first = headers(unequal)[0]
+    early = sum(header.head_repair for header in headers(unequal))
+    assert (first.data, first.head, early) == (11, 2, 2)
+    assert {header.head for header in headers(equal)} == {0}
+    trials = 500
+    size = first.head * (len(unequal[0]) - HEADER_SIZE) - 6
+    _, of_equal = recovery_rate(equal, 0.5, 3, trials, size)
+    whole, of_unequal = recovery_rate(unequal, 0.5, 3, trials, size)
+    theory = binomial(first.head + early, first.head, 0.5)
+    assert of_unequal >= theory - 4 * math.sqrt(theory * (1 - theory) / trials)
+    assert of_unequal > of_equal + 0.1 and of_unequal > whole
+
+
+def test_a_recovered_head_helps_to_recover_the_rest() -> None:
+    data = content(1000)
+    packets = split(data, 100, 0.4)
+    late = [n for n, header in enumerate(headers(packets)) if header.index >= 11 and not header.head_repair]
+    lost = {0, 1, *(5, 6, 7)[: len(late)]}  # the head by its own repair packets, then as many as there are
+    assert join([packet for n, packet in enumerate(packets) if n not in lost]) == data
+
+
+@pytest.mark.parametrize(("size", "mtu"), [(40_000, 200), (86_007, 50), (2_000_000, 1400)])
+def test_large_files_have_several_blocks(size: int, mtu: int) -> None:
+    data = content(size)
+    packets = split(data, mtu, 0.5)
+    first = headers(packets)[0]
+    blocks = blocks_of(first.data)
+    assert len(blocks) > 1 and max(len(block.members) for block in blocks) <= MAX_BLOCK
+    assert sorted(n for block in blocks for n in block.members) == list(range(first.data))
+    burst = len(packets) // 5  # a fifth of all packets, one after the other
+    assert join(packets[:burst] + packets[2 * burst :]) == data
+
+
+def test_the_largest_file_and_one_that_is_larger() -> None:
+    most = MAX_DATA * (MIN_MTU - HEADER_SIZE) - 4 - 3
+    packets = split(bytes(most), MIN_MTU, 0)
+    assert len(packets) == MAX_DATA and join(packets) == bytes(most)
+    with pytest.raises(errors.LimitError, match=r"needs 2049 data packets: at most 2048 .*raise mtu"):
+        split(bytes(most + 1), MIN_MTU, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mtu": 49}, r"mtu \(=49\)"),
+        ({"mtu": 1401}, r"mtu \(=1401\)"),
+        ({"redundancy": -0.1}, r"redundancy \(=-0.1\)"),
+        ({"redundancy": math.nan}, r"redundancy \(=nan\)"),
+        ({"redundancy": 1e9}, r"at most \d+\.\d+ for \d+ data packets"),
+        ({"stream": 4096}, r"stream \(=4096\)"),
+    ],
+)
+def test_arguments_out_of_range(arguments: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        split(b"data", **arguments)  # type: ignore[arg-type]
+
+
+def test_arguments_of_a_wrong_type() -> None:
+    for arguments in ({"data": "text"}, {"data": b"", "mtu": 1.5}, {"data": b"", "head": 1}):
+        with pytest.raises(TypeError):
+            split(**arguments)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        Receiver().feed("text")  # type: ignore[arg-type]
+
+
+def test_duplicates_and_two_interleaved_streams() -> None:
+    files = [content(700, seed) for seed in (1, 2)]
+    first, second = (split(data, 100, 0.3) for data in files)
+    mixed = [packet for pair in zip(first, second, strict=True) for packet in pair] * 2
+    receiver = Receiver()
+    for packet in mixed:
+        assert receiver.feed(packet)
+    assert [stream.data for stream in receiver.streams] == files
+    assert [stream.received for stream in receiver.streams] == [headers(first)[0].data] * 2
+    numbers = [zlib.crc32(data) & 0xFFF for data in files]
+    assert [stream.id for stream in receiver.streams] == numbers
+    assert [join(mixed, stream=number) for number in numbers] == files
+    with pytest.raises(errors.FormatError, match=f"several files.*{numbers[0]}, {numbers[1]}"):
+        join(mixed)
+
+
+def test_streams_of_one_number_are_told_apart_by_their_shape() -> None:
+    files = [content(700), content(900)]
+    mixed = [packet for data in files for packet in split(data, 100, 0.3, stream=7)]
+    receiver = Receiver()
+    for packet in mixed:
+        receiver.feed(packet)
+    assert [stream.data for stream in receiver.streams] == files
+
+
+def test_a_stream_of_another_version_is_passed_over() -> None:
+    data = content(300)
+    packets = split(data, 100, 0.3)
+    others = [bytes([packet[0] & 0xF0 | 2]) + packet[1:] for packet in packets]
+    receiver = Receiver()
+    for packet in [*others, *packets]:
+        receiver.feed(packet)
+    assert receiver.best().data == data
+    assert (receiver.unsupported, receiver.damaged) == (len(packets), 0)
+    with pytest.raises(errors.TruncatedError, match=f"0 were damaged, {len(packets)} of another version"):
+        join(others)
+    with pytest.raises(errors.UnsupportedError, match="version 2 "):
+        read_packet(others[0])
+
+
+def test_no_single_wrong_bit_passes() -> None:
+    packet = split(content(40), 100, 0)[0]
+    for bit in range(8 * len(packet)):
+        damaged = bytearray(packet)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(errors.FormatError):
+            read_packet(bytes(damaged))
+
+
+def test_wrong_bits_never_give_a_wrong_file() -> None:
+    data, rng = content(600), np.random.default_rng(5)
+    packets = split(data, 100, 0.5)
+    for _ in range(100):
+        received = []
+        for packet in packets:
+            bits = np.unpackbits(np.frombuffer(packet, np.uint8))
+            received.append(np.packbits(bits ^ (rng.random(bits.size) < 0.0005)).tobytes())
+        try:
+            assert join(received) == data
+        except errors.TruncatedError:
+            assert sum(a != b for a, b in zip(packets, received, strict=True)) > 2
+
+
+def test_damage_that_no_packet_shows_is_found_by_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = content(600)
+    packets = split(data, 100, 0.5)
+    header, payload = read_packet(packets[3])
+    forged = write_packet(header, bytes([payload[0] ^ 1]) + payload[1:])
+    wrong = [*packets[:3], forged, *packets[4:7]]
+    with pytest.raises(errors.ChecksumError, match="do not give the file that was sent"):
+        join(wrong)
+    assert join([*wrong, *packets]) == data  # the stream begins anew
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        PacketHeader(stream=1, data=3, head=4, index=0),
+        PacketHeader(stream=1, data=3, head=0, index=256),
+        PacketHeader(stream=1, data=2048, head=0, index=4095),
+        PacketHeader(stream=1, data=3, head=0, index=0, head_repair=True),
+        PacketHeader(stream=1, data=2048, head=129, index=0, head_repair=True),
+        PacketHeader(stream=1, data=3, head=1, index=255, head_repair=True),
+    ],
+)
+def test_headers_that_make_no_sense(header: PacketHeader) -> None:
+    packet = write_packet(header, b"payload")
+    receiver = Receiver()
+    if header == PacketHeader(stream=1, data=2048, head=0, index=4095):
+        assert receiver.feed(packet)  # the last one that there is
+        return
+    assert receiver.feed(packet) is None
+    assert (receiver.damaged, receiver.streams) == (1, ())
+
+
+@pytest.mark.parametrize("packet", [b"", bytes(8), b"\x01" + bytes(1400), b"\x01" + bytes(99)])
+def test_bytes_that_are_no_packet(packet: bytes) -> None:
+    receiver = Receiver()
+    assert receiver.feed(packet) is None
+    assert receiver.damaged + receiver.unsupported == 1
+
+
+def test_a_message_that_makes_no_sense() -> None:
+    header = PacketHeader(stream=1, data=1, head=0, index=0)
+    for payload in (b"abc", b"\0\0\0\0\xff\xff\xff\xff\xff", b"\0\0\0\0\x05abcd", b"\0\0\0\0"):
+        with pytest.raises(errors.ChecksumError):
+            join([write_packet(header, payload)])
+    longer = replace(header, data=2)
+    for payload in (b"abc", b"\0\0\0\0\x85\x00..."):
+        with pytest.raises(errors.FormatError):
+            join([write_packet(longer, payload)], partial=True)
+
+
+def test_only_as_many_packets_are_kept_as_the_limits_allow() -> None:
+    packets = split(content(3000), 100, 0)
+    limits = Limits(max_packets=5)
+    receiver = Receiver(limits)
+    for packet in packets[:5] * 3:
+        receiver.feed(packet)
+    with pytest.raises(errors.LimitError, match=r"at most 5 packets .*max_packets"):
+        receiver.feed(packets[5])
+    with pytest.raises(errors.LimitError):
+        join(packets, limits=limits)
+
+
+def test_leading_packets_give_the_beginning_of_the_file() -> None:
+    data = (GOLDEN / "table-241" / "fine-64x64" / "picture.calo").read_bytes()
+    packets = split(data, MIN_MTU, 0.3)
+    needed = headers(packets)[0].data
+    for count in range(1, needed + 1):
+        begun = join(packets[:count], partial=True)
+        assert data.startswith(begun)
+        assert len(begun) / len(data) == pytest.approx(count / needed, abs=0.02)
+    with pytest.raises(errors.TruncatedError, match="no beginning"):
+        join(packets[1:3], partial=True)
+    with pytest.warns(calotype.PartialPictureWarning):
+        image = calotype.decode(join(packets[: needed * 6 // 10], partial=True), partial=True, model="tiny")
+    assert image.info["partial"] == pytest.approx(0.6, abs=0.1)
+
+
+def test_without_zfec_only_recovery_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = content(600)
+    packets = split(data, 100, 0.5, head=False)
+    monkeypatch.setitem(sys.modules, "zfec", None)
+    assert split(data, 100, 0) != packets
+    assert join(packets) == data
+    for action in (lambda: split(data, 100, 0.5), lambda: join(packets[1:])):
+        with pytest.raises(errors.ModelError, match=r"pip install 'calotype\[packets\]'"):
+            action()
+
+
+def test_recordings() -> None:
+    packets = split(content(600), 100, 0.5)
+    recording = write_recording(packets)
+    assert list(read_recording(io.BytesIO(recording))) == packets
+
+    def until_error(damaged: bytes, error: type[Exception]) -> list[bytes]:
+        found = []
+        with pytest.raises(error):
+            for packet in read_recording(io.BytesIO(damaged)):
+                found.append(packet)
+        return found
+
+    assert until_error(recording[:-1], errors.TruncatedError) == packets[:-1]
+    assert until_error(recording + b"\x01", errors.FormatError) == packets
+    assert until_error(recording + b"\xff\xff...", errors.FormatError) == packets
+    assert until_error(recording + bytes(2), errors.FormatError) == packets
+
+
+def test_another_implementation_gives_the_same_repair_packets() -> None:
+    for size, count in ((1, 3), (3, 4), (9, 9), (40, 3)):
+        payloads = [content(17, seed) for seed in range(size)]
+        data = dict(enumerate(payloads))
+        repaired = [reference.interpolated(data, size + number) for number in range(count)]
+        from calotype.packets.blocks import recover, repair_payloads
+
+        assert repair_payloads(payloads, count) == repaired
+        rows = dict(enumerate([*payloads, *repaired]))
+        kept = {row: rows[row] for row in list(rows)[-size:]}
+        assert recover(size, kept) == payloads
+        assert [reference.interpolated(kept, row) for row in range(size)] == payloads
+
+
+def test_the_vector_of_the_specification() -> None:
+    page = (ROOT / "docs" / "packets.md").read_text("utf-8")
+    block = re.search(r"^```text\n(packet 0:.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert block
+    given = [bytes.fromhex(line.partition(":")[2]) for line in block[1].splitlines()]
+    data = b"The invisible image appears only when it is developed."
+    payloads = reference.message(data, 15)
+    head = {0: payloads[0]}
+    rows = dict(enumerate(payloads))
+    stream = zlib.crc32(data) & 0xFFF
+    expected = [reference.packet(stream, 4, 1, index, 0, payload) for index, payload in rows.items()]
+    expected.append(reference.packet(stream, 4, 1, 0, 1, reference.interpolated(head, 1)))
+    expected += [
+        reference.packet(stream, 4, 1, index, 0, reference.interpolated(rows, index)) for index in (4, 5)
+    ]
+    assert given == expected
+    assert join(given) == join(given[3:]) == data
+    assert reference.crc_16(b"123456789") == 0x29B1
