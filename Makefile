@@ -8,7 +8,7 @@ PYTEST := $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 # What "make test" adds to pytest: "make test COVERAGE=1" measures, and fails below the floor of pyproject.toml.
 COVERAGE_OPTIONS := $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
 
-.PHONY: demo dev check test lint docs links matrix package bench clean
+.PHONY: demo dev check test lint docs links matrix package web bench clean
 
 demo: $(VENV)/installed-compare   ## encode and decode the sample photograph, and compare: see demo/
 	$(RUN) -m scripts.demo
@@ -18,7 +18,7 @@ dev: $(VENV)/installed-dev   ## an editable install with everything that work on
 check: lint $(VENV)/installed-check   ## lint, and the quick tests of what the default install runs
 	$(PYTEST) -m 'not slow and not extra'
 
-test: $(VENV)/installed-test   ## every test
+test: $(VENV)/installed-test $(if $(shell command -v npm),web)   ## every test; those of the browser's decoder need npm
 	$(PYTEST) $(COVERAGE_OPTIONS)
 
 lint: $(VENV)/installed-lint   ## style, types and dead code
@@ -36,7 +36,11 @@ links: $(VENV)/installed-docs   ## ask every web address that the documentation 
 matrix:   ## the quick tests on every supported Python that is here, and with the oldest supported packages
 	$(PYTHON) -m scripts.matrix
 
-package: $(VENV)/installed-dev   ## wheel and sdist in dist/, built, checked and tried in fresh environments
+web: web-decoder/node_modules/.package-lock.json   ## the browser's decoder: web-decoder/dist, and what the package takes of it
+	npm run --silent --prefix web-decoder check
+	npm run --silent --prefix web-decoder build
+
+package: web $(VENV)/installed-dev   ## wheel and sdist in dist/, built, checked and tried in fresh environments
 	rm -rf dist
 	$(RUN) -m build
 	$(RUN) -m twine check --strict dist/*
@@ -47,7 +51,11 @@ bench: $(VENV)/installed-bench   ## quality and speed, on the pictures of $$CALO
 	$(RUN) -m benchmarks.speed
 
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) demo build dist web-decoder/dist web-decoder/build web-decoder/node_modules src/calotype/gallery/decoder
+
+web-decoder/node_modules/.package-lock.json: web-decoder/package-lock.json
+	npm ci --silent --no-audit --no-fund --prefix web-decoder
+	touch $@
 
 $(VENV)/created:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Calotype needs Python 3.11 or newer: make PYTHON=/path/to/python3")'

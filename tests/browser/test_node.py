@@ -1,0 +1,38 @@
+"""The exact half of the conformance suite in the browser's decoder, run by node."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+DECODER = Path(__file__).parents[2] / "web-decoder"
+
+
+@pytest.mark.slow  # 4 seconds
+def test_the_conformance_suite_passes(node: str) -> None:
+    done = subprocess.run(
+        [node, "test/run.mjs", "--test-reporter=tap"],
+        cwd=DECODER,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    passed = re.search(r"^# pass (\d+)$", done.stdout, re.MULTILINE)
+    suite = json.loads((DECODER.parent / "conformance" / "suite.json").read_text("utf-8"))
+    assert passed
+    assert int(passed[1]) == 2 * len(suite["files"] + suite["prefixes"]) + len(suite["hostile"]) + 1
+
+
+def test_the_lock_names_no_registry() -> None:
+    """Everybody's own npm configuration says where packages come from."""
+    lock = json.loads((DECODER / "package-lock.json").read_text("utf-8"))
+    packages = [entry for name, entry in lock["packages"].items() if name]
+    assert packages
+    for entry in packages:
+        assert entry.get("resolved", "https://registry.npmjs.org/").startswith("https://registry.npmjs.org/")
+        assert entry["integrity"].startswith("sha512-")

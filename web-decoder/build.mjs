@@ -1,0 +1,44 @@
+// Builds dist/: scripts, kernels, weights and types; and gives the Python package the scripts and kernels. node build.mjs
+import { spawnSync } from "node:child_process";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const dist = join(here, "dist");
+const weights = join(here, "..", "src", "calotype", "models", "weights");
+const packaged = join(here, "..", "src", "calotype", "gallery", "decoder");
+
+function run(tool, ...options) {
+  const done = spawnSync(process.execPath, [join(here, "node_modules", tool), ...options], { cwd: here, stdio: "inherit" });
+  if (done.status !== 0) process.exit(done.status ?? 1);
+}
+
+rmSync(dist, { recursive: true, force: true });
+mkdirSync(dist, { recursive: true });
+
+const compile = ["kernels/index.ts", "-O3", "--noAssert", "--runtime", "stub", "--importMemory", "--enable", "simd", "--disableWarning", "201"];
+run("assemblyscript/bin/asc.js", ...compile, "-o", "dist/kernels.wasm");
+run("assemblyscript/bin/asc.js", ...compile, "--enable", "relaxed-simd", "-o", "dist/kernels-relaxed.wasm");
+
+const options = { bundle: true, minify: true, target: "es2022", legalComments: "none", logLevel: "warning" };
+const module = { ...options, format: "esm" };
+const entry = (name) => join(here, "src", name);
+await build({ ...module, entryPoints: [entry("calotype.ts")], outfile: join(dist, "calotype.js") });
+await build({ ...module, entryPoints: [entry("worker.ts")], outfile: join(dist, "calotype-worker.js") });
+await build({ ...module, entryPoints: [entry("auto.ts")], outfile: join(dist, "calotype-auto.js"), external: ["./calotype.js"] });
+await build({ ...options, format: "iife", entryPoints: [entry("service.ts")], outfile: join(dist, "calotype-sw.js") });
+run("typescript/bin/tsc", "-p", "tsconfig.types.json");
+
+for (const name of ["calotype.js", "calotype-worker.js", "calotype-auto.js", "calotype-sw.js", "kernels.wasm", "kernels-relaxed.wasm"]) {
+  mkdirSync(packaged, { recursive: true });
+  copyFileSync(join(dist, name), join(packaged, name));
+}
+const files = readdirSync(weights);
+for (const name of ["pocket", "tiny"]) {
+  const file = files.find((each) => each.startsWith(`${name}-`) && each.endsWith("-decoder.onnx"));
+  writeFileSync(join(dist, `${name}-decoder.onnx.gz`), gzipSync(readFileSync(join(weights, file)), { level: 9 }));
+}
+for (const file of files.filter((each) => each.endsWith(".npz") && each.startsWith("lattice-"))) copyFileSync(join(weights, file), join(dist, file));
