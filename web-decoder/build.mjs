@@ -1,5 +1,6 @@
 // Builds dist/: scripts, kernels, weights and types; and gives the Python package the scripts and kernels. node build.mjs
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -42,3 +43,9 @@ for (const name of ["pocket", "tiny"]) {
   writeFileSync(join(dist, `${name}-decoder.onnx.gz`), gzipSync(readFileSync(join(weights, file)), { level: 9 }));
 }
 for (const file of files.filter((each) => each.endsWith(".npz") && each.startsWith("lattice-"))) copyFileSync(join(weights, file), join(dist, file));
+
+// Of which sources this is the build.
+const sources = ["kernels", "src"].flatMap((folder) => readdirSync(join(here, folder)).map((name) => join(here, folder, name)));
+const digest = createHash("sha256");
+for (const path of [join(here, "build.mjs"), ...sources.sort()]) digest.update(readFileSync(path));
+writeFileSync(join(dist, "sources.sha256"), digest.digest("hex"));
