@@ -7,6 +7,7 @@ partial decoder. Time and memory are bounded by ``LIMITS``, which a prefix meets
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 from common import main, refusals_are_fine, watched
 
@@ -58,6 +59,10 @@ def one_input(data: bytes) -> None:
             assert np.array_equal(getattr(once.latents, name), getattr(pieces.latents, name))
         image = calotype.decode(file, OPTIONS)
         assert image.info.get("partial", 1.0) == once.fraction
+        for factor in (8, 16):
+            small = calotype.decode(file, replace(OPTIONS, reduce=factor))
+            assert small.size == (-(-image.width // factor), -(-image.height // factor))
+            assert small.info.get("partial", 1.0) == once.fraction
         if once.fraction < 1:
             try:
                 calotype.decode(file, model="tiny", limits=LIMITS)

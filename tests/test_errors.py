@@ -16,7 +16,7 @@ import pytest
 import calotype
 from calotype.errors import CalotypeError, ModelError, OutOfMemoryError, TargetSizeError
 
-SAMPLES = {int: 7, str: "a sentence"}
+SAMPLES = {int: 7, str: "a sentence", tuple[int, int]: (7, 8), tuple[int, int, int, int]: (1, 2, 3, 4)}
 
 
 def error_classes() -> list[type[BaseException]]:

@@ -433,3 +433,46 @@ def test_the_pixels_of_a_tiff_file_are_understood_with_metadata_too() -> None:
         Image.open(file).save(stored, FORMAT, effort=1, **options)
         shown = np.asarray(Image.open(stored))
         assert shown[:, :8].mean() > shown[:, -8:].mean() + 20
+
+
+@pytest.fixture(scope="module")
+def large() -> bytes:
+    return calotype.encode(Image.fromarray(np.kron(COLOURS, np.ones((8, 8, 1), np.uint8))), **FAST)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reduce"),
+    [((40, 24), 8), ((41, 3), 1), ((20, 12), 16), ((21, 12), 8), ((1, 1), 16), ((320, 192), 1)],
+)
+def test_draft_loads_the_smallest_size_that_is_enough(
+    large: bytes, wanted: tuple[int, int], reduce: int
+) -> None:
+    with Image.open(io.BytesIO(large)) as image:
+        found = image.draft("L", wanted)
+        assert image.size == (320 // reduce, 192 // reduce)
+        if reduce == 1:
+            assert found is None
+            return
+        assert found == ("RGB", (0, 0, 320 / reduce, 192 / reduce))
+        assert image.draft(None, (1, 1)) is None
+        expected = calotype.decode(large, reduce=reduce)
+        assert np.array_equal(np.asarray(image), np.asarray(expected))
+        assert image.size == expected.size
+
+
+def test_draft_after_loading_changes_nothing(large: bytes) -> None:
+    with Image.open(io.BytesIO(large)) as image:
+        image.load()
+        assert image.draft(None, (1, 1)) is None
+        assert image.draft(None, None) is None
+        assert image.size == (320, 192)
+
+
+def test_thumbnails_need_no_decoder(large: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("calotype.decoding.pipeline.decode_all", None)
+    with Image.open(io.BytesIO(large)) as image:
+        image.thumbnail((20, 12))
+        assert image.size == (20, 12)
+        assert np.asarray(image).shape == (12, 20, 3)
+        expected = calotype.decode(large, reduce=8).resize((20, 12), Image.Resampling.BICUBIC)
+        assert np.abs(np.asarray(image).astype(int) - np.asarray(expected)).max() <= 1

@@ -24,6 +24,7 @@ def cached(name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np
     """The arrays that ``make`` makes once, for the cache; processes may ask for them at the same time."""
     file = CACHE / f"{name}.npz"
     if not file.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
         draft = CACHE / f"{name}-{os.getpid()}.npz"
         np.savez(draft, **make())
         draft.replace(file)

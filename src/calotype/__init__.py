@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from calotype import telemetry as _telemetry
-from calotype.codec import Codec, ProgressiveDecoder, decode, encode, read_info
+from calotype.codec import Codec, ProgressiveDecoder, decode, encode, read_info, thumbnail
 from calotype.errors import CalotypeError, CalotypeWarning, PartialPictureWarning
 from calotype.info import Info
 from calotype.limits import Limits
@@ -34,4 +34,5 @@ __all__ = [
     "encode",
     "read_info",
     "register_pillow",
+    "thumbnail",
 ]

@@ -17,6 +17,7 @@ _NAMES: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
     str: "a string",
+    tuple: "a tuple",
     os.PathLike: "a path",
 }
 

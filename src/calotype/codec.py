@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from calotype.arguments import check_type
-from calotype.decoding import ArrivingFile, DataLike, decode_files, decode_opened_files, read_file_data
+from calotype.decoding import (
+    ArrivingFile,
+    DataLike,
+    decode_files,
+    decode_opened_files,
+    plan_thumbnail,
+    read_file_data,
+)
 from calotype.encoding import encode_pictures
 from calotype.imaging import EVERYTHING, Picture, load_picture
 from calotype.info import Info, describe_file
@@ -34,6 +41,7 @@ __all__ = [
     "decode",
     "encode",
     "read_info",
+    "thumbnail",
 ]
 
 ImageLike = Image.Image | NDArray[Any] | str | os.PathLike[str] | BinaryIO
@@ -120,6 +128,26 @@ class Codec:
             options = replace(options, keep_metadata=False)
         image = next(self.decode_many([data], options))
         return np.array(image) if as_array else image
+
+    def thumbnail(
+        self,
+        data: DataLike,
+        size: int | tuple[int, int],
+        options: DecodeOptions | None = None,
+        **fields: Any,
+    ) -> Image.Image:
+        """A .calo file to a Pillow image of at most ``size`` pixels: (width, height), or one number for both.
+
+        The proportions are kept, and no picture is enlarged. It is made as :meth:`decode` does with the
+        largest ``reduce`` that gives enough pixels: without the decoder network from 1/8 of the picture's
+        size down. ``fields`` are those of :class:`DecodeOptions` except ``reduce``; ``box`` is possible.
+        Raises as :meth:`decode`.
+        """
+        options = _merge_options(DecodeOptions, options, fields)
+        content = read_file_data(data)
+        info = read_info(content, options.limits, partial=options.partial)
+        plan = plan_thumbnail((info.width, info.height), size, options)
+        return plan.resample(self.decode(content, plan.options))
 
     def decode_many(
         self,
@@ -219,6 +247,13 @@ def decode(
     if as_array:
         return _shared.decode(data, options, as_array=True, **fields)
     return _shared.decode(data, options, as_array=False, **fields)
+
+
+def thumbnail(
+    data: DataLike, size: int | tuple[int, int], options: DecodeOptions | None = None, **fields: Any
+) -> Image.Image:
+    """As :meth:`Codec.thumbnail`, with models shared by the process."""
+    return _shared.thumbnail(data, size, options, **fields)
 
 
 def read_info(data: DataLike, limits: Limits | None = None, *, partial: bool = False) -> Info:

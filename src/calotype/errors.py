@@ -5,6 +5,7 @@
     CalotypeError
     ├── SourceError           the picture to encode cannot be read, or is refused
     ├── TargetSizeError       no file that small can be made (ValueError too)
+    ├── BoxError              the part that is asked for lies outside of the picture (ValueError too)
     ├── OutputError           the result cannot be written
     ├── FormatError           the bytes are not a well-formed .calo file (OSError too)
     │   ├── TruncatedError    ... they end too early
@@ -23,6 +24,7 @@ differently from what a caller may expect.
 from __future__ import annotations
 
 __all__ = [
+    "BoxError",
     "CalotypeError",
     "CalotypeWarning",
     "ChecksumError",
@@ -61,6 +63,18 @@ class TargetSizeError(CalotypeError, ValueError):
             f"target size {self.target} bytes is too small: "
             f"the smallest file for this picture is {self.smallest} bytes"
         )
+
+
+class BoxError(CalotypeError, ValueError):
+    """The ``box`` (left, top, right, bottom) lies outside of a picture of ``size`` (width, height)."""
+
+    def __init__(self, box: tuple[int, int, int, int], size: tuple[int, int]) -> None:
+        super().__init__(box, size)
+        self.box, self.size = box, size
+
+    def __str__(self) -> str:
+        box, (width, height) = ", ".join(map(str, self.box)), self.size
+        return f"the box ({box}) leaves the picture, which is {width}x{height} pixels"
 
 
 class OutputError(CalotypeError):

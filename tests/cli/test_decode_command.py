@@ -156,3 +156,37 @@ def test_pictures_say_what_made_them_unless_that_is_refused(run: Run, calo: str,
         assert image.info["Software"] == f"Calotype {calotype.__version__}"
         assert "decoder tiny" in image.info["Comment"]
     assert b"Calotype" not in (tmp_path / "bare.png").read_bytes()
+
+
+def test_smaller_pictures_and_parts(run: Run, calo: str, tmp_path: Path) -> None:
+    data = (tmp_path / calo).read_bytes()
+    record = json.loads(run("decode", "--reduce", "8", "--json", calo, "small.png").stdout)
+    assert (record["width"], record["height"]) == (6, 5)
+    with Image.open(tmp_path / "small.png") as image:
+        assert image.tobytes() == calotype.decode(data, reduce=8).tobytes()
+    done = run(*TINY, "--crop", "3, 5,21,40", calo, "part.png")
+    assert done.stderr.decode().startswith("photo.calo -> part.png: 18x35, ")
+    with Image.open(tmp_path / "part.png") as image:
+        assert image.tobytes() == calotype.decode(data, model="tiny", box=(3, 5, 21, 40)).tobytes()
+    run("decode", "--reduce", "16", "--crop", "0,0,17,40", calo, "both.png")
+    with Image.open(tmp_path / "both.png") as image:
+        assert image.size == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["--crop", "0,0,49,40"], 1, "photo.calo: the box (0, 0, 49, 40) leaves the picture, which is 48x40"),
+        (["--crop", "0,0,4"], 2, "is not LEFT,TOP,RIGHT,BOTTOM"),
+        (["--crop", "0,0,4.5,5"], 2, "is not LEFT,TOP,RIGHT,BOTTOM"),
+        (["--crop", "5,0,5,5"], 2, "is empty"),
+        (["--reduce", "4"], 2, "'1', '8', '16'"),
+        (["--reduce", "8", "-m", "tiny"], 2, "--model would do nothing with --reduce"),
+        (["--reduce", "8", "--backend", "openvino"], 2, "--backend would do nothing with --reduce"),
+    ],
+)
+def test_views_that_are_refused(
+    refused: Refused, calo: str, arguments: list[str], code: int, sentence: str
+) -> None:
+    found, said = refused(["decode", *arguments, calo, "out.png"])
+    assert (found, sentence in said) == (code, True), said

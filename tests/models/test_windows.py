@@ -46,6 +46,7 @@ def sizes(parts: list[slice]) -> list[int]:
 def test_full_parts_are_full_but_the_last() -> None:
     assert sizes(full_parts(17, 5)) == [5, 5, 5, 2]
     assert sizes(full_parts(5, 5)) == [5]
+    assert full_parts(17, 5, 8) == [slice(8, 13), slice(13, 17)]
 
 
 def test_equal_parts_differ_by_one() -> None:
@@ -71,3 +72,10 @@ def test_a_window_of_latents_is_one_of_pixels() -> None:
     assert read == (slice(8, 24), slice(0, 16))
     assert kept == (slice(16, 24), slice(0, 8))
     assert inner == (slice(8, 16), slice(0, 8))
+
+
+def test_windows_of_a_part_read_beyond_it() -> None:
+    (window,) = tile_windows([slice(3, 5)], [slice(6, 9)], 2, size=(20, 10))
+    assert window == Window(
+        (slice(1, 7), slice(4, 10)), (slice(3, 5), slice(6, 9)), (slice(2, 4), slice(2, 5))
+    )

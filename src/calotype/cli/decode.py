@@ -10,7 +10,16 @@ import click
 
 import calotype
 from calotype.cli.batch import Made, run
-from calotype.cli.common import backend_option, batch_options, file_arguments, limits_of, model_option
+from calotype.cli.boxes import BoxType
+from calotype.cli.common import (
+    backend_option,
+    batch_options,
+    file_arguments,
+    flags,
+    is_given,
+    limits_of,
+    model_option,
+)
 from calotype.cli.console import Console
 from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
 from calotype.cli.files import STDIO, read_calotype
@@ -18,7 +27,7 @@ from calotype.cli.pictures import FORMAT_NAMES, format_named, format_of_path
 from calotype.cli.plan import Job, plan
 from calotype.errors import OutputError
 from calotype.imaging import FORMATS, PictureFormat, pack_picture
-from calotype.options import DecodeOptions
+from calotype.options import REDUCTIONS, DecodeOptions
 
 __all__ = ["decode"]
 
@@ -56,6 +65,20 @@ _DEFAULT_FORMAT = "png"
     "--strict", is_flag=True, help="Also refuse files with damage that does not change the picture."
 )
 @click.option("--partial", is_flag=True, help="Decode truncated files as far as possible, with a warning.")
+@click.option(
+    "--reduce",
+    metavar="N",
+    type=click.Choice([str(factor) for factor in REDUCTIONS]),
+    default="1",
+    show_default=True,
+    help="Decode at 1/8 or 1/16 of width and height, in a small part of the time: 1, 8 or 16.",
+)
+@click.option(
+    "--crop",
+    metavar="LEFT,TOP,RIGHT,BOTTOM",
+    type=BoxType(),
+    help="Decode only this part, in pixels of the whole picture.",
+)
 @backend_option
 @diffusion_options(decoding=True)
 @batch_options
@@ -71,6 +94,8 @@ def decode(
     keep_metadata: bool,
     provenance: bool,
     partial: bool,
+    reduce: str,
+    crop: tuple[int, int, int, int] | None,
     strict: bool,
     max_pixels: int,
     force: bool,
@@ -86,16 +111,21 @@ def decode(
       calotype decode photo.calo photo.png
       calotype decode --format webp *.calo folder/
       calotype decode - - < photo.calo > photo.png
+      calotype decode --reduce 8 --out-dir thumbnails *.calo
 
     IN is a .calo file, OUT the picture to write; '-' is standard input or output. With several inputs
     OUT is a folder.
     """
+    if reduce != "1" and (given := [name for name in ("model", "backend") if is_given(name)]):
+        raise click.UsageError(f"{flags(given)} would do nothing with --reduce: no decoder network runs")
     settings = DecodeOptions(
         model=model,
         strict=strict,
         partial=partial,
         keep_metadata=keep_metadata,
         provenance=provenance,
+        reduce=int(reduce),
+        box=crop,
         limits=limits_of(max_pixels),
         diffusion=diffusion_of(diffusion, [model]),
     )
@@ -119,14 +149,14 @@ def decode(
         for job, data, info, picture in zip(group, files, infos, pictures, strict=True):
             packed = pack_picture(picture, formats[job])
             seconds = perf_counter() - started
-            summary = f"{info.width}x{info.height}, {len(data):,} bytes, {seconds:.2f} s"
+            summary = f"{picture.width}x{picture.height}, {len(data):,} bytes, {seconds:.2f} s"
             if console.verbosity:
                 summary += f", {info.mode}, written as {formats[job].pillow} of {len(packed):,} bytes"
             record = {
                 "bytes": len(packed),
                 "input_bytes": len(data),
-                "width": info.width,
-                "height": info.height,
+                "width": picture.width,
+                "height": picture.height,
                 "mode": info.mode,
                 "bpp": info.bpp,
                 "format": formats[job].pillow,

@@ -12,6 +12,7 @@ from calotype.decoding.latents import (
     region_refinements,
 )
 from calotype.decoding.pipeline import OpenedFile, decode_files, decode_opened_files
+from calotype.decoding.thumbnail import plan_thumbnail
 
 __all__ = [
     "ArrivingFile",
@@ -23,6 +24,7 @@ __all__ = [
     "first_picture_size",
     "integers_checksum",
     "latents_and_levels",
+    "plan_thumbnail",
     "read_file_data",
     "region_refinements",
 ]

@@ -2,7 +2,7 @@
 
 ::
 
-    feed ─┬─ bytes ─────────────── parse_file ─ chunks ─┐
+    feed ─┬─ bytes ─────────────── parse ─ chunks ──┐
           └─ payload ─ PayloadDecoder ─── latents ──┴─ OpenedFile
 """
 
@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from calotype.container import MAX_START, Coding, FileLayout, ParsedFile, parse_file, read_layout
-from calotype.decoding.latents import PayloadDecoder, decode_latents
+from calotype.decoding.latents import PayloadDecoder
 from calotype.decoding.pipeline import OpenedFile
+from calotype.decoding.view import View
 from calotype.errors import CalotypeError, TruncatedError
 from calotype.options import DecodeOptions
 
@@ -52,7 +53,8 @@ class ArrivingFile:
         if layout.header.regions and not layout.header.regions_first:
             return  # nothing can be decoded before they are there, and then everything can
         if self._reader is None:
-            self._reader = PayloadDecoder.of(self._parsed())
+            view = View.of(layout.header, self._options)
+            self._reader = PayloadDecoder(self._parsed(), view.spacing, verify=self._options.strict)
         fresh = bytes(self._data[layout.start + self._read : layout.end])
         self._read += len(fresh)
         self._reader.feed(fresh)
@@ -77,8 +79,8 @@ class ArrivingFile:
         """The file so far. Raises :class:`TruncatedError` before there is enough of it for any picture."""
         with self._remembering(TruncatedError):
             parsed = self._parsed()
-            found = decode_latents(parsed) if self._reader is None else self._reader.reconstruction()
-            return OpenedFile.made_of(parsed, found, self._options)
+            found = None if self._reader is None else self._reader.reconstruction()
+            return OpenedFile.made_of(parsed, self._options, found)
 
     def _parsed(self) -> ParsedFile:
         """What has arrived, taken apart. Raises :class:`TruncatedError` before a header is there."""

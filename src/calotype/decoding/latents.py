@@ -47,11 +47,12 @@ __all__ = [
 ]
 
 
-def decode_latents(parsed: ParsedFile, spacing: int = 1) -> Reconstruction:
+def decode_latents(parsed: ParsedFile, spacing: int = 1, *, verify: bool = False) -> Reconstruction:
     """Decodes the latents of a file, which are exact on every platform except for the conditional means.
 
     With a ``spacing`` of 2, 4 or 8, only those in rows and columns that are its multiples are decoded, which
-    are coded before all others. They are compared with no checksum, since that is of all latents.
+    are coded before all others. The checksum is that of all latents: ``verify`` decodes these too, for the
+    comparison only.
 
     Of a hierarchical payload that has not arrived to its end all integers that it determines are exact, and
     the others are what the context model expects. Raises :class:`UnsupportedError` for ids unknown here,
@@ -59,7 +60,7 @@ def decode_latents(parsed: ParsedFile, spacing: int = 1) -> Reconstruction:
     payload decodes to what was encoded, and :class:`TruncatedError` if a part that has not arrived is needed.
     """
     if parsed.header.coding == Coding.HIERARCHICAL:
-        reader = PayloadDecoder.of(parsed, spacing)
+        reader = PayloadDecoder(parsed, spacing, verify=verify)
         reader.feed(parsed.payload)
         return reader.reconstruction()
     return _decode_palette(parsed).thinned(spacing)
@@ -68,37 +69,34 @@ def decode_latents(parsed: ParsedFile, spacing: int = 1) -> Reconstruction:
 class PayloadDecoder:
     """The decoder of a hierarchical payload that may arrive in pieces; no coding step runs twice."""
 
-    def __init__(
-        self, header: Header, chunks: Sequence[Chunk], payload_size: int, stored: int, spacing: int
-    ) -> None:
-        """``chunks`` hold the REGIONS chunk, if there is one; ``stored`` is the checksum in the file.
+    def __init__(self, parsed: ParsedFile, spacing: int = 1, *, verify: bool = False) -> None:
+        """``parsed`` is the file as far as its payload, none of which the reader has been fed.
 
-        ``spacing`` is that of :func:`decode_latents`, whose errors are raised if they need no payload.
+        The other arguments are those of :func:`decode_latents`, whose errors are raised if they need no
+        payload.
         """
+        header, chunks = parsed.header, parsed.chunks
         if header.regions and chunk_data(chunks, ChunkType.REGIONS) is None:
             raise TruncatedError(
                 "the file ends without its REGIONS chunk, which comes last: its payload needs it"
             )
-        self._header, self._stored = header, stored
+        self._header, self._stored = header, parsed.checksum
         levels = level_map(header.level, region_refinements(chunks, *_latent_size(header)))
-        self._levels = levels[::spacing, ::spacing]
+        decoded = 1 if verify else spacing
+        self._thinning = spacing // decoded  # of what is decoded for the comparison only
+        self._levels = levels[::decoded, ::decoded]
         self._context_model = load_context_model(header.context_model)
         self._decoder_with = partial(
             IntegerDecoder,
-            size=payload_size,
+            size=parsed.payload_size,
             levels=levels,
             steps=STEPS,
             channel_offsets=CHANNEL_OFFSETS,
-            spacing=spacing,
+            spacing=decoded,
         )
         self._integers = self._decoder_with(self._context_model)
         self._arrived = bytearray()
         self._found: Reconstruction | None = None
-
-    @classmethod
-    def of(cls, parsed: ParsedFile, spacing: int = 1) -> PayloadDecoder:
-        """A reader of the payload of a parsed file, none of which it has been fed."""
-        return cls(parsed.header, parsed.chunks, parsed.payload_size, parsed.checksum, spacing)
 
     @property
     def done(self) -> bool:
@@ -139,7 +137,7 @@ class PayloadDecoder:
     def reconstruction(self) -> Reconstruction:
         """The latents so far. What has not arrived is predicted at the first call after :meth:`feed`."""
         if self._found is None:
-            self._found = reconstruct_latents(self._integers.result(), self._levels)
+            self._found = reconstruct_latents(self._integers.result(), self._levels).thinned(self._thinning)
         return self._found
 
 
@@ -153,7 +151,7 @@ def first_picture_size(parsed: ParsedFile) -> int | None:
     header = parsed.header
     if header.coding == Coding.PALETTE or (header.regions and not header.regions_first):
         return None if parsed.missing else parsed.size
-    reader = PayloadDecoder.of(parsed, BLOCK)
+    reader = PayloadDecoder(parsed, BLOCK)
     reader.feed(parsed.payload)
     return parsed.payload_start + reader.consumed if reader.done else None
 

@@ -2,8 +2,8 @@
 
 ::
 
-    file ─ parse ─ latents ─ network ─ crop, resize ─ picture
-              └─ alpha, metadata ─────────────────────┘
+    file ─ parse ─ latents ─ network ─ view: crop, resize ─ picture
+              └─ alpha, metadata ───────────────────────────┘
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from calotype import imaging
 from calotype.container import METADATA_CHUNKS, ChunkType, Header, ParsedFile, parse_file
 from calotype.decoding.latents import decode_latents
 from calotype.decoding.provenance import provenance_of
+from calotype.decoding.view import View
 from calotype.errors import CalotypeWarning, PartialPictureWarning
 from calotype.imaging import Metadata, Provenance
 from calotype.latents import Reconstruction, log_step_map, noise_deviations
-from calotype.models import DecoderInput, ModelCache
+from calotype.models import DecoderInput, ModelCache, load_thumbnail_network
 from calotype.models.tiling import decode_all, in_batches
 from calotype.options import DecodeOptions
 
@@ -48,22 +49,29 @@ def decode_opened_files(
 ) -> Iterator[Image.Image]:
     """Yields the pictures of opened files, as :func:`decode_files`."""
     for together in in_batches(opened, batch):
-        for space, neighbours in groupby(together, key=lambda file: file.header.space):
+        for (space, small), neighbours in groupby(
+            together, key=lambda file: (file.header.space, file.view.reduced)
+        ):
             group = list(neighbours)
-            decoder = models.decoder(options.model, space, options.diffusion)
-            pictures = decode_all(decoder, [file.latents for file in group])
+            if small:
+                pictures = [file.small_picture() for file in group]
+            else:
+                decoder = models.decoder(options.model, space, options.diffusion)
+                pictures = decode_all(decoder, [file.latents for file in group])
             for file, rgb in zip(group, pictures, strict=True):
                 yield file.image(rgb)
 
 
 @dataclass(frozen=True, eq=False)
 class OpenedFile:
-    """A file before its latents are decoded to pixels; ``alpha`` uint8[H, W] or None.
+    """A file before its latents are decoded to pixels; ``alpha`` of what is shown, uint8[H, W], or None.
 
+    ``latents`` are those in the rows and columns that ``view`` needs.
     ``fraction`` is how much of the file has arrived: 1 for a whole one, whose latents match their checksum.
     """
 
     header: Header
+    view: View
     latents: DecoderInput
     alpha: NDArray[np.uint8] | None
     metadata: Metadata
@@ -72,17 +80,22 @@ class OpenedFile:
 
     @classmethod
     def of(cls, data: bytes, options: DecodeOptions) -> OpenedFile:
-        """Reads a file and decodes its latents. Raises :class:`FormatError` and :class:`LimitError`."""
+        """Reads a file and decodes its latents.
+
+        Raises :class:`FormatError`, :class:`LimitError` and :class:`BoxError`.
+        """
         parsed = parse_file(data, limits=options.limits, strict=options.strict, partial=options.partial)
-        return cls.made_of(parsed, decode_latents(parsed), options)
+        return cls.made_of(parsed, options)
 
     @classmethod
     def made_of(
-        cls, parsed: ParsedFile, reconstruction: Reconstruction, options: DecodeOptions
+        cls, parsed: ParsedFile, options: DecodeOptions, reconstruction: Reconstruction | None = None
     ) -> OpenedFile:
-        """Makes an opened file of a parsed file and its latents. Raises :class:`FormatError`.
+        """Makes an opened file of a parsed file and those of its latents that its view needs.
 
-        While the ALPHA chunk has not arrived, the picture is opaque.
+        Without a ``reconstruction`` they are decoded.
+        While the ALPHA chunk has not arrived, the picture is opaque. Raises :class:`FormatError` and
+        :class:`BoxError`.
         """
         for name in parsed.damaged:
             warnings.warn(f"a damaged part of the file was left out: {name}", CalotypeWarning, stacklevel=5)
@@ -90,15 +103,23 @@ class OpenedFile:
             there = f"at least {parsed.missing} bytes after the first {parsed.size} are missing"
             warnings.warn(f"the picture is partial: {there}", PartialPictureWarning, stacklevel=5)
         header = parsed.header
+        view = View.of(header, options)
+        if reconstruction is None:
+            reconstruction = decode_latents(parsed, view.spacing, verify=options.strict)
         noise = noise_deviations(header.noise, reconstruction.levels, reconstruction.missing)
         log_step = log_step_map(reconstruction.levels, reconstruction.missing)
         latents = DecoderInput(
-            reconstruction.latents, log_step, noise, reconstruction.conditional_mean, header.extension
+            reconstruction.latents,
+            log_step,
+            noise,
+            reconstruction.conditional_mean,
+            header.extension,
+            view.part,
         )
         alpha = None
         if header.alpha:
             packed = parsed.chunk(ChunkType.ALPHA)
-            alpha = (
+            alpha = view.shown_plane(
                 np.full((header.height, header.width), 255, np.uint8)
                 if packed is None
                 else imaging.unpack_alpha(packed, header.width, header.height)
@@ -108,15 +129,21 @@ class OpenedFile:
             if options.keep_metadata
             else {}
         )
-        provenance = provenance_of(parsed, options.model) if options.provenance else None
-        return cls(header, latents, alpha, Metadata(**keep), parsed.fraction, provenance)
+        provenance = provenance_of(parsed, options.model, small=view.reduced) if options.provenance else None
+        return cls(header, view, latents, alpha, Metadata(**keep), parsed.fraction, provenance)
+
+    def small_picture(self) -> NDArray[np.uint8]:
+        """Returns the pixels that :meth:`image` takes, without a decoder network.
+
+        Raises :class:`ModelError`.
+        """
+        network = load_thumbnail_network(self.header.space)
+        inputs, view = self.latents, self.view
+        return network.picture(inputs.conditional_mean, inputs.log_step, view.spacing, view.part)
 
     def image(self, rgb: NDArray[np.uint8]) -> Image.Image:
-        """Returns the picture to show, from the decoder's pixels ``rgb`` uint8[8h, 8w, 3]."""
-        header = self.header
-        width, height = header.coded_size
-        shown = imaging.resample_picture(rgb[:height, :width], header.width, header.height)
-        image = imaging.to_pillow_image(shown, self.alpha, header.grey, self.metadata)
+        """Returns the picture to show, from the pixels uint8[H, W, 3] of the part that the view needs."""
+        image = imaging.to_pillow_image(self.view.shown(rgb), self.alpha, self.header.grey, self.metadata)
         if self.fraction < 1:
             image.info["partial"] = self.fraction
         if self.provenance is not None:

@@ -10,15 +10,17 @@ from calotype.version import __version__
 __all__ = ["provenance_of"]
 
 
-def provenance_of(parsed: ParsedFile, model: str | None) -> Provenance:
+def provenance_of(parsed: ParsedFile, model: str | None, *, small: bool = False) -> Provenance:
     """Returns the note for a file that the decoder ``model`` develops, by default that of its latent space.
 
+    A ``small`` picture is made without a decoder.
     Raises :class:`UnsupportedError` if the file names an encoder that is unknown here.
     """
     software = f"Calotype {__version__}"
     header = parsed.header
     arrived = "the first " if parsed.missing else ""
-    models = f"encoder {model_name_of_id(header.encoder)}, decoder {decoder_name(model, header.space)}"
+    decoder = "no decoder" if small else f"decoder {decoder_name(model, header.space)}"
+    models = f"encoder {model_name_of_id(header.encoder)}, {decoder}"
     return Provenance(
         software,
         f"Developed by {software} from {arrived}{parsed.size:,} bytes ({models})."

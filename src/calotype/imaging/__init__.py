@@ -17,7 +17,13 @@ from calotype.imaging.attach_metadata import with_metadata
 from calotype.imaging.colour import can_convert_to_profile
 from calotype.imaging.formats import FORMAT_ALIASES, FORMATS, PictureFormat, pack_picture
 from calotype.imaging.metadata import EVERYTHING, Metadata
-from calotype.imaging.output import metadata_to_info, resample_picture, to_pillow_image
+from calotype.imaging.output import (
+    metadata_to_info,
+    reduce_plane,
+    resample_area,
+    resample_picture,
+    to_pillow_image,
+)
 from calotype.imaging.picture import Picture, load_picture
 from calotype.imaging.provenance import Provenance
 
@@ -36,6 +42,8 @@ __all__ = [
     "over_white",
     "pack_alpha",
     "pack_picture",
+    "reduce_plane",
+    "resample_area",
     "resample_picture",
     "to_pillow_image",
     "unpack_alpha",

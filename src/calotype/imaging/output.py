@@ -14,7 +14,7 @@ from calotype.errors import CalotypeWarning
 from calotype.imaging.colour import ProfileError, from_srgb
 from calotype.imaging.metadata import EXIF_PREFIX, Metadata
 
-__all__ = ["metadata_to_info", "resample_picture", "to_pillow_image"]
+__all__ = ["metadata_to_info", "reduce_plane", "resample_area", "resample_picture", "to_pillow_image"]
 
 
 def resample_picture(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
@@ -22,7 +22,23 @@ def resample_picture(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray
     kernel."""
     if rgb.shape[:2] == (height, width):
         return rgb
-    return np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS))
+    return resample_area(rgb, width, height, (0, 0, rgb.shape[1], rgb.shape[0]))
+
+
+def resample_area(
+    rgb: NDArray[np.uint8], width: int, height: int, area: tuple[float, float, float, float]
+) -> NDArray[np.uint8]:
+    """Resamples an ``area`` (left, top, right, bottom) of uint8[h, w, 3] to uint8[height, width, 3].
+
+    The kernel, that of :func:`resized`, reaches beyond the area where there are pixels.
+    """
+    image = Image.fromarray(rgb)
+    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS, box=area))
+
+
+def reduce_plane(plane: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Returns the means of ``factor`` x ``factor`` pixels of uint8[H, W]; sizes are rounded up."""
+    return plane if factor == 1 else np.asarray(Image.fromarray(plane).reduce(factor))
 
 
 def to_pillow_image(

@@ -25,6 +25,7 @@ from calotype.models.registry import (
     load_decoder,
     load_encoder,
     load_face_finder,
+    load_thumbnail_network,
     model_id,
     model_name_of_id,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "load_decoder",
     "load_encoder",
     "load_face_finder",
+    "load_thumbnail_network",
     "model_id",
     "model_name_of_id",
 ]

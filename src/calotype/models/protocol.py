@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from calotype.models.windows import Area
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -61,7 +63,7 @@ class DecoderInput:
 
     The outermost latents are repeated by ``extension`` positions on every side before they are decoded,
     and the pixels are cropped afterwards. Zeros beyond the borders would distort the colours of small
-    pictures.
+    pictures. ``part`` are the rows and columns of the latents whose pixels are wanted; None: of all.
     """
 
     latents: NDArray[np.float32]
@@ -69,6 +71,7 @@ class DecoderInput:
     noise: NDArray[np.float64]
     conditional_mean: NDArray[np.float32]
     extension: int = 0
+    part: Area | None = None
 
 
 class Decoder(Protocol):

@@ -27,6 +27,7 @@ from calotype.models.stable_diffusion import (
     open_encoder,
 )
 from calotype.models.stable_diffusion.store import is_fetched, read_record
+from calotype.models.thumbnail import ThumbnailNetwork
 from calotype.options import DEFAULT_BACKEND, DiffusionOptions
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "load_decoder",
     "load_encoder",
     "load_face_finder",
+    "load_thumbnail_network",
     "model_id",
     "model_name_of_id",
 ]
@@ -87,6 +89,7 @@ _DEFAULT_DECODER = {SD1.id: "pocket"}
 _FACES = _Network("faces-240.onnx", 48)
 _CONTEXT_MODEL_FILES = {241: "lattice-241.npz"}
 DEFAULT_CONTEXT_MODEL = 241
+_THUMBNAILS = {SD1.id: "thumbnail-240.npz"}
 
 
 @dataclass(frozen=True)
@@ -255,3 +258,9 @@ def load_context_model(number: int) -> ContextModel:
     if number not in _CONTEXT_MODEL_FILES:
         raise UnsupportedError(f"the file uses context model {number}, which this release does not know")
     return read_context_model(_read_shipped_file(_CONTEXT_MODEL_FILES[number]), integer_product)
+
+
+@cache
+def load_thumbnail_network(space: int) -> ThumbnailNetwork:
+    """Loads the network that makes small pictures of latents of ``space``. Raises :class:`ModelError`."""
+    return ThumbnailNetwork(_read_shipped_file(_THUMBNAILS[space]))

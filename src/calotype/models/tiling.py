@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from calotype.arguments import check_type
 from calotype.latents import SD1
 from calotype.models.protocol import BatchDecoder, BatchEncoder, Decoder, DecoderInput, Encoder, FaceFinder
-from calotype.models.windows import Window, full_parts, tile_windows
+from calotype.models.windows import Area, Window, full_parts, scale_area, shift_area, tile_windows, whole_area
 
 __all__ = [
     "TILE",
@@ -36,10 +36,14 @@ _FACTOR = SD1.factor
 _Item = TypeVar("_Item")
 
 
-def _network_windows(height: int, width: int, margin: int | None) -> Iterator[Window]:
-    """The windows over h x w latents for a network of this margin; one for the whole if it has none."""
-    side = max(height, width) if margin is None else TILE
-    return tile_windows(full_parts(height, side), full_parts(width, side), margin or 0)
+def _network_windows(size: tuple[int, int], kept: Area, margin: int | None) -> Iterator[Window]:
+    """The windows that keep an area of h x w latents, for a network of this margin.
+
+    If it has none, there is one window, which reads everything.
+    """
+    side = max(size) if margin is None else TILE
+    rows, columns = (full_parts(part.stop, side, part.start) for part in kept)
+    return tile_windows(rows, columns, side if margin is None else margin, size=size)
 
 
 def encode_tiled(encoder: Encoder, rgb: NDArray[np.uint8], extension: int = 0) -> NDArray[np.float32]:
@@ -50,29 +54,36 @@ def encode_tiled(encoder: Encoder, rgb: NDArray[np.uint8], extension: int = 0) -
     rgb = _extend_picture(rgb, extension)
     height, width = rgb.shape[0] // _FACTOR, rgb.shape[1] // _FACTOR
     latents = np.empty((SD1.channels, height, width), np.float32)
-    for window in _network_windows(height, width, encoder.margin):
+    for window in _network_windows((height, width), whole_area(height, width), encoder.margin):
         pixels = _pixels_to_unit_range(rgb[window.scaled(_FACTOR).read])
         latents[:, *window.kept] = encoder.encode(pixels)[:, *window.inner]
     return _crop_latent_extension(latents, extension)
 
 
 def decode_tiled(decoder: Decoder, inputs: DecoderInput) -> NDArray[np.uint8]:
-    """Decodes latents of h x w positions to sRGB uint8[8h, 8w, 3]."""
-    extension, inputs = inputs.extension, _extend_latents(inputs)
-    height, width = inputs.latents.shape[1:]
-    rgb = np.empty((height * _FACTOR, width * _FACTOR, 3), np.uint8)
-    for window in _network_windows(height, width, decoder.margin):
-        rows, columns = window.read
+    """Decodes latents of h x w positions, of which ``part`` are wanted, to sRGB uint8[8h, 8w, 3].
+
+    Time and memory are in proportion to the wanted part and its margin, except for models without a margin.
+    """
+    rows, columns = _wanted(inputs)
+    inputs = _extend_latents(inputs)
+    _, height, width = inputs.latents.shape
+    # Tiles begin in even rows and columns: networks may work on pairs of latents.
+    top, left = rows.start - rows.start % 2, columns.start - columns.start % 2
+    kept = slice(top, rows.stop), slice(left, columns.stop)
+    rgb = np.empty((_FACTOR * (rows.stop - top), _FACTOR * (columns.stop - left), 3), np.uint8)
+    for window in _network_windows((height, width), kept, decoder.margin):
+        read_rows, read_columns = window.read
         pixels = decoder.decode(
-            inputs.latents[:, rows, columns],
-            inputs.log_step[:, rows, columns],
+            inputs.latents[:, read_rows, read_columns],
+            inputs.log_step[:, read_rows, read_columns],
             inputs.noise,
-            inputs.conditional_mean[:, rows, columns],
-            (rows.start, columns.start),
+            inputs.conditional_mean[:, read_rows, read_columns],
+            (read_rows.start, read_columns.start),
         )
-        shown = window.scaled(_FACTOR)
-        rgb[shown.kept] = _pixels_to_bytes(pixels[:, *shown.inner])
-    return _crop_picture_extension(rgb, extension)
+        target = scale_area(shift_area(window.kept, -top, -left), _FACTOR)
+        rgb[target] = _pixels_to_bytes(pixels[:, *scale_area(window.inner, _FACTOR)])
+    return rgb[_FACTOR * (rows.start - top) :, _FACTOR * (columns.start - left) :]
 
 
 def find_faces_tiled(finder: FaceFinder, latents: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -80,7 +91,7 @@ def find_faces_tiled(finder: FaceFinder, latents: NDArray[np.float32]) -> NDArra
     face."""
     height, width = latents.shape[1:]
     probability = np.empty((height, width), np.float32)
-    for window in _network_windows(height, width, finder.margin):
+    for window in _network_windows((height, width), whole_area(height, width), finder.margin):
         probability[window.kept] = finder.find(latents[:, *window.read])[window.inner]
     return probability
 
@@ -114,9 +125,7 @@ def decode_all(decoder: Decoder, inputs: Sequence[DecoderInput]) -> list[NDArray
             np.stack([picture.conditional_mean for picture in batch]),
         )
         pictures |= zip(group, map(_pixels_to_bytes, pixels), strict=True)
-    return [
-        _crop_picture_extension(pictures[number], picture.extension) for number, picture in enumerate(inputs)
-    ]
+    return [pictures[number][scale_area(_wanted(picture), _FACTOR)] for number, picture in enumerate(inputs)]
 
 
 def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
@@ -143,8 +152,14 @@ def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
         raise failure
 
 
+def _wanted(inputs: DecoderInput) -> Area:
+    """The rows and columns of the extended latents whose pixels are wanted."""
+    height, width = inputs.latents.shape[1:]
+    return shift_area(inputs.part or whole_area(height, width), inputs.extension, inputs.extension)
+
+
 def _extend_latents(inputs: DecoderInput) -> DecoderInput:
-    """Returns the inputs with the outermost latents repeated, and with ``extension`` 0."""
+    """Returns the inputs with the outermost latents repeated, with ``extension`` 0 and for the whole."""
     around = ((0, 0), (inputs.extension,) * 2, (inputs.extension,) * 2)
     latents, log_step, conditional_mean = (
         np.pad(array, around, mode="edge") if inputs.extension else array
@@ -161,11 +176,6 @@ def _extend_picture(rgb: NDArray[np.uint8], extension: int) -> NDArray[np.uint8]
 def _crop_latent_extension(latents: NDArray[np.float32], extension: int) -> NDArray[np.float32]:
     height, width = latents.shape[1:]
     return latents[:, extension : height - extension, extension : width - extension]
-
-
-def _crop_picture_extension(rgb: NDArray[np.uint8], extension: int) -> NDArray[np.uint8]:
-    height, width, cut = *rgb.shape[:2], extension * _FACTOR
-    return rgb[cut : height - cut, cut : width - cut]
 
 
 def _group_by_shape(arrays: Sequence[NDArray[Any]]) -> list[list[int]]:

@@ -16,7 +16,17 @@ from itertools import product
 from math import ceil
 from typing import NamedTuple
 
-__all__ = ["Area", "Window", "equal_parts", "full_parts", "overlapping_parts", "tile_windows"]
+__all__ = [
+    "Area",
+    "Window",
+    "equal_parts",
+    "full_parts",
+    "overlapping_parts",
+    "scale_area",
+    "shift_area",
+    "tile_windows",
+    "whole_area",
+]
 
 Area = tuple[slice, slice]
 """Rows and columns, to index the last two axes of latents or the first two of a picture."""
@@ -34,12 +44,29 @@ class Window(NamedTuple):
 
     def scaled(self, factor: int) -> Window:
         """The same window where each position is ``factor`` by ``factor`` samples."""
-        return Window(*(_scaled(area, factor) for area in self))
+        return Window(*(scale_area(area, factor) for area in self))
 
 
-def full_parts(size: int, side: int) -> list[slice]:
-    """``size`` positions in parts of ``side``; the last part has what remains."""
-    return [slice(start, min(start + side, size)) for start in range(0, size, side)]
+def whole_area(height: int, width: int) -> Area:
+    """The area of all rows and columns."""
+    return slice(0, height), slice(0, width)
+
+
+def shift_area(area: Area, down: int, right: int) -> Area:
+    """The area as many rows further down and columns further to the right."""
+    rows, columns = area
+    return slice(rows.start + down, rows.stop + down), slice(columns.start + right, columns.stop + right)
+
+
+def scale_area(area: Area, factor: int) -> Area:
+    """The same area where each position is ``factor`` by ``factor`` samples."""
+    rows, columns = (slice(part.start * factor, part.stop * factor) for part in area)
+    return rows, columns
+
+
+def full_parts(stop: int, side: int, start: int = 0) -> list[slice]:
+    """The positions from ``start`` to ``stop`` in parts of ``side``; the last part has what remains."""
+    return [slice(begin, min(begin + side, stop)) for begin in range(start, stop, side)]
 
 
 def equal_parts(size: int, side: int) -> list[slice]:
@@ -65,15 +92,21 @@ def overlapping_parts(size: int, side: int, overlap: int, margin: int) -> list[s
 
 
 def tile_windows(
-    rows: Sequence[slice], columns: Sequence[slice], margin: int, border: int = 0
+    rows: Sequence[slice],
+    columns: Sequence[slice],
+    margin: int,
+    border: int = 0,
+    size: tuple[int, int] | None = None,
 ) -> Iterator[Window]:
     """Yields a window for each of the kept ``rows`` and ``columns``, row by row.
 
-    A window reads ``margin`` positions more on every side than it keeps, where there are so many. What is
+    A window reads ``margin`` positions more on every side than it keeps, where there are so many. ``size``
+    is how many rows and columns there are; None: up to the last that are kept. What is
     read may have ``border`` positions more on every side than what is kept: ``read`` counts from its corner.
     """
-    across = [_tile_margins(part, columns[-1].stop, margin, border) for part in columns]
-    down = [_tile_margins(part, rows[-1].stop, margin, border) for part in rows]
+    height, width = size or (rows[-1].stop, columns[-1].stop)
+    across = [_tile_margins(part, width, margin, border) for part in columns]
+    down = [_tile_margins(part, height, margin, border) for part in rows]
     for vertical, horizontal in product(down, across):
         yield Window(*zip(vertical, horizontal, strict=True))
 
@@ -83,8 +116,3 @@ def _tile_margins(kept: slice, size: int, margin: int, border: int) -> tuple[sli
     start, stop = kept.start + border, kept.stop + border
     read = slice(max(start - margin, 0), min(stop + margin, size + 2 * border))
     return read, kept, slice(start - read.start, stop - read.start)
-
-
-def _scaled(area: Area, factor: int) -> Area:
-    rows, columns = (slice(part.start * factor, part.stop * factor) for part in area)
-    return rows, columns

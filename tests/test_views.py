@@ -1,0 +1,361 @@
+"""Smaller pictures and parts of pictures: of what they are made, and that they are those of the whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+import calotype
+from calotype import DecodeOptions, ProgressiveDecoder
+from calotype.container import parse_file
+from calotype.decoding import OpenedFile, decode_latents
+from calotype.entropy import SiteNet
+from calotype.errors import BoxError, ChecksumError, ModelError, TruncatedError
+from calotype.limits import Limits
+from calotype.models import load_thumbnail_network, tiling
+from calotype.models.thumbnail import ThumbnailNetwork
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = {path.parent.name: path for path in (ROOT / "tests" / "golden").rglob("picture.calo")}
+LIMITS = Limits(max_pixels=1 << 20)
+TINY: dict[str, Any] = {"model": "tiny"}
+
+ignoring = pytest.mark.filterwarnings("ignore::calotype.CalotypeWarning")
+
+
+def golden(name: str) -> bytes:
+    return GOLDEN[name].read_bytes()
+
+
+def pixels(data: bytes, **options: Any) -> NDArray[np.int64]:
+    return calotype.decode(data, as_array=True, **TINY, **options).astype(np.int64)
+
+
+def photograph(width: int, height: int) -> Image.Image:
+    with Image.open(ROOT / "samples" / "coffee.png") as image:
+        return image.convert("RGB").resize((width, height), Image.Resampling.BOX)
+
+
+# Parts
+
+
+@ignoring
+@pytest.mark.parametrize("name", sorted(GOLDEN))
+@pytest.mark.parametrize("reduce", [1, 8, 16])
+def test_a_part_is_that_part_of_the_whole(name: str, reduce: int) -> None:
+    data = golden(name)
+    whole = calotype.decode(data, reduce=reduce, **TINY)
+    full = calotype.read_info(data)
+    assert whole.size == (-(-full.width // reduce), -(-full.height // reduce))
+    rng = np.random.default_rng(1)
+    for _ in range(6):
+        left, top = (int(rng.integers(side)) for side in (full.width, full.height))
+        right, bottom = (
+            int(rng.integers(low, side)) + 1 for low, side in ((left, full.width), (top, full.height))
+        )
+        part = calotype.decode(data, reduce=reduce, box=(left, top, right, bottom), **TINY)
+        box = (left // reduce, top // reduce, -(-right // reduce), -(-bottom // reduce))
+        expected = whole.crop(box)
+        assert (part.mode, part.size) == (whole.mode, expected.size)
+        # Pillow keeps the corner of what it resamples in single precision.
+        difference = np.asarray(part).astype(int) - np.asarray(expected)
+        assert np.abs(difference).max() <= (1 if full.scaled else 0)
+        assert part.info.keys() == whole.info.keys()
+
+
+@pytest.mark.slow
+def test_a_part_by_pocket_is_that_part_of_the_whole() -> None:
+    """With the same noise, and whatever the corner: odd latents, a scaled picture, a small one."""
+    for size, scale, boxes in (
+        ((200, 120), 1.0, [(72, 8, 200, 64), (9, 17, 10, 120)]),
+        ((120, 100), 0.75, [(33, 20, 90, 71)]),
+        ((40, 30), 1.0, [(17, 3, 29, 30)]),
+    ):
+        data = calotype.encode(photograph(*size), effort=1, quality=40, scale=scale)
+        whole = calotype.decode(data, as_array=True).astype(int)
+        for box in boxes:
+            left, top, right, bottom = box
+            part = calotype.decode(data, as_array=True, box=box)
+            assert np.abs(part - whole[top:bottom, left:right]).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("box", "error", "sentence"),
+    [
+        ((0, 0, 25, 24), BoxError, r"the box \(0, 0, 25, 24\) leaves the picture, which is 24x24 pixels"),
+        ((3, 24, 9, 30), BoxError, "leaves the picture"),
+        ((-1, 0, 5, 5), ValueError, "begin within"),
+        ((5, 5, 5, 9), ValueError, "empty"),
+        ((5, 9, 9, 5), ValueError, "empty"),
+        ((1, 2, 3), ValueError, "four sides"),
+        ((0, 0, 4.5, 5), TypeError, "right of box"),
+        ((0, 0, True, 5), TypeError, "right of box"),
+        ([0, 0, 5, 5], TypeError, "a tuple"),
+        ("0,0,5,5", TypeError, "box"),
+    ],
+)
+def test_boxes_that_are_none(box: Any, error: type[Exception], sentence: str) -> None:
+    with pytest.raises(error, match=sentence):
+        calotype.decode(golden("rgb-24x24"), box=box, **TINY)
+
+
+def test_a_box_is_compared_with_the_picture_before_anything_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(SiteNet, "features", None)
+    with pytest.raises(BoxError):
+        calotype.decode(golden("rgb-24x24"), box=(0, 0, 25, 24), **TINY)
+    arriving = ProgressiveDecoder(box=(0, 0, 25, 24))
+    with pytest.raises(BoxError):
+        arriving.feed(golden("rgb-24x24"))
+
+
+def test_a_part_takes_the_decoder_only_for_its_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiling, "TILE", 16)
+    data = calotype.encode(photograph(512, 384), effort=1, quality=10, scale=1, **TINY)
+    seen: list[int] = []
+    original = tiling._pixels_to_bytes
+    monkeypatch.setattr(
+        tiling, "_pixels_to_bytes", lambda array: seen.append(array[0].size) or original(array)
+    )
+    whole = pixels(data)
+    assert sum(seen) == 512 * 384
+    seen.clear()
+    part = pixels(data, box=(200, 130, 264, 180))
+    assert np.array_equal(part, whole[130:180, 200:264])
+    assert sum(seen) <= (64 + 16) * (50 + 2 * 16)
+
+
+# Smaller pictures
+
+
+@ignoring
+@pytest.mark.parametrize("name", sorted(GOLDEN))
+def test_smaller_pictures_need_no_decoder(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("calotype.decoding.pipeline.decode_all", None)
+    data = golden(name)
+    info = calotype.read_info(data)
+    for reduce in (8, 16):
+        image = calotype.decode(data, reduce=reduce)
+        assert image.mode == info.mode
+        assert image.size == (-(-info.width // reduce), -(-info.height // reduce))
+        arriving = ProgressiveDecoder(reduce=reduce)
+        arriving.feed(data)
+        assert np.array_equal(np.asarray(arriving.picture()), np.asarray(image))
+        strict = calotype.decode(data, reduce=reduce, strict=True)
+        assert np.array_equal(np.asarray(strict), np.asarray(image))
+
+
+def test_a_sixteenth_decodes_the_coarse_latents_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = golden("fine-64x64")
+    sites: list[object] = []
+    original = SiteNet.features
+    monkeypatch.setattr(SiteNet, "features", lambda net, planes: sites.append(net) or original(net, planes))
+    counts = {}
+    for reduce in (1, 8, 16):
+        sites.clear()
+        OpenedFile.of(data, DecodeOptions(reduce=reduce))
+        counts[reduce] = len(sites)
+    assert counts == {1: 10, 8: 10, 16: 7}
+    parsed = parse_file(data, limits=LIMITS)
+    coarse, whole = decode_latents(parsed, 2), decode_latents(parsed)
+    assert np.array_equal(coarse.latents, whole.latents[:, ::2, ::2])
+    assert np.array_equal(coarse.conditional_mean, whole.conditional_mean[:, ::2, ::2])
+    sites.clear()
+    verified = decode_latents(parsed, 2, verify=True)
+    assert len(sites) == 10
+    assert np.array_equal(coarse.conditional_mean, verified.conditional_mean)
+
+
+def test_what_of_a_damaged_file_a_smaller_picture_notices() -> None:
+    """An eighth is verified like the whole, a sixteenth only if it is asked for."""
+    data = bytearray(golden("fine-64x64"))
+    data[parse_file(bytes(data), limits=LIMITS).payload_start - 1] ^= 1  # of the checksum
+    damaged = bytes(data)
+    with pytest.raises(ChecksumError):
+        calotype.decode(damaged, reduce=8)
+    with pytest.raises(ChecksumError):
+        calotype.decode(damaged, reduce=16, strict=True)
+    calotype.decode(damaged, reduce=16)
+    with pytest.raises(TruncatedError):
+        calotype.decode(damaged[:-1], reduce=16)
+
+
+@ignoring
+@pytest.mark.parametrize("reduce", [8, 16])
+def test_smaller_pictures_of_every_prefix(reduce: int) -> None:
+    data = golden("regions-first-112x80")
+    arriving = ProgressiveDecoder(reduce=reduce)
+    for size in range(0, len(data), 7):
+        arriving.feed(data[size : size + 7])
+        prefix = data[: size + 7]
+        try:
+            image = calotype.decode(prefix, reduce=reduce, partial=True)
+        except TruncatedError:
+            with pytest.raises(TruncatedError):
+                arriving.picture()
+            continue
+        assert np.array_equal(np.asarray(image), np.asarray(arriving.picture()))
+        assert image.info.get("partial", 1) == arriving.fraction
+
+
+def psnr(found: Image.Image, wanted: Image.Image) -> float:
+    error = np.asarray(found).astype(float) - np.asarray(wanted)
+    return float(10 * np.log10(255**2 / np.square(error).mean()))
+
+
+@pytest.mark.parametrize("reduce", [8, 16])
+@pytest.mark.parametrize("scale", [1.0, 0.75, 1.25])
+def test_smaller_pictures_show_the_photograph(reduce: int, scale: float) -> None:
+    """By 3 dB more than a grey guess, and with its colours: of every fourth 8x8 pixels for 1/16."""
+    photo = photograph(300, 200)
+    image = calotype.decode(calotype.encode(photo, quality=50, effort=1, scale=scale), reduce=reduce)
+    wanted = photo.reduce(reduce)
+    guess = wanted.convert("L").filter(ImageFilter.GaussianBlur(1)).convert("RGB")
+    assert psnr(image, wanted) > psnr(guess, wanted) + 3
+    colours = np.asarray(image).mean((0, 1)) - np.asarray(wanted).mean((0, 1))
+    assert np.abs(colours).max() < reduce / 2
+
+
+def test_alpha_and_grey_are_reduced_like_the_colours() -> None:
+    rgba = photograph(100, 75).convert("RGBA")
+    alpha = np.zeros((75, 100), np.uint8)
+    alpha[:, 37:] = 255
+    rgba.putalpha(Image.fromarray(alpha))
+    data = calotype.encode(rgba, effort=1, **TINY)
+    image = calotype.decode(data, reduce=8)
+    assert (image.mode, image.size) == ("RGBA", (13, 10))
+    column = np.asarray(image.getchannel("A"))[3]
+    assert column.tolist() == [0] * 4 + [96] + [255] * 8
+    part = calotype.decode(data, reduce=8, box=(33, 0, 100, 9))
+    assert part.size == (9, 2)
+    assert np.asarray(part.getchannel("A"))[0].tolist() == [96] + [255] * 8
+    grey = calotype.encode(photograph(100, 75).convert("L"), effort=1, **TINY)
+    assert calotype.decode(grey, reduce=16).mode == "L"
+    assert calotype.decode(grey, reduce=16, as_array=True).shape == (5, 7)
+
+
+def test_metadata_stay_with_smaller_pictures() -> None:
+    data = golden("rgba-40x24")
+    whole, small = (calotype.decode(data, reduce=reduce, **TINY) for reduce in (1, 8))
+    assert "decoder tiny" in whole.info.pop("provenance")
+    assert "no decoder" in small.info.pop("provenance")
+    assert small.info == whole.info and "icc_profile" in small.info
+    assert calotype.decode(data, reduce=8, keep_metadata=False, provenance=False).info == {}
+
+
+@pytest.mark.parametrize("reduce", [0, 2, 4, 32, -8])
+def test_other_factors_are_refused(reduce: int) -> None:
+    with pytest.raises(ValueError, match="1, 8, 16"):
+        calotype.decode(golden("rgb-24x24"), reduce=reduce)
+
+
+# Thumbnails
+
+
+@pytest.mark.parametrize(
+    ("size", "box", "made", "expected"),
+    [
+        (64, None, 1, (64, 48)),
+        ((20, 100), None, 8, (20, 15)),
+        (12, None, 16, (12, 9)),
+        (1, None, 16, (1, 1)),
+        (1000, None, 1, (200, 150)),
+        ((1000, 100), None, 1, (133, 100)),
+        (10, (3, 5, 119, 90), 8, (10, 7)),
+    ],
+)
+def test_thumbnails(
+    size: Any,
+    box: Any,
+    made: int,
+    expected: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = calotype.encode(photograph(200, 150), effort=1, **TINY)
+    options: list[DecodeOptions] = []
+    original = calotype.Codec.decode
+    monkeypatch.setattr(
+        calotype.Codec,
+        "decode",
+        lambda self, data, given: options.append(given) or original(self, data, given),
+    )
+    image = calotype.thumbnail(data, size, box=box, **TINY)
+    assert image.size == expected
+    assert [given.reduce for given in options] == [made]
+
+
+def test_a_thumbnail_shows_what_the_picture_shows() -> None:
+    photo = photograph(203, 150)
+    data = calotype.encode(photo, effort=1, quality=60)
+    for size, box in ((12, None), (25, None), (7, (40, 10, 160, 131))):
+        image = calotype.thumbnail(data, size, box=box)
+        wanted = photo.resize(image.size, Image.Resampling.BOX, box=box)
+        assert psnr(image, wanted) > 19
+    whole = calotype.decode(data)
+    assert np.array_equal(np.asarray(calotype.thumbnail(data, 300)), np.asarray(whole))
+
+
+@pytest.mark.parametrize("size", [0, (3, 0), (3,), (1, 2, 3), 2.5, (3, 2.5), "9", None, True])
+def test_thumbnails_of_no_size(size: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="size"):
+        calotype.thumbnail(golden("rgb-24x24"), size)
+
+
+def test_the_reduction_of_a_thumbnail_is_not_chosen() -> None:
+    with pytest.raises(ValueError, match="reduce"):
+        calotype.thumbnail(golden("rgb-24x24"), 3, reduce=8)
+    with pytest.raises(BoxError):
+        calotype.thumbnail(golden("rgb-24x24"), 3, box=(0, 0, 30, 30))
+
+
+@ignoring
+def test_a_partial_thumbnail_says_so() -> None:
+    data = golden("fine-64x64")
+    with pytest.raises(TruncatedError):
+        calotype.thumbnail(data[:200], 8)
+    assert calotype.thumbnail(data[:200], 3, partial=True).info["partial"] == 200 / len(data)
+
+
+# The network
+
+
+def test_strips_and_parts_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = load_thumbnail_network(1)
+    rng = np.random.default_rng(2)
+    mean = rng.normal(size=(4, 33, 21)).astype(np.float32)
+    log_step = np.full((1, 33, 21), -1, np.float32)
+    whole = network.picture(mean, log_step, 1, (slice(0, 33), slice(0, 21)))
+    monkeypatch.setattr("calotype.models.thumbnail._STRIP_POSITIONS", 50)
+    strips = network.picture(mean, log_step, 1, (slice(0, 33), slice(0, 21)))
+    assert np.abs(strips.astype(int) - whole).max() <= 1
+    part = network.picture(mean, log_step, 1, (slice(0, 5), slice(20, 21)))
+    assert np.abs(part.astype(int) - whole[:5, 20:]).max() <= 1
+
+
+def test_a_file_that_is_no_network_is_refused() -> None:
+    with pytest.raises(ModelError, match="damaged"):
+        ThumbnailNetwork(b"no archive")
+
+
+@settings(deadline=None, max_examples=15, derandomize=True)
+@given(st.data())
+def test_any_view_of_any_picture(data: st.DataObject) -> None:
+    """Every part has the size it should have, and is that part of the smaller picture."""
+    width, height = data.draw(st.integers(1, 70)), data.draw(st.integers(1, 70))
+    scale = data.draw(st.sampled_from([None, 0.125, 0.3, 0.9, 1.5, 2]))
+    file = calotype.encode(photograph(width, height), effort=1, quality=30, scale=scale, **TINY)
+    left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    box = left, top, data.draw(st.integers(left + 1, width)), data.draw(st.integers(top + 1, height))
+    by = data.draw(st.sampled_from([1, 8, 16]))
+    whole, part = pixels(file, reduce=by), pixels(file, reduce=by, box=box)
+    expected = whole[box[1] // by : -(-box[3] // by), box[0] // by : -(-box[2] // by)]
+    assert part.shape == expected.shape
+    assert np.abs(part - expected).max() <= 1
