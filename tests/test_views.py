@@ -157,7 +157,7 @@ def test_a_sixteenth_decodes_the_coarse_latents_only(monkeypatch: pytest.MonkeyP
     data = golden("fine-64x64")
     sites: list[object] = []
     original = SiteNet.features
-    monkeypatch.setattr(SiteNet, "features", lambda net, planes: sites.append(net) or original(net, planes))
+    monkeypatch.setattr(SiteNet, "features", lambda net, *given: sites.append(net) or original(net, *given))
     counts = {}
     for reduce in (1, 8, 16):
         sites.clear()
