@@ -1,0 +1,266 @@
+"""The browser's decoder in a real browser, with a strict policy and without isolation from other origins."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+pytest.importorskip("selenium", reason="needs pip install 'calotype[test]'")
+
+from selenium.webdriver import Chrome
+from web_page import CHROMEDRIVER, CHROMIUM, Handler, opened_browser, served
+
+ROOT = Path(__file__).parents[2]
+SUITE: dict[str, Any] = json.loads((ROOT / "conformance" / "suite.json").read_text("utf-8"))
+FILES = {case["name"]: ROOT / case["file"] for case in SUITE["files"]}
+AXE = os.environ.get("CALOTYPE_AXE")  # axe.min.js of the npm package axe-core
+PATIENCE = 60
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Pictures</title>
+<script type="module" src="calotype-auto.js"></script><main><h1>Pictures</h1>{}</main></html>"""
+
+pytestmark = [
+    pytest.mark.slow,  # 20 seconds together
+    pytest.mark.skipif(
+        not (CHROMIUM and CHROMEDRIVER), reason="needs a browser: apt-get install chromium chromium-driver"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def site(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the decoder, the files of the suite, and a page."""
+    folder = tmp_path_factory.mktemp("site")
+    for path in built.iterdir():
+        if path.is_file():
+            shutil.copy(path, folder)
+    for name, path in FILES.items():
+        shutil.copy(path, folder / f"{name}.calo")
+    shutil.copytree(ROOT / "conformance" / "hostile", folder / "hostile")
+    (folder / "index.html").write_text(PAGE.format(""), "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    with served(site) as address, opened_browser(tmp_path_factory.mktemp("profile")) as browser:
+        browser.get(address + "/index.html")
+        yield browser
+
+
+def pixels(browser: Chrome, file: str, network: str) -> NDArray[np.uint8]:
+    """RGBA of a file of the site, by ``decode``."""
+    width, height, data = browser.execute_async_script(
+        """const [file, network, done] = arguments;
+        (async () => {
+          const { decode } = await import("/calotype.js");
+          const image = await decode(await (await fetch(file)).arrayBuffer(), { network });
+          return [image.width, image.height, [...image.data]];
+        })().then(done, (error) => done([0, 0, String(error)]));""",
+        file,
+        network,
+    )
+    assert width, data
+    return np.array(data, np.uint8).reshape(height, width, 4)
+
+
+@pytest.mark.parametrize("case", SUITE["files"], ids=lambda case: case["name"])
+def test_pixels_of_the_conformance_suite(browser: Chrome, case: dict[str, Any]) -> None:
+    assert browser.execute_script("return crossOriginIsolated") is False
+    for network, picture in case["pixels"].items():
+        found = pixels(browser, f"/{case['name']}.calo", network)
+        with Image.open(ROOT / "conformance" / picture) as image:
+            difference = found.astype(float) - np.asarray(image)
+        assert np.abs(difference).max() <= SUITE["tolerance"]["peak"], network
+        assert np.sqrt((difference**2).mean()) <= SUITE["tolerance"]["rmse"]
+        assert not difference[..., 3].any()
+
+
+def test_hostile_files_give_their_error(browser: Chrome) -> None:
+    names = [case["name"] for case in SUITE["hostile"]]
+    found = browser.execute_async_script(
+        """const [names, maxPixels, done] = arguments;
+        (async () => {
+          const { decode } = await import("/calotype.js");
+          const found = [];
+          for (const name of names) {
+            const data = await (await fetch(`/hostile/${name}.calo`)).arrayBuffer();
+            const limits = { maxPixels };
+            const decoded = decode(data, { network: "tiny", limits });
+            found.push(await decoded.then(() => null, (error) => error.code));
+          }
+          return found;
+        })().then(done, (error) => done(String(error)));""",
+        names,
+        SUITE["limits"]["max_pixels"],
+    )
+    assert dict(zip(names, found, strict=True)) == {case["name"]: case["error"] for case in SUITE["hostile"]}
+
+
+def until(browser: Chrome, script: str, *arguments: object) -> Any:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if found := browser.execute_script(script, *arguments):
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"never true: {script}; {browser.get_log('browser')}")
+
+
+def visit(browser: Chrome, site: Path, body: str) -> None:
+    (site / "page.html").write_text(PAGE.format(body), "utf-8")
+    browser.get(browser.execute_script("return location.origin") + "/page.html")
+
+
+def test_elements_are_replaced_now_and_later(browser: Chrome, site: Path) -> None:
+    visit(
+        browser,
+        site,
+        """<img id="a" class="big" src="rgb-24x24.calo?v=1" alt="A person" width="96" height="96">
+        <picture><source type="image/x-calotype" srcset="coarse-105x70.calo">
+        <img id="b" alt="Hair" src="data:,"></picture>
+        <img id="c" src="data:," alt="another picture">""",
+    )
+    until(
+        browser,
+        "return [...document.querySelectorAll('calo-img')].filter((e) => e.naturalWidth).length === 2",
+    )
+    assert browser.execute_script("return document.querySelector('img').id") == "c"
+    shape = """const each = document.getElementById(arguments[0]);
+        return [each.localName, each.className, each.alt, each.naturalWidth, each.offsetWidth];"""
+    assert browser.execute_script(shape, "a") == ["calo-img", "big", "A person", 24, 96]
+    assert browser.execute_script(shape, "b") == ["calo-img", "", "Hair", 105, 105]
+    browser.execute_script("""
+        const image = new Image();
+        Object.assign(image, { id: "d", alt: "later", src: "grey-17x9.calo" });
+        document.querySelector("main").append(image);
+        document.getElementById("c").src = "one-pixel.calo";""")
+    until(browser, "return document.getElementById('d').naturalWidth === 17")
+    until(browser, "return document.getElementById('c').naturalWidth === 1")
+    if AXE is not None:
+        browser.get_log("browser")
+        browser.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
+        browser.execute_script(Path(AXE).read_text(encoding="utf-8"))
+        violations = browser.execute_async_script("""
+            axe.run().then(({ violations }) =>
+              arguments[0](violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`)));""")
+        assert violations == []
+
+
+def test_a_broken_file_shows_its_text_and_tells_why(browser: Chrome, site: Path) -> None:
+    visit(browser, site, "")
+    found = browser.execute_async_script("""
+        const done = arguments[0];
+        import("/calotype.js").then(({ CaloImage }) => {
+          const image = new CaloImage();
+          image.alt = "A person who waves";
+          const text = image.shadowRoot.querySelector("span");
+          image.addEventListener("error", ({ detail: { code } }) =>
+            done([code, image.complete, image.naturalWidth, text.checkVisibility(), text.textContent]));
+          image.src = "hostile/checksum-bit.calo";
+          document.querySelector("main").append(image);
+        });""")
+    assert found == ["ChecksumError", True, 0, True, "A person who waves"]
+
+
+def test_a_lazy_picture_waits_until_it_is_near(browser: Chrome, site: Path) -> None:
+    (site / "page.css").write_text("p { height: 5000px }", "utf-8")
+    visit(
+        browser,
+        site,
+        """<link rel="stylesheet" href="page.css"><p>far</p>
+        <calo-img src="rgb-24x24.calo" alt="far" loading="lazy" network="tiny"></calo-img>""",
+    )
+    until(browser, "return !!customElements.get('calo-img')")
+    time.sleep(0.3)
+    far = "performance.getEntriesByType('resource').some(({ name }) => name.endsWith('rgb-24x24.calo'))"
+    assert not browser.execute_script(f"return {far}")
+    browser.execute_script("document.querySelector('calo-img').scrollIntoView()")
+    until(browser, "return document.querySelector('calo-img').naturalWidth === 24")
+
+
+def test_a_slow_file_shows_its_beginning(browser: Chrome, site: Path) -> None:
+    Handler.released.clear()
+    visit(browser, site, "")
+    browser.execute_script("""
+        window.told = [];
+        import("/calotype.js").then(({ CaloImage }) => {
+          const image = new CaloImage();
+          for (const type of ["preview", "load", "error"])
+            image.addEventListener(type, () => told.push(type));
+          Object.assign(image, { alt: "slow", src: "/slow/coarse-105x70.calo" });
+          document.querySelector("main").append(image);
+        });""")
+    until(browser, "return told.includes('preview')")
+    size = "return document.querySelector('calo-img').shadowRoot.querySelector('canvas').width"
+    assert browser.execute_script(size) == 105
+    Handler.released.set()
+    until(browser, "return told.includes('load')")
+    assert browser.execute_script("return told") == ["preview", "load"]
+
+
+def test_aborting_ends_the_work(browser: Chrome, site: Path) -> None:
+    visit(browser, site, "")
+    found = browser.execute_async_script("""
+        const done = arguments[0];
+        (async () => {
+          const { decode } = await import("/calotype.js");
+          const data = await (await fetch("/rgb-24x24.calo")).arrayBuffer();
+          const controller = new AbortController();
+          const aborted = decode(data, { signal: controller.signal });
+          controller.abort();
+          const name = await aborted.then(() => "", (error) => error.name);
+          return [name, (await decode(data, { network: "tiny" })).width];
+        })().then(done, (error) => done(String(error)));""")
+    assert found == ["AbortError", 24]
+
+
+def test_a_service_worker_serves_plain_images(browser: Chrome, site: Path) -> None:
+    visit(browser, site, "")
+    found = browser.execute_async_script("""
+        const done = arguments[0];
+        (async () => {
+          navigator.serviceWorker.register("/calotype-sw.js");
+          if (!navigator.serviceWorker.controller)
+            await new Promise((resolve) => (navigator.serviceWorker.oncontrollerchange = resolve));
+          const image = new Image();
+          image.src = "/rgb-24x24.calo?plain";
+          await image.decode();
+          for (const each of await navigator.serviceWorker.getRegistrations()) await each.unregister();
+          return [image.naturalWidth, image.naturalHeight];
+        })().then(done, (error) => done(String(error)));""")
+    assert found == [24, 24]
+
+
+def test_the_page_stays_responsive_with_many_pictures(browser: Chrome, site: Path) -> None:
+    visit(browser, site, "")
+    blocked, all = browser.execute_async_script("""
+        const done = arguments[0];
+        (async () => {
+          const { CaloImage } = await import("/calotype.js");
+          let blocked = 0;
+          new PerformanceObserver((list) => {
+            for (const { duration } of list.getEntries()) blocked += duration - 50;
+          }).observe({ type: "longtask" });
+          const start = performance.now();
+          const images = Array.from({ length: 50 }, (_, index) => {
+            const image = new CaloImage();
+            const network = index < 6 ? "pocket" : "tiny";
+            image.setAttribute("network", network);
+            Object.assign(image, { alt: "", src: `coarse-105x70.calo?${index}` });
+            document.querySelector("main").append(image);
+            return image;
+          });
+          await Promise.all(images.map((image) => image.decode()));
+          return [blocked, performance.now() - start];
+        })().then(done, (error) => done([String(error), 0]));""")
+    assert isinstance(blocked, (int, float)), blocked
+    assert blocked < all / 4  # a page that decodes by itself is blocked all the time
