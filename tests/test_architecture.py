@@ -20,7 +20,7 @@ MAX_LINES = 300
 
 # What each part of the package may import, besides itself: the parts in earlier layers.
 LAYERS = (
-    {"arguments", "atomic", "errors", "telemetry", "version"},
+    {"arguments", "atomic", "cores", "errors", "telemetry", "version"},
     {"limits", "warning_hook"},
     {"options"},
     {"container"},
@@ -45,6 +45,7 @@ NARROWER = {"imaging": {"errors", "limits"}}
 FOREIGN = {  # parts that must run on few packages, or on none
     "arguments": set(),
     "atomic": set(),
+    "cores": set(),
     "errors": set(),
     "telemetry": set(),
     "version": set(),

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from cli_samples import Run, picture
 
+import calotype
+from calotype.cli import main
 from calotype.cli.batch import Made
 from calotype.cli.batch import run as run_batch
 from calotype.cli.console import Console
@@ -161,3 +163,25 @@ def test_errors_name_the_file_they_are_about(
         "calotype: error: in1: there is not enough memory",
         "calotype: error: in2: internal error, please report it: ZeroDivisionError: oops (-vv shows where)",
     ]
+
+
+@pytest.mark.parametrize(("jobs", "pictures", "threads"), [(1, 3, 8), (2, 3, 4), (4, 3, 2), (4, 1, 8)])
+def test_jobs_divide_the_cores(
+    jobs: int, pictures: int, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("calotype.cores.available_cores", lambda: 8)
+    given: list[int | None] = []
+
+    class Recorded:
+        def __init__(self, threads: int | None = None, backend: str = "") -> None:
+            given.append(threads)
+
+        def encode_many(self, images: Sequence[object], *_: object, **__: object) -> Iterator[bytes]:
+            yield from (b"" for _ in images)
+
+    monkeypatch.setattr(calotype, "Codec", Recorded)
+    names = [str(tmp_path / f"{index}.png") for index in range(pictures)]
+    for name in names:
+        picture().save(name)
+    main(["encode", "-m", "tiny", "-j", str(jobs), *names, "-o", str(tmp_path / "out")])
+    assert given == [threads]

@@ -16,7 +16,7 @@ from calotype.cli.files import STDIO, check_target, write_target
 from calotype.cli.plan import Job
 from calotype.errors import OutputError
 
-__all__ = ["Made", "run"]
+__all__ = ["Made", "run", "worker_count"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,11 @@ class Made:
 
 
 Outcome = Made | Exception
+
+
+def worker_count(jobs: int, threads: int, batch: int) -> int:
+    """Returns how many of ``threads`` work at the same time on ``jobs``, of which each takes ``batch``."""
+    return max(1, min(threads, -(-jobs // batch)))
 
 
 def run(

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 import calotype
-from calotype.cli.batch import Made, run
+from calotype.cli.batch import Made, run, worker_count
 from calotype.cli.boxes import BoxType
 from calotype.cli.common import (
     backend_option,
@@ -25,6 +25,7 @@ from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetch
 from calotype.cli.files import STDIO, read_calotype
 from calotype.cli.pictures import FORMAT_NAMES, format_named, format_of_path
 from calotype.cli.plan import Job, plan
+from calotype.cores import threads_per_worker
 from calotype.errors import OutputError
 from calotype.imaging import FORMATS, PictureFormat, pack_picture
 from calotype.options import REDUCTIONS, DecodeOptions
@@ -133,7 +134,8 @@ def decode(
     formats = {job: _format_of(job, format_name) for job in todo}
     if model is not None:
         ensure_fetched(console, model, settings.diffusion, accept_licence=accept_licence, offline=offline)
-    codec = calotype.Codec(backend=backend)
+    workers = worker_count(len(todo), jobs, batch)
+    codec = calotype.Codec(threads_per_worker(workers), backend)
 
     def make(group: Sequence[Job]) -> Iterator[Made]:
         started = perf_counter()

@@ -12,7 +12,7 @@ import click
 from PIL import Image
 
 import calotype
-from calotype.cli.batch import Made, run
+from calotype.cli.batch import Made, run, worker_count
 from calotype.cli.choices import read_size
 from calotype.cli.common import (
     backend_option,
@@ -29,6 +29,7 @@ from calotype.cli.files import open_picture
 from calotype.cli.paths import PathType
 from calotype.cli.plan import Job, plan
 from calotype.container import EXTENSION
+from calotype.cores import threads_per_worker
 from calotype.encoding.optimise import ROUNDS
 from calotype.encoding.plan import EFFORTS
 from calotype.options import DEFAULT_EFFORT, DEFAULT_QUALITY, EncodeOptions
@@ -150,7 +151,8 @@ def encode(
     todo = plan(paths, out_dir, EXTENSION)
     _refuse_picture_names(todo)
     ensure_fetched(console, settings.model, diffusion, accept_licence=accept_licence, offline=offline)
-    codec = calotype.Codec(backend=backend)
+    workers = worker_count(len(todo), jobs, batch)
+    codec = calotype.Codec(threads_per_worker(workers), backend)
 
     def make(group: Sequence[Job]) -> Iterator[Made]:
         started = perf_counter()

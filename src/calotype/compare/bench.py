@@ -28,6 +28,7 @@ from calotype.compare.folder import shown_name
 from calotype.compare.plot import plots_png
 from calotype.compare.rows import Row, read_rows, rows_to_csv
 from calotype.compare.summary import summary_markdown
+from calotype.cores import threads_per_worker
 from calotype.errors import CalotypeError, ModelError, OutOfMemoryError, OutputError, SourceError
 from calotype.limits import Limits
 from calotype.options import DiffusionOptions
@@ -209,7 +210,7 @@ def _measure_in_parallel(
     """Yields the picture of each finished task, with its rows or its error."""
     context = multiprocessing.get_context("spawn")  # the networks' threads do not survive a fork
     pool = ProcessPoolExecutor(jobs, context, initializer=_quiet_interrupts)
-    threads = 1 if jobs > 1 else None
+    threads = threads_per_worker(jobs)
     try:
         running = {pool.submit(_measure_picture, *task, settings, threads): task[0] for task in tasks}
         for future in as_completed(running):

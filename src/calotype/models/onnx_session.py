@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calotype.cores import available_cores
 from calotype.errors import CalotypeError, ModelError
 from calotype.models.native import PerProcess, native_memory_errors
 
@@ -18,7 +19,7 @@ _FATAL = 4
 
 
 class OnnxSession:
-    """One graph; ``threads`` None lets the runtime use every core.
+    """One graph; ``threads`` None means a thread for every core that the process may use.
 
     ``name`` is what errors call the graph. Raises :class:`ModelError` without the runtime or for a graph
     that it cannot run, and :class:`OutOfMemoryError`.
@@ -39,7 +40,10 @@ class OnnxSession:
 def open_session(graph: bytes, threads: int | None, name: str) -> Any:
     onnxruntime = _import_onnxruntime()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
+    # A number of our own: with 0 the runtime binds its threads to cores, in every process to the same ones.
+    options.intra_op_num_threads = threads or available_cores()
+    # Threads that wait in a loop take the cores from other sessions and processes.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL
     # Tiles differ in size at the borders: a growing arena would keep the largest of every shape.

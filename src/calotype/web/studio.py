@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from PIL import Image
 import calotype
 from calotype.compare.codecs import PillowCodec, avif, jpeg, webp
 from calotype.container import MAGIC, MEDIA_TYPE
+from calotype.cores import threads_per_worker
 from calotype.errors import CalotypeWarning, ModelError, SourceError
 from calotype.imaging import FORMATS, Picture, load_picture, over_white, pack_picture, to_pillow_image
 from calotype.imaging.source import open_picture_source
@@ -60,7 +60,7 @@ class PictureService:
         for name, make in RIVALS.items():
             with suppress(ModelError):  # a Pillow that was built without it; asking for it will say so
                 self.rivals[name] = make()
-        self._codec = calotype.Codec(threads=max(1, (os.cpu_count() or 1) // settings.jobs))
+        self._codec = calotype.Codec(threads=threads_per_worker(settings.jobs))
 
     def warm_up(self) -> None:
         """Loads the models. Raises :class:`calotype.errors.ModelError` if one is missing."""
