@@ -102,7 +102,7 @@ def declared_all(tree: ast.Module) -> list[str] | None:
 modules = pytest.mark.parametrize("module", MODULES, ids=name_of)
 
 
-def test_the_package_is_found() -> None:
+def test_the_modules_of_the_package_are_found() -> None:
     assert {"calotype.errors", "calotype.container.file"} <= {name_of(module) for module in MODULES}
 
 

@@ -67,7 +67,9 @@ def test_a_name_that_is_taken_in_the_last_moment_stays_taken(
 
 @pytest.mark.skipif(os.name != "posix", reason="needs permissions")
 @pytest.mark.parametrize("links", [False, True])
-def test_permissions(links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_written_files_have_the_usual_permissions(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A new file has the usual ones, one that replaces another has those of the other."""
     if not links:
         monkeypatch.setattr(Path, "hardlink_to", failing(None, 1))

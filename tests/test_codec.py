@@ -303,7 +303,7 @@ def test_unknown_models_and_options_are_refused(small: Image.Image) -> None:
             calotype.encode(small, **wrong)
 
 
-def test_paths_and_files(small: Image.Image, tmp_path: Path) -> None:
+def test_paths_and_open_files_are_read(small: Image.Image, tmp_path: Path) -> None:
     small.save(tmp_path / "a.png")
     data = calotype.encode(tmp_path / "a.png", model="tiny")
     (tmp_path / "a.calo").write_bytes(data)
@@ -316,7 +316,7 @@ def test_paths_and_files(small: Image.Image, tmp_path: Path) -> None:
         calotype.decode(io.StringIO("text"))  # type: ignore[call-overload]
 
 
-def test_the_public_names() -> None:
+def test_every_public_name_is_in_all() -> None:
     public = {name for name in dir(calotype) if not name.startswith("_")}
     modules = {name for name in public if type(getattr(calotype, name)).__name__ == "module"}
     assert public - modules - {"annotations"} == set(calotype.__all__) - {"__version__"}

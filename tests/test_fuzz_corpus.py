@@ -22,7 +22,7 @@ def one_input(name: str) -> Callable[[bytes], None]:
 
 
 @pytest.mark.parametrize(("name", "path"), INPUTS, ids=lambda value: getattr(value, "name", value))
-def test_replay(name: str, path: Path) -> None:
+def test_no_file_of_the_corpus_breaks_its_harness(name: str, path: Path) -> None:
     one_input(name)(path.read_bytes())
 
 

@@ -68,7 +68,7 @@ def kept(data: bytes) -> Metadata:
     return load_picture(image, limits=Limits(), strict=True).metadata
 
 
-def test_open_and_save(tmp_path: Path) -> None:
+def test_pillow_saves_and_opens_files(tmp_path: Path) -> None:
     path = tmp_path / "photo.calo"
     Image.fromarray(COLOURS).save(path, **FAST)
     with Image.open(path) as image:
@@ -138,7 +138,7 @@ def test_the_bomb_check_of_pillow_works(data: bytes, monkeypatch: pytest.MonkeyP
         Image.open(io.BytesIO(data))
 
 
-def test_files_are_closed(data: bytes, tmp_path: Path) -> None:
+def test_pillow_closes_files_after_loading(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "photo.calo"
     path.write_bytes(data)
     image = Image.open(path)
@@ -165,7 +165,7 @@ def test_other_files_are_not_ours() -> None:
         CalotypeImageFile(io.BytesIO(b"not an image"))
 
 
-def test_damaged_files(data: bytes) -> None:
+def test_damaged_files_raise_the_errors_of_the_package(data: bytes) -> None:
     with pytest.raises(TruncatedError):
         Image.open(io.BytesIO(data[:12]))
     with pytest.raises(TruncatedError):
@@ -180,7 +180,7 @@ def test_damaged_files(data: bytes) -> None:
         Image.open(io.BytesIO(bytes(damaged))).load()
 
 
-def test_verify(data: bytes) -> None:
+def test_verify_finds_damage_without_decoding_pixels(data: bytes) -> None:
     Image.open(io.BytesIO(data)).verify()
     damaged = bytearray(data)
     damaged[20] ^= 1  # in the checksum
@@ -253,13 +253,13 @@ def test_an_image_turned_by_hand_is_not_turned_again() -> None:
     assert Image.open(io.BytesIO(saved(turned, exif=exif(6)))).size == (40, 24)
 
 
-def test_exif_of_an_open_file() -> None:
+def test_an_opened_file_has_its_exif() -> None:
     image = Image.open(io.BytesIO(saved(Image.fromarray(COLOURS), exif=exif())))
     assert image.getexif()[271] == "Talbot"
     assert image.info["exif"] == exif().tobytes()
 
 
-def test_strict_and_limits() -> None:
+def test_saving_respects_strict_and_limits() -> None:
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, "GIF", save_all=True, append_images=[Image.new("RGB", (8, 8), "red")])
     with pytest.raises(SourceError, match="several frames"):

@@ -38,7 +38,7 @@ def crop(side: int = 128) -> NDArray[np.uint8]:
     return load_rgb(SAMPLE)[:side, 160 : 160 + side].copy()
 
 
-def test_order0_entropy() -> None:
+def test_order0_entropy_is_that_of_the_counted_frequencies() -> None:
     four_values = np.arange(64, dtype=np.int16).reshape(1, 8, 8) % 4
     assert order0_bytes(four_values) == pytest.approx(64 * 2 / 8)
     constant = np.full((1, 8, 8), 7, np.int16)

@@ -21,7 +21,7 @@ def test_labels_give_bytes_and_say_when_a_codec_cannot_go_so_low() -> None:
     ]
 
 
-def test_table() -> None:
+def test_the_table_names_every_codec_with_its_figures() -> None:
     lines = [line.split() for line in table(ENTRIES).splitlines()]
     assert lines[0] == ["bytes", "bpp", "ratio", "PSNR", "SSIMULACRA2"]  # LPIPS was not measured
     assert lines[2] == ["Calotype", "150", "0.500", "48", ":", "1", "34.15", "-12.3"]

@@ -16,7 +16,7 @@ from calotype.imaging import FORMATS, pack_picture
 TINY = ("decode", "-m", "tiny")
 
 
-def test_one_file(run: Run, calo: str, tmp_path: Path) -> None:
+def test_one_file_becomes_one_picture(run: Run, calo: str, tmp_path: Path) -> None:
     done = run(*TINY, calo, "out.png")
     assert (done.returncode, done.stdout) == (0, b"")
     assert done.stderr.decode().startswith("photo.calo -> out.png: 48x40, ")
@@ -39,7 +39,7 @@ def test_the_extension_or_the_option_chooses_the_format(run: Run, calo: str, tmp
             assert (image.format, image.size) == (format_, (48, 40))
 
 
-def test_json(run: Run, calo: str, tmp_path: Path) -> None:
+def test_json_describes_the_decoded_file(run: Run, calo: str, tmp_path: Path) -> None:
     record = json.loads(run(*TINY, "--json", calo, "out.png").stdout)
     assert record["ok"] is True
     assert record["bytes"] == (tmp_path / "out.png").stat().st_size
@@ -122,7 +122,7 @@ def test_a_format_that_fails_says_so() -> None:
         pack_picture(Image.new("L", (16_384, 1)), FORMATS["webp"])
 
 
-def test_names_and_formats() -> None:
+def test_the_format_follows_from_the_name_or_the_option() -> None:
     assert format_of_path("x/y.TIF").pillow == "TIFF"
     assert format_of_path("a.jpeg") is FORMATS["jpg"]
     assert format_named("tif") is FORMATS["tiff"]

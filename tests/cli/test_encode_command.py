@@ -11,7 +11,7 @@ import calotype
 TINY = ("encode", "-m", "tiny", "-e", "1")
 
 
-def test_one_picture(run: Run, photo: str, tmp_path: Path) -> None:
+def test_one_picture_becomes_one_file(run: Run, photo: str, tmp_path: Path) -> None:
     done = run(*TINY, photo, "out.calo")
     size = (tmp_path / "out.calo").stat().st_size
     assert (done.returncode, done.stdout) == (0, b"")
@@ -56,7 +56,7 @@ def test_json_agrees_with_the_file(run: Run, photo: str, tmp_path: Path) -> None
     assert 0 < record["seconds"] < 60
 
 
-def test_verbose_says_more(run: Run, photo: str) -> None:
+def test_verbose_prints_more_about_each_file(run: Run, photo: str) -> None:
     assert b"encoder tiny, level " in run(*TINY, "-v", photo, "out.calo").stderr
 
 

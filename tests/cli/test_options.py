@@ -42,7 +42,7 @@ FOR_DIFFUSION = [
     ],
     ids=lambda command: command[0],
 )
-def test_options_for_models_that_do_not_heed_them(
+def test_options_without_effect_on_the_model_are_refused(
     command: list[str], option: list[str], refused: Refused
 ) -> None:
     code, said = refused([*command, *option])
@@ -51,14 +51,14 @@ def test_options_for_models_that_do_not_heed_them(
 
 
 @pytest.mark.extra
-def test_options_for_a_decoder_to_optimise_for_are_heeded(refused: Refused) -> None:
+def test_options_of_the_decoder_to_optimise_for_have_an_effect(refused: Refused) -> None:
     code, said = refused([*ENCODE, "-e", "9", "--decoder", "sd-1.5", "--weights", "nowhere"])
     assert code == 5
     assert "there is no file or folder nowhere with the weights of sd-1.5" in said
 
 
 @pytest.mark.parametrize("option", [["--decoder", "tiny"], ["--time-limit", "60"]])
-def test_options_for_effort_9_alone(option: list[str], refused: Refused) -> None:
+def test_options_of_effort_9_are_refused_at_other_efforts(option: list[str], refused: Refused) -> None:
     code, said = refused([*ENCODE, *option])
     assert code == 2
     assert f"{option[0]} would do nothing: only effort 9" in said
@@ -71,7 +71,7 @@ def test_bits_per_pixel_are_finite(number: str, refused: Refused) -> None:
     assert "bpp (=" in said
 
 
-def test_a_device_that_there_is_not(refused: Refused) -> None:
+def test_an_unknown_device_is_refused(refused: Refused) -> None:
     code, said = refused([*ENCODE, "-m", "sd-1.5", "--device", "auto:0"])
     assert code == 2
     assert "device (=auto:0)" in said
@@ -101,7 +101,9 @@ def test_one_input_that_cannot_be_read_does_not_stop_the_others(run: Run, photo:
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have no such names")
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_names_that_are_no_text(run: Run, photo: str, tmp_path: Path, encoding: str) -> None:
+def test_file_names_in_no_encoding_are_accepted_and_shown(
+    run: Run, photo: str, tmp_path: Path, encoding: str
+) -> None:
     name = os.fsdecode(b"caf\xe9")
     (tmp_path / f"{name}.png").write_bytes((tmp_path / photo).read_bytes())
     environment = os.environ | {"PYTHONIOENCODING": encoding}
@@ -131,7 +133,7 @@ def test_names_that_are_no_text(run: Run, photo: str, tmp_path: Path, encoding: 
         assert b"internal error" not in done.stderr
 
 
-def test_warnings_go_to_the_innermost_that_takes_them() -> None:
+def test_a_warning_goes_to_the_innermost_handler_that_accepts_it() -> None:
     inner: list[str] = []
     outer: list[str] = []
 

@@ -17,7 +17,7 @@ from calotype.models import list_models
 ROOT = Path(__file__).parents[2]
 
 
-def test_info_in_words_and_as_json(run: Run, calo: str, tmp_path: Path) -> None:
+def test_info_describes_a_file_in_words_and_as_json(run: Run, calo: str, tmp_path: Path) -> None:
     info = calotype.read_info(tmp_path / calo)
     text = run("info", calo).stdout.decode()
     assert text.startswith("photo.calo: Calotype, format version 1\n")
@@ -80,7 +80,7 @@ def test_info_loads_nothing_heavy(calo: str, tmp_path: Path) -> None:
     assert done.stdout.endswith(b"[]\n")
 
 
-def test_models(run: Run) -> None:
+def test_models_are_listed_in_words_and_as_json(run: Run) -> None:
     text = run("models").stdout.decode()
     records = [json.loads(line) for line in run("models", "--json").stdout.splitlines()]
     assert [record["name"] for record in records] == [model.name for model in list_models()]
@@ -90,7 +90,7 @@ def test_models(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_version_and_help(run: Run) -> None:
+def test_version_and_help_are_printed(run: Run) -> None:
     for option in ("-V", "--version"):
         assert run(option).stdout.decode() == f"calotype {calotype.__version__}\n"
     done = run()
@@ -102,7 +102,7 @@ def test_version_and_help(run: Run) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts(run: Run, shell: str) -> None:
+def test_a_completion_script_is_printed_for_each_shell(run: Run, shell: str) -> None:
     done = run("completion", shell)
     assert done.returncode == 0
     assert f"_CALOTYPE_COMPLETE={shell}_complete".encode() in done.stdout

@@ -125,7 +125,7 @@ def test_a_protected_folder_is_refused(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
-def test_unreadable_sources(tmp_path: Path) -> None:
+def test_an_unreadable_source_is_one_error(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "no", "no such file"), (tmp_path, "is a directory")):
         for read in (open_picture, read_calotype):
             with pytest.raises(SourceError, match=reason):

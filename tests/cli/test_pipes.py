@@ -81,7 +81,7 @@ def test_a_full_disk_is_one_sentence(run: Run, calo: str) -> None:
     assert b"/dev/full: cannot be written (no space left on device)" in done.stderr
 
 
-def test_closed_standard_streams(photo: str, calo: str, tmp_path: Path) -> None:
+def test_a_closed_standard_stream_is_one_error(photo: str, calo: str, tmp_path: Path) -> None:
     for line, sentence in (
         (f"decode -m tiny {calo} - >&-", b"calotype: error: standard output: is closed\n"),
         ("encode -m tiny - out.calo <&-", b"calotype: error: standard input: is closed\n"),
@@ -109,7 +109,7 @@ def test_an_interrupt_leaves_nothing_behind(photo: str, tmp_path: Path, jobs: in
 
 
 @pytest.mark.slow
-def test_on_a_terminal(photo: str, calo: str, tmp_path: Path) -> None:
+def test_a_terminal_gets_a_progress_bar_and_no_binary_data(photo: str, calo: str, tmp_path: Path) -> None:
     """There is a progress bar, and no binary data."""
     picture().save(tmp_path / "other.png")
     status, said = _on_a_terminal([*ENCODE[:-1], "photo.png", "no.png", "other.png", "out/"], tmp_path)

@@ -16,7 +16,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_one_input_one_output() -> None:
+def test_one_input_goes_to_one_output() -> None:
     assert plan(["a.jpg", "b.calo"], None, ".calo") == [Job("a.jpg", "b.calo")]
     assert plan(["-", "-"], None, ".calo") == [Job("-", "-")]
 

@@ -46,7 +46,9 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     return seen
 
 
-def test_results(folder: Path, tmp_path: Path, measured: list[tuple[str, str]]) -> None:
+def test_results_are_written_as_csv_summary_and_curves(
+    folder: Path, tmp_path: Path, measured: list[tuple[str, str]]
+) -> None:
     rows = run_bench(folder, tmp_path / "out", JPEG)
     assert [(row.picture, row.budget) for row in rows] == [
         ("a.png", 20_000),

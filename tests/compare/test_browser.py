@@ -205,7 +205,7 @@ def test_the_difference_of_a_picture_with_itself_is_black(page: Driver, tmp_path
     assert brightest() == 0
 
 
-def test_tables_sort(page: Driver) -> None:
+def test_a_click_on_a_heading_sorts_the_table(page: Driver) -> None:
     table = page.find_element(By.CSS_SELECTOR, "table.sortable")
 
     def column(number: int) -> list[float]:

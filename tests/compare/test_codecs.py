@@ -64,7 +64,7 @@ def test_jpeg_is_progressive_with_subsampled_colour(photo: Pixels) -> None:
         assert image.layer[1][1:3] == (1, 1) and image.layer[0][1:3] == (2, 2)  # type: ignore[attr-defined]
 
 
-def test_jpeg_xl(photo: Pixels) -> None:
+def test_jpeg_xl_keeps_to_the_budget(photo: Pixels) -> None:
     pytest.importorskip("pillow_jxl")
     (coded,) = jpeg_xl().compress(photo, [4000])
     assert coded.fits and coded.size <= 4000

@@ -27,7 +27,7 @@ def said(capfd: pytest.CaptureFixture[str]) -> str:
     return err
 
 
-def test_compare(photos: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
+def test_compare_writes_a_report(photos: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
     names = [str(photo) for photo in photos]
     assert main(["compare", *names, "--sizes", "2kB, 1KiB", *TINY, "--out", "report", "--json"]) == 0
     out, err = capfd.readouterr()
@@ -77,7 +77,7 @@ def test_a_broken_picture_does_not_stop_the_others(
     assert "calotype: error: set/a.png cannot be read" in err and "1 figures: see results/summary.md" in err
 
 
-def test_stages(photos: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
+def test_stages_writes_a_page(photos: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
     call = ["stages", str(photos[1]), "--model", "tiny", "--target-size", "1kB", "--out", "page"]
     assert main([*call, "--json"]) == 0
     record = json.loads(capfd.readouterr().out)
@@ -91,7 +91,7 @@ def test_stages(photos: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
     assert "the smallest file for this picture" in said(capfd)
 
 
-def test_bench(photos: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
+def test_bench_writes_results(photos: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
     call = ["bench", str(photos[0].parent), "--sizes", "20kB,10kB", *TINY, "-j", "2", "--out", "results"]
     assert main(call) == 0
     text = said(capfd)

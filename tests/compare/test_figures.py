@@ -45,7 +45,7 @@ def test_bpp_and_ratio_count_the_whole_file() -> None:
     assert ROW.ratio == pytest.approx(3 * 512**2 / 4990)
 
 
-def test_csv_round_trip(tmp_path: Path) -> None:
+def test_figures_survive_a_csv_file(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(rows_to_csv(ROWS))
     assert (tmp_path / "rows.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
     assert [row.as_dict() for row in read_rows(tmp_path / "rows.csv")] == [row.as_dict() for row in ROWS]
@@ -135,7 +135,7 @@ def test_png_of_the_curves_shows_every_codec(tmp_path: Path) -> None:
         assert (pixels == list(wanted)).all(-1).sum() > 50
 
 
-def test_figures_for_people() -> None:
+def test_figures_are_formatted_for_reading() -> None:
     assert formatted_figure("psnr", 24.5) == "24.50 dB"
     assert formatted_figure("ssimulacra2", -28.66) == "\N{MINUS SIGN}28.7"
     assert formatted_figure("lpips", None) == "–"
@@ -150,7 +150,7 @@ def test_table_marks_the_best_within_the_size_and_says_why_columns_are_empty() -
     assert html.count("its smallest") == 1
 
 
-def test_means() -> None:
+def test_a_row_of_means_has_bytes_fit_and_figures() -> None:
     ours, avif, _ = mean_rows(ROWS)
     assert (ours.size, ours.fits, ours.figures["psnr"]) == (4995, True, 23.5)
     assert (avif.size, avif.fits, avif.figures["lpips"]) == (5000, False, 0.2)

@@ -91,14 +91,14 @@ def test_small_pictures_have_no_ms_ssim(ms_ssim: MsSsim) -> None:
         ms_ssim(small, small)
 
 
-def test_ssimulacra2(photo: Pixels) -> None:
+def test_ssimulacra2_is_100_for_equal_pictures_and_falls_with_damage(photo: Pixels) -> None:
     pytest.importorskip("ssimulacra2")
     assert Ssimulacra2()(photo, photo) == pytest.approx(100)
     assert Ssimulacra2()(photo, jpeg(photo, 8)) < 40
 
 
 @pytest.mark.skipif(not GRAPH.exists(), reason="CALOTYPE_ASSETS has no graph of LPIPS")
-def test_lpips(photo: Pixels) -> None:
+def test_lpips_is_0_for_equal_pictures_and_rises_with_damage(photo: Pixels) -> None:
     lpips = Lpips(GRAPH, threads=1)
     assert lpips(photo, photo) == pytest.approx(0, abs=1e-6)
     assert 0.1 < lpips(photo, jpeg(photo, 20)) < lpips(photo, jpeg(photo, 8)) < 0.7

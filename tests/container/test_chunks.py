@@ -41,7 +41,7 @@ def read(
     return [chunk.name for chunk in chunks], [(info.name, info.intact) for info in found]
 
 
-def test_names() -> None:
+def test_chunk_types_have_names() -> None:
     assert (ICC.name, ICC.critical) == ("ICC", False)
     assert (ALPHA.name, ALPHA.critical) == ("ALPHA", True)
     assert (UNKNOWN.name, UNKNOWN.critical) == ("0x2A", False)
@@ -94,7 +94,7 @@ def test_of_repeated_chunks_the_first_usable_one_counts() -> None:
 
 
 @pytest.mark.parametrize("trailing", [b"\n", b"\r\n", bytes(1), bytes(5000), b"\x2a\x80\x00", b"\x2a\x7fabc"])
-def test_trailing_bytes(trailing: bytes) -> None:
+def test_trailing_bytes_are_reported_and_refused_if_strict(trailing: bytes) -> None:
     chunks, found = read_chunks(write_chunk(ICC) + trailing, 0, Limits(), False)
     assert chunks == (ICC,)
     assert found[1:] == (ChunkInfo(TRAILING, len(trailing), critical=False, intact=False),)
@@ -115,7 +115,7 @@ def test_a_critical_chunk_of_malformed_length_is_an_error() -> None:
         read(b"\x84\x80\x00" + bytes(4))
 
 
-def test_limits() -> None:
+def test_chunks_beyond_the_limits_are_refused() -> None:
     three = write_chunk(ICC) + write_chunk(EXIF) + write_chunk(UNKNOWN)
     just_enough = Limits(max_chunks=3, max_chunk_bytes=3, max_metadata_bytes=6)
     assert read(three, just_enough)[0] == ["ICC", "EXIF", "0x2A"]

@@ -12,7 +12,7 @@ from calotype.limits import MAX_SIDE, Limits
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
 
 
-def test_the_example_file() -> None:
+def test_the_example_of_the_document_is_a_valid_file() -> None:
     block = DOCUMENT.partition("### Example\n")[2].partition("```text\n")[2].partition("```")[0]
     data = bytes.fromhex("".join(re.split(r"  +[a-z]", line)[0] for line in block.splitlines()))
     header = Header(
@@ -31,7 +31,7 @@ def test_the_example_file() -> None:
     assert parse_file(data, limits=Limits(), strict=True).chunks == chunks
 
 
-def test_the_tables_of_ids() -> None:
+def test_the_document_lists_every_id() -> None:
     chunks = re.findall(r"^\| 0x(\w\w) \| (\w+) \|", DOCUMENT, re.MULTILINE)
     assert {name: int(value, 16) for value, name in chunks} == {kind.name: kind.value for kind in ChunkType}
     codings = re.findall(r"^\| coding \| (\d+) \| `(\w+)` \|", DOCUMENT, re.MULTILINE)
@@ -39,7 +39,7 @@ def test_the_tables_of_ids() -> None:
     assert f"| version | {FORMAT_VERSION} |" in DOCUMENT
 
 
-def test_the_limits() -> None:
+def test_the_document_lists_the_limits() -> None:
     rows = re.findall(r"^\| `(max_\w+)` \| ([\d,]+) \|", DOCUMENT, re.MULTILINE)
     assert {name: int(value.replace(",", "")) for name, value in rows} == vars(Limits())
     assert f"cannot describe a side of more than {MAX_SIDE:,} pixels" in DOCUMENT

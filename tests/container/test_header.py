@@ -37,7 +37,7 @@ UNLIMITED = Limits(max_pixels=MAX_SIDE**2)
 
 @deterministic
 @given(headers, st.binary(max_size=3))
-def test_round_trip(header: Header, after: bytes) -> None:
+def test_a_written_header_is_read_back(header: Header, after: bytes) -> None:
     data = fixed_header(header)
     assert 17 <= len(data) - header.scaled <= 19
     if max(header.coded_size) > MAX_SIDE:
@@ -58,7 +58,7 @@ def test_arbitrary_bytes_give_a_calotype_error_or_a_header_that_writes_them(tail
     assert fixed_header(header) == data[:end]
 
 
-def test_size_at_512() -> None:
+def test_the_header_has_the_documented_size_at_512_pixels() -> None:
     assert len(serialise_file(HEADER, bytes(5000), 0)) - 5000 == 25
 
 
@@ -174,12 +174,12 @@ def test_sizes_beyond_the_limits(width: int, height: int, limits: Limits) -> Non
 
 
 @pytest.mark.parametrize("length", range(17))
-def test_truncation(length: int) -> None:
+def test_a_truncated_header_is_an_error(length: int) -> None:
     with pytest.raises(TruncatedError, match="empty" if length == 0 else f"after {length} bytes"):
         read_header(fixed_header(HEADER)[:length], UNLIMITED)
 
 
-def test_what_is_no_calo_file() -> None:
+def test_other_files_are_refused_as_no_calo_files() -> None:
     with pytest.raises(FormatError, match="starts with ff d8") as caught:
         read_header(b"\xff\xd8\xff\xe0", UNLIMITED)
     assert not isinstance(caught.value, TruncatedError)

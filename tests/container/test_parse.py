@@ -51,7 +51,7 @@ ancillary = st.lists(
     ancillary,
     st.none() | st.builds(Chunk, st.just(ChunkType.ALPHA), st.binary(max_size=40)),
 )
-def test_round_trip(
+def test_a_serialised_file_is_parsed_back(
     size: tuple[int, int], payload: bytes, stored: int, chunks: list[Chunk], alpha: Chunk | None
 ) -> None:
     header = Header(
@@ -86,7 +86,7 @@ def test_arbitrary_bytes_behind_a_header_give_a_calotype_error_or_a_file(tail: b
     assert parsed.header == header
 
 
-def test_every_truncation() -> None:
+def test_every_truncation_is_an_error_or_drops_ancillary_chunks() -> None:
     tolerated = {}
     for length in range(len(DATA)):
         try:
@@ -110,7 +110,7 @@ def test_every_truncation_in_strict_mode() -> None:
 
 
 @pytest.mark.parametrize("strict", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_every_change_of_a_byte(strict: bool) -> None:
+def test_every_changed_byte_is_noticed(strict: bool) -> None:
     payload_end = ENDS[0]
     for position in range(len(DATA)):
         for value in set(range(256)) - {DATA[position]}:
@@ -175,7 +175,7 @@ def test_huge_claims_fail_before_anything_is_allocated() -> None:
             tracemalloc.stop()
 
 
-def test_what_cannot_be_written() -> None:
+def test_invalid_files_are_not_serialised() -> None:
     opaque = replace(HEADER, alpha=False)
     with pytest.raises(ValueError, match="alpha"):
         serialise_file(opaque, b"", 0, CHUNKS)

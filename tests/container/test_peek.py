@@ -19,7 +19,7 @@ def peeked(data: bytes, limits: Limits | None = None) -> tuple[Header, dict[int,
     return peek_header_and_metadata(io.BytesIO(data), limits or Limits())
 
 
-def test_header_and_metadata() -> None:
+def test_header_and_metadata_are_read_without_the_payload() -> None:
     assert peeked(DATA) == (HEADER, BOTH)
     file = io.BytesIO(b"before" + DATA + bytes(1000))
     file.seek(6)
@@ -52,7 +52,7 @@ def test_damage_is_left_out() -> None:
         peeked(bytes(damaged))
 
 
-def test_limits() -> None:
+def test_metadata_beyond_the_limits_are_left_out() -> None:
     assert peeked(DATA, Limits(max_metadata_bytes=6)) == (HEADER, {})
     assert peeked(DATA, Limits(max_chunks=2)) == (HEADER, ICC)
     assert peeked(DATA, Limits(max_chunk_bytes=6)) == (HEADER, {})

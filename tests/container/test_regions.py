@@ -20,11 +20,11 @@ deterministic = settings(deadline=None, derandomize=True)
 
 @deterministic
 @given(st.lists(regions, min_size=1, max_size=8))
-def test_round_trip(some: list[Region]) -> None:
+def test_packed_regions_are_unpacked(some: list[Region]) -> None:
     assert unpack_regions(pack_regions(some)) == tuple(some)
 
 
-def test_size() -> None:
+def test_a_small_region_takes_five_bytes() -> None:
     assert pack_regions([Region(3, 127, 128, 1, 24)]) == bytes([3, 127, 127, 0, 24])
 
 
@@ -39,12 +39,12 @@ def test_arbitrary_bytes_give_an_error_or_regions_that_write_them(data: bytes) -
 
 
 @pytest.mark.parametrize("data", [b"", bytes([0, 0, 0, 0]), bytes([0, 0, 0, 0, 0]), bytes([0, 0, 0, 0, 128])])
-def test_what_is_no_region(data: bytes) -> None:
+def test_invalid_regions_are_refused(data: bytes) -> None:
     with pytest.raises(FormatError):
         unpack_regions(data)
 
 
-def test_how_many() -> None:
+def test_the_number_of_regions_is_limited() -> None:
     one = Region(0, 0, 1, 1, 1)
     assert len(unpack_regions(pack_regions([one] * MOST_REGIONS))) == MOST_REGIONS
     with pytest.raises(FormatError, match="255"):

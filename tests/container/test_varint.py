@@ -14,7 +14,7 @@ deterministic = settings(derandomize=True, deadline=None, database=None)
     ("value", "encoded"),
     [(0, "00"), (127, "7f"), (128, "8001"), (511, "ff03"), (5000, "8827"), (MAX_VARINT, "ffffffff0f")],
 )
-def test_known_encodings(value: int, encoded: str) -> None:
+def test_known_numbers_have_their_documented_bytes(value: int, encoded: str) -> None:
     assert write_varint(value).hex() == encoded
 
 
@@ -29,7 +29,7 @@ def test_reads_what_it_wrote_and_no_further(value: int, before: bytes, after: by
 
 @deterministic
 @given(st.binary(min_size=1, max_size=6))
-def test_one_encoding_only(data: bytes) -> None:
+def test_a_longer_form_of_a_number_is_refused(data: bytes) -> None:
     try:
         value, end = read_varint(data, 0)
     except FormatError:

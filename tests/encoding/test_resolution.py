@@ -84,7 +84,7 @@ def test_the_next_larger_scale() -> None:
 
 
 @pytest.mark.slow
-def test_full_size_if_the_user_says_so(photo: Image.Image) -> None:
+def test_the_option_scale_1_keeps_the_full_size(photo: Image.Image) -> None:
     for target in (100, 3000):
         _, info = encoded(photo, target_size=target, scale=1)
         assert (info.coded_width, info.coded_height) == (256, 192)
@@ -154,7 +154,7 @@ def test_several_at_once_and_through_pillow(photo: Image.Image) -> None:
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.1, 2.1, -1.0])
-def test_scales_out_of_range(photo: Image.Image, scale: float) -> None:
+def test_scales_out_of_range_are_refused(photo: Image.Image, scale: float) -> None:
     with pytest.raises(ValueError, match="scale"):
         encoded(photo, scale=scale)
 

@@ -52,7 +52,7 @@ def test_round_trip_within_five_bytes_of_the_ideal(message: tuple[list[int], lis
 
 
 @given(st.lists(st.tuples(st.integers(0, 16), st.integers(0, 65535)), max_size=50))
-def test_unmodelled_bits(numbers: list[tuple[int, int]]) -> None:
+def test_unmodelled_bits_are_read_back(numbers: list[tuple[int, int]]) -> None:
     numbers = [(count, value & ((1 << count) - 1)) for count, value in numbers]
     starts = [value << (16 - count) for count, value in numbers]
     decoder = RansDecoder(encode_symbols(starts, [1 << (16 - count) for count, _ in numbers]))
@@ -60,7 +60,7 @@ def test_unmodelled_bits(numbers: list[tuple[int, int]]) -> None:
     decoder.finish()
 
 
-def test_exact_words() -> None:
+def test_known_symbols_have_known_bytes() -> None:
     row = [0, 40000, 60000, 65536]
     assert encode(row, []).hex() == "0000000100"
     assert encode(row, [0, 1, 2, 0, 0, 1, 2, 2, 0, 1]).hex() == EXACT

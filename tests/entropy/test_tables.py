@@ -16,7 +16,7 @@ from calotype.latents import STEPS
 
 
 @given(st.integers(-2047, 2047), st.integers(0, 127), st.integers(-3, 130))
-def test_locate(mean: int, scale: int, level: int) -> None:
+def test_a_prediction_selects_the_table_of_the_definition(mean: int, scale: int, level: int) -> None:
     step = int(STEPS[level + 16])
     quantised = quantise_prediction(*(np.array([v]) for v in (mean, scale, level, step)))
     row = max(scale - level + 40, 0) // 2

@@ -142,7 +142,7 @@ def test_libimagequant_agrees_where_opacity_does_not_matter(latents: NDArray[np.
     assert 0.5 * ours < theirs < 2 * ours
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_every_stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Image.open(SAMPLE) as image:
         image.convert("RGB").resize((64, 48)).save(tmp_path / "a.png")
     files = [str(tmp_path / "a.png"), "--out", str(tmp_path / "out")]

@@ -87,7 +87,7 @@ def test_neutral_pixels_of_an_rgb_profile_stay_grey() -> None:
     assert load(Image.fromarray(GREYS), rgb_profile(ADOBE_RGB, 2.2)).grey
 
 
-def test_grey_profile() -> None:
+def test_a_grey_profile_is_applied() -> None:
     profile = grey_profile(1.0)
     picture = load(Image.fromarray(GREYS), profile)
     linear = GREYS / 255

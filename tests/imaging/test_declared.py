@@ -148,7 +148,7 @@ def test_grey_stays_grey() -> None:
     )
 
 
-def test_palettes_and_alpha() -> None:
+def test_palettes_and_alpha_are_converted_to_srgb_too() -> None:
     palette = np.array([[100, 110, 120], [150, 140, 130]], np.uint8)
     indexed = png((8, 1), 1, 3, [b"\x55"], [gama(1.0), (b"PLTE", palette.tobytes()), (b"tRNS", b"\xff\x40")])
     picture = load(indexed)
@@ -203,7 +203,7 @@ def test_any_damage_to_boxes_is_survived() -> None:
         load(io.BytesIO(whole.replace(b"pitm", b"xxxx")))
 
 
-def test_jpeg_2000() -> None:
+def test_the_colour_space_of_jpeg_2000_is_applied() -> None:
     profile = rgb_profile(ADOBE_RGB, 2.2)
     picture = load(jp2(COLOURS, b"\2\0\0" + profile))
     check(picture, ADOBE_RGB, 2.2)
@@ -238,7 +238,7 @@ def test_bmp_with_calibrated_colours() -> None:
     unchanged(load(bmp(COLOURS, bytes(16) + bytes(4) + bytes(48))))  # nothing is said
 
 
-def test_linear_qoi() -> None:
+def test_a_linear_qoi_file_is_converted_to_srgb() -> None:
     file = io.BytesIO()
     Image.fromarray(COLOURS).save(file, "QOI")
     data = bytearray(file.getvalue())

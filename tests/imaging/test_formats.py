@@ -105,7 +105,7 @@ def test_exif_with_directories_survives(name: str, alpha: bool) -> None:
 
 
 @pytest.mark.parametrize("endian", ["<", ">"])
-def test_compressed_tiff(endian: str) -> None:
+def test_compressed_tiff_files_are_read(endian: str) -> None:
     image = Image.fromarray(np.tile(COLOURS, (40, 40, 1)))  # several strips
     tags = exif()
     tags.endian = endian

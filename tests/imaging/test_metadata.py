@@ -107,7 +107,7 @@ def test_the_layout_of_a_tiff_file_is_not_exif() -> None:
     assert not {Base.StripOffsets, Base.ImageWidth} & set(tags)
 
 
-def test_nothing_is_made_up() -> None:
+def test_pictures_without_metadata_get_none() -> None:
     assert load(saved("PNG")).metadata == Metadata(None, None, None)
 
 
@@ -150,7 +150,7 @@ def test_xmp_is_kept_and_its_orientation_reset() -> None:
     assert picture.rgb.shape == (5, 3, 3)
 
 
-def test_xmp_as_text() -> None:
+def test_xmp_as_text_is_kept() -> None:
     text = PngInfo()
     text.add_itxt("XML:com.adobe.xmp", XMP.decode())
     picture = load(saved("PNG", pnginfo=text))

@@ -35,7 +35,7 @@ def check_grey(picture: Picture, expected: np.ndarray) -> None:
     np.testing.assert_array_equal(picture.rgb, np.stack([expected] * 3, -1))
 
 
-def test_rgb() -> None:
+def test_rgb_is_left_as_it_is() -> None:
     picture = load(Image.fromarray(COLOURS))
     np.testing.assert_array_equal(picture.rgb, COLOURS)
     assert (picture.alpha, picture.grey) == (None, False)
@@ -52,7 +52,7 @@ def test_colour_modes_without_colour_are_grey() -> None:
     assert not load(Image.fromarray(almost)).grey
 
 
-def test_one_bit() -> None:
+def test_one_bit_pictures_are_black_and_white() -> None:
     image = Image.fromarray(GREYS > 99)
     assert image.mode == "1"
     check_grey(load(image), np.where(GREYS > 99, 255, 0))
@@ -60,7 +60,7 @@ def test_one_bit() -> None:
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "HSV", "RGBX"])
-def test_other_colour_modes(mode: str) -> None:
+def test_other_colour_modes_are_converted_to_rgb(mode: str) -> None:
     image = Image.fromarray(COLOURS).convert(mode)
     picture = load(image)
     np.testing.assert_array_equal(picture.rgb, np.asarray(image.convert("RGB")))
@@ -68,13 +68,13 @@ def test_other_colour_modes(mode: str) -> None:
     assert int(np.abs(picture.rgb.astype(int) - COLOURS).max()) <= 9
 
 
-def test_lab() -> None:
+def test_lab_is_converted_to_srgb() -> None:
     muted = COLOURS // 2 + 64
     picture = load(Image.fromarray(muted).convert("LAB"))
     assert int(np.abs(picture.rgb.astype(int) - muted).max()) <= 9
 
 
-def test_palette() -> None:
+def test_palettes_are_converted_to_rgb() -> None:
     image = Image.fromarray(GREYS % 4).convert("P")
     palette = [255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 8, 7]
     image.putpalette(palette)
@@ -96,7 +96,7 @@ def test_palette_with_transparency(transparency: int | bytes) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
-def test_alpha_modes(mode: str) -> None:
+def test_alpha_of_every_mode_is_kept(mode: str) -> None:
     base = Image.fromarray(COLOURS if mode == "RGBA" else GREYS)
     image = base.convert("P") if mode == "PA" else base.copy()
     image.putalpha(Image.fromarray(ALPHA))
@@ -108,7 +108,7 @@ def test_alpha_modes(mode: str) -> None:
 
 
 @pytest.mark.parametrize(("mode", "premultiplied"), [("RGBA", "RGBa"), ("LA", "La")])
-def test_premultiplied_alpha(mode: str, premultiplied: str) -> None:
+def test_premultiplied_alpha_is_undone(mode: str, premultiplied: str) -> None:
     image = Image.new(mode, (4, 4), (200, 50) if mode == "LA" else (200, 200, 200, 50))
     picture = load(image.convert(premultiplied))
     assert picture.alpha is not None
@@ -175,7 +175,7 @@ def test_32_bit_integers(values: list[int], expected: list[int]) -> None:
         ([0, np.inf, 1], [0, 0, 255]),
     ],
 )
-def test_floats(values: list[float], expected: list[int]) -> None:
+def test_floating_point_samples_are_scaled_to_eight_bits(values: list[float], expected: list[int]) -> None:
     check_grey(load(Image.fromarray(np.array([values], np.float32))), np.array([expected]))
 
 
@@ -203,7 +203,7 @@ def test_white_is_zero_in_every_depth() -> None:
     check_grey(tiff_picture(np.array([[0x55]], np.uint8), 0, 1), np.array([[255, 0] * 4]))
 
 
-def test_unsigned_32_bits() -> None:
+def test_unsigned_32_bits_are_scaled_to_eight() -> None:
     values = np.array([[0, 2**30, 2**31 - 2**23, 2**31, 2**31 + 2**30, 2**32 - 1]], np.uint32)
     check_grey(tiff_picture(values, 1, 32), np.array([[0, 64, 127, 128, 191, 255]]))
     check_grey(tiff_picture(np.array([[0, 257, 65535]], np.uint32), 1, 32), np.array([[0, 1, 255]]))
@@ -212,19 +212,19 @@ def test_unsigned_32_bits() -> None:
     )
 
 
-def test_signed_16_bits() -> None:
+def test_signed_16_bits_are_scaled_to_eight() -> None:
     values = np.array([[-7, 0, 16_384, 32_767]], np.int16)
     check_grey(tiff_picture(values, 1, 16, 2), np.array([[0, 0, 128, 255]]))
     check_grey(tiff_picture(np.array([[0, 7, 255]], np.int16), 1, 16, 2), np.array([[0, 7, 255]]))
 
 
-def test_signed_8_bits() -> None:
+def test_signed_8_bits_are_scaled_and_negative_ones_are_black() -> None:
     check_grey(
         tiff_picture(np.array([[-128, -1, 0, 64, 127]], np.int8), 1, 8, 2), np.array([[0, 0, 0, 129, 255]])
     )
 
 
-def test_12_bits() -> None:
+def test_twelve_bits_are_scaled_to_eight() -> None:
     packed = np.array([[0x00, 0x08, 0x00, 0xFF, 0xF4, 0x00]], np.uint8)  # 0, 2048, 4095, 1024
     check_grey(tiff_picture(packed, 1, 12), np.array([[0, 128, 255, 64]]))
 

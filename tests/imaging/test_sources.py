@@ -45,7 +45,7 @@ def webp_header(width: int, height: int) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-def test_every_kind_of_source(tmp_path: Path) -> None:
+def test_every_kind_of_source_gives_the_same_picture(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     path.write_bytes(saved())
     reading, writing = os.pipe()
@@ -57,7 +57,7 @@ def test_every_kind_of_source(tmp_path: Path) -> None:
         assert not file.closed
 
 
-def test_files_are_closed(tmp_path: Path) -> None:
+def test_files_are_closed_after_reading(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     path.write_bytes(saved()[:60])
     with pytest.raises(SourceError), warnings.catch_warnings():
@@ -66,7 +66,7 @@ def test_files_are_closed(tmp_path: Path) -> None:
     path.unlink()
 
 
-def test_arrays() -> None:
+def test_arrays_are_sources() -> None:
     grey, rgba = COLOURS[..., 0], np.dstack([COLOURS, COLOURS[..., :1] | 1])
     assert load(grey).grey
     np.testing.assert_array_equal(load(rgba).alpha, rgba[..., 3])
@@ -87,7 +87,7 @@ def test_arrays() -> None:
         (None, TypeError, "a NoneType"),
     ],
 )
-def test_what_is_no_source(source: Any, error: type[Exception], message: str) -> None:
+def test_other_objects_are_refused_as_sources(source: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         load(source)
 
@@ -111,7 +111,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_truncated_jpeg() -> None:
+def test_a_truncated_jpeg_file_is_refused() -> None:
     data = saved("JPEG", quality=95)
     for end in (1, 2, 20, len(data) // 2, len(data) - 30):
         with pytest.raises(SourceError):
@@ -187,7 +187,7 @@ def test_what_a_reader_refuses_itself_is_a_limit(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("format_", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
-def test_several_frames(format_: str, tmp_path: Path) -> None:
+def test_only_the_first_of_several_frames_is_read(format_: str, tmp_path: Path) -> None:
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
     path = tmp_path / "film"
     options = {"lossless": True} if format_ == "WEBP" else {}
@@ -345,7 +345,7 @@ def test_files_that_end_after_their_signature(start: bytes) -> None:
 
 
 @pytest.mark.parametrize("length", range(1, 8))
-def test_files_of_a_few_bytes(length: int) -> None:
+def test_files_of_a_few_bytes_are_refused(length: int) -> None:
     for content in (b"abcdefgh", b"P5 2 3 4", b"BM\0\0\0\0\0\0", b"RIFF\0\0\0\0"):
         with pytest.raises(SourceError) as caught:
             load(io.BytesIO(content[:length]))

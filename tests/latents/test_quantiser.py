@@ -21,7 +21,7 @@ from calotype.latents import (
 )
 
 
-def test_the_table_of_steps() -> None:
+def test_steps_are_those_of_the_format() -> None:
     levels = np.arange(160) - 16
     assert np.allclose(STEPS * 2.0**-22, 2.0 ** (levels / 16 - 5), rtol=1e-5)
     assert STEPS[:4].tolist() == [65536, 68438, 71468, 74632]
@@ -43,7 +43,7 @@ def test_quality_spans_the_levels_and_rises() -> None:
     assert levels == sorted(levels, reverse=True)
 
 
-def test_log_steps() -> None:
+def test_the_log_step_map_is_log2_of_the_steps() -> None:
     assert log_step_map(np.array([[80, 64]])).tolist() == [[[0.0, -1.0]]]
     assert step_of_level(80) == 1.0
 

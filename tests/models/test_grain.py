@@ -15,7 +15,7 @@ GOLDEN = "d926b28dd564ec04be5c93b72dd87ba42a4f4fefd2c5d806d8fbb227093e8dba"
 """sha256 of the bytes that the noise of 48x40 latents is made of: the same on every platform, for ever."""
 
 
-def test_the_position_decides() -> None:
+def test_noise_depends_on_the_position_alone() -> None:
     whole = grain_noise((0, 0), 48, 40)
     assert whole.shape == (4, 192, 160) and whole.dtype == np.float32
     assert np.array_equal(grain_noise((7, 5), 20, 11), whole[:, 28:108, 20:64])

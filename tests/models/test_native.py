@@ -106,7 +106,7 @@ def test_a_network_without_memory_says_so_once() -> None:
     assert (done.returncode, done.stderr) == (1, "not enough\n")
 
 
-def test_arrays_are_not_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_memory_error_of_numpy_passes_through(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python's own error for the lack of memory passes through the package as what it is."""
 
     def full(*_: object, **__: object) -> None:

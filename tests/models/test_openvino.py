@@ -93,7 +93,7 @@ class TestInstalled:
         with pytest.raises(ModelError, match="OpenVINO cannot load"):
             OpenvinoSession(b"no graph", 1, "f32")
 
-    def test_the_commands_take_it(self, tmp_path: Path) -> None:
+    def test_the_commands_accept_the_backend(self, tmp_path: Path) -> None:
         Image.new("RGB", (40, 24), "teal").save(tmp_path / "in.png")
         run = CliRunner().invoke
         names = [str(tmp_path / name) for name in ("in.png", "a.calo", "out.png")]

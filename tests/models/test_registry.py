@@ -138,7 +138,7 @@ def test_a_missing_runtime_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 5), (7, 3)])
-def test_shapes_and_types(shape: tuple[int, int]) -> None:
+def test_models_keep_to_shapes_and_types(shape: tuple[int, int]) -> None:
     height, width = shape
     pixels = np.random.default_rng(1).random((3, 8 * height, 8 * width), np.float32)
     latents = models.load_encoder("tiny", threads=1).encode(pixels)

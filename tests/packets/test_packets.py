@@ -337,7 +337,7 @@ def test_without_zfec_only_recovery_fails(monkeypatch: pytest.MonkeyPatch) -> No
             action()
 
 
-def test_recordings() -> None:
+def test_a_recording_is_read_back() -> None:
     packets = split(content(600), 100, 0.5)
     recording = write_recording(packets)
     assert list(read_recording(io.BytesIO(recording))) == packets

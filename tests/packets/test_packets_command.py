@@ -66,7 +66,7 @@ def test_a_recording_and_back_through_pipes(folder: Path, monkeypatch: pytest.Mo
     assert received.buffer.getvalue() == FILE
 
 
-def test_too_few_packets(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_few_packets_are_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("split", "photo.calo", "photo.packets", "--quiet") == 0
     recording = folder / "photo.packets"
     recording.write_bytes(recording.read_bytes()[:1000])
@@ -84,7 +84,7 @@ def test_too_few_packets(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert f"back.calo is only the beginning of the file, {len(begun)} of 2,048 bytes" in said
 
 
-def test_several_streams(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_streams_are_joined_apart(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = FILE[:300]
     (folder / "other.calo").write_bytes(other)
     for name, number in (("photo", "3"), ("other", "3"), ("photo", "9")):
@@ -121,7 +121,7 @@ def test_several_streams(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
         (["join", "photo.calo", "out.calo"], 3, "no packet that can be used"),
     ],
 )
-def test_refusals(
+def test_wrong_arguments_are_refused(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, message: str
 ) -> None:
     assert run(*arguments) == code

@@ -37,7 +37,7 @@ async def visit(address: str, number: int, upload: bytes) -> list[tuple[int, flo
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and the addresses 127.0.0.*")
-def test_fifty_clients() -> None:
+def test_fifty_clients_are_answered_at_once() -> None:
     upload = picture(128, 96)
     with running_server("--queue", "8", "--per-client", "4") as (address, process):
         first = httpx.post(f"{address}/encode?target_size=600&effort=1", content=upload, timeout=60)

@@ -91,7 +91,7 @@ def compare(
     show_default=True,
     help="Largest size of the whole file.",
 )
-@model_option("encoder", "Encodes and develops the picture.", default=EncodeOptions.model)
+@model_option("encoder", "Encodes and decodes the picture.", default=EncodeOptions.model)
 @diffusion_options(decoding=True)
 @max_pixels_option
 @click.option("-f", "--force", is_flag=True, help="Overwrite an earlier page.")
@@ -113,7 +113,7 @@ def stages(
     """Show on one picture how Calotype works, from pixels to bytes and back.
 
     Writes a page with the picture, its latents, the integers they become, a map of the bits that each of
-    them takes, and the picture developed from them, with the size at each stage.
+    them takes, and the decoded picture, with the size at each stage.
     """
     check_folder(out, force=force)
     options = diffusion_of(diffusion, [model])

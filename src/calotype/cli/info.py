@@ -35,7 +35,7 @@ def info(console: Console, paths: Sequence[str], partial: bool, max_pixels: int)
         name = "standard input" if path == STDIO else path
         try:
             data = read_calotype(path, limits)
-            found = calotype.read_info(data, limits=limits, partial=partial)
+            file_info = calotype.read_info(data, limits=limits, partial=partial)
         except calotype.CalotypeError as error:
             failed = console.failure(error, name)
             console.record({"file": path, "ok": False, "error": str(error), "exit_code": failed})
@@ -43,9 +43,9 @@ def info(console: Console, paths: Sequence[str], partial: bool, max_pixels: int)
             continue
         first = _first_picture_size(data, limits, partial)
         if console.json:
-            console.record({"file": path, "ok": True, **found.as_dict(), "first_picture_size": first})
+            console.record({"file": path, "ok": True, **file_info.as_dict(), "first_picture_size": first})
         else:
-            console.result(_text(name, found, first))
+            console.result(_text(name, file_info, first))
     return code
 
 
@@ -57,29 +57,30 @@ def _first_picture_size(data: bytes, limits: calotype.Limits, partial: bool) -> 
         return None
 
 
-def _text(name: str, found: calotype.Info, first: int | None) -> str:
-    coded = f", coded as {found.coded_width}x{found.coded_height}" if found.scaled else ""
+def _text(name: str, file_info: calotype.Info, first: int | None) -> str:
+    coded = f", coded as {file_info.coded_width}x{file_info.coded_height}" if file_info.scaled else ""
     rows = [
-        ("picture", f"{found.width}x{found.height} {found.mode}{coded}"),
-        ("file", _size(found)),
-        ("latents", f"{found.payload_size:,} bytes, level {found.level} (step {found.step:.3f})"),
-        ("coding", f"{found.coding}, space {found.space}, context model {found.context_model}"),
-        ("encoder", found.encoder),
+        ("picture", f"{file_info.width}x{file_info.height} {file_info.mode}{coded}"),
+        ("file", _size(file_info)),
+        ("latents", f"{file_info.payload_size:,} bytes, level {file_info.level} (step {file_info.step:.3f})"),
+        ("coding", f"{file_info.coding}, space {file_info.space}, context model {file_info.context_model}"),
+        ("encoder", file_info.encoder),
     ]
-    if first is None and found.missing:
+    if first is None and file_info.missing:
         rows.append(("preview", "a first picture needs more bytes"))
     if first is not None:
         rows.append(("preview", f"a first picture after {first:,} bytes"))
-    for chunk in found.chunks:
+    for chunk in file_info.chunks:
         remarks = ", critical" * chunk.critical + ", damaged" * (not chunk.intact)
         rows.append(("chunk", f"{chunk.name}, {chunk.size:,} bytes{remarks}"))
-    lines = [f"{name}: Calotype, format version {found.format_version}"]
+    lines = [f"{name}: Calotype, format version {file_info.format_version}"]
     return "\n".join(lines + [f"  {label:<9}{value}" for label, value in rows])
 
 
-def _size(found: calotype.Info) -> str:
+def _size(file_info: calotype.Info) -> str:
     """How large the file is, or how much of it is there, rounded down: it is not whole before its end."""
-    if not found.missing:
-        return f"{found.file_size:,} bytes, {found.bpp:.3f} bpp"
-    size = found.file_size + found.missing
-    return f"the first {found.file_size:,} of at least {size:,} bytes ({100 * found.file_size // size} %)"
+    if not file_info.missing:
+        return f"{file_info.file_size:,} bytes, {file_info.bpp:.3f} bpp"
+    size = file_info.file_size + file_info.missing
+    percent = 100 * file_info.file_size // size
+    return f"the first {file_info.file_size:,} of at least {size:,} bytes ({percent} %)"

@@ -108,29 +108,31 @@ def split(
     name = "standard input" if source == STDIO else source
     try:
         data = read_calotype(source, Limits())
-        made = split_file(data, mtu, redundancy, stream=stream, head=head)
+        packets = split_file(data, mtu, redundancy, stream=stream, head=head)
     except ValueError as error:
         if isinstance(error, CalotypeError):
             raise
         raise click.UsageError(str(error)) from error
     except CalotypeError as error:
         return console.failure(error, name)
-    outputs = {target: write_recording(made)}
+    outputs = {target: write_recording(packets)}
     if _is_folder(target):
         stem = "packet" if source == STDIO else Path(source).stem
         outputs = {
             str(Path(target, f"{stem}-{index:04}{PACKET_EXTENSION}")): packet
-            for index, packet in enumerate(made)
+            for index, packet in enumerate(packets)
         }
     _write(outputs, target, force=force)
-    first = read_packet(made[0])[0]
+    first = read_packet(packets[0])[0]
     summary = (
-        f"{first.data} data packets and {len(made) - first.data} for repair, of {len(made[0])} bytes; "
+        f"{first.data} data packets and {len(packets) - first.data} for repair, of {len(packets[0])} bytes; "
         f"stream {first.stream}"
     )
     console.note(f"{name} -> {'standard output' if target == STDIO else target}: {summary}")
-    record = {"input": source, "output": target, "ok": True, "stream": first.stream, "packets": len(made)}
-    console.record({**record, "data_packets": first.data, "packet_bytes": len(made[0]), "bytes": len(data)})
+    record = {"input": source, "output": target, "ok": True, "stream": first.stream, "packets": len(packets)}
+    console.record(
+        {**record, "data_packets": first.data, "packet_bytes": len(packets[0]), "bytes": len(data)}
+    )
     return 0
 
 
@@ -198,15 +200,15 @@ def join(
 
 def _joined(receiver: Receiver, stream: int | None, partial: bool) -> list[Stream]:
     """Returns the streams that give a file, or with ``partial`` the beginning of one; reports the others."""
-    found = []
-    for each in receiver.streams:
-        if stream in (None, each.id):
+    joined = []
+    for candidate in receiver.streams:
+        if stream in (None, candidate.id):
             try:
-                _ = each.prefix if partial else each.data
-                found.append(each)
+                _ = candidate.prefix if partial else candidate.data
+                joined.append(candidate)
             except FormatError as error:
                 warnings.warn(str(error), CalotypeWarning, stacklevel=2)
-    return found
+    return joined
 
 
 def _names(streams: Sequence[Stream]) -> Iterator[str]:

@@ -155,20 +155,20 @@ def scan_chunks(
     :class:`FormatError` and, before anything is copied, :class:`LimitError`.
     """
     chunks: list[Chunk] = []
-    found: list[ChunkInfo] = []
+    infos: list[ChunkInfo] = []
     metadata = 0
     while position < len(data):
         try:
             frame = _chunk_frame(data, position, strict)
         except TruncatedError as error:
-            return ChunkScan(tuple(chunks), tuple(found), error, _rest_of_chunk(data, position))
+            return ChunkScan(tuple(chunks), tuple(infos), error, _rest_of_chunk(data, position))
         if frame is None:
-            found.append(ChunkInfo(TRAILING, len(data) - position, critical=False, intact=False))
+            infos.append(ChunkInfo(TRAILING, len(data) - position, critical=False, intact=False))
             break
         type_, start, end = frame
         name, critical, size = _chunk_name(type_), bool(type_ & CRITICAL), end - start
         metadata += size if type_ in METADATA_CHUNKS else 0
-        if len(before) + len(found) == limits.max_chunks:
+        if len(before) + len(infos) == limits.max_chunks:
             raise LimitError(f"the file holds more than {limits.max_chunks} chunks, the number allowed")
         check_chunk_size(type_, size, limits)
         if metadata > limits.max_metadata_bytes:
@@ -181,9 +181,9 @@ def scan_chunks(
             chunks.append(Chunk(type_, data[start:end]))
         elif critical or strict:
             raise problem
-        found.append(ChunkInfo(name, size, critical, intact=problem is None))
+        infos.append(ChunkInfo(name, size, critical, intact=problem is None))
         position = end + _CRC.size
-    return ChunkScan(tuple(chunks), tuple(found))
+    return ChunkScan(tuple(chunks), tuple(infos))
 
 
 def check_chunk_size(type_: int, size: int, limits: Limits) -> None:

@@ -14,16 +14,16 @@ __all__ = ["peek_header_and_metadata"]
 
 
 def peek_header_and_metadata(file: BinaryIO, limits: Limits) -> tuple[Header, dict[int, bytes]]:
-    """(the header, the data of the intact metadata chunks by their type) of a file that can seek.
+    """Returns (header, data of the intact metadata chunks by their type) of a seekable file.
 
-    Payload and other chunks are passed over unread. Where the file is damaged behind its header, which
-    :func:`calotype.container.parse_file` tells, what comes after is missing. Raises :class:`FormatError` and
-    :class:`LimitError` for the header.
+    It does not read the payload and other chunks. If the file is damaged behind its header, the chunks after
+    the damage are left out without an error, which :func:`calotype.container.parse_file` reports. Raises
+    :class:`FormatError` and :class:`LimitError` for the header.
     """
     start = file.tell()
     layout = read_layout(file.read(MAX_START), limits)
     position = layout.end
-    found: dict[int, bytes] = {}
+    metadata: dict[int, bytes] = {}
     budget = limits.max_metadata_bytes
     for _ in range(limits.max_chunks):
         file.seek(start + position)
@@ -31,7 +31,7 @@ def peek_header_and_metadata(file: BinaryIO, limits: Limits) -> tuple[Header, di
             type_, _, size = chunk_frame_size(file.read(MAX_START))
         except FormatError:
             break
-        if type_ in METADATA_CHUNKS and type_ not in found:
+        if type_ in METADATA_CHUNKS and type_ not in metadata:
             budget -= size
             if budget < 0:
                 break
@@ -40,6 +40,6 @@ def peek_header_and_metadata(file: BinaryIO, limits: Limits) -> tuple[Header, di
                 chunks, _ = read_chunks(file.read(size), 0, limits, strict=False)
             except (FormatError, LimitError):
                 break
-            found |= {chunk.type: chunk.data for chunk in chunks}
+            metadata |= {chunk.type: chunk.data for chunk in chunks}
         position += size
-    return layout.header, found
+    return layout.header, metadata

@@ -38,8 +38,8 @@ def pack_regions(regions: Sequence[Region]) -> bytes:
     """Packs regions as data of a REGIONS chunk. Raises ``ValueError`` for none, too many and invalid ones."""
     if not 0 < len(regions) <= MOST_REGIONS:
         raise ValueError(f"regions (={len(regions)} of them) must be 1 to {MOST_REGIONS}")
-    numbers = [(one.left, one.top, one.width, one.height, one.levels) for one in regions]
-    return b"".join(field.write(value) for one in numbers for field, value in zip(_FIELDS, one, strict=True))
+    rows = [(region.left, region.top, region.width, region.height, region.levels) for region in regions]
+    return b"".join(field.write(value) for row in rows for field, value in zip(_FIELDS, row, strict=True))
 
 
 def unpack_regions(data: bytes) -> tuple[Region, ...]:

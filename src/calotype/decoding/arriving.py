@@ -61,9 +61,9 @@ class ArrivingFile:
 
     @property
     def fraction(self) -> float:
-        """How much of the file has arrived, as far as that is known: 0 before a header, 1 at the end.
+        """The share of the file that has arrived: 0 before a header, 1 at the end.
 
-        It falls when a chunk begins to arrive: its length was not known before.
+        It falls when a chunk begins to arrive, because the length of the chunk was not known before.
         """
         with self._remembering(TruncatedError):
             size, last = len(self._data), self._last
@@ -71,19 +71,19 @@ class ArrivingFile:
                 return 0.0
             if size < self._layout.end:
                 return size / self._layout.end
-            if last is None or size >= last.size + last.missing:  # or else that is still what is missing
+            if last is None or size >= last.size + last.missing:  # Otherwise the last estimate still holds.
                 last = self._parsed()
             return size / max(size, last.size + last.missing)
 
     def opened(self) -> OpenedFile:
-        """The file so far. Raises :class:`TruncatedError` before there is enough of it for any picture."""
+        """Returns the file so far. Raises :class:`TruncatedError` if it is too short for any picture."""
         with self._remembering(TruncatedError):
             parsed = self._parsed()
-            found = None if self._reader is None else self._reader.reconstruction()
-            return OpenedFile.made_of(parsed, self._options, found)
+            reconstruction = None if self._reader is None else self._reader.reconstruction()
+            return OpenedFile.made_of(parsed, self._options, reconstruction)
 
     def _parsed(self) -> ParsedFile:
-        """What has arrived, taken apart. Raises :class:`TruncatedError` before a header is there."""
+        """Parses the bytes that have arrived. Raises :class:`TruncatedError` before the end of the header."""
         if self._last is None or self._last.size != len(self._data):
             options = self._options
             data = bytes(self._data)
@@ -92,7 +92,7 @@ class ArrivingFile:
 
     @contextmanager
     def _remembering(self, passing: type[CalotypeError] | None = None) -> Iterator[None]:
-        """Raises the error that was raised before; remembers one that is raised, but for ``passing`` ones."""
+        """Raises the error of an earlier call again, and remembers errors other than ``passing`` ones."""
         if self._error is not None:
             raise self._error
         try:

@@ -58,10 +58,11 @@ def code_latents(
     rdo: Rdo,
     first_level: int | None = None,
 ) -> Candidate:
-    """Codes latents float32[4, h, w] with the context model at ``rate``, and returns the best of the
-    cascades.
+    """Codes latents float32[4, h, w] with the context model at ``rate``.
 
-    ``first_level`` is a level at which the search for a target size may start.
+    It returns the best of the results of ``rdo.cascades``: the smallest Lagrangian cost at a level, or the
+    smallest squared error within a target size. ``first_level`` is a level at which the search for a target
+    size may start.
 
     Raises :class:`TargetSizeError`.
     """

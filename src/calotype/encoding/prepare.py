@@ -68,7 +68,7 @@ class PreparedPicture:
 
 
 def prepare_picture(picture: Picture, options: EncodeOptions) -> PreparedPicture:
-    """Returns the source for a picture. Raises :class:`LimitError`."""
+    """Returns the prepared picture: its pixels, header and chunks. Raises :class:`LimitError`."""
     height, width = picture.rgb.shape[:2]
     header = Header(
         coding=Coding[options.recipe.upper()],

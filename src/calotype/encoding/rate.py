@@ -25,8 +25,7 @@ _MAX_LAMBDA = 1.0
 """The largest multiplier. With a larger one the distortion is worse than at a coarser level."""
 
 _NO_RDO_LEVEL, _RDO_RAMP_LEVELS = 96, 24
-"""The level from which on the multiplier is 0, and the number of levels before it over which it falls to 0.
-The level from which on the multiplier is 0, and the number of levels before it over which it falls to 0."""
+"""The level from which on the multiplier is 0, and the number of levels over which it falls to 0 before."""
 
 _TOLERANCE = 0.01
 """The search ends when a trial is at most this share below the target."""

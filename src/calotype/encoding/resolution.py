@@ -1,8 +1,8 @@
-"""At which size a picture is coded: smaller than it is shown for few bytes, larger for many.
+"""Chooses the scale at which a picture is coded: below its size for few bytes, above its size for many.
 
-With few bytes a coarse step does more harm than fewer latents do: a picture of three quarters of the width
-and height, coded finely and enlarged again, looks better. With many a finer step changes nothing, for what is
-lost then is lost in the networks; more latents still help.
+With few bytes a coarse step does more harm than fewer latents: a picture of three quarters of the width and
+height, coded with a finer step and enlarged by the decoder, looks better. With many bytes the networks limit
+the quality, so that a finer step has no effect, but more latents still improve the picture.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ SCALES = {
     12: 103,
     8: COARSEST,
 }
-"""The scales to choose from, and the coarsest level at which each is as good as the next smaller one.
+"""The scales in 64ths, and for each the coarsest level at which it is as good as the next smaller scale.
 
-From 72 down to 40 they are measured on held-out photographs, at equal bytes: beyond its level the next
-smaller scale is better in LPIPS with AlexNet and in DISTS (training/README.md). The others continue the line.
+The levels of the scales 72 to 40 were measured on held-out photographs, at equal bytes: above this level the
+next smaller scale has better LPIPS with AlexNet and DISTS (training/README.md). The others are extrapolated.
 """
 
 _LEVELS_PER_OCTAVE = 50

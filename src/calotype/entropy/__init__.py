@@ -2,11 +2,17 @@
 
 ::
 
-    integers ── coding order (which position next, what is known) ── network (mean, scale)
-                     │                                              │
-                     └── rans (bytes)  ◄── tables (frequencies) ◄───┘
+    integers ── coding_pass (order of positions and their context) ── model (mean, scale)
+                     │                                                   │
+                     └── symbols, rans (bytes) ◄── tables (frequencies) ◄┘
 
-Everything that a decoder needs is integer arithmetic, numpy only, the same on every machine.
+* ``coding_pass`` is the loop over all latents, which encoder and decoder share;
+* ``model`` holds the context model, whose ``network`` layers compute in integers;
+* ``tables`` selects the frequency table for a predicted mean and scale;
+* ``symbols`` turns integers into symbols of these tables, and ``rans`` turns symbols into bytes;
+* ``integers`` is the decoder of a payload that may still be arriving.
+
+All arithmetic is in integers, with numpy only, and has the same results on every machine.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
 """The coding pass: the order of coding and the context of each latent, in one loop for encoder and decoder.
 
 Latents are padded to a multiple of 8 and coded from coarse to fine. First comes the *base*, one position in
-8x8. Three rounds of spacing s = 4, 2, 1 follow. Each codes, in the grid of positions of spacing 2s, the
-coding_order (s, s), (0, s) and (s, 0)::
+8x8. Three rounds follow, with the spacings s = 4, 2 and 1. Each round refines the known grid A, of spacing
+2s, by three *sites*: the positions with the offsets (s, s), (0, s) and (s, 0) from it::
 
-    A C A C      A  known: spacing 2s
-    D B D B      B  first, from A;  C from A, B;  D from A, B, C
+    A C A C      A  known from the round before
+    D B D B      B  is predicted from A, then C from A and B, then D from A, B and C
     A C A C
     D B D B
 
-At each site the four channels are coded one after another, each with the earlier ones as context.
+At each site the four channels are coded one after another, each with the earlier ones as context. The
+positions of one channel at one site are predicted together: this is one *coding step*.
 """
 
 from __future__ import annotations
@@ -58,10 +59,10 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class MissingIntegers:
-    """Which integers are not known, and what the context model expects of their latents; [4, h, w] each.
+    """The unknown integers, and the context model's prediction of their latents; all arrays are [4, h, w].
 
-    ``unknown`` bool; ``mean`` int16, in 2**-8 latents; ``scale`` uint8, which stands for the standard
-    deviation 2**(scale / 16 - 6.5). Where integers are known, mean and scale say nothing.
+    ``unknown`` is bool. ``mean`` is int16, in 2**-8 latents. ``scale`` is uint8 and stands for the standard
+    deviation 2**(scale / 16 - 6.5). Mean and scale have no meaning where integers are known.
     """
 
     unknown: NDArray[np.bool_]
@@ -69,9 +70,9 @@ class MissingIntegers:
     scale: NDArray[np.uint8]
 
     def thinned(self, spacing: int) -> MissingIntegers | None:
-        """The positions in rows and columns that are multiples of ``spacing``, in the same arrays.
+        """Returns views of the rows and columns that are multiples of ``spacing``.
 
-        None if all integers there are known.
+        The result is None if all integers there are known.
         """
         at = (slice(None), slice(None, None, spacing), slice(None, None, spacing))
         return (
@@ -85,9 +86,9 @@ class MissingIntegers:
 class PassResult:
     """The integers int16[4, h, w] of a picture, and how the context model coded them.
 
-    ``table_indices`` int16[4, h, w] say which frequency tables were used, ``symbols`` uint8[4, h, w] the
-    symbols in them (:meth:`QuantisedPrediction.mean_symbols`): together they say what the model knew of each
-    integer. ``missing`` is None if all integers are known.
+    ``table_indices`` int16[4, h, w] are the frequency tables, and ``symbols`` uint8[4, h, w] the symbols in
+    them (:meth:`QuantisedPrediction.mean_symbols`); conditional means are computed from both. ``missing`` is
+    None if all integers are known.
     """
 
     integers: NDArray[np.int16]
@@ -96,7 +97,7 @@ class PassResult:
     missing: MissingIntegers | None = None
 
     def copy(self) -> PassResult:
-        """The same in arrays of its own."""
+        """Returns a copy that shares no array with this result."""
         arrays = (self.integers.copy(), self.table_indices.copy(), self.symbols.copy())
         missing = self.missing
         if missing is not None:
@@ -104,7 +105,7 @@ class PassResult:
         return PassResult(*arrays, missing)
 
     def thinned(self, spacing: int) -> PassResult:
-        """The positions in rows and columns that are multiples of ``spacing``, in the same arrays."""
+        """Returns views of the rows and columns that are multiples of ``spacing``."""
         at = (slice(None), slice(None, None, spacing), slice(None, None, spacing))
         missing = None if self.missing is None else self.missing.thinned(spacing)
         return PassResult(self.integers[at], self.table_indices[at], self.symbols[at], missing)
@@ -112,7 +113,10 @@ class PassResult:
     def without(
         self, at: tuple[int, slice, slice], arrived: NDArray[np.bool_], prediction: Prediction
     ) -> PassResult:
-        """The same, in the same arrays, with what was predicted where integers have not ``arrived``."""
+        """Returns this result with the ``prediction`` as :attr:`missing` where integers have not ``arrived``.
+
+        ``at`` are the channel, rows and columns of the prediction. The arrays are shared.
+        """
         missing = self.missing
         if missing is None:
             shape = self.integers.shape
@@ -147,10 +151,11 @@ def coding_order(
 
 
 class CodingPass:
-    """The coding loop as a state: a prediction, then :meth:`advance` with its integers, and so on.
+    """The state of the coding loop.
 
-    ``prediction`` is the current one, None after the last; ``result`` holds the integers so far. Every
-    network is evaluated once, when its prediction becomes the current one.
+    ``prediction`` is the current prediction. :meth:`advance` takes its integers and computes the next one;
+    after the last prediction it is None. ``result`` holds the integers so far. Every network is evaluated
+    once, when its prediction becomes the current one.
     """
 
     def __init__(
@@ -188,16 +193,16 @@ class CodingPass:
         self.prediction: Prediction | None = self._predict()
 
     def copy(self) -> CodingPass:
-        """A pass that goes its own way from here; what was computed for the current site is shared."""
+        """Returns an independent copy of the state; the features of the current site are shared."""
         other = copy(self)
         other._context, other.result = self._context.copy(), self.result.copy()
         return other
 
     def advance(self, chosen: NDArray[np.int64], arrived: NDArray[np.bool_] | None = None) -> None:
-        """Goes on with the integers int64[N] of the current prediction.
+        """Takes the integers int64[N] of the current prediction and computes the next prediction.
 
-        ``arrived`` bool[N] says which of them are known; None: all. In the place of an unknown one, later
-        predictions see the mean that was predicted, and the result says so (:class:`MissingIntegers`).
+        ``arrived`` bool[N] marks the known ones; None means all. Later predictions use the predicted mean in
+        place of an unknown integer, and the result lists it (:class:`MissingIntegers`).
         """
         prediction = self.prediction
         if prediction is None:

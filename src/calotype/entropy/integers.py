@@ -1,4 +1,4 @@
-"""From a payload to integers, while it arrives: the coding pass, driven by the symbol decoder.
+"""Decodes a payload, which may still be arriving, to integers: a coding pass with the symbol decoder.
 
 ::
 
@@ -7,8 +7,9 @@
                             └──────────── prediction ◄── coding pass ── result(): a copy of it goes on to
                                                                         the end with predicted means
 
-Positions are coded from coarse to fine: those whose rows and columns are multiples of a power of two, the
-*spacing*, come before all others. A decoder may therefore end with any of these grids.
+For the integers that have not arrived, :meth:`IntegerDecoder.result` gives predicted means. Positions are
+coded from coarse to fine: the grid of rows and columns that are multiples of 8, 4 or 2, its *spacing*, comes
+before all other positions. A decoder may therefore stop at the end of any of these grids.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class IntegerDecoder:
 
         ``spacing`` (1, 2, 4 or 8) is that of the grid after which decoding ends.
 
-        Raises :class:`TruncatedError` at once, whatever is claimed, if ``size`` is too little for so many
-        integers, and :class:`ChecksumError` if no payload has it.
+        Raises :class:`TruncatedError` if no payload of ``size`` bytes can hold so many integers, before it
+        allocates memory for them, and :class:`ChecksumError` if no payload has this size.
         """
         count = CHANNELS * levels.size
         if count > max_symbol_count(size):
@@ -55,26 +56,26 @@ class IntegerDecoder:
 
     @property
     def finished(self) -> bool:
-        """Whether the payload has arrived and was consumed exactly, so that the integers are all there.
+        """Returns whether the payload has arrived and was consumed exactly, so that all integers are known.
 
-        Never so for a ``spacing`` above 1.
+        It is always False for a ``spacing`` above 1.
         """
         return self._finished
 
     @property
     def done(self) -> bool:
-        """Whether all integers of the grid of ``spacing`` have arrived."""
+        """Returns whether all integers of the grid of ``spacing`` have arrived."""
         return self._pass.prediction is None
 
     @property
     def consumed(self) -> int:
-        """How many bytes of the payload the integers that were decoded take."""
+        """Returns the number of payload bytes that the decoded integers take."""
         return self._symbols.consumed
 
     def feed(self, data: bytes) -> None:
-        """The next bytes of the payload, of which as many integers are decoded as they determine.
+        """Appends the next bytes of the payload and decodes all integers that the bytes so far determine.
 
-        Raises :class:`TruncatedError` or :class:`ChecksumError` if the payload cannot be right.
+        Raises :class:`TruncatedError` or :class:`ChecksumError` if the payload is invalid.
         """
         self._symbols.feed(data)
         while self._step():
@@ -92,10 +93,7 @@ class IntegerDecoder:
         return True
 
     def result(self) -> PassResult:
-        """What the integers of the grid are so far.
-
-        Predicted means stand in for those that are still to come.
-        """
+        """Returns the integers of the grid, with predicted means for those that have not arrived."""
         coded, prediction = self._pass, self._pass.prediction
         if prediction is not None:
             coded = coded.copy()
@@ -113,10 +111,10 @@ def decode_integers(
     steps: NDArray[np.int64],
     channel_offsets: tuple[int, ...],
 ) -> PassResult:
-    """Payload to integer latents; the arguments are those of :func:`coding_pass`.
+    """Decodes a whole payload; the other arguments are those of :func:`coding_pass`.
 
-    Raises :class:`TruncatedError` or :class:`ChecksumError` unless the payload is consumed exactly; at once,
-    whatever size is claimed, if it is too short for so many integers.
+    Raises :class:`TruncatedError` or :class:`ChecksumError` unless the payload is consumed exactly. A payload
+    that is too short for so many integers is refused before memory for them is allocated.
     """
     decoder = IntegerDecoder(model, len(payload), levels, steps, channel_offsets)
     decoder.feed(payload)

@@ -54,18 +54,18 @@ def max_symbol_count(size: int) -> int:
 
 
 class NotArrivedError(Exception):
-    """The code of a number has not arrived yet; caught where numbers are put together."""
+    """Raised by :class:`RansDecoder` if the next bits have not arrived; the symbol decoder catches it."""
 
 
 class RansDecoder:
-    """Reads symbols back, of a payload that may still be arriving.
+    """Decodes the symbols of a payload that may still be arriving.
 
-    :meth:`finish` proves that exactly its bytes were consumed. A word is read when the next number needs it,
-    not before: so every number is decoded that the bytes which are there determine, and none beyond.
+    A word is read only when the next symbol needs it. The decoder therefore returns every symbol that the
+    arrived bytes determine, and no other. :meth:`finish` checks that exactly all bytes were consumed.
     """
 
     def __init__(self, data: bytes, size: int | None = None) -> None:
-        """``data`` is the beginning of a payload of ``size`` bytes; None: all of it.
+        """``data`` is the beginning of a payload of ``size`` bytes; None means all of it.
 
         Raises :class:`TruncatedError` if a payload of that size has no state, :class:`ChecksumError` if it
         is invalid.
@@ -134,7 +134,7 @@ class RansDecoder:
     def bits(self, count: int) -> int:
         """Reads an unmodelled number of ``count`` bits, 0 to 16.
 
-        Raises :class:`NotArrivedError`, or :class:`TruncatedError` if there is no more to come.
+        Raises :class:`NotArrivedError`, or :class:`TruncatedError` if all of the payload has arrived.
         """
         if count == 0:
             return 0
@@ -154,7 +154,7 @@ class RansDecoder:
         self._state, self._at = mark
 
     def _renormalised(self) -> int:
-        """The state, with the word that it needs to be read from."""
+        """Returns the state after reading the next word if the state is too small."""
         if self._state is None:
             raise NotArrivedError
         if self._state < _LOWEST:

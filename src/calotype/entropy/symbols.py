@@ -22,7 +22,7 @@ LARGEST = (1 << 15) - 1
 _LENGTH_BITS = 4
 
 _ROWS_AT_ONCE = 4096
-"""Symbols looked up together: what a short piece of payload cannot fill is not looked up for nothing."""
+"""The number of symbols whose tables are looked up together; a short piece of payload fills few of them."""
 
 
 class SymbolEncoder:

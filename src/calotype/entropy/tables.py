@@ -54,8 +54,7 @@ class QuantisedPrediction:
     fine: NDArray[np.int64]
 
     def symbols(self, integers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Returns the symbol that codes each of ``integers`` int64[N]: the residual plus 20, or the escape.
-        Returns the symbol that codes each of ``integers`` int64[N]: the residual plus 20, or the escape."""
+        """Returns the symbol of each of ``integers`` int64[N]: the residual plus 20, or the escape."""
         residual = self.residuals(integers)
         return np.where(np.abs(residual) <= MAX_RESIDUAL, residual + MAX_RESIDUAL, ESCAPE)
 

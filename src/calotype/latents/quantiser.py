@@ -67,7 +67,7 @@ def level_of_rounding_error(deviation: float) -> int:
 def level_map(level: int, refinement: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     """Returns the levels int64[h, w] of all positions: ``level`` less ``refinement`` int[h, w], at least 0.
 
-    The refinement says by how many levels a position is quantised more finely than the picture.
+    The refinement is the number of levels by which a position is quantised more finely than the picture.
     """
     levels: NDArray[np.int64] = np.subtract(level, refinement, dtype=np.int64)
     np.maximum(levels, 0, out=levels)
@@ -86,10 +86,10 @@ def dequantise(integers: NDArray[np.int16], levels: NDArray[np.int64]) -> NDArra
 
 
 def log_step_map(levels: NDArray[np.int64], missing: MissingIntegers | None = None) -> NDArray[np.float32]:
-    """log2 of the nominal step at each position: int64[h, w] to float32[1, h, w].
+    """Returns log2 of the nominal step of levels int64[h, w], as float32[1, h, w] for a decoder network.
 
-    For a channel whose integer is ``missing`` it is that of a step whose rounding noise would have the
-    predicted deviation, if that is more; then the mean of the four channels is taken.
+    A ``missing`` integer counts with the step whose rounding error has the predicted standard deviation, if
+    that step is larger. The result is then the mean over the four channels.
     """
     nominal = levels[None] / 16 - 5
     if missing is not None:
@@ -104,8 +104,8 @@ def noise_codes(
 ) -> tuple[int, int, int, int]:
     """Returns the noise codes of the four channels, 0 to 15, for denoising decoders.
 
-    ``latents`` and what they are ``decoded`` to, float32[4, h, w]; ``levels`` int64[h, w]. Code n
-    says that the mean squared error is 2**((n - 11) / 3) times step**2 / 12.
+    ``latents`` and ``decoded``, the latents that a decoder reads from the file, are float32[4, h, w];
+    ``levels`` is int64[h, w]. Code n means a mean squared error of 2**((n - 11) / 3) times step**2 / 12.
     """
     steps = channel_steps(levels)
     error = ((latents - decoded) ** 2).mean((1, 2))
@@ -120,8 +120,8 @@ def noise_deviations(
 ) -> NDArray[np.float64]:
     """Returns the standard deviation of each channel's quantisation noise, float64[4], from the noise codes.
 
-    ``levels`` int64[h, w]; over the whole picture. Latents whose integers are ``missing`` count with the
-    deviation that was predicted.
+    ``levels`` is int64[h, w]. The deviations are those over the whole picture. A latent whose integer is
+    ``missing`` counts with its predicted deviation.
     """
     ratio = 2.0 ** ((np.array(codes) - 11) / 3) / 12
     squares = channel_steps(levels) ** 2

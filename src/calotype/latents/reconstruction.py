@@ -1,9 +1,9 @@
 """Reconstruction: from the integers of a file to latents for a decoder network.
 
-The dequantised values are the centres of the quantiser's intervals. The context model adds to that: within
-its interval a latent is distributed as the model predicted it. The mean of that distribution, conditional
-on the interval, is the estimate of least squared error (conditional-mean or MMSE reconstruction). It
-changes no integer.
+The integer of a latent defines an interval, and its dequantised value is the centre of that interval. The
+context model also predicts the distribution of the latent. The mean of this distribution within the interval
+is the estimate with the smallest squared error (conditional-mean or MMSE reconstruction). Both estimates come
+from the same integers; a decoder network receives both.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ class Reconstruction:
     """The reconstruction of the integers of a file.
 
     ``latents`` float32[4, h, w] are the integers times their steps, ``levels`` int64[h, w] their levels.
-    ``conditional_mean`` float32[4, h, w] is the mean of what would have been rounded to these integers: it is
-    within half a step of ``latents``, nearer to the true values on average, and smoother. Where integers are
+    ``conditional_mean`` float32[4, h, w] is the mean of all latents that are rounded to these integers,
+    weighted by their predicted probability. It is within half a step of ``latents``, and nearer to the true
+    values on average. Where integers are
     ``missing``, both are the mean that the context model predicts.
     """
 
@@ -43,7 +44,7 @@ class Reconstruction:
     missing: MissingIntegers | None = None
 
     def thinned(self, spacing: int) -> Reconstruction:
-        """The positions in rows and columns that are multiples of ``spacing``, in the same arrays."""
+        """Returns views of the rows and columns that are multiples of ``spacing``."""
         at = (..., slice(None, None, spacing), slice(None, None, spacing))
         missing = None if self.missing is None else self.missing.thinned(spacing)
         return Reconstruction(self.latents[at], self.levels[at], self.conditional_mean[at], missing)
@@ -68,8 +69,8 @@ def conditional_mean_offsets(
     """Returns the offsets of the conditional means from the integers, in steps: float64, shaped as
     ``symbols``.
 
-    ``table_indices`` and ``symbols`` say by which symbol of which frequency table each integer was coded.
-    The offset is 0 for an escape, and where bits are sent as they are.
+    Each integer was coded by one of ``symbols`` of the frequency table in ``table_indices``. The offset is 0
+    for an escape and for an integer with unmodelled bits.
     """
     offsets: NDArray[np.float64] = (
         _conditional_mean_offset_table()[table_indices, symbols] * 2.0**-_OFFSET_UNIT_BITS
@@ -87,6 +88,6 @@ def _conditional_mean_offset_table() -> NDArray[np.int8]:
     exponent = -0.5 * (distance / sigma) ** 2
     weight = np.exp(exponent - exponent.max(-1, keepdims=True))  # far out the sum of exp() alone would be 0
     offset = np.rint((weight * within).sum(-1) / weight.sum(-1) * (1 << _OFFSET_UNIT_BITS))
-    table = np.zeros((ROWS, PHASES, SYMBOLS), np.int8)  # an escape says nothing
+    table = np.zeros((ROWS, PHASES, SYMBOLS), np.int8)  # an escape has no interval
     table[..., :ESCAPE] = offset
     return table.reshape(-1, SYMBOLS)

@@ -90,8 +90,8 @@ def recover(size: int, known: dict[int, bytes]) -> list[bytes]:
     if rows[-1] < size:
         return [known[row] for row in rows]
     decoder = _zfec().Decoder(size, CODE_LENGTH)
-    found: list[bytes] = decoder.decode([known[row] for row in rows], rows)
-    return found
+    payloads: list[bytes] = decoder.decode([known[row] for row in rows], rows)
+    return payloads
 
 
 def _zfec() -> Any:

@@ -108,5 +108,5 @@ def join(
     receiver = Receiver(limits)
     for packet in packets:
         receiver.feed(packet)
-    found = receiver.best(stream)
-    return found.prefix if partial else found.data
+    best = receiver.best(stream)
+    return best.prefix if partial else best.data

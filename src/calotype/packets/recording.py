@@ -36,7 +36,7 @@ def read_recording(file: BinaryIO) -> Iterator[bytes]:
 
 def _read(file: BinaryIO, size: int) -> bytes:
     """Returns ``size`` bytes of a file or pipe, fewer at its end."""
-    found = b""
-    while len(found) < size and (more := file.read(size - len(found))):
-        found += more
-    return found
+    data = b""
+    while len(data) < size and (more := file.read(size - len(data))):
+        data += more
+    return data

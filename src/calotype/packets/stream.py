@@ -143,7 +143,7 @@ class Stream:
 
     def _message(self) -> bytes:
         """Returns the beginning of the message, up to the first data packet that is missing."""
-        found: list[bytes] = []
-        while (payload := self._payloads.get(len(found))) is not None:
-            found.append(payload)
-        return b"".join(found)
+        payloads: list[bytes] = []
+        while (payload := self._payloads.get(len(payloads))) is not None:
+            payloads.append(payload)
+        return b"".join(payloads)

@@ -183,7 +183,7 @@ def test_a_missing_file_and_a_missing_repository(hub: FakeHub, source: FetchedMo
 
 
 @pytest.mark.usefixtures("agreed")
-def test_no_hub_at_all(hub: FakeHub, source: FetchedModel) -> None:
+def test_a_hub_that_cannot_be_reached_is_one_error(hub: FakeHub, source: FetchedModel) -> None:
     hub.close()
     with pytest.raises(ModelError, match=r"config\.json of .* could not be fetched"):
         fetch_model(source)
@@ -332,7 +332,7 @@ def test_nothing_is_fetched_before_the_licence_is_accepted(
 
 
 @pytest.mark.usefixtures("agreed")
-def test_sixteen_bit_weights(hub: FakeHub, source: FetchedModel) -> None:
+def test_sixteen_bit_weights_are_fetched_on_request(hub: FakeHub, source: FetchedModel) -> None:
     for path in list(hub.folder.rglob("*.safetensors")):
         path.rename(path.with_suffix(".fp16.safetensors"))
     record = fetch_model(source, half=True)

@@ -164,7 +164,7 @@ def test_another_vae_takes_the_place_of_its_own(
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (23, 9), (600, 40)])
-def test_any_size(size: tuple[int, int], options: DiffusionOptions) -> None:
+def test_pictures_of_any_size_come_back(size: tuple[int, int], options: DiffusionOptions) -> None:
     rgb = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
     small = replace(options, tile=256)
     data = calotype.encode(rgb, model="sd-1.5", quality=10, effort=1, diffusion=small)
@@ -251,7 +251,7 @@ def test_a_device_that_is_not_here(data: bytes, options: DiffusionOptions) -> No
         {"seed": 1 << 64},
     ],
 )
-def test_options_out_of_range(field: dict[str, object]) -> None:
+def test_options_out_of_range_are_refused(field: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(field))):
         DiffusionOptions(**field)
 

@@ -51,7 +51,7 @@ def test_the_round_trip_is_good(photo: NDArray[np.uint8]) -> None:
     assert 10 * np.log10(1 / ((np.clip(back, 0, 1) - pixels) ** 2).mean()) > 23
 
 
-def test_tiled_equals_whole() -> None:
+def test_tiles_give_the_picture_of_the_whole() -> None:
     pixels = np.random.default_rng(0).random((3, 64, 1160), np.float32)
     whole, tiled = (replace(OPTIONS, tile=tile) for tile in (2048, 512))
     latents = load_encoder("taesd", None, whole).encode(pixels)

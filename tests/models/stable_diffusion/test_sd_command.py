@@ -205,7 +205,7 @@ def test_two_commands_are_enough(
         assert hub.requests == []
 
 
-def test_usage(run: Run) -> None:
+def test_wrong_usage_is_one_error(run: Run) -> None:
     done = run("models", "fetch", "sd-9")
     assert done.returncode == 2
     assert "'sd-9' is not a model to fetch (those are sd-1.4, sd-1.5, sd-vae-ft-mse, taesd)" in done.stderr

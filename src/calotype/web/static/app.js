@@ -107,13 +107,13 @@ function begin() {
 async function open(file) {
   const signal = begin();
   try {
-    limits ??= await asked();
+    limits ??= await readServerInfo();
     if (file.size > limits.max_upload) {
       const allowed = bytes(limits.max_upload);
       throw new Refused(`${file.name} takes ${bytes(file.size)}, and at most ${allowed} are allowed.`, 413);
     }
     opened = { file, stem: file.name.replace(/\.[^.]*$/, "") || "picture" };
-    if (file.name.toLowerCase().endsWith(limits.extension)) await develop(file, signal);
+    if (file.name.toLowerCase().endsWith(limits.extension)) await decode(file, signal);
     else await prepare(signal);
   } catch (error) {
     complain(error);
@@ -121,20 +121,20 @@ async function open(file) {
 }
 
 /** What the server allows; codecs that it lacks disappear from the page. */
-async function asked() {
-  const told = await ask("info");
-  for (const name of rivals.filter((each) => !told.rivals.includes(each))) {
+async function readServerInfo() {
+  const serverInfo = await ask("info");
+  for (const name of rivals.filter((each) => !serverInfo.rivals.includes(each))) {
     tiles.get(name).button.parentElement.remove();
     for (const side of ["left", "right"]) element(side).querySelector(`option[value=${name}]`).remove();
     tiles.delete(name);
   }
-  rivals = rivals.filter((name) => told.rivals.includes(name));
-  return told;
+  rivals = rivals.filter((name) => serverInfo.rivals.includes(name));
+  return serverInfo;
 }
 
 /** A .calo file: there is nothing to compare it with. */
-async function develop(file, signal) {
-  progress(30, "Developing …");
+async function decode(file, signal) {
+  progress(30, "Decoding …");
   const { blob, remark } = await send("decode", file, signal);
   const size = await dimensions(blob);
   prepared = null;
@@ -170,12 +170,12 @@ async function compare(signal) {
   progress(20, "Encoding …");
   const { file, note } = await encode(size, signal);
   drawSize(file.size);
-  progress(45, "Developing …");
-  const developed = await send("decode", file, signal);
-  put("calotype", developed.blob, note);
+  progress(45, "Decoding …");
+  const decoded = await send("decode", file, signal);
+  put("calotype", decoded.blob, note);
   drawTile("calotype", bytes(file.size), false);
   offer("save-calo", file, `${opened.stem}${limits.extension}`);
-  offer("save-png", developed.blob, `${opened.stem}.png`);
+  offer("save-png", decoded.blob, `${opened.stem}.png`);
 
   let done = 60;
   progress(done, "Encoding with the other codecs at the same size …");
@@ -186,7 +186,7 @@ async function compare(signal) {
     done += 40 / rivals.length;
     progress(done, "Encoding with the other codecs at the same size …");
   }));
-  progress(100, ["Done", prepared.remark, developed.remark].filter(Boolean).join(" · "));
+  progress(100, ["Done", prepared.remark, decoded.remark].filter(Boolean).join(" · "));
 }
 
 /** The .calo file of at most `size` bytes, or the smallest there is. */
