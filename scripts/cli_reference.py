@@ -50,7 +50,10 @@ def _sections(context: click.Context) -> list[str]:
     """The help of a command and of those within it."""
     parts = [_section(context.command_path, context.command.get_help(context))]
     if isinstance(context.command, click.Group):
-        for name, command in sorted(context.command.commands.items()):
+        for name in sorted(context.command.list_commands(context)):
+            command = context.command.get_command(context, name)
+            if command is None:
+                raise LookupError(name)
             parts += _sections(click.Context(command, info_name=name, parent=context))
     return parts
 

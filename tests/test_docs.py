@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+import click
 import pytest
 from PIL import Image
 
@@ -70,7 +71,9 @@ def test_command_lines_parse(script: str) -> None:
     found = commands(script)
     assert found
     for name, *arguments in found:
-        cli.commands[name].make_context(name, arguments)  # raises click.UsageError
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        command.make_context(name, arguments)  # raises click.UsageError
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

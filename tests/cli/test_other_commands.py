@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 from cli_samples import Run
+from PIL import Image
 
 import calotype
 from calotype.models import list_models
 
 ROOT = Path(__file__).parents[2]
+OTHERS = ["torch", "calotype.compare", "calotype.web"]
+LIGHT = [*OTHERS, "onnxruntime", "calotype.cli.encode"]
+GOLDEN = ROOT / "tests" / "golden" / "table-241" / "rgb-24x24"
 
 
 def test_info_describes_a_file_in_words_and_as_json(run: Run, calo: str, tmp_path: Path) -> None:
@@ -121,3 +125,51 @@ def test_the_reference_is_up_to_date() -> None:
     script = ROOT / "scripts" / "cli_reference.py"
     done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unneeded"),
+    [
+        (["--version"], LIGHT),
+        (
+            ["info", "picture.calo"],
+            LIGHT,
+        ),
+        (["completion", "bash"], LIGHT),
+        (
+            ["decode", "-m", "tiny", "picture.calo", "{}/out.png"],
+            OTHERS,
+        ),
+        (["encode", "-m", "tiny", "{}/in.png", "{}/out.calo"], OTHERS),
+    ],
+    ids=lambda value: value[0],
+)
+def test_a_command_imports_what_it_needs_and_no_more(
+    arguments: list[str], unneeded: list[str], tmp_path: Path
+) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "in.png")
+    arguments = [argument.format(tmp_path) for argument in arguments]
+    script = (
+        f"import sys; from calotype.cli import main; assert main({arguments!r}) == 0;"
+        f" print('imported', sorted(set(sys.modules) & set({unneeded!r})))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, cwd=GOLDEN, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode().splitlines()[-1] == "imported []"
+
+
+def test_completion_imports_no_runtime_and_reads_no_weights(tmp_path: Path) -> None:
+    script = (
+        "import sys; from calotype.models import registry;"
+        " registry._read_shipped_file = None;"
+        " from calotype.cli import cli;"
+        " import atexit; atexit.register(lambda: print('onnxruntime' in sys.modules));"
+        " cli(prog_name='calotype')"
+    )
+    environment = os.environ | {
+        "_CALOTYPE_COMPLETE": "bash_complete",
+        "COMP_WORDS": "calotype encode -m ti",
+        "COMP_CWORD": "3",
+    }
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=False)
+    assert done.stdout.decode().splitlines() == ["plain,tiny", "False"]

@@ -28,7 +28,9 @@ COMMANDS = {
 def path_parameters(command: click.Command = cli, name: str = "") -> Iterator[tuple[str, click.Parameter]]:
     """Each command's parameters that take a path."""
     if isinstance(command, click.Group):
-        for below, one in command.commands.items():
+        for below in command.list_commands(click.Context(command)):
+            one = command.get_command(click.Context(command), below)
+            assert one is not None
             yield from path_parameters(one, f"{name} {below}".strip())
     for parameter in command.params:
         if isinstance(parameter.type, click.Path):

@@ -13,23 +13,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import click
 
 import calotype
-from calotype.cli.bench import bench
-from calotype.cli.compare import compare, stages
-from calotype.cli.completion import completion
 from calotype.cli.console import Console
-from calotype.cli.decode import decode
-from calotype.cli.encode import encode
-from calotype.cli.experiment import experiment
 from calotype.cli.files import abandon_stdout
-from calotype.cli.info import info
-from calotype.cli.models import models
-from calotype.cli.packets import packets
-from calotype.cli.serve import serve
 from calotype.errors import CalotypeError
 
 __all__ = ["cli", "main"]
@@ -51,7 +42,37 @@ Completion: put the output of 'calotype completion bash' (or zsh, fish) into you
 """
 
 
+_MODULES = {
+    "bench": "bench",
+    "compare": "compare",
+    "completion": "completion",
+    "decode": "decode",
+    "encode": "encode",
+    "experiment": "experiment",
+    "info": "info",
+    "models": "models",
+    "packets": "packets",
+    "serve": "serve",
+    "stages": "compare",
+}
+"""The commands, and the module of this package that defines each of them."""
+
+
+class _Commands(click.Group):
+    """Imports the module of a command when the command is needed, so that each starts as fast as it can."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _MODULES:
+            return None
+        command: click.Command = getattr(import_module(f"calotype.cli.{_MODULES[cmd_name]}"), cmd_name)
+        return command
+
+
 @click.group(
+    cls=_Commands,
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -60,12 +81,6 @@ Completion: put the output of 'calotype completion bash' (or zsh, fish) into you
 )
 def cli() -> None:
     """Store photographs in a few kilobytes: encode them to .calo files, and decode these to pictures."""
-
-
-_COMMANDS = (encode, decode, info, models, compare, stages, bench, experiment, packets, completion, serve)
-
-for _command in _COMMANDS:
-    cli.add_command(_command)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -9,22 +9,14 @@ import click
 
 from calotype.cli.common import Command
 from calotype.cli.paths import PathType
-from calotype.cli.sizes import parse_size
+from calotype.cli.sizes import read_size
 from calotype.compare import Rules
 from calotype.compare.codecs import CODECS
 from calotype.models import model_id
 from calotype.models.stable_diffusion import fetched_model
 from calotype.options import DiffusionOptions
 
-__all__ = ["read_size", "rules_of", "rules_options", "sizes_option"]
-
-
-def read_size(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
-    """Reads an option that is a size in bytes (a callback)."""
-    try:
-        return None if text is None else parse_size(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+__all__ = ["rules_of", "rules_options", "sizes_option"]
 
 
 def sizes_option(default: str, help: str) -> Callable[[Command], Command]:

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from calotype.cli.choices import read_size, rules_of, rules_options, sizes_option
+from calotype.cli.choices import rules_of, rules_options, sizes_option
 from calotype.cli.common import limits_of, max_pixels_option, model_option, out_option, talk_options
 from calotype.cli.console import Console, Failures
 from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
 from calotype.cli.paths import PathType
+from calotype.cli.sizes import read_size
 from calotype.compare import write_report, write_stages
 from calotype.compare.folder import INDEX, check_folder
 from calotype.options import EncodeOptions

@@ -13,7 +13,6 @@ from PIL import Image
 
 import calotype
 from calotype.cli.batch import Made, run, worker_count
-from calotype.cli.choices import read_size
 from calotype.cli.common import (
     backend_option,
     batch_options,
@@ -28,6 +27,7 @@ from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetch
 from calotype.cli.files import open_picture
 from calotype.cli.paths import PathType
 from calotype.cli.plan import Job, plan
+from calotype.cli.sizes import read_size
 from calotype.container import EXTENSION
 from calotype.cores import threads_per_worker
 from calotype.encoding.optimise import ROUNDS

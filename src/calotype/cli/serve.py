@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from calotype.cli.choices import read_size
 from calotype.cli.common import count_option, model_option
 from calotype.cli.console import Console
+from calotype.cli.sizes import read_size
 from calotype.errors import CalotypeError, ModelError
 from calotype.web import LOOPBACK, Settings
 

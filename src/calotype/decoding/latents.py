@@ -69,8 +69,12 @@ def decode_latents(parsed: ParsedFile, spacing: int = 1, *, verify: bool = False
 class PayloadDecoder:
     """The decoder of a hierarchical payload that may arrive in pieces; no coding step runs twice."""
 
-    def __init__(self, parsed: ParsedFile, spacing: int = 1, *, verify: bool = False) -> None:
+    def __init__(
+        self, parsed: ParsedFile, spacing: int = 1, *, verify: bool = False, reference: bool = False
+    ) -> None:
         """``parsed`` is the file as far as its payload, none of which the reader has been fed.
+
+        ``reference`` chooses the reference product, which needs no ONNX Runtime.
 
         The other arguments are those of :func:`decode_latents`, whose errors are raised if they need no
         payload.
@@ -85,7 +89,8 @@ class PayloadDecoder:
         decoded = 1 if verify else spacing
         self._thinning = spacing // decoded  # of what is decoded for the comparison only
         self._levels = levels[::decoded, ::decoded]
-        self._context_model = load_context_model(header.context_model)
+        context_model = load_context_model(header.context_model)
+        self._context_model = context_model.with_reference_product() if reference else context_model
         self._decoder_with = partial(
             IntegerDecoder,
             size=parsed.payload_size,
@@ -151,7 +156,8 @@ def first_picture_size(parsed: ParsedFile) -> int | None:
     header = parsed.header
     if header.coding == Coding.PALETTE or (header.regions and not header.regions_first):
         return None if parsed.missing else parsed.size
-    reader = PayloadDecoder(parsed, BLOCK)
+    # The network of the base grid is small: to load ONNX Runtime would take longer than all its products.
+    reader = PayloadDecoder(parsed, BLOCK, reference=True)
     reader.feed(parsed.payload)
     return parsed.payload_start + reader.consumed if reader.done else None
 
