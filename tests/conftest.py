@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 # Folders and files whose tests need packages beyond the default install, or test code that does.
-EXTRA = {"benchmarks", "browser", "compare", "experiments", "packets", "stable_diffusion", "training", "web"}
+EXTRA = {
+    "benchmarks",
+    "browser",
+    "compare",
+    "experiments",
+    "latent_files",
+    "packets",
+    "stable_diffusion",
+    "training",
+    "web",
+}
 EXTRA |= {"test_openvino.py", "test_optimise.py", "test_space.py"}
 
 

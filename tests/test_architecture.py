@@ -32,7 +32,7 @@ LAYERS = (
     {"info"},
     {"decoding"},
     {"encoding"},
-    {"codec"},
+    {"codec", "latent_files"},
     {"__init__"},
     {"compare"},
     {"web"},

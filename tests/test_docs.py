@@ -25,7 +25,12 @@ _LINK = re.compile(r"\]\(([^()\s]+)\)")
 def blocks(language: str) -> list[object]:
     """The code blocks of one language in README and guides, each named by its page and line."""
     found: list[object] = []
-    for page in (ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "thin-links.md"):
+    for page in (
+        ROOT / "README.md",
+        ROOT / "docs" / "guide.md",
+        ROOT / "docs" / "thin-links.md",
+        ROOT / "docs" / "latents.md",
+    ):
         text = page.read_text("utf-8")
         for match in _BLOCK.finditer(text):
             if match[1] == language:

@@ -11,6 +11,7 @@ from calotype import telemetry as _telemetry
 from calotype.codec import Codec, ProgressiveDecoder, decode, encode, read_info, thumbnail
 from calotype.errors import CalotypeError, CalotypeWarning, PartialPictureWarning
 from calotype.info import Info
+from calotype.latent_files import read_latents, write_latents
 from calotype.limits import Limits
 from calotype.options import DecodeOptions, DiffusionOptions, EncodeOptions
 from calotype.pillow_plugin import register_pillow
@@ -33,6 +34,8 @@ __all__ = [
     "decode",
     "encode",
     "read_info",
+    "read_latents",
     "register_pillow",
     "thumbnail",
+    "write_latents",
 ]

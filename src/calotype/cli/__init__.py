@@ -50,6 +50,7 @@ _MODULES = {
     "encode": "encode",
     "experiment": "experiment",
     "info": "info",
+    "latents": "latents",
     "models": "models",
     "packets": "packets",
     "serve": "serve",
