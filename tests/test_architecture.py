@@ -35,6 +35,7 @@ LAYERS = (
     {"codec", "latent_files"},
     {"__init__"},
     {"compare"},
+    {"gallery"},
     {"web"},
     {"experiments"},
     {"cli", "pillow_plugin"},

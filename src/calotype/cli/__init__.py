@@ -49,6 +49,7 @@ _MODULES = {
     "decode": "decode",
     "encode": "encode",
     "experiment": "experiment",
+    "gallery": "gallery",
     "info": "info",
     "latents": "latents",
     "models": "models",

@@ -28,6 +28,7 @@ from calotype.models.registry import (
     load_thumbnail_network,
     model_id,
     model_name_of_id,
+    read_weights,
 )
 
 __all__ = [
@@ -54,4 +55,5 @@ __all__ = [
     "load_thumbnail_network",
     "model_id",
     "model_name_of_id",
+    "read_weights",
 ]

@@ -44,6 +44,7 @@ __all__ = [
     "load_thumbnail_network",
     "model_id",
     "model_name_of_id",
+    "read_weights",
 ]
 
 
@@ -250,6 +251,15 @@ def load_face_finder(
     if not fetched_model(name) and not _embedded_model(name).faces:
         return None
     return OnnxFaceFinder(_read_shipped_file(_FACES.file), _FACES.margin, threads, backend)
+
+
+def read_weights(name: str, context_model: int) -> tuple[bytes, bytes]:
+    """Returns the files of the embedded decoder ``name`` and of a context model, for another implementation.
+
+    Raises :class:`ModelError`.
+    """
+    decoder = _read_shipped_file(_embedded_model(name).decoder.file)
+    return decoder, _read_shipped_file(_CONTEXT_MODEL_FILES[context_model])
 
 
 @cache
