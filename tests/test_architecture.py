@@ -128,7 +128,7 @@ def test_decoding_knows_nothing_of_encoding() -> None:
 
 # Within encoding: what each step may build on is what stands before it.
 STEPS = (
-    {"rdo"},
+    {"rdo", "interest"},
     {"plan", "prepare"},
     {"rate"},
     {"candidate"},

@@ -13,7 +13,7 @@ from calotype.errors import CalotypeError, CalotypeWarning, PartialPictureWarnin
 from calotype.info import Info
 from calotype.latent_files import read_latents, write_latents
 from calotype.limits import Limits
-from calotype.options import DecodeOptions, DiffusionOptions, EncodeOptions
+from calotype.options import DecodeOptions, DiffusionOptions, EncodeOptions, Roi
 from calotype.pillow_plugin import register_pillow
 from calotype.version import __version__
 
@@ -30,6 +30,7 @@ __all__ = [
     "Limits",
     "PartialPictureWarning",
     "ProgressiveDecoder",
+    "Roi",
     "__version__",
     "decode",
     "encode",

@@ -19,6 +19,7 @@ __all__ = [
     "DecodeOptions",
     "DiffusionOptions",
     "EncodeOptions",
+    "Roi",
 ]
 
 DEFAULT_QUALITY = 50.0
@@ -83,6 +84,30 @@ class DiffusionOptions:
 
 
 @dataclass(frozen=True)
+class Roi:
+    """A region of interest: a rectangle in pixels of the upright picture and a weight, above 0 and up to 1.
+
+    Raises ``TypeError`` and ``ValueError``.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.left < 0 or self.top < 0 or self.width < 1 or self.height < 1:
+            raise ValueError(f"the region {self} must have pixels, and start within the picture")
+        if not 0 < self.weight <= 1:
+            raise ValueError(f"the weight of the region {self} must be above 0 and at most 1")
+
+    def __str__(self) -> str:
+        return f"{self.left},{self.top},{self.width},{self.height},{self.weight:g}"
+
+
+@dataclass(frozen=True)
 class EncodeOptions:
     """The options of the encoder.
 
@@ -98,7 +123,9 @@ class EncodeOptions:
     the three rates, and effort means nothing.
 
     ``protect`` "faces" gives faces finer latents than the rest, from effort 5 up, where levels are coarse
-    (below a quality of about 42); "none" treats all alike.
+    (below a quality of about 42); "none" treats all alike. ``roi`` are regions that get finer latents at
+    every effort, at the cost of the rest: each a :class:`Roi`, or the path of a mask, a picture of the same
+    size that is white where they are. Weights scale the refinement; where regions overlap the largest holds.
 
     Effort 9 optimises the latents for ``decoder`` (``None``: the default one of the latent space) if torch
     is installed; it takes up to ``time_limit`` seconds a picture for that and, with the path of an ``lpips``
@@ -112,6 +139,7 @@ class EncodeOptions:
     effort: int = DEFAULT_EFFORT
     recipe: Literal["hierarchical", "palette"] = "hierarchical"
     protect: Literal["faces", "none"] = "faces"
+    roi: tuple[Roi | str | os.PathLike[str], ...] = ()
     decoder: str | None = None
     time_limit: float = 60.0
     lpips: str | os.PathLike[str] | None = None
@@ -142,6 +170,10 @@ class EncodeOptions:
             raise ValueError(f"recipe (={self.recipe!r}) must be 'hierarchical' or 'palette'")
         if self.protect not in ("faces", "none"):
             raise ValueError(f"protect (={self.protect!r}) must be 'faces' or 'none'")
+        for roi in self.roi:
+            check_type("roi", roi, Roi | str | os.PathLike)
+        if self.recipe == "palette" and self.roi:
+            raise ValueError("roi cannot be chosen with the palette recipe, which has one quantiser for all")
         if self.recipe == "palette" and given:
             raise ValueError(f"{given[0]} cannot be chosen with the palette recipe, which has one size")
 

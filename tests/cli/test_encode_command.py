@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from cli_samples import Refused, Run, picture
+from PIL import Image
 
 import calotype
 
@@ -128,3 +129,20 @@ def test_tracebacks_are_shown_when_asked_for(run: Run) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith(b"calotype: error: no.png")
     assert b"Traceback" in done.stderr
+
+
+def test_regions_of_interest_are_boxes_or_masks(run: Run, refused: Refused, tmp_path: Path) -> None:
+    picture("RGB").save(tmp_path / "plain.png")
+    with Image.open(tmp_path / "plain.png") as image:
+        Image.new("L", image.size, 255).crop((0, 0, 8, 8)).resize(image.size).save(tmp_path / "mask.png")
+    done = run("encode", "-m", "tiny", "--roi", "0,0,8,8,0.5", "--roi", "mask.png", "plain.png", "roi.calo")
+    assert done.returncode == 0, done.stderr
+    for given, code, sentence in (
+        ("0,0,0,8", 2, "must have pixels"),
+        ("0,0,8", 2, "'0,0,8' is not left,top,width,height[,weight]"),
+        ("", 2, "'' is not left,top,width,height[,weight]"),
+        ("no.png", 1, "no.png"),
+        ("0,0,999,8", 1, "leaves the picture"),
+    ):
+        found, said = refused(["encode", "-m", "tiny", "--roi", given, "plain.png", "x.calo"])
+        assert (found, sentence in said) == (code, True), said

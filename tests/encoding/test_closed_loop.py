@@ -82,7 +82,7 @@ def test_when_the_loop_is_closed(options: dict[str, Any], level: int, round_trip
 
 
 def test_the_palette_takes_no_other_step(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
-    for step in ("with_corrected_colours", "optimise_latents", "with_finer_faces", "code_at_best_scale"):
+    for step in ("with_corrected_colours", "optimise_latents", "with_finer_regions", "code_at_best_scale"):
         monkeypatch.setattr(pipeline, step, lambda *_, **__: pytest.fail("taken"))
     calotype.encode(photo, model="tiny", recipe="palette", effort=9)
 

@@ -27,7 +27,7 @@ from calotype.encoding import encode_latents
 from calotype.encoding.candidate import Candidate, code_latents
 from calotype.encoding.plan import Plan, RateTarget
 from calotype.encoding.prepare import PreparedPicture
-from calotype.encoding.regions import distorts_faces, face_regions, with_finer_faces
+from calotype.encoding.regions import distorts_faces, face_regions, with_finer_regions
 from calotype.encoding.write import write_verified_file
 from calotype.errors import CalotypeError, ChecksumError, FormatError
 from calotype.latents import channel_steps
@@ -139,7 +139,7 @@ def test_a_protected_file_keeps_to_its_options(latents: NDArray[np.float32], rat
     source, plan = source_of(EncodeOptions(scale=1, **rate))  # type: ignore[arg-type]
     made = code_latents(latents, source.header, (), plan.rate, plan.rdo)
     assert distorts_faces(made)
-    finer = with_finer_faces(made, source, plan, Unasked(), Everywhere())
+    finer = with_finer_regions(made, source, plan, Unasked(), Everywhere())
     parsed = parse_file(write_verified_file(finer), limits=Limits(), strict=True)
     assert parsed.chunks == finer.chunks
     (region,) = unpack_regions(finer.chunks[0].data)
@@ -168,13 +168,13 @@ def test_small_faces_are_coded_larger_if_the_user_leaves_it_open(latents: NDArra
     source, plan = source_of(options, width=256, height=204, scale=40)
     made = code_latents(latents, source.header, (), plan.rate, plan.rdo)
     free = replace(made, rate=RateTarget(size=400))
-    larger = with_finer_faces(free, source, plan, Padder(), Everywhere())
+    larger = with_finer_regions(free, source, plan, Padder(), Everywhere())
     assert asked == [(160, 192)] and larger.header.scale == 48
     tight = replace(made, rate=RateTarget(size=40))
-    assert with_finer_faces(tight, source, plan, Padder(), Everywhere()) is tight  # neither way fits
+    assert with_finer_regions(tight, source, plan, Padder(), Everywhere()) is tight  # neither way fits
     asked.clear()
     fixed = replace(source, options=EncodeOptions(quality=10, scale=0.625))
-    same = with_finer_faces(made, fixed, plan, Padder(), Everywhere())
+    same = with_finer_regions(made, fixed, plan, Padder(), Everywhere())
     assert not asked and same.header.scale == 40 and same.chunks
 
 
@@ -182,7 +182,7 @@ def test_small_faces_are_coded_larger_if_the_user_leaves_it_open(latents: NDArra
 def test_no_chunk_is_added_that_a_reader_would_refuse(latents: NDArray[np.float32], limits: Limits) -> None:
     source, plan = source_of(EncodeOptions(scale=1, quality=10, limits=limits))
     made = code_latents(latents, source.header, (), plan.rate, plan.rdo)
-    assert with_finer_faces(made, source, plan, Unasked(), Everywhere()) is made
+    assert with_finer_regions(made, source, plan, Unasked(), Everywhere()) is made
     parse_file(write_verified_file(made), limits=limits, strict=True)
 
 

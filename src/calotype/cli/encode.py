@@ -27,6 +27,7 @@ from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetch
 from calotype.cli.files import open_picture
 from calotype.cli.paths import PathType
 from calotype.cli.plan import Job, plan
+from calotype.cli.roi import read_regions
 from calotype.cli.sizes import read_size
 from calotype.container import EXTENSION
 from calotype.cores import threads_per_worker
@@ -95,6 +96,14 @@ __all__ = ["encode"]
     default=EncodeOptions.protect,
     show_default=True,
     help="At coarse levels, quantise the latents of faces more finely.",
+)
+@click.option(
+    "--roi",
+    metavar="FILE|L,T,W,H[,WEIGHT]",
+    multiple=True,
+    callback=read_regions,
+    help="Quantise a region more finely: left, top, width and height in pixels and a weight up to 1, or the"
+    " file of a mask of the picture's size, white where it matters. May be given several times.",
 )
 @click.option(
     "--decoder", metavar="NAME", help="Effort 9: optimise for this decoder instead of the default one."

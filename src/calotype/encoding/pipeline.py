@@ -24,7 +24,7 @@ from calotype.encoding.colour_solver import with_solved_colours
 from calotype.encoding.optimise import optimise_latents
 from calotype.encoding.plan import Plan
 from calotype.encoding.prepare import PreparedPicture, prepare_picture
-from calotype.encoding.regions import distorts_faces, with_finer_faces
+from calotype.encoding.regions import distorts_faces, with_finer_regions
 from calotype.encoding.resolution import code_at_best_scale
 from calotype.encoding.write import write_verified_file
 from calotype.imaging import Picture
@@ -85,8 +85,9 @@ def _best_candidate(
         return code_palette(latents, header, source.chunks)
     plan = Plan.of(options, header.width, header.height)
     best = code_at_best_scale(latents, source, plan, encoder)
-    if plan.faces and distorts_faces(best) and (finder := models.face_finder(options.model)):
-        best = with_finer_faces(best, source, plan, encoder, finder)
+    finder = models.face_finder(options.model) if plan.faces and distorts_faces(best) else None
+    if finder is not None or source.interest is not None:
+        best = with_finer_regions(best, source, plan, encoder, finder)
     # A round trip through other models takes too long.
     if plan.closed_loop and is_embedded(options.model) and (plan.round_trip or has_visible_tints(best)):
         decoder = models.decoder(options.model, header.space, options.diffusion)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from calotype import imaging
 from calotype.container import FULL_SCALE, METADATA_CHUNKS, Chunk, ChunkType, Coding, Header
 from calotype.container.chunks import read_chunks, write_chunk
+from calotype.encoding.interest import Interest, read_interest
 from calotype.errors import LimitError
 from calotype.imaging import Picture
 from calotype.latents import SD1
@@ -33,13 +34,15 @@ picture has few other latents."""
 class PreparedPicture:
     """A picture to encode: its pixels ``rgb`` uint8[H, W, 3] at the size to show, header, chunks and options.
 
-    The ``header`` has the scale at which the encoder starts. Its level is not known yet.
+    The ``header`` has the scale at which the encoder starts. Its level is not known yet. ``interest`` is None
+    without regions of interest.
     """
 
     rgb: NDArray[np.uint8]
     header: Header
     chunks: tuple[Chunk, ...]
     options: EncodeOptions
+    interest: Interest | None = None
 
     def at(self, scale: int) -> Header:
         """Returns the header of the same picture, coded at ``scale`` / 64 of its width and height."""
@@ -68,7 +71,10 @@ class PreparedPicture:
 
 
 def prepare_picture(picture: Picture, options: EncodeOptions) -> PreparedPicture:
-    """Returns the prepared picture: its pixels, header and chunks. Raises :class:`LimitError`."""
+    """Returns the prepared picture: its pixels, header, chunks and regions of interest.
+
+    Raises :class:`LimitError`, and :class:`SourceError` for regions that do not fit the picture.
+    """
     height, width = picture.rgb.shape[:2]
     header = Header(
         coding=Coding[options.recipe.upper()],
@@ -84,7 +90,8 @@ def prepare_picture(picture: Picture, options: EncodeOptions) -> PreparedPicture
         extended=options.recipe == "hierarchical" and min(width, height) <= MAX_EXTENDED_SIDE,
     )
     options.limits.check_size(*header.coded_size)
-    return PreparedPicture(picture.rgb, header, _chunks_of(picture, options), options)
+    interest = read_interest(options, width, height)
+    return PreparedPicture(picture.rgb, header, _chunks_of(picture, options), options, interest)
 
 
 def _chunks_of(picture: Picture, options: EncodeOptions) -> tuple[Chunk, ...]:

@@ -1,4 +1,4 @@
-"""Protection of faces: at coarse levels the latents of faces get a finer step than the rest.
+"""Finer steps than the rest for the latents of faces, at coarse levels, and for regions of interest.
 
 ::
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from calotype.container import Chunk, ChunkType, Header, Region, pack_regions
 from calotype.encoding.candidate import Candidate, code_latents
+from calotype.encoding.interest import interest_regions
 from calotype.encoding.plan import Plan
 from calotype.encoding.prepare import PreparedPicture
 from calotype.encoding.resolution import larger_scale
@@ -26,7 +27,7 @@ from calotype.errors import LimitError, TargetSizeError
 from calotype.models import Encoder, FaceFinder
 from calotype.models.tiling import find_faces_tiled
 
-__all__ = ["distorts_faces", "face_regions", "with_finer_faces"]
+__all__ = ["distorts_faces", "face_regions", "with_finer_regions"]
 
 _COARSE_LEVEL = 64
 """The level above which faces are visibly distorted."""
@@ -59,17 +60,20 @@ def distorts_faces(candidate: Candidate) -> bool:
     return candidate.header.level > _COARSE_LEVEL
 
 
-def with_finer_faces(
-    candidate: Candidate, source: PreparedPicture, plan: Plan, encoder: Encoder, finder: FaceFinder
+def with_finer_regions(
+    candidate: Candidate, source: PreparedPicture, plan: Plan, encoder: Encoder, finder: FaceFinder | None
 ) -> Candidate:
-    """Returns the candidate with a REGIONS chunk for its faces, at the same rate.
+    """Returns the candidate with a REGIONS chunk for its faces and the source's regions of interest, at the
+    same rate.
 
-    It returns ``candidate`` itself if there are no faces, if the size allows no finer latents, or if the
-    limits do not allow the chunk.
+    Without a ``finder`` faces are not looked for. It returns ``candidate`` itself if there are no regions, if
+    the size allows no finer latents, or if the limits do not allow the chunk.
     """
     bits = 8 * candidate.size
-    for header, latents, probability in _face_trials(candidate, source, encoder, finder):
-        regions = face_regions(probability, header.level, bits)
+    for header, latents, probability in _region_trials(candidate, source, encoder, finder):
+        regions = () if probability is None else face_regions(probability, header.level, bits)
+        if source.interest is not None:
+            regions += interest_regions(source.interest.weights(header), header.level, bits)
         if not regions:
             continue
         header, first_level = replace(header, regions=True, regions_first=True), header.level
@@ -81,10 +85,13 @@ def with_finer_faces(
     return candidate
 
 
-def _face_trials(
-    candidate: Candidate, source: PreparedPicture, encoder: Encoder, finder: FaceFinder
-) -> Iterator[tuple[Header, NDArray[np.float32], NDArray[np.float32]]]:
+def _region_trials(
+    candidate: Candidate, source: PreparedPicture, encoder: Encoder, finder: FaceFinder | None
+) -> Iterator[tuple[Header, NDArray[np.float32], NDArray[np.float32] | None]]:
     """Yields header, latents and face probabilities, first at a larger scale if all faces are small."""
+    if finder is None:
+        yield candidate.header, candidate.latents, None
+        return
     probability = find_faces_tiled(finder, candidate.latents)
     boxes = _face_boxes(probability)
     larger = larger_scale(candidate, source)
