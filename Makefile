@@ -7,6 +7,8 @@ PIP_INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --const
 PYTEST := $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 # What "make test" adds to pytest: "make test COVERAGE=1" measures, and fails below the floor of pyproject.toml.
 COVERAGE_OPTIONS := $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
+# "yes" where the browser's decoder can be built: with npm, and Node 20.12 or newer.
+NODE := $(shell command -v npm >/dev/null 2>&1 && node -p "const [a, b] = process.versions.node.split('.').map(Number); a > 20 || (a === 20 && b >= 12) ? 'yes' : ''" 2>/dev/null)
 
 .PHONY: demo dev check test lint docs links matrix package web bench clean
 
@@ -18,7 +20,7 @@ dev: $(VENV)/installed-dev   ## an editable install with everything that work on
 check: lint $(VENV)/installed-check   ## lint, and the quick tests of what the default install runs
 	$(PYTEST) -m 'not slow and not extra'
 
-test: $(VENV)/installed-test $(if $(shell command -v npm),web)   ## every test; those of the browser's decoder need npm
+test: $(VENV)/installed-test $(if $(NODE),web)   ## every test; those of the browser's decoder need npm
 	$(PYTEST) $(COVERAGE_OPTIONS)
 
 lint: $(VENV)/installed-lint   ## style, types and dead code
