@@ -22,6 +22,8 @@ COMMANDS = {
     "bench": ["bench", ".", "--out", "b"],
     "experiment palette": ["experiment", "palette", "photo.png", "--out", "e"],
     "models verify": ["models", "verify", "taesd"],
+    "packets split": ["packets", "split", "photo.png", "x.packets"],
+    "packets join": ["packets", "join", "photo.png", "x.calo"],
 }
 
 
