@@ -28,8 +28,13 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 python_use_unqualified_type_names = True
 
-# Of other packages, whose references would have to be fetched; and of Literal, which Sphinx splits at commas.
-nitpick_ignore_regex = [(r"py:.*", r"(PIL|collections|numpy|os|typing)\..*")]
+# Other packages, whose references would have to be fetched; types that Sphinx splits at their commas; and the
+# type of an argument with which users never make a Stream.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(PIL|collections|numpy|os|typing)\..*"),
+    (r"py:class", r"tuple\[int"),
+    (r"py:class", r"calotype\.packets\.stream\.StreamKey"),
+]
 
 html_theme = "furo"
 html_title = f"Calotype {release}"
