@@ -23,6 +23,9 @@ COMMANDS = {
     "experiment palette": ["experiment", "palette", "photo.png", "--out", "e"],
     "models verify": ["models", "verify", "taesd"],
     "packets split": ["packets", "split", "photo.png", "x.packets"],
+    "gallery": ["gallery", "photo.png", "--out", "g"],
+    "latents export": ["latents", "export", "photo.png"],
+    "latents import": ["latents", "import", "photo.png"],
     "packets join": ["packets", "join", "photo.png", "x.calo"],
 }
 
