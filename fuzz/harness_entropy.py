@@ -18,11 +18,10 @@ with watched():
     from numpy.typing import NDArray
 
     from calotype.entropy import (
+        CodingPass,
         ContextModel,
-        Prediction,
         Product,
         SymbolEncoder,
-        coding_pass,
         decode_integers,
         read_context_model,
         reference_product,
@@ -128,12 +127,11 @@ def _levels(height: int, width: int, first: int, last: int) -> NDArray[np.int64]
 def _encoded(chosen: NDArray[np.int16], levels: NDArray[np.int64]) -> bytes:
     stream = SymbolEncoder(_model().tables)
 
-    def visit(prediction: Prediction) -> NDArray[np.int64]:
+    coding = CodingPass(_model(), levels, STEPS, CHANNEL_OFFSETS)
+    while (prediction := coding.prediction) is not None:
         values = chosen[prediction.channel, prediction.rows, prediction.columns].ravel().astype(np.int64)
         stream.put(values, prediction)
-        return values
-
-    coding_pass(_model(), levels, STEPS, CHANNEL_OFFSETS, visit)
+        coding.advance(values)
     return stream.finish()
 
 

@@ -132,8 +132,9 @@ STEPS = (
     {"plan", "prepare"},
     {"rate"},
     {"candidate"},
-    {"optimise", "resolution", "write", "closed_loop"},
-    {"regions", "colour_solver"},
+    {"colour_error"},
+    {"optimise", "resolution", "regions", "closed_loop", "colour_solver", "write"},
+    {"stages"},
     {"pipeline"},
     {"__init__"},
 )

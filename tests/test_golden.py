@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 import calotype
 from calotype.container import ChunkType, Coding, Header, ParsedFile, parse_file
 from calotype.decoding import decode_latents, region_refinements
-from calotype.entropy import Prediction, Product, SymbolDecoder, coding_pass, reference_product
+from calotype.entropy import CodingPass, Product, SymbolDecoder, reference_product
 from calotype.entropy.tables import MAX_RESIDUAL
 from calotype.errors import CalotypeError, CalotypeWarning, FormatError
 from calotype.imaging import unpack_alpha
@@ -111,18 +110,17 @@ def test_together_they_reach_every_part_of_the_coder() -> None:
         model = load_context_model(header.context_model)
         stream = SymbolDecoder(model.tables, parsed.payload)
 
-        def visit(prediction: Prediction, stream: SymbolDecoder = stream) -> NDArray[np.int64]:
-            chosen = stream(prediction)
+        width, height = (-(-side // 8) for side in header.coded_size)
+        levels = level_map(header.level, region_refinements(parsed.chunks, height, width))
+        coding = CodingPass(model, levels, STEPS, CHANNEL_OFFSETS)
+        while (prediction := coding.prediction) is not None:
+            chosen = stream.get(prediction)
             residual = (chosen >> prediction.quantised.fine) - prediction.quantised.centre
             seen.update({"escape up"} if residual.max() > MAX_RESIDUAL else ())
             seen.update({"escape down"} if residual.min() < -MAX_RESIDUAL else ())
             seen.update({"fine"} if prediction.quantised.fine.max() > 1 else ())
             seen.add(f"{prediction.rows} {prediction.columns}")
-            return chosen
-
-        width, height = (-(-side // 8) for side in header.coded_size)
-        levels = level_map(header.level, region_refinements(parsed.chunks, height, width))
-        coding_pass(model, levels, STEPS, CHANNEL_OFFSETS, visit)
+            coding.advance(chosen)
         stream.finish()
     assert {"escape up", "escape down", "fine", "scaled", "regions"} <= seen
     assert {"HIERARCHICAL", "HIERARCHICAL alpha", "HIERARCHICAL grey", "PALETTE"} <= seen

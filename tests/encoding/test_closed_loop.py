@@ -12,15 +12,15 @@ from PIL import Image
 
 import calotype
 from calotype.container import Coding, Header
-from calotype.encoding import closed_loop, pipeline
+from calotype.encoding import closed_loop, pipeline, stages
 from calotype.encoding.candidate import Candidate, code_latents
 from calotype.encoding.closed_loop import (
     colour_corrected,
     has_visible_tints,
     round_trip_corrected,
-    with_corrected_colours,
 )
 from calotype.encoding.plan import Plan, RateTarget
+from calotype.encoding.stages import with_corrected_colours
 from calotype.errors import TargetSizeError
 from calotype.latents import FINEST, log_step_map
 from calotype.models import DecoderInput, load_decoder, load_encoder
@@ -133,7 +133,7 @@ def test_a_file_is_kept_if_others_do_not_fit(photo: Image.Image, monkeypatch: py
         raise TargetSizeError(300, 301)
 
     made, rgb, plan = plain(photo, target_size=300)
-    monkeypatch.setattr(closed_loop, "code_latents", too_large)
+    monkeypatch.setattr(stages, "code_latents", too_large)
     assert with_corrected_colours(made, rgb, plan, load_encoder("pocket"), load_decoder("pocket", 1)) is made
 
 

@@ -27,7 +27,8 @@ from calotype.encoding import encode_latents
 from calotype.encoding.candidate import Candidate, code_latents
 from calotype.encoding.plan import Plan, RateTarget
 from calotype.encoding.prepare import PreparedPicture
-from calotype.encoding.regions import distorts_faces, face_regions, with_finer_regions
+from calotype.encoding.regions import distorts_faces, face_regions
+from calotype.encoding.stages import with_finer_regions
 from calotype.encoding.write import write_verified_file
 from calotype.errors import CalotypeError, ChecksumError, FormatError
 from calotype.latents import channel_steps
@@ -131,7 +132,9 @@ class Unasked:
 def source_of(options: EncodeOptions, **fields: int) -> tuple[PreparedPicture, Plan]:
     header = replace(HEADER, **fields)
     rgb = np.zeros((header.height, header.width, 3), np.uint8)
-    return PreparedPicture(rgb, header, (), options), Plan.of(options, header.width, header.height)
+    return PreparedPicture(rgb, header, (), options.limits, options.scale is not None), Plan.of(
+        options, header.width, header.height
+    )
 
 
 @pytest.mark.parametrize("rate", [{"target_size": 260}, {"quality": 10.0}])
@@ -173,7 +176,7 @@ def test_small_faces_are_coded_larger_if_the_user_leaves_it_open(latents: NDArra
     tight = replace(made, rate=RateTarget(size=40))
     assert with_finer_regions(tight, source, plan, Padder(), Everywhere()) is tight  # neither way fits
     asked.clear()
-    fixed = replace(source, options=EncodeOptions(quality=10, scale=0.625))
+    fixed = replace(source, scale_is_given=True)
     same = with_finer_regions(made, fixed, plan, Padder(), Everywhere())
     assert not asked and same.header.scale == 40 and same.chunks
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import calotype
-from calotype.container import Header, parse_file
+from calotype.container import Header, parse_file, serialise_file
 from calotype.encoding import optimise
 from calotype.encoding.candidate import Candidate, code_latents
 from calotype.encoding.plan import Plan
-from calotype.encoding.rate import TrialEncoder
+from calotype.encoding.rate import SizeTarget, TrialEncoder
 from calotype.encoding.write import write_verified_file
 from calotype.errors import CalotypeWarning, ModelError, SourceError
 from calotype.latents import dequantise, level_map, reconstruct_latents
@@ -37,6 +38,9 @@ from calotype.encoding.optimise.rate import DifferentiableRate  # noqa: E402
 from calotype.models.onnx_torch import TorchGraph  # noqa: E402  (needs both)
 
 LEVEL = 50
+HEADER = Header(
+    coding=0, space=1, context_model=DEFAULT_CONTEXT_MODEL, encoder=250, width=96, height=64, level=0
+)
 
 
 @pytest.fixture(autouse=True)
@@ -60,15 +64,7 @@ def latents(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def candidate_of(latents: NDArray[np.float32], **options: Any) -> Candidate:
     height, width = (8 * side for side in latents.shape[1:])
-    header = Header(
-        coding=0,
-        space=1,
-        context_model=DEFAULT_CONTEXT_MODEL,
-        encoder=250,
-        width=width,
-        height=height,
-        level=0,
-    )
+    header = replace(HEADER, width=width, height=height)
     plan = Plan.of(EncodeOptions(effort=6, **options), width, height)
     return code_latents(latents, header, (), plan.rate, plan.rdo)
 
@@ -147,10 +143,9 @@ def test_a_finer_start_is_recovered_from_a_spoilt_one(
     network = load_decoder("tiny", 1, 1).differentiable()  # type: ignore[attr-defined]
     wanted = np.clip(mosaic(rgb) + 0.5, 0, 255).astype(np.uint8)
     calls: list[None] = []
+    limit = SizeTarget(len(serialise_file(HEADER, start.payload, 0)), HEADER, ())
     descent = LatentDescent(spoilt, wanted, levels, model, network)
-    found = descent.run(
-        start, lambda payload: len(payload) <= len(start.payload), 25, 60.0, lambda: calls.append(None)
-    )
+    found = descent.run(start, limit, 25, 60.0, lambda: calls.append(None))
     assert found.distortion < 0.8
     assert len(found.payload) <= len(start.payload)
     assert len(calls) == 25

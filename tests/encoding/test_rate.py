@@ -6,17 +6,24 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from calotype.encoding.rate import Trial, TrialEncoder, search_target_size
+from calotype.container import Header, serialise_file
+from calotype.encoding.rate import SizeTarget, Trial, TrialEncoder, search_target_size
 from calotype.entropy import ContextModel
 from calotype.errors import TargetSizeError
 from calotype.latents import COARSEST, FINEST, dequantise, reconstruct_latents
 from calotype.models import DEFAULT_CONTEXT_MODEL, load_context_model
 
-OVERHEAD = 25
+HEADER = Header(
+    coding=0, space=1, context_model=DEFAULT_CONTEXT_MODEL, encoder=250, width=256, height=256, level=0
+)
 
 
-def overhead(payload_size: int) -> int:
-    return OVERHEAD
+def limit(size: int) -> SizeTarget:
+    return SizeTarget(size, HEADER, ())
+
+
+def file_size(payload: bytes) -> int:
+    return len(serialise_file(HEADER, payload, 0))
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +47,8 @@ def latents() -> NDArray[np.float32]:
 def test_targets_are_met_from_below(
     latents: NDArray[np.float32], context_model: ContextModel, target: int, lambda_: float
 ) -> None:
-    trial, payload = search_target_size(TrialEncoder(latents, context_model, lambda_), target, overhead)
-    assert target * 0.98 <= len(payload) + OVERHEAD <= target
+    trial, payload = search_target_size(TrialEncoder(latents, context_model, lambda_), limit(target))
+    assert target * 0.98 <= file_size(payload) <= target
     assert FINEST <= trial.level <= COARSEST
 
 
@@ -54,19 +61,19 @@ def test_a_known_level_saves_trials_and_a_wrong_one_does_no_harm(
         tried.append(level)
         return trial(encoder, level, lambda_)
 
-    size = len(TrialEncoder(latents, context_model, 0.05).trial(80).payload()) + OVERHEAD
+    size = file_size(TrialEncoder(latents, context_model, 0.05).trial(80).payload())
     monkeypatch.setattr(TrialEncoder, "trial", counted)
     for first, most in ((80, 1), (None, 11), (20, 11), (1, 11), (127, 11)):
         tried.clear()
-        _, payload = search_target_size(TrialEncoder(latents, context_model, 0.05), size, overhead, first)
-        assert size * 0.98 <= len(payload) + OVERHEAD <= size
+        _, payload = search_target_size(TrialEncoder(latents, context_model, 0.05), limit(size), first)
+        assert size * 0.98 <= file_size(payload) <= size
         assert len(tried) <= most and (first is None or tried[0] == min(max(first, FINEST), COARSEST))
 
 
 def test_a_target_beyond_the_finest_level_gets_the_finest(
     latents: NDArray[np.float32], context_model: ContextModel
 ) -> None:
-    trial, _ = search_target_size(TrialEncoder(latents, context_model, 0.0), 10**6, overhead)
+    trial, _ = search_target_size(TrialEncoder(latents, context_model, 0.0), limit(10**6))
     assert trial.level == FINEST
 
 
@@ -75,10 +82,10 @@ def test_too_small_a_target_names_a_size_that_works(
 ) -> None:
     encoder = TrialEncoder(latents, context_model, 0.05)
     with pytest.raises(TargetSizeError) as caught:
-        search_target_size(encoder, 27, overhead)
+        search_target_size(encoder, limit(27))
     assert f"{caught.value.smallest} bytes" in str(caught.value)
-    _, payload = search_target_size(encoder, caught.value.smallest, overhead)
-    assert len(payload) + OVERHEAD <= caught.value.smallest
+    _, payload = search_target_size(encoder, limit(caught.value.smallest))
+    assert file_size(payload) <= caught.value.smallest
 
 
 def test_a_trial_knows_its_length_and_its_error(
@@ -103,7 +110,7 @@ def test_optimised_decisions_trade_error_for_bits(
 
 def test_more_bytes_never_mean_more_error(latents: NDArray[np.float32], context_model: ContextModel) -> None:
     encoder = TrialEncoder(latents, context_model, 0.05)
-    errors = [search_target_size(encoder, target, overhead)[0].error for target in (400, 700, 1200, 2000)]
+    errors = [search_target_size(encoder, limit(target))[0].error for target in (400, 700, 1200, 2000)]
     assert errors == sorted(errors, reverse=True)
 
 

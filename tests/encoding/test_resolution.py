@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,6 @@ from PIL import Image
 
 import calotype
 from calotype.container import Header, parse_file
-from calotype.encoding.candidate import code_latents
-from calotype.encoding.plan import RateTarget, Rdo
 from calotype.encoding.prepare import PreparedPicture
 from calotype.encoding.resolution import SCALES, larger_scale
 from calotype.errors import FormatError, LimitError, TargetSizeError
@@ -71,10 +70,13 @@ def test_the_next_larger_scale() -> None:
             coding=0, space=1, context_model=241, encoder=250, width=512, height=512, scale=at, level=0
         )
         source = PreparedPicture(
-            np.zeros((512, 512, 3), np.uint8), header, (), calotype.EncodeOptions(**options)
+            np.zeros((512, 512, 3), np.uint8),
+            header,
+            (),
+            options.get("limits", Limits()),
+            scale_is_given="scale" in options,
         )
-        latents = np.zeros((4, 1, 1), np.float32)
-        return larger_scale(code_latents(latents, header, (), RateTarget(level=level), Rdo()), source)
+        return larger_scale(replace(header, level=level), source)
 
     assert larger(40, 75) == (48, 88)
     assert larger(40, 103) == (48, 104)

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from calotype.entropy import (
+    CodingPass,
     ContextModel,
-    Prediction,
     SymbolEncoder,
-    coding_pass,
     decode_integers,
     read_context_model,
 )
@@ -29,13 +28,12 @@ from .conftest import model_arrays, model_file
 def encode(model: ContextModel, integers: NDArray, levels: NDArray) -> bytes:
     stream = SymbolEncoder(model.tables)
 
-    def visit(prediction: Prediction) -> NDArray:
+    coding = CodingPass(model, levels, STEPS, CHANNEL_OFFSETS)
+    while (prediction := coding.prediction) is not None:
         chosen = integers[prediction.channel, prediction.rows, prediction.columns].ravel().astype(np.int64)
         stream.put(chosen, prediction)
-        return chosen
-
-    written = coding_pass(model, levels, STEPS, CHANNEL_OFFSETS, visit)
-    assert np.array_equal(written.integers, integers)
+        coding.advance(chosen)
+    assert np.array_equal(coding.result.integers, integers)
     return stream.finish()
 
 
@@ -47,11 +45,10 @@ def test_every_latent_is_visited_once(small_model: ContextModel) -> None:
     for shape in [(1, 1), (3, 9), (8, 8), (17, 5)]:
         seen = np.zeros((4, *shape), int)
 
-        def visit(prediction: Prediction, seen: NDArray = seen) -> NDArray:
+        coding = CodingPass(small_model, np.full(shape, 60), STEPS, CHANNEL_OFFSETS)
+        while (prediction := coding.prediction) is not None:
             seen[prediction.channel, prediction.rows, prediction.columns] += 1
-            return np.zeros(len(prediction.step), np.int64)
-
-        coding_pass(small_model, np.full(shape, 60), STEPS, CHANNEL_OFFSETS, visit)
+            coding.advance(np.zeros(len(prediction.step), np.int64))
         assert (seen == 1).all()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from calotype.entropy import coding_pass, reference_product
+from calotype.entropy import CodingPass, reference_product
 from calotype.latents import CHANNEL_OFFSETS, STEPS
 from calotype.models import DEFAULT_CONTEXT_MODEL, integer_product, load_context_model
 from calotype.models.products import SignedWeights, UnsignedWeights, gives_known_answer
@@ -61,9 +61,9 @@ def test_a_pass_multiplies_once_for_each_layer_and_block() -> None:
 
     model = replace(load_context_model(DEFAULT_CONTEXT_MODEL), product=counted)
     levels = np.full((64, 64), 60)
-    coding_pass(
-        model, levels, STEPS, CHANNEL_OFFSETS, lambda prediction: np.zeros(len(prediction.step), np.int64)
-    )
+    coding = CodingPass(model, levels, STEPS, CHANNEL_OFFSETS)
+    while coding.prediction is not None:
+        coding.advance(np.zeros(len(coding.prediction.step), np.int64))
     fine_layers = 3 * 17  # of the last round, of 1,024 positions for each site
     assert len(shapes) == 166 + fine_layers
     assert sum(positions * inputs * outputs for positions, inputs, outputs in shapes) == 1_842_376_704

@@ -13,8 +13,7 @@ from calotype.compare.contest import read_pixels
 from calotype.container import Coding, parse_file
 from calotype.decoding import decode_latents
 from calotype.encoding.prepare import network_input
-from calotype.entropy import Prediction, SymbolDecoder, coding_pass
-from calotype.entropy.tables import FrequencyTables
+from calotype.entropy import CodingPass, SymbolDecoder
 from calotype.errors import UnsupportedError
 from calotype.latents import CHANNEL_OFFSETS, STEPS
 from calotype.limits import ANY_SIZE, Limits
@@ -87,25 +86,18 @@ def bit_map(data: bytes, limits: Limits | None = None) -> NDArray[np.float32]:
 
 
 def _decode_with_bit_meter(data: bytes, limits: Limits) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+    """Returns the integers int16[4, h, w] of a file, and the bits float32[h, w] that each position takes."""
     parsed = parse_file(data, limits=limits)
     if parsed.header.coding != Coding.HIERARCHICAL:
         raise UnsupportedError("only the hierarchical coding spends its bits position by position")
     levels = decode_latents(parsed).levels
     context_model = load_context_model(parsed.header.context_model)
-    meter = _BitMeter(SymbolDecoder(context_model.tables, parsed.payload), context_model.tables, levels.shape)
-    return coding_pass(context_model, levels, STEPS, CHANNEL_OFFSETS, meter).integers, meter.bits
-
-
-class _BitMeter:
-    """A symbol coder that wraps another one and adds up the bits."""
-
-    def __init__(self, decoder: SymbolDecoder, tables: FrequencyTables, shape: tuple[int, ...]) -> None:
-        self._decoder, self._tables = decoder, tables
-        self.bits = np.zeros(shape, np.float32)
-
-    def __call__(self, prediction: Prediction) -> NDArray[np.int64]:
-        chosen = self._decoder(prediction)
-        cost = self._tables.cost(chosen, prediction.quantised)
-        site = self.bits[prediction.rows, prediction.columns]
-        site += cost.reshape(site.shape)
-        return chosen
+    tables = context_model.tables
+    decoder, bits = SymbolDecoder(tables, parsed.payload), np.zeros(levels.shape, np.float32)
+    coding = CodingPass(context_model, levels, STEPS, CHANNEL_OFFSETS)
+    while (prediction := coding.prediction) is not None:
+        chosen = decoder.get(prediction)
+        site = bits[prediction.rows, prediction.columns]
+        site += tables.cost(chosen, prediction.quantised).reshape(site.shape)
+        coding.advance(chosen)
+    return coding.result.integers, bits

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from calotype.container import Chunk, Header, serialise_file
 from calotype.decoding import latents_and_levels, region_refinements
 from calotype.encoding.plan import RateTarget, Rdo
-from calotype.encoding.rate import Trial, TrialEncoder, search_target_size
+from calotype.encoding.rate import SizeTarget, Trial, TrialEncoder, search_target_size
 from calotype.latents import (
     Reconstruction,
     level_map,
@@ -80,12 +80,8 @@ def code_latents(
         payload = trial.payload()
     else:
         assert rate.size is not None
-        target = rate.size
-
-        def overhead(payload_size: int) -> int:
-            return len(serialise_file(header, bytes(payload_size), 0, chunks)) - payload_size
-
-        fits = [search_target_size(encoder, target, overhead, first_level) for encoder in encoders]
+        target = SizeTarget(rate.size, header, chunks)
+        fits = [search_target_size(encoder, target, first_level) for encoder in encoders]
         trial, payload = min(fits, key=lambda fit: fit[0].error)
     reconstruction = reconstruct_latents(trial.coded, level_map(trial.level, refinement))
     header = replace(header, level=trial.level)

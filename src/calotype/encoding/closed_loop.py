@@ -18,27 +18,17 @@ smaller than the quantiser's step still has an effect, because the quantiser dif
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.encoding.candidate import Candidate, code_latents, requantised
+from calotype.encoding.candidate import Candidate, requantised
+from calotype.encoding.colour_error import ColourError, decoded_pixels, smooth_colour_error
 from calotype.encoding.plan import Plan
-from calotype.errors import TargetSizeError
-from calotype.latents import FINEST, SD1, Reconstruction, log_step_map
-from calotype.models import Decoder, DecoderInput, Encoder
-from calotype.models.tiling import decode_tiled, encode_tiled
+from calotype.latents import FINEST, Reconstruction
+from calotype.models import Decoder, Encoder
+from calotype.models.tiling import encode_tiled
 
-__all__ = [
-    "colour_corrected",
-    "colour_error",
-    "decoded_pixels",
-    "has_visible_tints",
-    "mean_block_colours",
-    "round_trip_corrected",
-    "with_corrected_colours",
-]
+__all__ = ["colour_corrected", "corrected_latents", "has_visible_tints", "round_trip_corrected"]
 
 _GAIN = 0.3
 """Gain of the round-trip correction. With a larger gain, or more iterations, other decoders of the space give
@@ -76,35 +66,29 @@ def has_visible_tints(candidate: Candidate) -> bool:
     return candidate.header.level > _TINTED_LEVEL
 
 
-def with_corrected_colours(
-    candidate: Candidate, rgb: NDArray[np.uint8], plan: Plan, encoder: Encoder, decoder: Decoder
-) -> Candidate:
-    """Returns the candidate with colours nearer to those of ``rgb`` uint8[8h, 8w, 3], at the same rate.
+def corrected_latents(
+    candidate: Candidate,
+    rgb: NDArray[np.uint8],
+    error: ColourError,
+    plan: Plan,
+    encoder: Encoder,
+    decoder: Decoder,
+) -> NDArray[np.float32]:
+    """Returns latents float32[4, h, w] whose colours are nearer to those of ``rgb`` uint8[8h, 8w, 3].
 
-    The latents of ``candidate`` must come from ``encoder``. They get the round-trip correction first, if
-    it is in the plan. It returns ``candidate`` itself if the colour error does not fall, or if the target
-    size cannot be met.
+    The latents of ``candidate`` must come from ``encoder``, and ``error`` is its smoothed colour error. They
+    get the round-trip correction first, if it is in the plan.
     """
-    latents = candidate.latents
-    extension = candidate.header.extension
-    error = before = colour_error(rgb, candidate.reconstruction, decoder, extension)
+    latents, extension = candidate.latents, candidate.header.extension
     if plan.round_trip:
         gain = _round_trip_gain(candidate.reconstruction.levels)
         latents = round_trip_corrected(encoder, decoder, latents, gain, extension)
-        error = colour_error(rgb, requantised(latents, candidate, plan.rdo), decoder, extension)
+        error = smooth_colour_error(rgb, requantised(latents, candidate, plan.rdo), decoder, extension)
     for rounds_left in reversed(range(_ROUNDS)):
         latents = colour_corrected(latents, error)
         if rounds_left:
-            error = colour_error(rgb, requantised(latents, candidate, plan.rdo), decoder, extension)
-    header = candidate.header
-    try:
-        corrected = code_latents(
-            latents, header, candidate.chunks, candidate.rate, plan.rdo, first_level=header.level
-        )
-    except TargetSizeError:  # The corrected latents need a few bytes more.
-        return candidate
-    after = colour_error(rgb, corrected.reconstruction, decoder, extension)
-    return corrected if np.abs(after).sum() < np.abs(before).sum() else candidate
+            error = smooth_colour_error(rgb, requantised(latents, candidate, plan.rdo), decoder, extension)
+    return latents
 
 
 def round_trip_corrected(
@@ -138,42 +122,6 @@ def colour_corrected(latents: NDArray[np.float32], error: NDArray[np.float32]) -
     return moved
 
 
-def colour_error(
-    rgb: NDArray[np.uint8], reconstruction: Reconstruction, decoder: Decoder, extension: int = 0
-) -> NDArray[np.float32]:
-    """Returns the error of the mean colours of 8x8 pixels, smoothed over neighbouring blocks.
-
-    The result is float32[3, h, w], original minus decoded picture, in units of 1/255.
-    """
-    error = mean_block_colours(rgb) - mean_block_colours(decoded_pixels(reconstruction, decoder, extension))
-    for axis in (1, 2):
-        ends = [(1, 1) if axis == other_axis else (0, 0) for other_axis in range(3)]
-        padded = np.moveaxis(np.pad(error, ends, mode="edge"), axis, 0)
-        error = np.moveaxis((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4, 0, axis)
-    return error
-
-
 def _round_trip_gain(levels: NDArray[np.int64]) -> NDArray[np.float32]:
     gain = _GAIN * np.clip((_NO_GAIN_LEVEL - levels) / (_NO_GAIN_LEVEL - _FULL_GAIN_LEVEL), 0, 1)
     return gain.astype(np.float32)
-
-
-def decoded_pixels(reconstruction: Reconstruction, decoder: Decoder, extension: int = 0) -> NDArray[np.uint8]:
-    """Decodes a reconstruction to pixels uint8[8h, 8w, 3], at the coded size."""
-    noise = np.zeros(len(reconstruction.latents))
-    inputs = DecoderInput(
-        reconstruction.latents,
-        log_step_map(reconstruction.levels),
-        noise,
-        reconstruction.conditional_mean,
-        extension,
-    )
-    return decode_tiled(decoder, inputs)
-
-
-def mean_block_colours(rgb: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-    """Returns the mean colours float32[3, h, w] of the blocks of pixels int[8h, 8w, 3]."""
-    side = SD1.factor
-    height, width = rgb.shape[0] // side, rgb.shape[1] // side
-    means: NDArray[np.float32] = rgb.reshape(height, side, width, side, 3).mean((1, 3), dtype=np.float32)
-    return means.transpose(2, 0, 1)

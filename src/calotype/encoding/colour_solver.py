@@ -17,15 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.container import Header
-from calotype.encoding.candidate import Candidate, code_latents
-from calotype.encoding.closed_loop import decoded_pixels, mean_block_colours
-from calotype.encoding.plan import Plan
-from calotype.encoding.prepare import pad_to_latent_blocks
-from calotype.errors import TargetSizeError
-from calotype.latents import Reconstruction, level_map
+from calotype.encoding.colour_error import ColourError, block_colour_error
+from calotype.latents import Reconstruction
 from calotype.models import Decoder
 
-__all__ = ["with_solved_colours"]
+__all__ = ["has_right_colours", "solve_latents_for_colours"]
 
 _ROUNDS, _MAX_TRIES = 16, 6
 """The largest number of iterations, and of increases of the damping in one iteration."""
@@ -39,66 +35,32 @@ _SHIFT = 0.25
 _DAMPING, _DAMPING_FACTOR = 0.01, 4.0
 """The initial damping, relative to the response, and the factor by which it is divided after a success."""
 
-Colours = NDArray[np.float32]
+
+def has_right_colours(error: ColourError) -> bool:
+    """Returns whether no block has a colour error that needs a correction."""
+    return bool(np.abs(error).max() <= _TOLERANCE)
 
 
-def with_solved_colours(
-    candidate: Candidate, rgb: NDArray[np.uint8], plan: Plan, decoder: Decoder
-) -> Candidate:
-    """Returns the candidate with colours nearer to those of ``rgb`` uint8[8h, 8w, 3], at the plan's rate.
-
-    It returns ``candidate`` itself if its colours are right, or if solving does not bring them nearer.
-    """
-    error = _BlockColourError(candidate.header, rgb, decoder)
-    before = error(candidate.reconstruction)
-    if np.abs(before).max() <= _TOLERANCE:
-        return candidate
-    header, levels = candidate.header, candidate.reconstruction.levels
-    if plan.rate.level is not None:  # The level must be kept exactly, at the cost of a few bytes.
-        levels = level_map(plan.rate.level, header.level - levels)
-    latents = _solve_block_colours(candidate.latents, levels, error)
-    try:
-        solved = code_latents(
-            latents, header, candidate.chunks, plan.rate, plan.rdo, first_level=header.level
-        )
-    except TargetSizeError:
-        return candidate
-    nearer = np.square(error(solved.reconstruction)).sum() < np.square(before).sum()
-    return solved if nearer else candidate
-
-
-class _BlockColourError:
-    """The error of the mean colours of blocks; pixels that are not shown repeat the last ones that are."""
-
-    def __init__(self, header: Header, rgb: NDArray[np.uint8], decoder: Decoder) -> None:
-        width, height = header.coded_size
-        self._shown = slice(0, height), slice(0, width)
-        self._rgb, self._decoder, self._extension = rgb.astype(np.int16), decoder, header.extension
-
-    def __call__(self, reconstruction: Reconstruction) -> Colours:
-        """Returns the colour error float32[3, h, w], in units of 1/255."""
-        lacking = self._rgb - decoded_pixels(reconstruction, self._decoder, self._extension)
-        return mean_block_colours(pad_to_latent_blocks(lacking[self._shown]))
-
-
-def _solve_block_colours(
-    latents: NDArray[np.float32], levels: NDArray[np.int64], error_of: _BlockColourError
+def solve_latents_for_colours(
+    latents: NDArray[np.float32],
+    levels: NDArray[np.int64],
+    rgb: NDArray[np.uint8],
+    decoder: Decoder,
+    header: Header,
 ) -> NDArray[np.float32]:
-    """Returns latents float32[4, h, w] whose colour error is as small as the decoder allows."""
+    """Returns latents float32[4, h, w] whose colours are as near to ``rgb`` as the decoder allows.
 
-    def lacking(latents: NDArray[np.float32]) -> Colours:
-        return error_of(Reconstruction(latents, levels, conditional_mean=latents))
-
-    error, damping = lacking(latents), _DAMPING
+    The search starts at ``latents``. ``levels`` int64[h, w] are the levels at which they will be coded, and
+    ``rgb`` uint8[8h, 8w, 3] are the pixels that they should give.
+    """
+    error, damping = _colour_error(latents, levels, rgb, decoder, header), _DAMPING
     for _ in range(_ROUNDS):
-        if np.abs(error).max() <= _TOLERANCE:
+        if has_right_colours(error):
             break
-        step_at = _LevenbergMarquardtStep(
-            [lacking(latents - s) - lacking(latents + s) for s in _channel_shifts(latents)], error
-        )
+        response = _colour_response(latents, levels, rgb, decoder, header)
         for _ in range(_MAX_TRIES):
-            moved = latents + step_at(damping)
-            left = lacking(moved)
+            moved = latents + _damped_step(response, error, damping)
+            left = _colour_error(moved, levels, rgb, decoder, header)
             if np.square(left).sum() < np.square(error).sum():
                 latents, error, damping = moved, left, damping / _DAMPING_FACTOR
                 break
@@ -108,26 +70,46 @@ def _solve_block_colours(
     return latents
 
 
-def _channel_shifts(latents: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Returns one shift for each channel, float32[4, 1, 1]."""
-    return [_SHIFT * unit.reshape(-1, 1, 1) for unit in np.eye(len(latents), dtype=np.float32)]
+def _colour_error(
+    latents: NDArray[np.float32],
+    levels: NDArray[np.int64],
+    rgb: NDArray[np.uint8],
+    decoder: Decoder,
+    header: Header,
+) -> ColourError:
+    """Returns the colour error of latents before their quantisation."""
+    return block_colour_error(rgb, Reconstruction(latents, levels, conditional_mean=latents), decoder, header)
 
 
-class _LevenbergMarquardtStep:
-    """The damped step of the latents that reduces the colour error."""
+def _colour_response(
+    latents: NDArray[np.float32],
+    levels: NDArray[np.int64],
+    rgb: NDArray[np.uint8],
+    decoder: Decoder,
+    header: Header,
+) -> NDArray[np.float64]:
+    """Returns the change of the colours of each block for a change of its latents by 1: float64[h, w, 3, 4].
 
-    def __init__(self, differences: list[Colours], error: Colours) -> None:
-        """``differences`` float32[3, h, w] are the differences of the colours between a shift of each channel
-        upwards and one downwards."""
-        response = np.stack(differences, 1) / (2 * _SHIFT)  # [3, 4, h, w]
-        self._response = response.transpose(2, 3, 0, 1).astype(np.float64)
-        self._error = error.transpose(1, 2, 0)[..., None]
+    It is measured between shifts of all positions of one channel, downwards and upwards.
+    """
+    differences = []
+    for unit in np.eye(len(latents), dtype=np.float32):
+        shift = _SHIFT * unit.reshape(-1, 1, 1)
+        below, above = (
+            _colour_error(shifted, levels, rgb, decoder, header)
+            for shifted in (latents - shift, latents + shift)
+        )
+        differences.append(below - above)
+    response = np.stack(differences, 1) / (2 * _SHIFT)  # [3, 4, h, w]
+    return response.transpose(2, 3, 0, 1).astype(np.float64)
 
-    def __call__(self, damping: float) -> NDArray[np.float32]:
-        """Returns the step float32[4, h, w]."""
-        transposed = self._response.swapaxes(-1, -2)
-        square = self._response @ transposed
-        scale = np.trace(square, axis1=-2, axis2=-1)[..., None, None] + 1e-6
-        solution = transposed @ np.linalg.solve(square + damping * scale * np.eye(3), self._error)
-        step: NDArray[np.float32] = solution[..., 0].transpose(2, 0, 1).astype(np.float32)
-        return step
+
+def _damped_step(response: NDArray[np.float64], error: ColourError, damping: float) -> NDArray[np.float32]:
+    """Returns the step float32[4, h, w] of the latents that reduces the colour error."""
+    transposed = response.swapaxes(-1, -2)
+    square = response @ transposed
+    scale = np.trace(square, axis1=-2, axis2=-1)[..., None, None] + 1e-6
+    wanted = error.transpose(1, 2, 0)[..., None]
+    solution = transposed @ np.linalg.solve(square + damping * scale * np.eye(3), wanted)
+    step: NDArray[np.float32] = solution[..., 0].transpose(2, 0, 1).astype(np.float32)
+    return step

@@ -2,12 +2,12 @@
 
 ::
 
-    picture ─ prepare ─ network ─ latents ─ resolution ─ regions ─ closed loop ─ descent ─ write ─ file
+    picture ─ prepare ─ network ─ latents ─ scale ─ faces ─ colours ─ descent ─ write ─ file
                                     │
                                     └─ palette ─ write ─ file
 
-Each stage after the choice of the resolution takes a candidate and returns one that is no worse. The plan
-defines which stages run.
+Each stage after the choice of the scale takes a candidate and returns one that is no worse. The plan defines
+which stages run. Colours are corrected in a closed loop, or solved for in pictures of few latents.
 """
 
 from __future__ import annotations
@@ -19,13 +19,17 @@ from numpy.typing import NDArray
 
 from calotype.container import Chunk, Coding, Header
 from calotype.encoding.candidate import Candidate, code_latents, code_palette
-from calotype.encoding.closed_loop import has_visible_tints, with_corrected_colours
-from calotype.encoding.colour_solver import with_solved_colours
+from calotype.encoding.closed_loop import has_visible_tints
 from calotype.encoding.optimise import optimise_latents
 from calotype.encoding.plan import Plan
 from calotype.encoding.prepare import PreparedPicture, prepare_picture
-from calotype.encoding.regions import distorts_faces, with_finer_regions
-from calotype.encoding.resolution import code_at_best_scale
+from calotype.encoding.regions import distorts_faces
+from calotype.encoding.stages import (
+    code_at_best_scale,
+    with_corrected_colours,
+    with_finer_regions,
+    with_solved_colours,
+)
 from calotype.encoding.write import write_verified_file
 from calotype.imaging import Picture
 from calotype.models import Encoder, ModelCache, is_embedded
@@ -50,12 +54,13 @@ def encode_pictures(
     :class:`ModelError`.
     """
     encoder = models.encoder(options.model, options.diffusion)
-    sources = (prepare_picture(picture, options) for picture in pictures)
-    for group in in_batches(sources, batch):
-        pixels = [source.pixels(source.header) for source in group]
-        all_latents = encode_all(encoder, pixels, [source.header.extension for source in group])
-        for source, latents in zip(group, all_latents, strict=True):
-            yield write_verified_file(_best_candidate(source, latents, encoder, models, progress))
+    prepared = (prepare_picture(picture, options) for picture in pictures)
+    for group in in_batches(prepared, batch):
+        pixels = [picture.pixels(picture.header) for picture in group]
+        all_latents = encode_all(encoder, pixels, [picture.header.extension for picture in group])
+        for picture, latents in zip(group, all_latents, strict=True):
+            best = _best_candidate(picture, latents, options, encoder, models, progress)
+            yield write_verified_file(best)
 
 
 def encode_latents(
@@ -72,33 +77,33 @@ def encode_latents(
 
 
 def _best_candidate(
-    source: PreparedPicture,
+    picture: PreparedPicture,
     latents: NDArray[np.float32],
+    options: EncodeOptions,
     encoder: Encoder,
     models: ModelCache,
     progress: Callable[[], None],
 ) -> Candidate:
-    """Returns the best candidate for a picture; ``latents`` float32[4, h, w] are those at its source's
-    scale."""
-    options, header = source.options, source.header
+    """Returns the best candidate for a picture, whose ``latents`` float32[4, h, w] are those at its scale."""
+    header = picture.header
     if header.coding == Coding.PALETTE:
-        return code_palette(latents, header, source.chunks)
+        return code_palette(latents, header, picture.chunks)
     plan = Plan.of(options, header.width, header.height)
-    best = code_at_best_scale(latents, source, plan, encoder)
+    best = code_at_best_scale(latents, picture, plan, encoder)
     finder = models.face_finder(options.model) if plan.faces and distorts_faces(best) else None
-    if finder is not None or source.interest is not None:
-        best = with_finer_regions(best, source, plan, encoder, finder)
+    if finder is not None or picture.interest is not None:
+        best = with_finer_regions(best, picture, plan, encoder, finder)
     # A round trip through other models takes too long.
     if plan.closed_loop and is_embedded(options.model) and (plan.round_trip or has_visible_tints(best)):
         decoder = models.decoder(options.model, header.space, options.diffusion)
-        best = with_corrected_colours(best, source.pixels(best.header), plan, encoder, decoder)
+        best = with_corrected_colours(best, picture.pixels(best.header), plan, encoder, decoder)
     if header.extended and is_embedded(options.model) and not has_visible_tints(best):
         decoder = models.decoder(options.model, header.space, options.diffusion)
-        best = with_solved_colours(best, source.pixels(best.header), plan, decoder)
+        best = with_solved_colours(best, picture.pixels(best.header), plan, decoder)
     if plan.descent:
         best = optimise_latents(
             best,
-            source.pixels(best.header),
+            picture.pixels(best.header),
             models.decoder(options.decoder, header.space, options.diffusion),
             max_size=best.size if plan.rate.size is None else plan.rate.size,
             seconds=options.time_limit,

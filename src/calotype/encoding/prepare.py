@@ -15,8 +15,8 @@ from calotype.encoding.interest import Interest, read_interest
 from calotype.errors import LimitError
 from calotype.imaging import Picture
 from calotype.latents import SD1
-from calotype.models import DEFAULT_CONTEXT_MODEL, Encoder, model_id
-from calotype.models.tiling import encode_tiled
+from calotype.limits import Limits
+from calotype.models import DEFAULT_CONTEXT_MODEL, model_id
 from calotype.options import EncodeOptions
 
 _Sample = TypeVar("_Sample", np.uint8, np.int16)
@@ -32,16 +32,18 @@ picture has few other latents."""
 
 @dataclass(frozen=True, eq=False)
 class PreparedPicture:
-    """A picture to encode: its pixels ``rgb`` uint8[H, W, 3] at the size to show, header, chunks and options.
+    """A picture to encode: its pixels ``rgb`` uint8[H, W, 3] at the size to show, header and chunks.
 
-    The ``header`` has the scale at which the encoder starts. Its level is not known yet. ``interest`` is None
+    The ``header`` has the scale at which the encoder starts, which is the only one if ``scale_is_given``. Its
+    level is not known yet. The coded size and the chunks must keep to ``limits``. ``interest`` is None
     without regions of interest.
     """
 
     rgb: NDArray[np.uint8]
     header: Header
     chunks: tuple[Chunk, ...]
-    options: EncodeOptions
+    limits: Limits
+    scale_is_given: bool
     interest: Interest | None = None
 
     def at(self, scale: int) -> Header:
@@ -51,23 +53,19 @@ class PreparedPicture:
     def allows(self, header: Header) -> bool:
         """Returns whether the coded size in ``header`` is within the limits."""
         try:
-            self.options.limits.check_size(*header.coded_size)
+            self.limits.check_size(*header.coded_size)
         except LimitError:
             return False
         return True
 
     def with_chunk(self, chunk: Chunk) -> tuple[Chunk, ...]:
         """Returns the chunks and ``chunk``. Raises :class:`LimitError` if a reader would refuse them."""
-        return _check_chunk_limits((*self.chunks, chunk), self.options)
+        return _check_chunk_limits((*self.chunks, chunk), self.limits)
 
     def pixels(self, header: Header) -> NDArray[np.uint8]:
         """Returns the network's input, uint8[8h, 8w, 3]: the picture at the coded size in ``header``,
         padded."""
         return network_input(self.rgb, header)
-
-    def latents(self, header: Header, encoder: Encoder) -> NDArray[np.float32]:
-        """Returns the latents float32[4, h, w] of :meth:`pixels`."""
-        return encode_tiled(encoder, self.pixels(header), header.extension)
 
 
 def prepare_picture(picture: Picture, options: EncodeOptions) -> PreparedPicture:
@@ -90,8 +88,9 @@ def prepare_picture(picture: Picture, options: EncodeOptions) -> PreparedPicture
         extended=options.recipe == "hierarchical" and min(width, height) <= MAX_EXTENDED_SIDE,
     )
     options.limits.check_size(*header.coded_size)
-    interest = read_interest(options, width, height)
-    return PreparedPicture(picture.rgb, header, _chunks_of(picture, options), options, interest)
+    chunks, interest = _chunks_of(picture, options), read_interest(options, width, height)
+    scale_is_given = options.scale is not None
+    return PreparedPicture(picture.rgb, header, chunks, options.limits, scale_is_given, interest)
 
 
 def _chunks_of(picture: Picture, options: EncodeOptions) -> tuple[Chunk, ...]:
@@ -104,15 +103,15 @@ def _chunks_of(picture: Picture, options: EncodeOptions) -> tuple[Chunk, ...]:
             value = getattr(picture.metadata, type_.name.lower())
             if value:
                 chunks.append(Chunk(type_, value))
-    return _check_chunk_limits(tuple(chunks), options)
+    return _check_chunk_limits(tuple(chunks), options.limits)
 
 
-def _check_chunk_limits(chunks: tuple[Chunk, ...], options: EncodeOptions) -> tuple[Chunk, ...]:
+def _check_chunk_limits(chunks: tuple[Chunk, ...], limits: Limits) -> tuple[Chunk, ...]:
     """Returns the chunks as a reader would read them.
 
     Raises :class:`LimitError` for chunks that a reader under the same limits would refuse.
     """
-    return read_chunks(b"".join(map(write_chunk, chunks)), 0, options.limits, strict=True)[0]
+    return read_chunks(b"".join(map(write_chunk, chunks)), 0, limits, strict=True)[0]
 
 
 def network_input(rgb: NDArray[np.uint8], header: Header) -> NDArray[np.uint8]:

@@ -7,19 +7,19 @@ multiplier is the fine adjustment.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calotype.container import Chunk, Header, serialise_file
 from calotype.encoding.rdo import CASCADES, Cascade, RdoQuantiser
-from calotype.entropy import ContextModel, PassResult, coding_pass
+from calotype.entropy import CodingPass, ContextModel, PassResult, SymbolEncoder
 from calotype.errors import TargetSizeError
 from calotype.latents import CHANNEL_OFFSETS, COARSEST, FINEST, STEPS, level_map, step_of_level
 
-__all__ = ["Trial", "TrialEncoder", "search_target_size"]
+__all__ = ["SizeTarget", "Trial", "TrialEncoder", "search_target_size"]
 
 _MAX_LAMBDA = 1.0
 """The largest multiplier. With a larger one the distortion is worse than at a coarser level."""
@@ -39,12 +39,29 @@ _FIRST_LEVEL, _FIRST_RATE, _SLOPE = 56, 1.15, -0.024
 _LAMBDA_SLOPE, _LAMBDA_FOLD = -0.2, 12
 
 
+@dataclass(frozen=True)
+class SizeTarget:
+    """The target of a search: at most ``size`` bytes for a whole file with this header and these chunks."""
+
+    size: int
+    header: Header
+    chunks: tuple[Chunk, ...]
+
+    def file_size(self, payload_size: int) -> int:
+        """Returns the size of the file with a payload of ``payload_size`` bytes."""
+        return len(serialise_file(self.header, bytes(payload_size), 0, self.chunks))
+
+    def allows(self, payload_size: int) -> bool:
+        """Returns whether the file with a payload of ``payload_size`` bytes is within the target."""
+        return self.file_size(payload_size) <= self.size
+
+
 @dataclass(frozen=True, eq=False)
 class Trial:
     """A trial encode: latents quantised and modelled at ``level`` with the multiplier ``lambda_``.
 
     ``bits`` is the ideal code length. ``error`` is the squared error, in which channels are weighted by their
-    steps. ``payload()`` runs the entropy coder.
+    steps. ``symbols`` are those of the integers, in coding order.
     """
 
     level: int
@@ -52,12 +69,16 @@ class Trial:
     coded: PassResult
     bits: float
     error: float
-    payload: Callable[[], bytes]
+    symbols: SymbolEncoder
 
     @property
     def integers(self) -> NDArray[np.int16]:
         """int16[4, h, w]."""
         return self.coded.integers
+
+    def payload(self) -> bytes:
+        """Runs the entropy coder and returns the payload."""
+        return self.symbols.finish()
 
 
 class TrialEncoder:
@@ -95,28 +116,28 @@ class TrialEncoder:
         lambda_ = self.nominal(level) if lambda_ is None else lambda_
         levels = level_map(level, self.refinement)
         quantiser = RdoQuantiser(self.latents, self.model.tables, lambda_, self.cascade, self.error_diffusion)
-        coded = coding_pass(self.model, levels, STEPS, CHANNEL_OFFSETS, quantiser)
+        coding = CodingPass(self.model, levels, STEPS, CHANNEL_OFFSETS)
+        while coding.prediction is not None:
+            coding.advance(quantiser.quantise(coding.prediction))
         error = quantiser.error * step_of_level(level) ** 2
-        return Trial(level, lambda_, coded, quantiser.bits, error, quantiser.symbols.finish)
+        return Trial(level, lambda_, coding.result, quantiser.bits, error, quantiser.symbols)
 
 
 def search_target_size(
-    encoder: TrialEncoder, target: int, overhead: Callable[[int], int], first: int | None = None
+    encoder: TrialEncoder, target: SizeTarget, first_level: int | None = None
 ) -> tuple[Trial, bytes]:
-    """Returns the best trial whose whole file has at most ``target`` bytes, and its payload.
+    """Returns the best trial whose whole file is within ``target``, and its payload.
 
-    ``overhead(payload_size)`` is the size of the rest of the file in bytes. ``first`` is the level at
-    which the search starts; None estimates it. Raises :class:`TargetSizeError` with the smallest possible
-    size if even the coarsest level takes more bytes.
+    ``first_level`` is the level at which the search starts; None estimates it. Raises
+    :class:`TargetSizeError` with the smallest possible size if even the coarsest level takes more bytes.
     """
-    return _TargetSizeSearch(encoder, target, overhead, first).run()
+    return _TargetSizeSearch(encoder, target, first_level).run()
 
 
 class _TargetSizeSearch:
-    def __init__(
-        self, encoder: TrialEncoder, target: int, overhead: Callable[[int], int], first: int | None
-    ) -> None:
-        self._encoder, self._target, self._overhead, self._first = encoder, target, overhead, first
+    def __init__(self, encoder: TrialEncoder, target: SizeTarget, first_level: int | None) -> None:
+        self._encoder, self._file, self._target = encoder, target, target.size
+        self._first_level = first_level
         self._best: tuple[int, Trial, bytes] | None = None
 
     def run(self) -> tuple[Trial, bytes]:
@@ -139,7 +160,7 @@ class _TargetSizeSearch:
         """Returns the whole-file size of one trial in bytes, and keeps the largest trial that fits."""
         trial = self._encoder.trial(level, lambda_)
         payload = trial.payload()
-        size = len(payload) + self._overhead(len(payload))
+        size = self._file.file_size(len(payload))
         if size <= self._target and (self._best is None or size > self._best[0]):
             self._best = size, trial, payload
         return size
@@ -155,7 +176,7 @@ class _TargetSizeSearch:
         """
         per_position = self._target / self._encoder.latents[0].size
         guess = _FIRST_LEVEL + math.log(per_position / _FIRST_RATE) / _SLOPE
-        level = self._clamp(guess if self._first is None else self._first)
+        level = self._clamp(guess if self._first_level is None else self._first_level)
         finest, coarsest, slope = FINEST, COARSEST, _SLOPE
         sizes: dict[int, int] = {}
         for _ in range(_MAX_LEVEL_TRIALS):

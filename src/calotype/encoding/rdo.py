@@ -41,7 +41,7 @@ _MAX_DIFFUSED = 0.4
 
 
 class RdoQuantiser:
-    """A symbol coder that quantises ``latents`` float32[4, h, w] and encodes the integers as ``symbols``.
+    """Quantises ``latents`` float32[4, h, w], prediction by prediction, and collects the ``symbols``.
 
     With ``lambda_`` 0 it rounds to the nearest integer. At 0.12 and a high rate, a saved bit increases the
     squared error as much as a coarser step would. ``error_diffusion`` is the share of the neighbours' mean
@@ -66,7 +66,7 @@ class RdoQuantiser:
         self.symbols = SymbolEncoder(tables)
         self.bits, self.error = 0.0, 0.0
 
-    def __call__(self, prediction: Prediction) -> NDArray[np.int64]:
+    def quantise(self, prediction: Prediction) -> NDArray[np.int64]:
         """Quantises the latents of one prediction to int64[N]."""
         values = self._latents[prediction.channel, prediction.rows, prediction.columns].ravel()
         exact = values.astype(np.float64) * (2.0**STEP_UNIT_BITS / prediction.step)

@@ -11,23 +11,13 @@ picture is coded at a larger scale.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.container import Chunk, ChunkType, Header, Region, pack_regions
-from calotype.encoding.candidate import Candidate, code_latents
-from calotype.encoding.interest import interest_regions
-from calotype.encoding.plan import Plan
-from calotype.encoding.prepare import PreparedPicture
-from calotype.encoding.resolution import larger_scale
-from calotype.errors import LimitError, TargetSizeError
-from calotype.models import Encoder, FaceFinder
-from calotype.models.tiling import find_faces_tiled
+from calotype.container import Region
+from calotype.encoding.candidate import Candidate
 
-__all__ = ["distorts_faces", "face_regions", "with_finer_regions"]
+__all__ = ["distorts_faces", "face_regions", "has_only_small_faces"]
 
 _COARSE_LEVEL = 64
 """The level above which faces are visibly distorted."""
@@ -60,47 +50,13 @@ def distorts_faces(candidate: Candidate) -> bool:
     return candidate.header.level > _COARSE_LEVEL
 
 
-def with_finer_regions(
-    candidate: Candidate, source: PreparedPicture, plan: Plan, encoder: Encoder, finder: FaceFinder | None
-) -> Candidate:
-    """Returns the candidate with a REGIONS chunk for its faces and the source's regions of interest, at the
-    same rate.
+def has_only_small_faces(probability: NDArray[np.float32]) -> bool:
+    """Returns whether there are faces, and all of them have so few latents that finer steps are not enough.
 
-    Without a ``finder`` faces are not looked for. It returns ``candidate`` itself if there are no regions, if
-    the size allows no finer latents, or if the limits do not allow the chunk.
+    ``probability`` is that of :func:`face_regions`.
     """
-    bits = 8 * candidate.size
-    for header, latents, probability in _region_trials(candidate, source, encoder, finder):
-        regions = () if probability is None else face_regions(probability, header.level, bits)
-        if source.interest is not None:
-            regions += interest_regions(source.interest.weights(header), header.level, bits)
-        if not regions:
-            continue
-        header, first_level = replace(header, regions=True, regions_first=True), header.level
-        try:
-            chunks = source.with_chunk(Chunk(ChunkType.REGIONS, pack_regions(regions)))
-            return code_latents(latents, header, chunks, candidate.rate, plan.rdo, first_level)
-        except (TargetSizeError, LimitError):
-            continue
-    return candidate
-
-
-def _region_trials(
-    candidate: Candidate, source: PreparedPicture, encoder: Encoder, finder: FaceFinder | None
-) -> Iterator[tuple[Header, NDArray[np.float32], NDArray[np.float32] | None]]:
-    """Yields header, latents and face probabilities, first at a larger scale if all faces are small."""
-    if finder is None:
-        yield candidate.header, candidate.latents, None
-        return
-    probability = find_faces_tiled(finder, candidate.latents)
     boxes = _face_boxes(probability)
-    larger = larger_scale(candidate, source)
-    if larger and boxes and all(max(box[2:]) <= _SMALL_SIDE for box in boxes):
-        scale, level = larger
-        header = replace(candidate.header, scale=scale, level=level)
-        latents = source.latents(header, encoder)
-        yield header, latents, find_faces_tiled(finder, latents)
-    yield candidate.header, candidate.latents, probability
+    return bool(boxes) and all(max(box[2:]) <= _SMALL_SIDE for box in boxes)
 
 
 def face_regions(probability: NDArray[np.float32], level: int, bits: int) -> tuple[Region, ...]:

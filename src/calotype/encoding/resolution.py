@@ -8,19 +8,21 @@ the quality, so that a finer step has no effect, but more latents still improve 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
-import numpy as np
-from numpy.typing import NDArray
-
-from calotype.container import FULL_SCALE
-from calotype.encoding.candidate import Candidate, code_latents
-from calotype.encoding.plan import Plan, RateTarget
+from calotype.container import FULL_SCALE, Header
 from calotype.encoding.prepare import PreparedPicture
 from calotype.errors import TargetSizeError
 from calotype.latents import COARSEST
-from calotype.models import Encoder
 
-__all__ = ["SCALES", "code_at_best_scale", "larger_scale"]
+__all__ = [
+    "SCALES",
+    "allowed_scales",
+    "best_scale",
+    "expected_best_scale",
+    "larger_scale",
+    "level_of_missed_target",
+]
 
 SCALES = {
     88: 50,
@@ -52,47 +54,14 @@ _MIN_SIDE = 32
 """The shortest side, in pixels, of a picture that is coded at a smaller scale."""
 
 
-def code_at_best_scale(
-    latents: NDArray[np.float32], source: PreparedPicture, plan: Plan, encoder: Encoder
-) -> Candidate:
-    """Codes the picture at the source's scale or, if the options leave the scale open, at the best scale.
-
-    ``latents`` float32[4, h, w] are those at the source's scale. With a quality instead of a target size, the
-    file takes at any scale the bytes that it takes at the source's scale. Raises :class:`TargetSizeError`.
-    """
-    scales, scale, rate = _allowed_scales(source), source.header.scale, plan.rate
-    candidates, levels = dict[int, Candidate](), dict[int, float]()
-    failure: TargetSizeError | None = None
-    while scale not in levels:
-        header = source.at(scale)
-        if levels:
-            latents = source.latents(header, encoder)
-        try:
-            candidates[scale] = code_latents(latents, header, source.chunks, rate, plan.rdo)
-            levels[scale] = candidates[scale].header.level
-            if rate.size is None and len(scales) > 1:
-                rate = RateTarget(size=candidates[scale].size)
-        except TargetSizeError as error:
-            failure = error
-            levels[scale] = COARSEST + math.log(error.target / error.smallest) / _SLOPE
-        scale = _expected_best_scale(scales, scale, levels[scale])
-    if not candidates and failure is not None:
-        raise failure
-    fine = [scale for scale in candidates if levels[scale] <= SCALES.get(scale, COARSEST)]
-    return candidates[max(fine) if fine else min(candidates)]
+def allowed_scales(picture: PreparedPicture) -> tuple[int, ...]:
+    """Returns the scales that may be tried, the largest first."""
+    if picture.scale_is_given:
+        return (picture.header.scale,)
+    return tuple(scale for scale in SCALES if _scale_is_allowed(picture, scale))
 
 
-def larger_scale(candidate: Candidate, source: PreparedPicture) -> tuple[int, int] | None:
-    """Returns the next larger scale and the level expected there at equal bytes; None if there is none."""
-    header = candidate.header
-    larger = [scale for scale in _allowed_scales(source) if scale > header.scale]
-    if not larger:
-        return None
-    level = header.level + _LEVELS_PER_OCTAVE * math.log2(min(larger) / header.scale)
-    return min(larger), min(round(level), COARSEST)
-
-
-def _expected_best_scale(scales: list[int], scale: int, level: float) -> int:
+def expected_best_scale(scales: tuple[int, ...], scale: int, level: float) -> int:
     """Returns the largest of ``scales`` whose expected level is fine enough, given ``level`` at ``scale``."""
     for other in scales:
         if level + _LEVELS_PER_OCTAVE * math.log2(other / scale) <= SCALES.get(other, COARSEST):
@@ -100,15 +69,31 @@ def _expected_best_scale(scales: list[int], scale: int, level: float) -> int:
     return scales[-1]
 
 
-def _allowed_scales(source: PreparedPicture) -> list[int]:
-    """Returns the scales that may be tried, the largest first."""
-    if source.options.scale is not None:
-        return [source.header.scale]
-    return [scale for scale in SCALES if _scale_is_allowed(source, scale)]
+def level_of_missed_target(error: TargetSizeError) -> float:
+    """Returns the level, beyond the coarsest one, at which the target size would have been met."""
+    return COARSEST + math.log(error.target / error.smallest) / _SLOPE
 
 
-def _scale_is_allowed(source: PreparedPicture, scale: int) -> bool:
+def best_scale(levels: Mapping[int, float]) -> int:
+    """Returns the best of the scales that were coded, from the level that each of them has."""
+    fine = [scale for scale, level in levels.items() if level <= SCALES.get(scale, COARSEST)]
+    return max(fine) if fine else min(levels)
+
+
+def larger_scale(header: Header, picture: PreparedPicture) -> tuple[int, int] | None:
+    """Returns the next larger scale than that of ``header``, and the level expected there at equal bytes.
+
+    None means that there is no larger scale.
+    """
+    larger = [scale for scale in allowed_scales(picture) if scale > header.scale]
+    if not larger:
+        return None
+    level = header.level + _LEVELS_PER_OCTAVE * math.log2(min(larger) / header.scale)
+    return min(larger), min(round(level), COARSEST)
+
+
+def _scale_is_allowed(picture: PreparedPicture, scale: int) -> bool:
     """Returns whether the coded size is within the limits and not below ``_MIN_SIDE``."""
-    header = source.at(scale)
+    header = picture.at(scale)
     large_enough = scale >= FULL_SCALE or min(header.coded_size) >= _MIN_SIDE
-    return scale == FULL_SCALE or (large_enough and source.allows(header))
+    return scale == FULL_SCALE or (large_enough and picture.allows(header))

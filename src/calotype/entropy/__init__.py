@@ -20,12 +20,10 @@ from __future__ import annotations
 from calotype.entropy.coding_pass import (
     BLOCK,
     CodingPass,
-    IntegerSupplier,
     MissingIntegers,
     PassResult,
     Prediction,
     coding_order,
-    coding_pass,
 )
 from calotype.entropy.integers import IntegerDecoder, decode_integers
 from calotype.entropy.model import CONTEXT_PEAK, ContextModel, SiteNet, read_context_model
@@ -38,7 +36,6 @@ __all__ = [
     "CodingPass",
     "ContextModel",
     "IntegerDecoder",
-    "IntegerSupplier",
     "MissingIntegers",
     "PassResult",
     "Prediction",
@@ -47,7 +44,6 @@ __all__ = [
     "SymbolDecoder",
     "SymbolEncoder",
     "coding_order",
-    "coding_pass",
     "decode_integers",
     "read_context_model",
     "reference_product",

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +30,10 @@ __all__ = [
     "BLOCK",
     "CHANNELS",
     "CodingPass",
-    "IntegerSupplier",
     "MissingIntegers",
     "PassResult",
     "Prediction",
     "coding_order",
-    "coding_pass",
 ]
 
 BLOCK, CHANNELS = 8, 4  # of the hierarchical coding (docs/format.md): no property of the latent space
@@ -129,12 +126,6 @@ class PassResult:
         return replace(self, missing=missing)
 
 
-class IntegerSupplier(Protocol):
-    """Chooses (encoder) or reads (decoder) the integers of one prediction, int64[N]."""
-
-    def __call__(self, prediction: Prediction) -> NDArray[np.int64]: ...
-
-
 def coding_order(
     model: ContextModel,
 ) -> Iterator[tuple[SiteNet, int, tuple[int, int], list[tuple[int, int]]]]:
@@ -169,7 +160,8 @@ class CodingPass:
     ) -> None:
         """``spacing`` (1, 2, 4 or 8) is that of the grid after which the pass ends.
 
-        The other arguments are those of :func:`coding_pass`.
+        ``levels`` int64[h, w] (0..127); ``steps`` int64 by effective level + 16, in 2**-22 latents;
+        ``channel_offsets`` the level offset of each channel.
         """
         self._model, self._levels, self._steps, self._channel_offsets = model, levels, steps, channel_offsets
         height, width = levels.shape
@@ -247,21 +239,3 @@ class CodingPass:
         return Prediction(
             channel, rows, columns, mean, scale, quantise_prediction(mean, scale, level, step), step
         )
-
-
-def coding_pass(
-    model: ContextModel,
-    levels: NDArray[np.int64],
-    steps: NDArray[np.int64],
-    channel_offsets: tuple[int, ...],
-    supplier: IntegerSupplier,
-) -> PassResult:
-    """Asks ``supplier`` for the integers of every prediction in coding order, and returns them.
-
-    ``levels`` int64[h, w] (0..127); ``steps`` int64 by effective level + 16, in 2**-22 latents;
-    ``channel_offsets`` the level offset of each channel.
-    """
-    state = CodingPass(model, levels, steps, channel_offsets)
-    while state.prediction is not None:
-        state.advance(supplier(state.prediction))
-    return state.result

@@ -39,7 +39,7 @@ class IntegerDecoder:
         *,
         spacing: int = 1,
     ) -> None:
-        """``size`` is that of the whole payload, in bytes; the other arguments are those of ``coding_pass``.
+        """``size`` is that of the whole payload, in bytes; other arguments are those of :class:`CodingPass`.
 
         ``spacing`` (1, 2, 4 or 8) is that of the grid after which decoding ends.
 
@@ -111,7 +111,7 @@ def decode_integers(
     steps: NDArray[np.int64],
     channel_offsets: tuple[int, ...],
 ) -> PassResult:
-    """Decodes a whole payload; the other arguments are those of :func:`coding_pass`.
+    """Decodes a whole payload; the other arguments are those of :class:`CodingPass`.
 
     Raises :class:`TruncatedError` or :class:`ChecksumError` unless the payload is consumed exactly. A payload
     that is too short for so many integers is refused before memory for them is allocated.

@@ -90,7 +90,7 @@ class SymbolDecoder:
         """Returns the number of payload bytes that the symbols read so far take."""
         return self._rans.consumed
 
-    def __call__(self, prediction: Prediction) -> NDArray[np.int64]:
+    def get(self, prediction: Prediction) -> NDArray[np.int64]:
         """Reads the integers of one prediction, int64[N]; raises :class:`ChecksumError` for invalid ones."""
         if not self.read(prediction):
             raise TruncatedError("the payload ends before the last latent")

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.encoding.candidate import Candidate
+from calotype.encoding.rate import SizeTarget
 from calotype.errors import CalotypeWarning, ModelError, SourceError
 from calotype.models import Decoder, Differentiable, load_context_model
 from calotype.models.native import native_memory_errors
@@ -69,7 +70,7 @@ def optimise_latents(
     with native_memory_errors():
         optimum = LatentDescent(candidate.latents, rgb, levels, context_model, network, graph, extension).run(
             CodedLatents(candidate.integers, candidate.payload, candidate.reconstruction),
-            lambda payload: replace(candidate, payload=payload).size <= max_size,
+            SizeTarget(max_size, candidate.header, candidate.chunks),
             ROUNDS,
             seconds,
             progress,

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from calotype.encoding.optimise.distortion import distortion_terms
 from calotype.encoding.optimise.rate import DifferentiableRate
-from calotype.encoding.rate import Trial, TrialEncoder
+from calotype.encoding.rate import SizeTarget, Trial, TrialEncoder
 from calotype.entropy import ContextModel
 from calotype.latents import SD1, Reconstruction, channel_steps, log_step_map, reconstruct_latents
 from calotype.models import TorchDecoder
@@ -79,12 +79,12 @@ class LatentDescent:
     def run(
         self,
         start: CodedLatents,
-        fits: Callable[[bytes], bool],
+        limit: SizeTarget,
         rounds: int,
         seconds: float,
         progress: Callable[[], None],
     ) -> CodedLatents:
-        """Returns the best result of ``rounds`` iterations from ``start`` whose payload ``fits``.
+        """Returns the best result of ``rounds`` iterations from ``start`` whose file is within ``limit``.
 
         After ``seconds`` it returns the best result so far. ``progress`` is called after each iteration.
         """
@@ -115,7 +115,7 @@ class LatentDescent:
                 (bits_gradient,) = torch.autograd.grad(bits, v)
                 size = bits.item()
                 if distortion < best.distortion and size <= budget * _SLACK:
-                    best = self._coded(v, distortion, fits) or best
+                    best = self._coded(v, distortion, limit) or best
                 excess = size / budget
                 scaled_lambda = lambda_ * excess**_LAMBDA_GAIN
                 downhill = -self._steps * (
@@ -129,11 +129,11 @@ class LatentDescent:
             pass
         return best
 
-    def _coded(self, v: Tensor, distortion: float, fits: Callable[[bytes], bool]) -> CodedLatents | None:
-        """Codes the dequantised latents ``v``; returns None if the payload does not fit."""
+    def _coded(self, v: Tensor, distortion: float, limit: SizeTarget) -> CodedLatents | None:
+        """Codes the dequantised latents ``v``; returns None if its file is over ``limit``."""
         trial = self._trial(v)
         payload = trial.payload()
-        if not fits(payload):
+        if not limit.allows(len(payload)):
             return None
         return CodedLatents(
             trial.integers, payload, reconstruct_latents(trial.coded, self._levels), distortion
