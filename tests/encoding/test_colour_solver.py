@@ -6,17 +6,20 @@ from itertools import product
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 import calotype
-from calotype.container import parse_file
+from calotype.container import Header, parse_file
+from calotype.encoding.candidate import code_latents
+from calotype.encoding.plan import Plan, RateTarget
 from calotype.encoding.prepare import MAX_EXTENDED_SIDE
+from calotype.encoding.stages import with_solved_colours
 from calotype.limits import Limits
+from calotype.options import EncodeOptions
 
 SIZES = [(1, 1), (1, 2), (3, 1), (7, 8), (8, 8), (9, 17), (24, 24), (32, 5), (32, 32)]
 COLOURS = list(product((0, 128, 255), repeat=3))
-OUTSIDE = (0, 255, 0)
-"""The decoder can show no green as saturated as this, whatever its latents."""
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +31,27 @@ def worst(codec: calotype.Codec, colour: tuple[int, ...], size: tuple[int, int])
     picture = Image.new("RGB", size, colour)
     found = codec.decode(codec.encode(picture, quality=90)).convert("RGB")
     return int(np.abs(np.asarray(found).astype(int) - colour).max())
+
+
+class Linear:
+    """A decoder whose colours are the first three channels."""
+
+    margin = 0
+
+    def decode(self, latents: NDArray[np.float32], *_: object) -> NDArray[np.float32]:
+        return (latents[:3] + 0.5).repeat(8, 1).repeat(8, 2)
+
+
+@pytest.mark.parametrize("rate", [RateTarget(level=40), RateTarget(size=400)])
+def test_solving_keeps_the_level_of_the_scale(rate: RateTarget) -> None:
+    """A quality is a level at full size. At another scale, another level takes the same bytes."""
+    header = Header(coding=0, space=1, context_model=241, encoder=240, width=64, height=64, level=0, scale=88)
+    plan = Plan.of(EncodeOptions(quality=90), 64, 64)
+    latents = np.zeros((4, 11, 11), np.float32)
+    made = code_latents(latents, header, (), rate, plan.rdo)
+    solved = with_solved_colours(made, np.full((88, 88, 3), 220, np.uint8), plan, Linear())
+    assert solved is not made
+    assert solved.header.level == made.header.level != plan.rate.level
 
 
 def test_one_colour_comes_back(codec: calotype.Codec) -> None:
@@ -44,15 +68,15 @@ def test_one_colour_of_any_size_comes_back(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("colour", "size"), [((255, 0, 0), (8, 8)), ((0, 0, 255), (1, 1))])
-def test_pure_colours_come_back(
-    codec: calotype.Codec, colour: tuple[int, ...], size: tuple[int, int]
-) -> None:
+@pytest.mark.parametrize(
+    ("colour", "size"), [((255, 0, 0), (8, 8)), ((0, 255, 0), (8, 8)), ((0, 0, 255), (1, 1))]
+)
+def test_pure_colours_come_back(codec: calotype.Codec, colour: tuple[int, ...], size: tuple[int, int]) -> None:
     assert worst(codec, colour, size) <= 8
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("colour", [colour for colour in COLOURS if colour != OUTSIDE])
+@pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize("side", [1, 8, 17])
 def test_so_does_every_corner_of_the_cube(codec: calotype.Codec, colour: tuple[int, ...], side: int) -> None:
     assert worst(codec, colour, (side, side)) <= 8

@@ -13,6 +13,8 @@ position. The response of a block to its four latents is measured while all posi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +23,7 @@ from calotype.encoding.colour_error import ColourError, block_colour_error
 from calotype.latents import Reconstruction
 from calotype.models import Decoder
 
-__all__ = ["has_right_colours", "solve_latents_for_colours"]
+__all__ = ["ColourGoal", "has_right_colours", "solve_latents_for_colours"]
 
 _ROUNDS, _MAX_TRIES = 16, 6
 """The largest number of iterations, and of increases of the damping in one iteration."""
@@ -36,31 +38,43 @@ _DAMPING, _DAMPING_FACTOR = 0.01, 4.0
 """The initial damping, relative to the response, and the factor by which it is divided after a success."""
 
 
+@dataclass(frozen=True, eq=False)
+class ColourGoal:
+    """The pixels ``rgb`` uint8[8h, 8w, 3] that ``decoder`` should make of latents.
+
+    ``levels`` int64[h, w] are the levels at which the latents will be coded, and ``header`` defines which
+    pixels are shown.
+    """
+
+    rgb: NDArray[np.uint8]
+    levels: NDArray[np.int64]
+    decoder: Decoder
+    header: Header
+
+    def error_of(self, latents: NDArray[np.float32]) -> ColourError:
+        """Returns the colour error of latents float32[4, h, w] before their quantisation."""
+        exact = Reconstruction(latents, self.levels, conditional_mean=latents)
+        return block_colour_error(self.rgb, exact, self.decoder, self.header)
+
+
 def has_right_colours(error: ColourError) -> bool:
     """Returns whether no block has a colour error that needs a correction."""
     return bool(np.abs(error).max() <= _TOLERANCE)
 
 
-def solve_latents_for_colours(
-    latents: NDArray[np.float32],
-    levels: NDArray[np.int64],
-    rgb: NDArray[np.uint8],
-    decoder: Decoder,
-    header: Header,
-) -> NDArray[np.float32]:
-    """Returns latents float32[4, h, w] whose colours are as near to ``rgb`` as the decoder allows.
+def solve_latents_for_colours(latents: NDArray[np.float32], goal: ColourGoal) -> NDArray[np.float32]:
+    """Returns latents float32[4, h, w] whose colours are as near to the goal as the decoder allows.
 
-    The search starts at ``latents``. ``levels`` int64[h, w] are the levels at which they will be coded, and
-    ``rgb`` uint8[8h, 8w, 3] are the pixels that they should give.
+    The search starts at ``latents``.
     """
-    error, damping = _colour_error(latents, levels, rgb, decoder, header), _DAMPING
+    error, damping = goal.error_of(latents), _DAMPING
     for _ in range(_ROUNDS):
         if has_right_colours(error):
             break
-        response = _colour_response(latents, levels, rgb, decoder, header)
+        response = _colour_response(latents, goal)
         for _ in range(_MAX_TRIES):
             moved = latents + _damped_step(response, error, damping)
-            left = _colour_error(moved, levels, rgb, decoder, header)
+            left = goal.error_of(moved)
             if np.square(left).sum() < np.square(error).sum():
                 latents, error, damping = moved, left, damping / _DAMPING_FACTOR
                 break
@@ -70,24 +84,7 @@ def solve_latents_for_colours(
     return latents
 
 
-def _colour_error(
-    latents: NDArray[np.float32],
-    levels: NDArray[np.int64],
-    rgb: NDArray[np.uint8],
-    decoder: Decoder,
-    header: Header,
-) -> ColourError:
-    """Returns the colour error of latents before their quantisation."""
-    return block_colour_error(rgb, Reconstruction(latents, levels, conditional_mean=latents), decoder, header)
-
-
-def _colour_response(
-    latents: NDArray[np.float32],
-    levels: NDArray[np.int64],
-    rgb: NDArray[np.uint8],
-    decoder: Decoder,
-    header: Header,
-) -> NDArray[np.float64]:
+def _colour_response(latents: NDArray[np.float32], goal: ColourGoal) -> NDArray[np.float64]:
     """Returns the change of the colours of each block for a change of its latents by 1: float64[h, w, 3, 4].
 
     It is measured between shifts of all positions of one channel, downwards and upwards.
@@ -95,11 +92,7 @@ def _colour_response(
     differences = []
     for unit in np.eye(len(latents), dtype=np.float32):
         shift = _SHIFT * unit.reshape(-1, 1, 1)
-        below, above = (
-            _colour_error(shifted, levels, rgb, decoder, header)
-            for shifted in (latents - shift, latents + shift)
-        )
-        differences.append(below - above)
+        differences.append(goal.error_of(latents - shift) - goal.error_of(latents + shift))
     response = np.stack(differences, 1) / (2 * _SHIFT)  # [3, 4, h, w]
     return response.transpose(2, 3, 0, 1).astype(np.float64)
 

@@ -1,6 +1,6 @@
 """The plan for a picture: its rate target and the stages that run, from its options.
 
-No other module interprets the effort.
+Only this module defines what an effort does. Others take the fields of the plan.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def has_only_small_faces(probability: NDArray[np.float32]) -> bool:
 
 
 def face_regions(probability: NDArray[np.float32], level: int, bits: int) -> tuple[Region, ...]:
-    """Returns boxes around the faces of a file at ``level`` with ``bits`` bits, the largest first.
+    """Returns boxes around the faces of a file at ``level`` with a payload of ``bits`` bits, largest first.
 
     ``probability`` float32[h, w], 0 to 1, is the probability that a position is within a face.
     """

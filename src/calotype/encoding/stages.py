@@ -18,7 +18,7 @@ from calotype.container import Chunk, ChunkType, Header, pack_regions
 from calotype.encoding.candidate import Candidate, code_latents
 from calotype.encoding.closed_loop import corrected_latents
 from calotype.encoding.colour_error import block_colour_error, smooth_colour_error
-from calotype.encoding.colour_solver import has_right_colours, solve_latents_for_colours
+from calotype.encoding.colour_solver import ColourGoal, has_right_colours, solve_latents_for_colours
 from calotype.encoding.interest import interest_regions
 from calotype.encoding.plan import Plan, RateTarget
 from calotype.encoding.prepare import PreparedPicture
@@ -31,7 +31,6 @@ from calotype.encoding.resolution import (
     level_of_missed_target,
 )
 from calotype.errors import LimitError, TargetSizeError
-from calotype.latents import level_map
 from calotype.models import Decoder, Encoder, FaceFinder
 from calotype.models.tiling import encode_tiled, find_faces_tiled
 
@@ -101,7 +100,7 @@ def _with_regions(
     probability: NDArray[np.float32] | None,
 ) -> Candidate | None:
     """Codes ``latents`` with a REGIONS chunk; returns None if there are no regions or it does not fit."""
-    bits = 8 * candidate.size
+    bits = 8 * len(candidate.payload)
     regions = () if probability is None else face_regions(probability, header.level, bits)
     if picture.interest is not None:
         regions += interest_regions(picture.interest.weights(header), header.level, bits)
@@ -136,18 +135,20 @@ def with_corrected_colours(
 def with_solved_colours(
     candidate: Candidate, rgb: NDArray[np.uint8], plan: Plan, decoder: Decoder
 ) -> Candidate:
-    """Returns the candidate with colours nearer to those of ``rgb`` uint8[8h, 8w, 3], at the plan's rate.
+    """Returns the candidate with colours nearer to those of ``rgb`` uint8[8h, 8w, 3], at the same rate.
 
     It returns ``candidate`` itself if its colours are right, or if solving does not bring them nearer.
     """
-    header, levels = candidate.header, candidate.reconstruction.levels
+    header = candidate.header
     before = block_colour_error(rgb, candidate.reconstruction, decoder, header)
     if has_right_colours(before):
         return candidate
-    if plan.rate.level is not None:  # The level must be kept exactly, at the cost of a few bytes.
-        levels = level_map(plan.rate.level, header.level - levels)
-    latents = solve_latents_for_colours(candidate.latents, levels, rgb, decoder, header)
-    solved = _recoded(candidate, latents, plan.rate, plan)
+    goal = ColourGoal(rgb, candidate.reconstruction.levels, decoder, header)
+    latents = solve_latents_for_colours(candidate.latents, goal)
+    # With a quality, the level is kept exactly, at the cost of a few bytes. At another scale than that of the
+    # quality it is the level that takes the same bytes.
+    rate = plan.rate if plan.rate.level is None else RateTarget(level=header.level)
+    solved = _recoded(candidate, latents, rate, plan)
     if solved is None:
         return candidate
     after = block_colour_error(rgb, solved.reconstruction, decoder, header)

@@ -32,7 +32,8 @@ __all__ = [
 ROWS, PHASES, MAX_RESIDUAL = 49, 16, 20
 SYMBOLS = 2 * MAX_RESIDUAL + 2
 ESCAPE = SYMBOLS - 1
-FREQUENCY_TOTAL = 1 << 16
+FREQUENCY_BITS = 16
+FREQUENCY_TOTAL = 1 << FREQUENCY_BITS
 
 STEP_UNIT_BITS = 22
 """Steps are integers in units of 2**-22 of a scaled latent."""
@@ -102,7 +103,7 @@ class FrequencyTables:
         self.frequencies = table.reshape(-1, SYMBOLS)
         self.starts = np.cumsum(self.frequencies, -1) - self.frequencies
         self.rows: list[list[int]] = [[*row, FREQUENCY_TOTAL] for row in self.starts.tolist()]
-        self.bits = (PHASES - np.log2(self.frequencies)).astype(np.float32)
+        self.bits = (FREQUENCY_BITS - np.log2(self.frequencies)).astype(np.float32)
 
     def cost(self, integers: NDArray[np.int64], quantised: QuantisedPrediction) -> NDArray[np.float32]:
         """Estimates the bits float32[N] that code ``integers`` int64[N], unmodelled bits included."""

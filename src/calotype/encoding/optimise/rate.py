@@ -17,7 +17,7 @@ from torch import Tensor
 
 from calotype.entropy import BLOCK, CONTEXT_PEAK, ContextModel, SiteNet, coding_order
 from calotype.entropy.network import IntConv
-from calotype.entropy.tables import MAX_RESIDUAL, PHASES, ROWS, SCALE_ORIGIN, SYMBOLS
+from calotype.entropy.tables import FREQUENCY_BITS, MAX_RESIDUAL, PHASES, ROWS, SCALE_ORIGIN, SYMBOLS
 from calotype.latents import CHANNEL_OFFSETS, channel_steps
 
 __all__ = ["DifferentiableRate"]
@@ -80,7 +80,7 @@ class DifferentiableRate:
         self._levels = torch.tensor(CHANNEL_OFFSETS).view(-1, 1, 1) + torch.from_numpy(levels)
         # Column 16 r + 8 - phase + 327 holds residual r under that phase; this is a bijection.
         frequencies = model.tables.frequencies.reshape(ROWS, PHASES, SYMBOLS)[:, ::-1, : 2 * MAX_RESIDUAL + 1]
-        bits = 16 - np.log2(frequencies.transpose(0, 2, 1).reshape(ROWS, -1))
+        bits = FREQUENCY_BITS - np.log2(frequencies.transpose(0, 2, 1).reshape(ROWS, -1))
         self._bits = torch.from_numpy(bits.astype(np.float32))
 
     def __call__(self, latents: Tensor) -> Tensor:
