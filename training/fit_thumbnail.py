@@ -22,7 +22,7 @@ from PIL import Image
 from scenes import cached
 from torch import Tensor, nn
 
-from calotype.entropy import PassResult, Prediction, coding_pass
+from calotype.entropy import CodingPass, PassResult
 from calotype.latents import CHANNEL_OFFSETS, COARSEST, FINEST, STEPS, log_step_map, reconstruct_latents
 from calotype.models import DEFAULT_CONTEXT_MODEL, list_models, load_context_model, load_encoder
 
@@ -43,11 +43,11 @@ class Samples:
 def rounded(latents: np.ndarray, levels: np.ndarray) -> PassResult:
     """The integers nearest to float32[4, h, w] at int64[h, w], as the context model codes them."""
 
-    def nearest(prediction: Prediction) -> np.ndarray:
+    coding = CodingPass(load_context_model(DEFAULT_CONTEXT_MODEL), levels, STEPS, CHANNEL_OFFSETS)
+    while (prediction := coding.prediction) is not None:
         here = latents[prediction.channel, prediction.rows, prediction.columns].ravel()
-        return np.rint(here / (prediction.step * 2.0**-22)).astype(np.int64)
-
-    return coding_pass(load_context_model(DEFAULT_CONTEXT_MODEL), levels, STEPS, CHANNEL_OFFSETS, nearest)
+        coding.advance(np.rint(here / (prediction.step * 2.0**-22)).astype(np.int64))
+    return coding.result
 
 
 def samples(count: int, seed: int, *, validation: bool = False) -> Samples:
