@@ -71,7 +71,9 @@ def test_one_colour_of_any_size_comes_back(
 @pytest.mark.parametrize(
     ("colour", "size"), [((255, 0, 0), (8, 8)), ((0, 255, 0), (8, 8)), ((0, 0, 255), (1, 1))]
 )
-def test_pure_colours_come_back(codec: calotype.Codec, colour: tuple[int, ...], size: tuple[int, int]) -> None:
+def test_pure_colours_come_back(
+    codec: calotype.Codec, colour: tuple[int, ...], size: tuple[int, int]
+) -> None:
     assert worst(codec, colour, size) <= 8
 
 
