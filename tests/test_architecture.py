@@ -38,6 +38,7 @@ LAYERS = (
     {"gallery"},
     {"web"},
     {"experiments"},
+    {"archive"},
     {"cli", "pillow_plugin"},
     {"__main__"},
 )

@@ -1,0 +1,18 @@
+"""Archives: many pictures in Parquet files, made by a run that may be killed at any time.
+
+::
+
+    create ─ sources ─ engine ─ parts        from pictures to an archive
+    Archive ─ index ─ parts                  pictures by id or name, verification, figures
+
+``pip install 'calotype[archive]'`` installs what they need. ``docs/archive.md`` describes the tables.
+"""
+
+from __future__ import annotations
+
+from calotype.archive.counts import Counts
+from calotype.archive.create import Settings, create
+from calotype.archive.reader import Archive
+from calotype.archive.work import Work
+
+__all__ = ["Archive", "Counts", "Settings", "Work", "create"]

@@ -1,0 +1,140 @@
+"""A picture that is to be archived: where it is, and its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from calotype.archive.extras import filesystems
+from calotype.errors import CalotypeError, LimitError, SourceError
+from calotype.limits import Limits
+
+__all__ = ["Item", "Problem", "is_url", "opened", "picture_id", "reason_of", "shown"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What could not be listed: its address as text, its name, the argument it belongs to, and the reason."""
+
+    uri: str
+    name: str
+    source: str
+    reason: str
+    kind: str = SourceError.__name__
+
+    @property
+    def id(self) -> str:
+        """The identifier that a picture of this address would have."""
+        return picture_id(self.uri)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture of the input.
+
+    ``uri`` and ``name`` are text; ``source`` is the argument that named it. ``location`` is the path or URL
+    of the file that holds it. Within that file it takes ``size`` bytes from ``offset`` on, or all of it if
+    these are None. ``data`` are its bytes where they had to be read on the way. ``occurrence`` counts
+    pictures of the same address before this one, as a tar file may have.
+    """
+
+    uri: str
+    name: str
+    source: str
+    location: str
+    offset: int | None = None
+    size: int | None = None
+    data: bytes | None = None
+    occurrence: int = 0
+
+    @property
+    def id(self) -> str:
+        """The picture's identifier: 32 hexadecimal digits, the same whenever the same address is given."""
+        return picture_id(self.uri, self.occurrence)
+
+    def read(self, limits: Limits) -> bytes:
+        """Reads the picture.
+
+        Raises :class:`SourceError` if it cannot be read or changes meanwhile, and :class:`LimitError` if it
+        is longer than any picture within ``limits``: 16 bits of red, green, blue and alpha per pixel, and
+        metadata.
+        """
+        most = 8 * limits.max_pixels + limits.max_metadata_bytes
+        if self.data is not None:
+            return _checked(self.data, most)
+        if self.size is not None and self.size > most:
+            raise _too_long(most)
+        try:
+            if is_url(self.location):
+                return _checked(self._fetched(most), most)
+            return self._read_file(most)
+        except CalotypeError:
+            raise
+        except Exception as error:  # file systems of other packages raise many kinds
+            raise SourceError(f"cannot be read ({reason_of(error)})") from error
+
+    def _read_file(self, most: int) -> bytes:
+        with open(self.location, "rb") as file:  # noqa: PTH123 (the name may not be text)
+            before = os.fstat(file.fileno())
+            if self.size is not None:
+                file.seek(self.offset or 0)
+            data = file.read(most + 1 if self.size is None else self.size)
+            after = os.fstat(file.fileno())
+        _checked(data, most)
+        length = before.st_size if self.size is None else self.size
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != length:
+            raise SourceError("changed while it was read: try it again with --retry-errors")
+        return data
+
+    def _fetched(self, most: int) -> bytes:
+        with opened(self.location) as file:
+            if self.size is None:
+                return bytes(file.read(most + 1))
+            file.seek(self.offset or 0)
+            data = bytes(file.read(self.size))
+        if len(data) != self.size:
+            raise SourceError(f"ends after {len(data)} of {self.size} bytes")
+        return data
+
+
+def picture_id(uri: str, occurrence: int = 0) -> str:
+    """Returns the identifier of a picture: the first half of the SHA-256 of its address."""
+    text = uri if not occurrence else f"{uri}\0{occurrence}"
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def is_url(text: str) -> bool:
+    """Returns whether ``text`` is an address for fsspec, not a path."""
+    scheme, separator, _ = text.partition("://")
+    return bool(separator) and scheme.replace("+", "").replace("-", "").isalnum() and len(scheme) > 1
+
+
+def opened(location: str) -> Any:
+    """Opens a path or a URL for reading bytes. Raises what the file system raises."""
+    if is_url(location):
+        return filesystems().open(location, "rb").open()
+    return open(location, "rb")  # noqa: PTH123 (the name may not be text; the caller closes it)
+
+
+def shown(path: str) -> str:
+    """Returns a path as text: bytes of its name that are no UTF-8 are escaped."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def reason_of(error: BaseException) -> str:
+    """Returns one line about an error of a file system."""
+    strerror = getattr(error, "strerror", None)
+    text = strerror.lower() if isinstance(strerror, str) else str(error) or type(error).__name__
+    return " ".join(text.split())[:300]
+
+
+def _checked(data: bytes, most: int) -> bytes:
+    if len(data) > most:
+        raise _too_long(most)
+    return data
+
+
+def _too_long(most: int) -> LimitError:
+    return LimitError(f"is longer than the {most} bytes allowed (raise --max-pixels to lift this)")

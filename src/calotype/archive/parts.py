@@ -1,0 +1,109 @@
+"""Writing of parts: rows to a file that is verified before it belongs to the archive."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from calotype.archive.extras import arrow, parquet
+from calotype.archive.ledger import Ledger, Record
+from calotype.archive.schema import PICTURES, Row, schema_of
+from calotype.archive.store import Store, flush
+from calotype.archive.verify import check_part
+
+__all__ = ["GROUP_ROWS", "PartWriter"]
+
+GROUP_ROWS = 100
+"""Most pictures in a row group, which a reader has to hold in memory at once."""
+
+_GROUP_BYTES = 1 << 24
+"""A row group is closed early when its rows have this many bytes, as original files may."""
+
+
+class PartWriter:
+    """One part, open until :meth:`close`. Memory holds the rows of one row group."""
+
+    def __init__(self, store: Store, ledger: Ledger, *, decode: bool) -> None:
+        """``decode``: decode the latents of each payload when the part is read back, besides its SHA-256."""
+        self._store, self._ledger, self._decode = store, ledger, decode
+        self._schema = schema_of(PICTURES)
+        self._stack = ExitStack()
+        self._path: Path = self._stack.enter_context(store.staging())
+        with store.writing():
+            self._writer: Any = parquet().ParquetWriter(
+                self._path,
+                self._schema,
+                compression={
+                    name: "none" if name in _INCOMPRESSIBLE else "zstd" for name in self._schema.names
+                },
+                use_dictionary=[name for name in self._schema.names if name not in _DISTINCT],
+                write_statistics=[name for name in self._schema.names if name not in _INCOMPRESSIBLE],
+            )
+        self._group: list[Row] = []
+        self._group_bytes = 0
+        self._groups: list[int] = []
+        self._hashes: list[tuple[str | None, str]] = []
+        self.started = monotonic()
+        self.rows = 0
+        self.bytes = 0
+
+    def add(self, row: Row) -> None:
+        """Appends a row. Raises :class:`OutputError`."""
+        size = sum(len(row[name] or b"") for name in ("payload", "original", "thumbnail"))
+        self._group.append(row)
+        self._group_bytes += size
+        self.rows += 1
+        self.bytes += size
+        if len(self._group) >= GROUP_ROWS or self._group_bytes >= _GROUP_BYTES:
+            self._flush()
+
+    def close(self) -> Record:
+        """Writes, verifies, names and records the part. Raises :class:`OutputError`; then nothing is left of
+        it.
+        """
+        with self.discarding():
+            self._flush()
+            with self._store.writing():
+                self._writer.close()
+                flush(self._path)
+                _forget_pages(self._path)
+            sha256 = check_part(self._path.open("rb"), self._store.address, decode=self._decode)
+            name = self._ledger.new_name()
+            record = Record(name, self.rows, self._path.stat().st_size, sha256, tuple(self._groups))
+            self._store.publish(self._path, name)
+            self._ledger.record(record)
+            return record
+
+    @contextmanager
+    def discarding(self) -> Iterator[None]:
+        """At the end of the block the temporary file is deleted."""
+        with self._stack:
+            yield
+
+    def _flush(self) -> None:
+        if not self._group:
+            return
+        with self._store.writing():
+            table = arrow().Table.from_pylist(self._group, schema=self._schema)
+            self._writer.write_table(table, row_group_size=len(self._group))
+        self._groups.append(len(self._group))
+        self._group, self._group_bytes = [], 0
+
+
+_INCOMPRESSIBLE = {"payload", "original", "thumbnail"}
+_DISTINCT = {*_INCOMPRESSIBLE, "id", "name", "uri", "source_sha256", "payload_sha256", "seconds"}
+
+
+def _forget_pages(path: Path) -> None:
+    """Has the system drop a flushed file from its cache, so that reading it reads the disk."""
+    if not hasattr(os, "posix_fadvise"):
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,15 @@
+"""The pictures of the input, listed one after the other without holding the list in memory.
+
+::
+
+    arguments ─┬─ folder, file, pattern   files.py
+               ├─ tar, WebDataset         tar.py
+               ├─ CSV, Parquet, lines     manifest.py
+               └─ URL                     remote.py
+"""
+
+from __future__ import annotations
+
+from calotype.archive.sources.scan import scan
+
+__all__ = ["scan"]

@@ -1,0 +1,57 @@
+"""Pictures in files and folders of this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from calotype.archive.counts import Counts
+from calotype.archive.item import Item, Problem, reason_of, shown
+from calotype.archive.sources.names import is_hidden, is_picture
+
+__all__ = ["scan_file", "scan_folder"]
+
+
+def scan_file(path: str, source: str) -> Item:
+    """Returns the picture in the file ``path``, whatever its name."""
+    return Item(shown(path), shown(os.path.basename(path)), shown(source), path)  # noqa: PTH119
+
+
+def scan_folder(folder: str, counts: Counts) -> Iterator[Item | Problem]:
+    """Yields the pictures of a folder and of those within it, in the order of their names.
+
+    Hidden files are left out, and ``counts.ignored`` counts those whose names are no pictures'. Links are
+    followed; one that leads back to a folder around it is a problem. Memory holds the names of one folder at
+    a time, and of those around it.
+    """
+    yield from _scan(folder, folder, (), counts)
+
+
+def _scan(
+    folder: str, source: str, around: tuple[tuple[int, int], ...], counts: Counts
+) -> Iterator[Item | Problem]:
+    try:
+        status = Path(folder).stat()
+        identity = (status.st_dev, status.st_ino)
+        if identity in around:
+            yield _problem(folder, source, "is a link to a folder that it is in")
+            return
+        names = sorted(os.listdir(folder))  # noqa: PTH208 (names, of which there may be millions)
+    except OSError as error:
+        yield _problem(folder, source, f"cannot be read ({reason_of(error)})")
+        return
+    for name in names:
+        path = os.path.join(folder, name)  # noqa: PTH118 (as given)
+        if is_hidden(name):
+            continue
+        if os.path.isdir(path):  # noqa: PTH112 (no Path for each of millions)
+            yield from _scan(path, source, (*around, identity), counts)
+        elif is_picture(name):
+            yield scan_file(path, source)
+        else:
+            counts.ignored += 1
+
+
+def _problem(folder: str, source: str, reason: str) -> Problem:
+    return Problem(shown(folder), shown(os.path.basename(folder)), shown(source), reason)  # noqa: PTH119

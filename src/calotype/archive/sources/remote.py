@@ -1,0 +1,50 @@
+"""Pictures at URLs, through fsspec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from calotype.archive.counts import Counts
+from calotype.archive.extras import filesystems
+from calotype.archive.item import Item, Problem, reason_of
+from calotype.archive.sources.names import has_wildcard, is_hidden, is_picture
+from calotype.archive.sources.tar import is_tar, scan_tar
+from calotype.errors import ModelError
+
+__all__ = ["scan_url"]
+
+
+def scan_url(url: str, counts: Counts) -> Iterator[Item | Problem]:
+    """Yields the pictures of a folder, a pattern or a file at ``url``.
+
+    Raises :class:`ModelError` if fsspec needs another package for such addresses.
+    """
+    try:
+        fs, path = filesystems().core.url_to_fs(url)
+        if has_wildcard(path):
+            found: Iterable[str] = sorted(fs.glob(path))
+        elif fs.isfile(path):
+            found = [path]
+        elif fs.isdir(path):
+            found = (name for _, _, names in fs.walk(path, detail=True) for name in _paths(names))
+        else:
+            found = [path]  # reading it reports why it cannot be read
+        for name in found:
+            address = fs.unstrip_protocol(name)
+            short = address.rstrip("/").rpartition("/")[2]
+            if has_wildcard(path) and is_tar(address):
+                yield from scan_tar(address, counts)
+            elif name == path or has_wildcard(path) or (is_picture(short) and not is_hidden(short)):
+                yield Item(url if name == path else address, short, url, url if name == path else address)
+            else:
+                counts.ignored += 1
+    except ImportError as error:
+        raise ModelError(f"{url.partition('://')[0]}:// needs another package: {reason_of(error)}") from error
+    except (ModelError, GeneratorExit):
+        raise
+    except Exception as error:  # file systems raise many kinds, missing credentials among them
+        yield Problem(url, url.rstrip("/").rpartition("/")[2], url, f"cannot be listed ({reason_of(error)})")
+
+
+def _paths(names: dict[str, dict[str, str]]) -> list[str]:
+    return sorted(str(entry["name"]) for entry in names.values())

@@ -1,0 +1,69 @@
+"""From the arguments of a command to the pictures that they name."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from calotype.archive.counts import Counts
+from calotype.archive.item import Item, Problem, is_url, shown
+from calotype.archive.sources.files import scan_file, scan_folder
+from calotype.archive.sources.manifest import is_manifest, scan_manifest
+from calotype.archive.sources.names import expand_braces, has_wildcard
+from calotype.archive.sources.remote import scan_url
+from calotype.archive.sources.tar import is_tar, scan_tar
+from calotype.errors import SourceError
+
+__all__ = ["scan"]
+
+
+def scan(sources: Sequence[str], counts: Counts) -> Iterator[Item | Problem]:
+    """Yields the pictures of ``sources`` in order, and what cannot be listed.
+
+    A source is a folder, a picture, a pattern with ``*``, ``?`` or ``[``, a tar file, a manifest, a URL, or
+    several of them by braces, as in ``shard-{000..099}.tar``. Raises :class:`SourceError` at once if a path
+    is not there.
+    """
+    expanded = [one for source in sources for one in _expanded(source)]
+    for source in expanded:
+        there = is_url(source) or Path(source).exists() or _is_pattern(source)
+        if (
+            not there and not Path(source).is_symlink()
+        ):  # one that leads nowhere is a picture that cannot be read
+            raise SourceError(
+                f"{shown(source)} is not there: name a folder, picture, pattern, manifest or URL"
+            )
+    return _all(expanded, counts)
+
+
+def _all(sources: Sequence[str], counts: Counts) -> Iterator[Item | Problem]:
+    for source in sources:
+        yield from _one(source, counts)
+
+
+def _one(source: str, counts: Counts) -> Iterator[Item | Problem]:
+    if is_tar(source) and not _is_pattern(source):
+        yield from scan_tar(source, counts)
+    elif is_manifest(source) and not _is_pattern(source):
+        yield from scan_manifest(source)
+    elif is_url(source):
+        yield from scan_url(source, counts)
+    elif Path(source).is_dir():
+        yield from scan_folder(source, counts)
+    elif _is_pattern(source):
+        for path in sorted(glob.glob(source, recursive=True)):  # noqa: PTH207 (text, as given)
+            if is_tar(path) and Path(path).is_file():
+                yield from scan_tar(path, counts)
+            elif not Path(path).is_dir():
+                yield scan_file(path, source)
+    else:
+        yield scan_file(source, source)
+
+
+def _is_pattern(source: str) -> bool:
+    return has_wildcard(source) and (is_url(source) or not Path(source).exists())
+
+
+def _expanded(source: str) -> list[str]:
+    return [source] if not is_url(source) and Path(source).exists() else expand_braces(source)

@@ -1,0 +1,61 @@
+"""Pictures in tar files, WebDataset's shards among them."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+
+from calotype.archive.counts import Counts
+from calotype.archive.item import Item, Problem, opened, reason_of, shown
+from calotype.archive.sources.names import is_hidden, is_picture
+from calotype.errors import CalotypeError
+
+__all__ = ["is_tar", "scan_tar"]
+
+_PLAIN = (".tar",)
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_MOST_BYTES = 1 << 31
+"""Longest member of a compressed tar file that is read: it is held in memory."""
+
+
+def is_tar(name: str) -> bool:
+    """Returns whether a path or URL is named like a tar file."""
+    return name.lower().endswith(_PLAIN + _COMPRESSED)
+
+
+def scan_tar(location: str, counts: Counts) -> Iterator[Item | Problem]:
+    """Yields the pictures of a tar file in its order; other members count as ignored.
+
+    Their addresses are ``tar://member::file``, which fsspec can open. Of a plain tar file only the headers
+    are read here; of a compressed one each picture is read on the way.
+    """
+    compressed = location.lower().endswith(_COMPRESSED)
+    source, seen = shown(location), dict[str, int]()
+    try:
+        with opened(location) as file, tarfile.open(fileobj=file, mode="r|*" if compressed else "r:") as tar:
+            for member in tar:
+                name = shown(member.name)
+                if not member.isfile() or is_hidden(name.rpartition("/")[2]) or not is_picture(name):
+                    counts.ignored += member.isfile()
+                    tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every header
+                    continue
+                uri, occurrence = f"tar://{name}::{source}", seen.get(name, 0)
+                seen[name] = occurrence + 1
+                place = (uri, name, source, location, member.offset_data, member.size)
+                if not compressed:
+                    yield Item(*place, occurrence=occurrence)
+                elif member.size > _MOST_BYTES:
+                    yield Problem(
+                        uri, name, source, f"has {member.size} bytes, which is too much", "LimitError"
+                    )
+                else:
+                    content = tar.extractfile(member)
+                    data = b"" if content is None else content.read()
+                    yield Item(*place, data=data, occurrence=occurrence)
+                tar.members = []  # type: ignore[attr-defined]
+    except (CalotypeError, GeneratorExit):
+        raise
+    except Exception as error:  # of tarfile, of decompressors and of file systems
+        yield Problem(
+            source, source.rpartition("/")[2], source, f"cannot be read to its end ({reason_of(error)})"
+        )
