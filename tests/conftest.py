@@ -8,6 +8,7 @@ import pytest
 
 # Folders and files whose tests need packages beyond the default install, or test code that does.
 EXTRA = {
+    "archive",
     "benchmarks",
     "browser",
     "compare",

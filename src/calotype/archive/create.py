@@ -39,7 +39,7 @@ from calotype.errors import FormatError, OutputError, SourceError
 __all__ = ["Engine", "Settings", "create", "local_engine"]
 
 Engine = Callable[[Iterable[Item], threading.Event], Iterator[tuple[Item, Any]]]
-"""Yields each item with its :class:`Encoded`, :class:`Failure` or :class:`Died`, in order, until it is stopped."""
+"""Yields each item with its :class:`Encoded`, :class:`Failure` or :class:`Died`, in order, until stopped."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,11 @@ def create(
     """Archives the pictures of ``sources`` in ``destination``, a folder or URL; goes on where a run ended.
 
     ``sources`` are folders, files, patterns, manifests, tar files or URLs. ``engine`` does the work; None:
-    processes on this machine. Once ``stop`` is set, the run ends with what is finished. ``progress`` is called
-    after each picture. Raises :class:`OutputError` if the archive cannot be written, :class:`FormatError` if what
-    is there is damaged or of a newer version, :class:`SourceError` if there is no such source or if a picture is
-    to end the run, and :class:`ModelError`. After any of them the archive is complete as far as it goes.
+    processes on this machine. Once ``stop`` is set, the run ends with what is finished. ``progress`` is
+    called after each picture. Raises :class:`OutputError` if the archive cannot be written,
+    :class:`FormatError` if what is there is damaged or of a newer version, :class:`SourceError` if there is
+    no such source or if a picture is to end the run, and :class:`ModelError`. After any of them the archive
+    is complete as far as it goes.
     """
     settings = settings or Settings()
     stop = stop or threading.Event()

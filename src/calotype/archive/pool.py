@@ -164,7 +164,11 @@ def serve() -> None:
         except EOFError:
             return
         try:
-            _send(results, (True, problem) if problem is not None else (False, function(task)))
+            answer = (True, problem) if problem is not None else (False, function(task))
+        except Exception as error:
+            answer = (True, error)
+        try:
+            _send(results, answer)
         except BrokenPipeError:
             return
 

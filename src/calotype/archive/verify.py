@@ -8,7 +8,7 @@ from typing import Any
 
 from calotype.archive.extras import parquet
 from calotype.archive.schema import PICTURES, Row, check_version, schema_of
-from calotype.container import parse
+from calotype.container import parse_file
 from calotype.decoding import decode_latents
 from calotype.errors import CalotypeError, ChecksumError, FormatError
 from calotype.limits import ANY_SIZE
@@ -59,7 +59,7 @@ def check_row(row: Row, *, decode: bool) -> None:
             raise ChecksumError(f"picture {row['id']} is damaged: its payload does not match its SHA-256")
         if decode:
             try:
-                decode_latents(parse(payload, limits=ANY_SIZE, strict=True))
+                decode_latents(parse_file(payload, limits=ANY_SIZE, strict=True))
             except CalotypeError as error:
                 raise ChecksumError(f"picture {row['id']} is damaged: {error}") from error
     original = row["original"]

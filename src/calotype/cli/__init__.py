@@ -43,6 +43,7 @@ Completion: put the output of 'calotype completion bash' (or zsh, fish) into you
 
 
 _MODULES = {
+    "archive": "archive",
     "bench": "bench",
     "compare": "compare",
     "completion": "completion",

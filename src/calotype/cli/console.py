@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import threading
 import traceback
@@ -95,6 +96,19 @@ class Console:
             finally:
                 self._bar_shown = False
 
+    @contextmanager
+    def status(self) -> Iterator[Callable[[str], None]]:
+        """Yields a function that shows a line in place of the one before, on a terminal only."""
+        if self.quiet or not (sys.stderr and sys.stderr.isatty()):
+            yield lambda text: None
+            return
+        self._bar_shown = True
+        try:
+            yield lambda text: click.echo(_CLEAR_LINE + text[: _columns() - 1], nl=False, err=True)
+        finally:
+            self._bar_shown = False
+            click.echo(_CLEAR_LINE, nl=False, err=True)
+
     def _show_warning(self, message: str, category: type[Warning]) -> bool:
         if issubclass(category, CalotypeWarning) or self.verbosity:
             self.note(f"calotype: warning: {_named(getattr(self._current, 'subject', ''), message)}")
@@ -130,6 +144,10 @@ def describe(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror.lower()}" if error.filename else error.strerror.lower(), 1
     return f"internal error, please report it: {type(error).__name__}: {error} (-vv shows where)", 1
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size().columns
 
 
 def _named(subject: str, sentence: str) -> str:

@@ -13,90 +13,25 @@ from PIL import Image
 
 import calotype
 from calotype.cli.batch import Made, run, worker_count
-from calotype.cli.common import (
-    backend_option,
-    batch_options,
-    file_arguments,
-    flags,
-    is_given,
-    limits_of,
-    model_option,
-)
+from calotype.cli.coding import encoder_options, settings_of
+from calotype.cli.common import batch_options, file_arguments
 from calotype.cli.console import Console
-from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
+from calotype.cli.diffusion import ensure_fetched
 from calotype.cli.files import open_picture
-from calotype.cli.paths import PathType
 from calotype.cli.plan import Job, plan
 from calotype.cli.roi import read_regions
-from calotype.cli.sizes import read_size
 from calotype.container import EXTENSION
 from calotype.cores import threads_per_worker
 from calotype.encoding.optimise import ROUNDS
 from calotype.encoding.plan import EFFORTS
-from calotype.options import DEFAULT_EFFORT, DEFAULT_QUALITY, EncodeOptions
+from calotype.options import EncodeOptions
 
 __all__ = ["encode"]
 
 
 @click.command(short_help="Encode pictures to .calo files.")
 @file_arguments
-@click.option(
-    "-q",
-    "--quality",
-    metavar="0-100",
-    type=click.FloatRange(0, 100),
-    show_default=f"{DEFAULT_QUALITY:g}, about 0.15 bits per pixel",
-    help="Quality, higher is better.",
-)
-@click.option(
-    "--target-size",
-    metavar="BYTES",
-    callback=read_size,
-    help="Largest size of the whole file: 5000, 5kB (5,000), 5KiB (5,120); also MB, MiB.",
-)
-@click.option("--bpp", metavar="BITS", type=float, help="Largest size of the whole file, in bits per pixel.")
-@click.option(
-    "--scale",
-    metavar="0.125-2",
-    type=click.FloatRange(0.125, 2),
-    show_default="what looks best: less than 1 for few bytes, more for many",
-    help="Scale width and height by this factor before coding; the decoder scales the picture back.",
-)
-@click.option(
-    "-e",
-    "--effort",
-    metavar="1-9",
-    type=click.IntRange(1, 9),
-    default=DEFAULT_EFFORT,
-    show_default=True,
-    help="1 is fastest, 8 searches longest; 9 also optimises the latents by gradient descent, with torch.",
-)
-@model_option("encoder", "The encoder; 'calotype models' lists them.", default=EncodeOptions.model)
-@click.option(
-    "--keep-metadata/--strip",
-    default=False,
-    show_default=True,
-    help="Keep EXIF (which may hold the GPS position), XMP and the colour profile, or drop them.",
-)
-@click.option(
-    "--strict",
-    is_flag=True,
-    help="Refuse animations and other pictures that would be encoded with a warning.",
-)
-@click.option(
-    "--recipe",
-    type=click.Choice(["hierarchical", "palette"]),
-    default=EncodeOptions.recipe,
-    show_default=True,
-    help="The coding. palette is that of 2022: 256 colours, one size.",
-)
-@click.option(
-    "--protect",
-    type=click.Choice(["faces", "none"]),
-    default=EncodeOptions.protect,
-    show_default=True,
-    help="At coarse levels, quantise the latents of faces more finely.",
-)
+@encoder_options
 @click.option(
     "--roi",
     metavar="FILE|L,T,W,H[,WEIGHT]",
@@ -105,25 +40,6 @@ __all__ = ["encode"]
     help="Quantise a region more finely: left, top, width and height in pixels and a weight up to 1, or the"
     " file of a mask of the picture's size, white where it matters. May be given several times.",
 )
-@click.option(
-    "--decoder", metavar="NAME", help="Effort 9: optimise for this decoder instead of the default one."
-)
-@click.option(
-    "--time-limit",
-    metavar="SECONDS",
-    type=float,
-    default=EncodeOptions.time_limit,
-    show_default=True,
-    help="Effort 9: time to optimise a picture.",
-)
-@click.option(
-    "--lpips",
-    metavar="FILE",
-    type=PathType(exists=True),
-    help="Effort 9: the ONNX graph of LPIPS, to optimise that metric as well.",
-)
-@backend_option
-@diffusion_options(decoding=False)
 @batch_options
 @click.pass_obj
 def encode(
@@ -151,15 +67,12 @@ def encode(
     IN is any picture that Pillow reads, OUT the file to write; '-' is standard input or output. With
     several inputs OUT is a folder. --quality, --target-size and --bpp exclude each other.
     """
-    _check_given(options)
-    diffusion = diffusion_of(options, [options["model"], options["decoder"]])
-    try:
-        settings = EncodeOptions(diffusion=diffusion, limits=limits_of(max_pixels), **options)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    settings = settings_of(options, max_pixels)
     todo = plan(paths, out_dir, EXTENSION)
     _refuse_picture_names(todo)
-    ensure_fetched(console, settings.model, diffusion, accept_licence=accept_licence, offline=offline)
+    ensure_fetched(
+        console, settings.model, settings.diffusion, accept_licence=accept_licence, offline=offline
+    )
     workers = worker_count(len(todo), jobs, batch)
     codec = calotype.Codec(threads_per_worker(workers), backend)
 
@@ -199,15 +112,6 @@ def _made(data: bytes, seconds: float, settings: EncodeOptions, console: Console
         "seconds": seconds,
     }
     return Made(data, summary, record)
-
-
-def _check_given(options: dict[str, Any]) -> None:
-    rates = [name for name in ("quality", "target_size", "bpp") if options[name] is not None]
-    if len(rates) > 1:
-        raise click.UsageError(f"{flags(rates)} exclude each other: give one")
-    unused = [name for name in ("decoder", "time_limit", "lpips") if is_given(name)]
-    if unused and options["effort"] != 9:
-        raise click.UsageError(f"{flags(unused)} would do nothing: only effort 9 optimises (add -e 9)")
 
 
 def _refuse_picture_names(jobs: Sequence[Job]) -> None:

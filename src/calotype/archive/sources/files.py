@@ -13,17 +13,17 @@ from calotype.archive.sources.names import is_hidden, is_picture
 __all__ = ["scan_file", "scan_folder"]
 
 
-def scan_file(path: str, source: str) -> Item:
-    """Returns the picture in the file ``path``, whatever its name."""
-    return Item(shown(path), shown(os.path.basename(path)), shown(source), path)  # noqa: PTH119
+def scan_file(path: str, source: str, name: str | None = None) -> Item:
+    """Returns the picture in the file ``path``, whatever its name; ``name``: as the archive is to call it."""
+    return Item(shown(path), shown(name or os.path.basename(path)), shown(source), path)  # noqa: PTH119
 
 
 def scan_folder(folder: str, counts: Counts) -> Iterator[Item | Problem]:
     """Yields the pictures of a folder and of those within it, in the order of their names.
 
-    Hidden files are left out, and ``counts.ignored`` counts those whose names are no pictures'. Links are
-    followed; one that leads back to a folder around it is a problem. Memory holds the names of one folder at
-    a time, and of those around it.
+    Their names are relative to the folder. Hidden files are left out, and ``counts.ignored`` counts those
+    whose names are no pictures'. Links are followed; one that leads back to a folder around it is a problem.
+    Memory holds the names of one folder at a time, and of those around it.
     """
     yield from _scan(folder, folder, (), counts)
 
@@ -48,7 +48,7 @@ def _scan(
         if os.path.isdir(path):  # noqa: PTH112 (no Path for each of millions)
             yield from _scan(path, source, (*around, identity), counts)
         elif is_picture(name):
-            yield scan_file(path, source)
+            yield scan_file(path, source, os.path.relpath(path, source).replace(os.sep, "/"))
         else:
             counts.ignored += 1
 

@@ -1,0 +1,223 @@
+"""``calotype archive create``."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from calotype.archive import Counts, Settings, Work
+from calotype.archive import create as create_archive
+from calotype.archive.work import SCORES
+from calotype.cli.sizes import read_size
+from calotype.cli.coding import encoder_options, settings_of
+from calotype.cli.common import max_pixels_option, talk_options
+from calotype.cli.console import Console
+from calotype.cli.diffusion import ensure_fetched
+from calotype.cli.paths import PathType
+
+__all__ = ["INTERRUPTED", "create"]
+
+INTERRUPTED = 130
+_REPAINT = 0.25
+"""Seconds between two states of the line that shows the progress."""
+
+
+def _read_scores(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    for name in names:
+        if name not in SCORES:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(SCORES)}")
+    return names
+
+
+@click.command(short_help="Archive the pictures of folders, lists, tar files and URLs.")
+@click.argument("sources", nargs=-1, required=True, metavar="SRC... DST", type=PathType())
+@encoder_options
+@click.option(
+    "-j",
+    "--jobs",
+    "workers",
+    metavar="N",
+    type=click.IntRange(min=1),
+    show_default="one for each core",
+    help="Number of worker processes.",
+)
+@click.option(
+    "--part-size",
+    metavar="BYTES",
+    callback=read_size,
+    default=str(Settings.part_size),
+    show_default="32MB",
+    help="Close a part when its pictures have this many bytes; it is also closed after 10 minutes.",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["skip", "stop"]),
+    default=Settings.on_error,
+    show_default=True,
+    help="Leave a picture that fails out, with a row in the errors table, or end the run.",
+)
+@click.option("--retry-errors", is_flag=True, help="Try the pictures of the errors table again.")
+@click.option(
+    "--dedupe", is_flag=True, help="Store pictures whose source files have the same bytes (SHA-256) once."
+)
+@click.option(
+    "--scores",
+    metavar="NAME,...",
+    callback=_read_scores,
+    default="",
+    help=f"Decode each picture and store these scores, of {', '.join(SCORES)}.",
+)
+@click.option(
+    "--keep-originals-over",
+    metavar="SCORE",
+    type=click.FloatRange(min=0),
+    help="Decode each picture, and keep the original bytes of those whose root-mean-square error, in units of"
+    " 1/255, is above this.",
+)
+@click.option(
+    "--thumbnail",
+    metavar="SIDE",
+    type=click.IntRange(min=1),
+    help="Store a JPEG of at most this side in pixels.",
+)
+@click.option(
+    "--verify",
+    type=click.Choice(["checksum", "decode"]),
+    default=Settings.verify,
+    show_default=True,
+    help="How a part that was read back is checked: by the SHA-256 of what the encoder has verified, or by"
+    " decoding all latents once more.",
+)
+@max_pixels_option
+@talk_options
+@click.pass_obj
+def create(
+    console: Console,
+    /,
+    sources: Sequence[str],
+    workers: int | None,
+    part_size: int,
+    on_error: Any,
+    retry_errors: bool,
+    dedupe: bool,
+    scores: tuple[str, ...],
+    keep_originals_over: float | None,
+    thumbnail: int | None,
+    verify: Any,
+    backend: str,
+    max_pixels: int,
+    accept_licence: bool,
+    offline: bool,
+    **options: Any,
+) -> int:
+    """Archive the pictures of SRC in the folder or URL DST; go on where an earlier run ended.
+
+    \b
+      calotype archive create photos/ archive/
+      calotype archive create --bpp 0.1 list.csv more/*.jpg s3://bucket/archive
+      calotype archive create 'shard-{000..099}.tar' archive/
+
+    SRC is a folder, a picture, a pattern, a manifest (.csv, .tsv, .parquet with a column uri, or .txt with
+    one address a line), a tar file or WebDataset shard, or the URL of any of them. Pictures that are in the
+    archive are left alone, so that the same command continues after an interruption and changes nothing when
+    it is run again.
+    """
+    if len(sources) < 2:
+        raise click.UsageError(f"there is no archive: add DST after '{sources[0]}'")
+    *sources, destination = sources
+    encoding = settings_of(options, max_pixels)
+    ensure_fetched(
+        console, encoding.model, encoding.diffusion, accept_licence=accept_licence, offline=offline
+    )
+    work = Work(encoding, backend, scores, keep_originals_over, thumbnail)
+    settings = Settings(
+        work,
+        workers,
+        part_size,
+        dedupe=dedupe,
+        on_error=on_error,
+        retry_errors=retry_errors,
+        verify=verify,
+    )
+    with _stopped_by_signals() as stop, console.status() as show:
+        counts = create_archive(sources, destination, settings, stop=stop, progress=_shown(show))
+    console.note(_summary(counts))
+    console.record({"archive": destination, "ok": not counts.failed, **asdict(counts)})
+    if counts.interrupted:
+        console.note("calotype: interrupted: what is finished is in the archive; repeat the command to go on")
+        return INTERRUPTED
+    if counts.failed:
+        console.error(
+            f"{counts.failed:,} pictures failed: 'calotype archive list --errors {destination}' says why, and"
+            " --retry-errors tries them again"
+        )
+    return 1 if counts.failed else 0
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """Yields an event that the first Ctrl-C or SIGTERM sets; the second interrupts at once."""
+    stop = threading.Event()
+
+    def handle(number: int, _: object) -> None:
+        stop.set()
+        signal.signal(number, signal.default_int_handler)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = [signal.signal(number, handle) for number in numbers]
+    try:
+        yield stop
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _shown(show: Callable[[str], None]) -> Callable[[Counts], None]:
+    """Returns a callback that shows the state of a run a few times in a second."""
+    last = 0.0
+
+    def progress(counts: Counts) -> None:
+        nonlocal last
+        if time.monotonic() - last > _REPAINT:
+            last = time.monotonic()
+            show(_state(counts))
+
+    return progress
+
+
+def _state(counts: Counts) -> str:
+    rate = counts.archived / counts.seconds if counts.seconds else 0.0
+    text = f"{counts.input:,} pictures, {rate:.2f} a second, {_megabytes(counts)}"
+    return text + (f", {counts.failed:,} failed" if counts.failed else "")
+
+
+def _megabytes(counts: Counts) -> str:
+    ratio = f" (1/{counts.bytes_in / counts.bytes_out:.0f})" if counts.bytes_out else ""
+    return f"{counts.bytes_in / 1e6:,.1f} MB in, {counts.bytes_out / 1e6:,.1f} MB out{ratio}"
+
+
+def _summary(counts: Counts) -> str:
+    parts = [
+        (counts.archived, "archived"),
+        (counts.already, "there already"),
+        (counts.failed, "failed"),
+        (counts.failed_before, "failed before"),
+    ]
+    listed = ", ".join(f"{number:,} {what}" for number, what in parts if number) or "nothing to do"
+    among = [(counts.duplicates, "duplicates"), (counts.originals, "originals kept")]
+    extra = ", ".join(f"{number:,} {what}" for number, what in among if number)
+    text = f"{counts.input:,} pictures: {listed}" + (f" (of these {extra})" if extra else "")
+    if counts.ignored:
+        text += f"; {counts.ignored:,} other files left out"
+    return f"{text}; {_megabytes(counts)}, {counts.seconds:.1f} s"

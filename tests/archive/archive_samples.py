@@ -1,0 +1,82 @@
+"""What the tests of archives share."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fsspec.implementations.memory import MemoryFileSystem
+from PIL import Image
+
+from calotype.archive import Archive, Counts, Settings, Work, create
+from calotype.archive.item import Item
+from calotype.archive.work import Encoder
+from calotype.options import EncodeOptions
+
+TINY = Work(EncodeOptions(model="tiny", effort=1))
+
+
+def write_picture(path: Path, seed: int, side: int = 16) -> Path:
+    """Writes a picture of few colours, which depend on the seed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (2, 2, 3), np.uint8)
+    Image.fromarray(pixels).resize((side, side)).save(path)
+    return path
+
+
+@cache
+def encoder(work: Work) -> Encoder:
+    return Encoder(work)
+
+
+def inline(work: Work) -> Any:
+    """An engine that works in this process, one picture after the other."""
+
+    def engine(items: Iterable[Item], stop: threading.Event) -> Iterator[tuple[Item, Any]]:
+        for item in items:
+            if stop.is_set():
+                return
+            yield item, encoder(work)(item)
+
+    return engine
+
+
+def archived(sources: Any, destination: Any, work: Work = TINY, **settings: Any) -> Counts:
+    """Makes an archive in this process."""
+    listed = sources if isinstance(sources, list) else [sources]
+    return create(listed, destination, Settings(work, **settings), engine=inline(work))
+
+
+def contents(address: Any) -> dict[str, tuple[Any, ...]]:
+    """What an archive says of each picture, by name, without what depends on the moment."""
+    with Archive(address) as archive:
+        rows = [archive.resolved(row) for row in archive.rows()]
+    names = [row["name"] for row in rows]
+    assert len(set(names)) == len(names)
+    return {row["name"]: tuple(value for name, value in row.items() if name != "seconds") for row in rows}
+
+
+class FaultyFileSystem(MemoryFileSystem):
+    """A store in memory whose writes fail: by a disk that is full with ``room`` bytes, or by errors."""
+
+    protocol = "faulty"
+    store: dict[str, Any] = {}  # noqa: RUF012 (as in the parent class)
+    pseudo_dirs: list[str] = [""]  # noqa: RUF012
+    room: float = float("inf")
+    failures = 0
+    """How many of the next writes fail with an error that passes."""
+
+    def put_file(self, lpath: Any, rpath: Any, **options: Any) -> None:
+        cls = type(self)
+        if cls.failures:
+            cls.failures -= 1
+            raise OSError(errno.EIO, "Input/output error")
+        if sum(len(file.getbuffer()) for file in self.store.values()) + Path(lpath).stat().st_size > cls.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        with self.open(rpath, "wb") as file:
+            file.write(Path(lpath).read_bytes())

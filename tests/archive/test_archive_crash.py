@@ -1,0 +1,146 @@
+"""Runs that die, workers that die, stores that fill up or fail: nothing is lost, doubled or half-written."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from archive_samples import TINY, FaultyFileSystem, archived, contents, write_picture
+
+from calotype.archive import Archive, Settings, create
+from calotype.archive.pool import Died, WorkerPool
+from calotype.errors import OutputError
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from scripts.kill_archive import check, kill_often, make_pictures
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
+def test_runs_killed_at_random_moments_lose_nothing(tmp_path: Path) -> None:
+    make_pictures(tmp_path / "in", 60)
+    ended = kill_often(tmp_path / "in", tmp_path / "archive", 8, longest=0.4, part_size=150, seed=1)
+    assert ended["killed"] and not ended["failed"]
+    assert check(tmp_path / "in", tmp_path / "archive") == []
+
+
+@pytest.fixture
+def faulty() -> type[FaultyFileSystem]:
+    fsspec.register_implementation("faulty", FaultyFileSystem, clobber=True)
+    FaultyFileSystem.store.clear()
+    FaultyFileSystem.room, FaultyFileSystem.failures = float("inf"), 0
+    return FaultyFileSystem
+
+
+def test_a_store_that_fills_up_ends_the_run_and_keeps_what_is_there(
+    faulty: type[FaultyFileSystem], pictures: Path, tmp_path: Path
+) -> None:
+    archived(pictures, tmp_path / "whole", part_size=100)
+    first, second, _ = (path.stat().st_size for path in sorted((tmp_path / "whole" / "parts").iterdir()))
+    faulty.room = first + second // 2
+    with pytest.raises(OutputError, match=r"faulty://archive cannot be written \(no space left on device\)"):
+        archived(pictures, "faulty://archive", part_size=100)
+    with Archive("faulty://archive") as archive:
+        assert 0 < len(archive) < 8 and not any(archive.verify())
+    faulty.room = float("inf")
+    archived(pictures, "faulty://archive", part_size=100)
+    assert contents("faulty://archive") == contents(tmp_path / "whole")
+
+
+def test_errors_of_a_store_that_pass_are_waited_for(
+    faulty: type[FaultyFileSystem], pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("calotype.archive.store._RETRIES", (0, 0, 0))
+    archived(pictures / "sub", "faulty://archive")
+    faulty.failures = 3
+    assert archived(pictures, "faulty://archive").archived == 6
+    faulty.failures = 4
+    write_picture(pictures / "later.png", 30)
+    with pytest.raises(OutputError, match="input/output error"):
+        archived(pictures, "faulty://archive")
+    assert archived(pictures, "faulty://archive").archived == 1
+
+
+def test_a_disk_that_fills_up_leaves_no_half_part(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    archived(pictures / "sub", tmp_path / "archive")
+    with monkeypatch.context() as patched, pytest.raises(OutputError, match="no space left on device"):
+        patched.setattr("calotype.archive.parts.flush", full)
+        archived(pictures, tmp_path / "archive")
+    assert len(list((tmp_path / "archive" / "parts").iterdir())) == 1
+    assert not list((tmp_path / "archive").glob("*.tmp"))
+    assert archived(pictures, tmp_path / "archive").archived == 6
+
+
+class Fatal:
+    """Kills its process on the task "die"."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, task: str) -> str:
+        if task == "die" or (task == "once" and not (self._folder / "once").exists()):
+            (self._folder / "once").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if task == "raise":
+            raise ValueError(task)
+        print("a library that prints")
+        return f"{task} by {os.environ['OMP_NUM_THREADS']} thread"
+
+
+@pytest.mark.slow
+def test_workers_that_die_are_replaced(tmp_path: Path) -> None:
+    with WorkerPool(partial(Fatal, tmp_path), 2) as pool:
+        results = dict(pool.imap(["a", "die", "once", "b"], threading.Event()))
+        assert results == {
+            "a": "a by 1 thread",
+            "die": Died(-9),
+            "once": "once by 1 thread",
+            "b": "b by 1 thread",
+        }
+        with pytest.raises(ValueError, match="raise"):
+            list(pool.imap(["raise"], threading.Event()))
+
+
+@pytest.mark.slow
+def test_several_processes_write_the_same_rows_as_one(pictures: Path, tmp_path: Path) -> None:
+    archived(pictures, tmp_path / "one")
+    counts = create([pictures], tmp_path / "several", Settings(TINY, workers=2))
+    assert (counts.archived, counts.failed) == (8, 1)
+    assert contents(tmp_path / "several") == contents(tmp_path / "one")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path) -> None:
+    make_pictures(tmp_path / "in", 300)
+    command = [sys.executable, "-m", "calotype", "archive", "create", "-m", "tiny", "-e", "1", "-j", "1"]
+    process: Any = subprocess.Popen(
+        [*command, "--part-size", "40", str(tmp_path / "in"), str(tmp_path / "archive")],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    parts = tmp_path / "archive" / "records"
+    while process.poll() is None and not (parts.is_dir() and any(parts.iterdir())):
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "repeat the command to go on" in said and "Traceback" not in said
+    assert not list((tmp_path / "archive").glob("*.tmp"))
+    with Archive(tmp_path / "archive") as archive:
+        assert 0 < len(archive) < 297 and not any(archive.verify())
