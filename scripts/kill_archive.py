@@ -2,8 +2,8 @@
 
 ``python -m scripts.kill_archive --pictures 10000 --kills 200``. Each run is a forked process that SIGKILL
 ends at a random moment. Runs encode with the model "tiny" in their own process, which saves the start of
-workers: what a kill can hurt is the writing of parts, records, errors and index, which is the same. A last run
-goes to the end. Then every picture must be in the archive exactly once, every checksum and latent must be
+workers. What a kill can hurt is the writing of parts, records, errors and index, which is the same. A last
+run goes to the end. Then every picture must be in the archive exactly once, every checksum and latent must be
 right, and nothing else may be in the folder. Needs ``calotype[archive]`` and a system that forks.
 """
 

@@ -159,7 +159,7 @@ class Archive:
             "width",
             "height",
             "model",
-            "table",
+            "context_model",
             "duplicate_of",
             "payload_sha256",
             "psnr",
@@ -172,7 +172,7 @@ class Archive:
             pixels += row["width"] * row["height"]
             for name in _TOTALS:
                 totals[name] += row[name]
-            models[f"{row['model']}, table {row['table']}"] += 1
+            models[f"{row['model']}, context model {row['context_model']}"] += 1
             for name in ("psnr", "ssimulacra2"):
                 if row[name] is not None:
                     total, count = scores.get(name, [0.0, 0])

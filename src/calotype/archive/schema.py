@@ -51,7 +51,7 @@ PICTURES = (
     Column("coded_width", "int32", True),
     Column("coded_height", "int32", True),
     Column("model", "string", True),
-    Column("table", "int32", True),
+    Column("context_model", "int32", True),
     Column("format_version", "int32", True),
     Column("seconds", "float64"),
     Column("psnr", "float64", True),

@@ -124,7 +124,7 @@ class Encoder:
             "coded_width": info.coded_width,
             "coded_height": info.coded_height,
             "model": info.encoder,
-            "table": info.,
+            "context_model": info.context_model,
             "format_version": info.format_version,
             "seconds": seconds,
             "thumbnail": thumbnail,
