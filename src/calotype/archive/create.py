@@ -34,9 +34,10 @@ from calotype.archive.sources import scan
 from calotype.archive.store import Store, open_store
 from calotype.archive.verify import check_part, groups_of, open_part
 from calotype.archive.work import Encoded, Encoder, Failure, Work
+from calotype.cores import available_cores
 from calotype.errors import FormatError, OutputError, SourceError
 
-__all__ = ["Engine", "Settings", "create", "local_engine"]
+__all__ = ["Collector", "Engine", "Settings", "create", "local_engine", "recover"]
 
 Engine = Callable[[Iterable[Item], threading.Event], Iterator[tuple[Item, Any]]]
 """Yields each item with its :class:`Encoded`, :class:`Failure` or :class:`Died`, in order, until stopped."""
@@ -73,8 +74,7 @@ class Settings:
     @property
     def processes(self) -> int:
         """The number of worker processes."""
-        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return self.workers or available or 1
+        return self.workers or available_cores()
 
 
 def create(

@@ -24,7 +24,7 @@ from calotype.archive.extras import filesystems
 from calotype.archive.item import is_url, reason_of
 from calotype.errors import CalotypeError, OutputError, SourceError
 
-__all__ = ["FolderStore", "ObjectStore", "Store", "open_store"]
+__all__ = ["FolderStore", "ObjectStore", "Store", "flush", "open_store"]
 
 _TEMPORARY = ".calotype-"
 _RETRIES = (0.2, 1.0, 3.0)

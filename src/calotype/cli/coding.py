@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from calotype.cli.sizes import read_size
 from calotype.cli.common import Command, backend_option, flags, is_given, limits_of, model_option
 from calotype.cli.diffusion import diffusion_of, diffusion_options
 from calotype.cli.paths import PathType
+from calotype.cli.sizes import read_size
 from calotype.options import DEFAULT_EFFORT, DEFAULT_QUALITY, EncodeOptions
 
 __all__ = ["encoder_options", "settings_of"]

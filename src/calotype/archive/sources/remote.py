@@ -35,7 +35,9 @@ def scan_url(url: str, counts: Counts) -> Iterator[Item | Problem]:
             if has_wildcard(path) and is_tar(address):
                 yield from scan_tar(address, counts)
             elif name == path or has_wildcard(path) or (is_picture(short) and not is_hidden(short)):
-                yield Item(url if name == path else address, short, url, url if name == path else address)
+                address = url if name == path else address
+                inside = name.startswith(f"{path}/")
+                yield Item(address, name.removeprefix(f"{path}/") if inside else short, url, address)
             else:
                 counts.ignored += 1
     except ImportError as error:

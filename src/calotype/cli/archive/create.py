@@ -15,12 +15,12 @@ import click
 from calotype.archive import Counts, Settings, Work
 from calotype.archive import create as create_archive
 from calotype.archive.work import SCORES
-from calotype.cli.sizes import read_size
 from calotype.cli.coding import encoder_options, settings_of
 from calotype.cli.common import max_pixels_option, talk_options
 from calotype.cli.console import Console
 from calotype.cli.diffusion import ensure_fetched
 from calotype.cli.paths import PathType
+from calotype.cli.sizes import read_size
 
 __all__ = ["INTERRUPTED", "create"]
 

@@ -18,7 +18,7 @@ from calotype.cli.paths import PathType
 from calotype.container import EXTENSION
 from calotype.errors import CalotypeError, OutputError
 
-__all__ = ["extract", "get", "list_", "stats", "verify"]
+__all__ = ["extract", "file_name", "get", "list_", "stats", "verify"]
 
 _force_option = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 _archive_argument = click.argument("address", metavar="ARCHIVE", type=PathType())
