@@ -8,7 +8,8 @@
 
 A small picture is often of one colour, so that a colour error is easily visible, and solving takes little
 time at this size. The method is that of Levenberg (1944) and Marquardt (1963), separately for every
-position. The response of a block to its four latents is measured while all positions are shifted alike.
+position. The response of a block to its four latents is measured while all positions are shifted alike. It
+is used again for as long as it helps, for measuring it takes most of the time.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ __all__ = ["ColourGoal", "has_right_colours", "solve_latents_for_colours"]
 
 _ROUNDS, _MAX_TRIES = 16, 6
 """The largest number of iterations, and of increases of the damping in one iteration."""
+
+_LEAST_GAIN = 0.1
+"""The search ends when an iteration with a new response reduces the squared error by a smaller share."""
+
+_GAIN_OF_GOOD_RESPONSE = 0.5
+"""The response is measured again, in eight decodes, after an iteration that reduces the squared error by a
+smaller share."""
 
 _TOLERANCE = 2.0
 """The largest colour error of a block that needs no correction, in units of 1/255."""
@@ -68,19 +76,26 @@ def solve_latents_for_colours(latents: NDArray[np.float32], goal: ColourGoal) ->
     The search starts at ``latents``.
     """
     error, damping = goal.error_of(latents), _DAMPING
+    response: NDArray[np.float64] | None = None
     for _ in range(_ROUNDS):
         if has_right_colours(error):
             break
-        response = _colour_response(latents, goal)
-        for _ in range(_MAX_TRIES):
+        is_new = response is None
+        if response is None:
+            response = _colour_response(latents, goal)
+        before = np.square(error).sum()
+        for _ in range(_MAX_TRIES if is_new else 1):
             moved = latents + _damped_step(response, error, damping)
             left = goal.error_of(moved)
-            if np.square(left).sum() < np.square(error).sum():
+            if np.square(left).sum() < before:
                 latents, error, damping = moved, left, damping / _DAMPING_FACTOR
                 break
             damping *= _DAMPING_FACTOR
-        else:
+        gain = 1 - np.square(error).sum() / before
+        if is_new and gain < _LEAST_GAIN:
             break
+        if gain < _GAIN_OF_GOOD_RESPONSE:
+            response = None
     return latents
 
 
