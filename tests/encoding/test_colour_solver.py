@@ -13,7 +13,7 @@ import calotype
 from calotype.container import Header, parse_file
 from calotype.encoding.candidate import code_latents
 from calotype.encoding.plan import Plan, RateTarget
-from calotype.encoding.prepare import MAX_EXTENDED_SIDE
+from calotype.encoding.prepare import MAX_EXTENDED_SIDE, PreparedPicture
 from calotype.encoding.stages import with_solved_colours
 from calotype.limits import Limits
 from calotype.options import EncodeOptions
@@ -34,24 +34,39 @@ def worst(codec: calotype.Codec, colour: tuple[int, ...], size: tuple[int, int])
 
 
 class Linear:
-    """A decoder whose colours are the first three channels."""
+    """A model whose colours are the first three channels."""
 
     margin = 0
+
+    def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.zeros((4, pixels.shape[1] // 8, pixels.shape[2] // 8), np.float32)
 
     def decode(self, latents: NDArray[np.float32], *_: object) -> NDArray[np.float32]:
         return (latents[:3] + 0.5).repeat(8, 1).repeat(8, 2)
 
 
-@pytest.mark.parametrize("rate", [RateTarget(level=40), RateTarget(size=400)])
-def test_solving_keeps_the_level_of_the_scale(rate: RateTarget) -> None:
-    """A quality is a level at full size. At another scale, another level takes the same bytes."""
-    header = Header(coding=0, space=1, context_model=241, encoder=240, width=64, height=64, level=0, scale=88)
-    plan = Plan.of(EncodeOptions(quality=90), 64, 64)
-    latents = np.zeros((4, 11, 11), np.float32)
-    made = code_latents(latents, header, (), rate, plan.rdo)
-    solved = with_solved_colours(made, np.full((88, 88, 3), 220, np.uint8), plan, Linear())
+@pytest.mark.parametrize(
+    ("options", "rate", "scale", "level"),
+    [
+        ({"quality": 90}, RateTarget(level=18), 64, 18),
+        ({"quality": 90}, RateTarget(size=60), 88, 18),  # from the scale that takes as many bytes
+        ({"target_size": 60}, RateTarget(size=60), 88, None),
+    ],
+)
+def test_solving_keeps_to_the_rate(
+    options: dict[str, int], rate: RateTarget, scale: int, level: int | None
+) -> None:
+    header = Header(coding=0, space=1, context_model=241, encoder=240, width=64, height=64, level=0)
+    picture = PreparedPicture(np.full((64, 64, 3), 220, np.uint8), header, (), Limits(), False)
+    plan = Plan.of(EncodeOptions(**options), 64, 64)  # type: ignore[arg-type]
+    latents = Linear().encode(picture.pixels(picture.at(scale)).transpose(2, 0, 1))
+    made = code_latents(latents, picture.at(scale), (), rate, plan.rdo)
+    solved = with_solved_colours(made, picture, plan, Linear(), Linear())
     assert solved is not made
-    assert solved.header.level == made.header.level != plan.rate.level
+    if level is None:
+        assert solved.size <= 60 and solved.header.scale == scale
+    else:
+        assert (solved.header.level, solved.header.scale) == (level, 64)
 
 
 def test_one_colour_comes_back(codec: calotype.Codec) -> None:

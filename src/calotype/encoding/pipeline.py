@@ -99,7 +99,7 @@ def _best_candidate(
         best = with_corrected_colours(best, picture.pixels(best.header), plan, encoder, decoder)
     if header.extended and is_embedded(options.model) and not has_visible_tints(best):
         decoder = models.decoder(options.model, header.space, options.diffusion)
-        best = with_solved_colours(best, picture.pixels(best.header), plan, decoder)
+        best = with_solved_colours(best, picture, plan, encoder, decoder)
     if plan.descent:
         best = optimise_latents(
             best,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from calotype.container import Chunk, ChunkType, Header, pack_regions
 from calotype.encoding.candidate import Candidate, code_latents
 from calotype.encoding.closed_loop import corrected_latents
-from calotype.encoding.colour_error import block_colour_error, smooth_colour_error
+from calotype.encoding.colour_error import ColourError, block_colour_error, smooth_colour_error
 from calotype.encoding.colour_solver import ColourGoal, has_right_colours, solve_latents_for_colours
 from calotype.encoding.interest import interest_regions
 from calotype.encoding.plan import Plan, RateTarget
@@ -125,7 +125,7 @@ def with_corrected_colours(
     extension = candidate.header.extension
     before = smooth_colour_error(rgb, candidate.reconstruction, decoder, extension)
     latents = corrected_latents(candidate, rgb, before, plan, encoder, decoder)
-    corrected = _recoded(candidate, latents, candidate.rate, plan)
+    corrected = _recoded(candidate, latents, plan)
     if corrected is None:  # The corrected latents need a few bytes more.
         return candidate
     after = smooth_colour_error(rgb, corrected.reconstruction, decoder, extension)
@@ -133,35 +133,51 @@ def with_corrected_colours(
 
 
 def with_solved_colours(
-    candidate: Candidate, rgb: NDArray[np.uint8], plan: Plan, decoder: Decoder
+    candidate: Candidate, picture: PreparedPicture, plan: Plan, encoder: Encoder, decoder: Decoder
 ) -> Candidate:
-    """Returns the candidate with colours nearer to those of ``rgb`` uint8[8h, 8w, 3], at the same rate.
+    """Returns the candidate with colours nearer to those of ``picture``, at the same rate.
 
     It returns ``candidate`` itself if its colours are right, or if solving does not bring them nearer.
     """
-    header = candidate.header
-    before = block_colour_error(rgb, candidate.reconstruction, decoder, header)
+    before = _block_error(candidate, picture, decoder)
     if has_right_colours(before):
         return candidate
-    goal = ColourGoal(rgb, candidate.reconstruction.levels, decoder, header)
-    latents = solve_latents_for_colours(candidate.latents, goal)
-    # With a quality, the level is kept exactly, at the cost of a few bytes. At another scale than that of the
-    # quality it is the level that takes the same bytes.
-    rate = plan.rate if plan.rate.level is None else RateTarget(level=header.level)
-    solved = _recoded(candidate, latents, rate, plan)
+    start = _at_level_of_quality(candidate, picture, plan, encoder)
+    goal = ColourGoal(picture.pixels(start.header), start.reconstruction.levels, decoder, start.header)
+    solved = _recoded(start, solve_latents_for_colours(start.latents, goal), plan)
     if solved is None:
         return candidate
-    after = block_colour_error(rgb, solved.reconstruction, decoder, header)
-    return solved if np.square(after).sum() < np.square(before).sum() else candidate
+    after = _block_error(solved, picture, decoder)
+    return solved if np.square(after).mean() < np.square(before).mean() else candidate
 
 
-def _recoded(
-    candidate: Candidate, latents: NDArray[np.float32], rate: RateTarget, plan: Plan
-) -> Candidate | None:
+def _at_level_of_quality(
+    candidate: Candidate, picture: PreparedPicture, plan: Plan, encoder: Encoder
+) -> Candidate:
+    """Returns the candidate that has exactly the level of the plan's quality, at the scale of ``picture``.
+
+    At another scale the same bytes may mean a level that is too coarse to solve for colours, since most bytes
+    of so small a file are no latents. With a target size, or with regions, it returns ``candidate`` itself.
+    """
+    header = picture.header
+    if plan.rate.level is None or candidate.header.scale == header.scale or candidate.header.regions:
+        return candidate
+    return code_latents(_latents_of(picture, header, encoder), header, picture.chunks, plan.rate, plan.rdo)
+
+
+def _block_error(candidate: Candidate, picture: PreparedPicture, decoder: Decoder) -> ColourError:
+    """Returns the colour error of a candidate for ``picture``, block by block."""
+    header = candidate.header
+    return block_colour_error(picture.pixels(header), candidate.reconstruction, decoder, header)
+
+
+def _recoded(candidate: Candidate, latents: NDArray[np.float32], plan: Plan) -> Candidate | None:
     """Codes other latents of the same picture like ``candidate``; returns None if the size cannot be met."""
     header = candidate.header
     try:
-        return code_latents(latents, header, candidate.chunks, rate, plan.rdo, first_level=header.level)
+        return code_latents(
+            latents, header, candidate.chunks, candidate.rate, plan.rdo, first_level=header.level
+        )
     except TargetSizeError:
         return None
 
