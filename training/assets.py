@@ -116,7 +116,8 @@ class Lpips(nn.Module):
         weight, bias = getattr(self, f"net_{name}_weight"), getattr(self, f"net_{name}_bias")
         return torch.relu(F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), **kw))
 
-    def _features(self, x: Tensor) -> list[Tensor]:
+    def features(self, x: Tensor) -> list[Tensor]:
+        """Seven feature maps of pixels float32[N, 3, H, W] in [0, 1], at 1/2 to 1/16 of the size."""
         x = ((x * 2 - 1) - self.scaling_layer_shift) / self.scaling_layer_scale  # type: ignore[operator]
         x = self._conv("slice1_0", x, stride=2)
         out = [x]
@@ -132,9 +133,12 @@ class Lpips(nn.Module):
         return out
 
     def forward(self, ref: Tensor, dist: Tensor) -> Tensor:
-        total = torch.zeros(ref.shape[0], device=ref.device)
-        pairs = zip(self._features(ref), self._features(dist), strict=True)
-        for index, (a, b) in enumerate(pairs):
+        return self.distance(self.features(ref), self.features(dist))
+
+    def distance(self, ref: list[Tensor], dist: list[Tensor]) -> Tensor:
+        """LPIPS float32[N] of what :meth:`features` gives for two batches."""
+        total = torch.zeros(len(ref[0]), device=ref[0].device)
+        for index, (a, b) in enumerate(zip(ref, dist, strict=True)):
             a, b = a.float(), b.float()
             a = a / (a.pow(2).sum(1, keepdim=True).add(1e-10).sqrt())
             b = b / (b.pow(2).sum(1, keepdim=True).add(1e-10).sqrt())

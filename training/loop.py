@@ -132,4 +132,4 @@ class Stage:
             )
         with (self.folder / "log.jsonl").open("a") as log:
             log.write(json.dumps(row) + "\n")
-        print(row, flush=True)
+        print(json.dumps(row), flush=True)

@@ -62,7 +62,7 @@ class Decoder(nn.Module):
 
     def __init__(
         self,
-        widths: tuple[int, int, int, int] = (256, 192, 96, 64),
+        widths: tuple[int, int, int, int] = (256, 192, 96, 48),
         blocks: tuple[int, int, int, int] = (4, 5, 4, 4),
     ) -> None:
         super().__init__()
@@ -106,6 +106,13 @@ class Decoder(nn.Module):
         x = self.at_half(x + self.grain(grain))
         with torch.autocast(x.device.type, enabled=False):  # bfloat16 has fewer tones than the picture
             return nn.functional.pixel_shuffle(self.leave(x.float()), 2) + 0.5
+
+
+def decoder_of(state: dict[str, Tensor]) -> Decoder:
+    """The decoder of a run, whatever its channels at half the picture's size."""
+    decoder = Decoder((256, 192, 96, state["leave.weight"].shape[1]))
+    decoder.load_state_dict(state)
+    return decoder
 
 
 class Encoder(nn.Module):
@@ -184,6 +191,8 @@ def grown(old: dict[str, Tensor], net: nn.Module) -> None:
     channels begins at zero, and learns from there ("Net2Net", Chen et al., 2016, without noise).
     """
     for name, tensor in net.state_dict().items():
+        if name in old and any(a > b for a, b in zip(old[name].shape, tensor.shape, strict=True)):
+            raise ValueError(f"{name} of the start is larger, {tuple(old[name].shape)}: see narrow.py")
         if name not in old:
             if name.endswith("second.weight"):
                 tensor.zero_()
