@@ -51,14 +51,14 @@ WAYS = {
     "diffusers": (
         "import calotype.models.stable_diffusion.store as store;"
         "from calotype.models.stable_diffusion.networks import diffusers_module;"
-        "diffusers_module().AutoencoderTiny; assert store.hub().constants.HF_HUB_DISABLE_TELEMETRY;"
-        "assert 'torch' not in store.hub().utils.build_hf_headers()['user-agent']",
+        "diffusers_module().AutoencoderTiny; assert store.import_hub().constants.HF_HUB_DISABLE_TELEMETRY;"
+        "assert 'torch' not in store.import_hub().utils.build_hf_headers()['user-agent']",
         "diffusers",
     ),
     "server": (
-        "from calotype.web import Settings; from calotype.web.studio import Studio;"
+        "from calotype.web import Settings; from calotype.web.studio import PictureService;"
         "from calotype.web.app import create_app; import uvicorn;"
-        "studio = Studio(Settings(model='tiny')); studio.warm_up(); create_app(Settings(), studio)",
+        "studio = PictureService(Settings(model='tiny')); studio.warm_up(); create_app(Settings(), studio)",
         "uvicorn",
     ),
     "children": (

@@ -159,7 +159,8 @@ def test_a_broken_file_shows_its_text_and_tells_why(browser: Chrome, site: Path)
     visit(browser, site, "")
     found = browser.execute_async_script("""
         const done = arguments[0];
-        import("/calotype.js").then(({ CaloImage }) => {
+        import("/calotype.js").then(({ CaloImage, defineElement }) => {
+          defineElement();
           const image = new CaloImage();
           image.alt = "A person who waves";
           const text = image.shadowRoot.querySelector("span");
@@ -192,7 +193,8 @@ def test_a_slow_file_shows_its_beginning(browser: Chrome, site: Path) -> None:
     visit(browser, site, "")
     browser.execute_script("""
         window.told = [];
-        import("/calotype.js").then(({ CaloImage }) => {
+        import("/calotype.js").then(({ CaloImage, defineElement }) => {
+          defineElement();
           const image = new CaloImage();
           for (const type of ["preview", "load", "error"])
             image.addEventListener(type, () => told.push(type));
@@ -245,7 +247,8 @@ def test_the_page_stays_responsive_with_many_pictures(browser: Chrome, site: Pat
     blocked, all = browser.execute_async_script("""
         const done = arguments[0];
         (async () => {
-          const { CaloImage } = await import("/calotype.js");
+          const { CaloImage, defineElement } = await import("/calotype.js");
+          defineElement();
           let blocked = 0;
           new PerformanceObserver((list) => {
             for (const { duration } of list.getEntries()) blocked += duration - 50;

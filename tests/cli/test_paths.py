@@ -26,6 +26,12 @@ COMMANDS = {
     "gallery": ["gallery", "photo.png", "--out", "g"],
     "latents export": ["latents", "export", "photo.png"],
     "latents import": ["latents", "import", "photo.png"],
+    "archive create": ["archive", "create", ".", "a"],
+    "archive list": ["archive", "list", "a"],
+    "archive get": ["archive", "get", "a", "photo.png", "x.calo"],
+    "archive extract": ["archive", "extract", "a", "--out", "e"],
+    "archive verify": ["archive", "verify", "a"],
+    "archive stats": ["archive", "stats", "a"],
     "packets join": ["packets", "join", "photo.png", "x.calo"],
 }
 
