@@ -30,6 +30,7 @@ COMMANDS = {
     "archive list": ["archive", "list", "a"],
     "archive get": ["archive", "get", "a", "photo.png", "x.calo"],
     "archive extract": ["archive", "extract", "a", "--out", "e"],
+    "archive export": ["archive", "export", "a", "e"],
     "archive verify": ["archive", "verify", "a"],
     "archive stats": ["archive", "stats", "a"],
     "packets join": ["packets", "join", "photo.png", "x.calo"],

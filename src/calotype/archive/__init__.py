@@ -4,15 +4,28 @@
 
     create ─ sources ─ engine ─ parts        from pictures to an archive
     Archive ─ index ─ parts                  pictures by id or name, verification, figures
+    export ─ Archive ─ converter ─ sink      from an archive to files, WebDataset shards, latents
 
 ``pip install 'calotype[archive]'`` installs what they need. ``docs/archive.md`` describes the tables.
 """
 
 from __future__ import annotations
 
+from calotype.archive.conversion import Conversion
 from calotype.archive.counts import Counts
 from calotype.archive.create import Settings, create
+from calotype.archive.export import ExportCounts, ExportSettings, export
 from calotype.archive.reader import Archive
 from calotype.archive.work import Work
 
-__all__ = ["Archive", "Counts", "Settings", "Work", "create"]
+__all__ = [
+    "Archive",
+    "Conversion",
+    "Counts",
+    "ExportCounts",
+    "ExportSettings",
+    "Settings",
+    "Work",
+    "create",
+    "export",
+]

@@ -207,8 +207,7 @@ class Collector:
     def take(self, item: Item, outcome: Encoded | Failure | Died) -> None:
         """Writes what became of an item. Raises :class:`OutputError`, and :class:`SourceError` to stop."""
         if isinstance(outcome, Died):
-            reason = f"its worker process ended twice (exit code {outcome.exit_code})"
-            outcome = Failure("WorkerDied", reason)
+            outcome = Failure("WorkerDied", outcome.reason)
         if isinstance(outcome, Failure):
             self._under_way.discard(item.id)
             self._fail(item, outcome)

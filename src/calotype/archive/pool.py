@@ -47,6 +47,11 @@ class Died:
 
     exit_code: int
 
+    @property
+    def reason(self) -> str:
+        """A sentence for the errors table."""
+        return f"its worker process ended twice (exit code {self.exit_code})"
+
 
 class WorkerPool:
     """``workers`` processes that call ``function(task)``; ``function`` and its results can be pickled."""

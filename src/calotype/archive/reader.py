@@ -49,8 +49,16 @@ class Archive:
         self._stack.close()
         self._opened_index = None
 
+    @property
+    def address(self) -> str:
+        """The path or URL."""
+        return self._store.address
+
     def __len__(self) -> int:
         return sum(record.rows for record in self.records)
+
+    def __contains__(self, id_or_name: str) -> bool:
+        return bool(self._index().find(id_or_name))
 
     @property
     def metadata_columns(self) -> list[str]:

@@ -53,8 +53,15 @@ class Store(ABC):
         """Opens a file for reading at any place."""
 
     @abstractmethod
-    def publish(self, file: Path, name: str) -> None:
-        """Gives a complete file, made in :meth:`staging`, its name. It is on the disk when this returns."""
+    def exists(self, name: str) -> bool:
+        """Returns whether there is such a file."""
+
+    @abstractmethod
+    def publish(self, file: Path, name: str, *, flushed: bool = True) -> None:
+        """Gives a complete file, made in :meth:`staging`, its name.
+
+        If it is to be ``flushed``, it is on the disk when this returns.
+        """
 
     @abstractmethod
     def delete(self, name: str) -> None:
@@ -79,8 +86,7 @@ class Store(ABC):
 
     def read(self, name: str) -> bytes | None:
         """Returns the content of a small file; None if it is not there."""
-        folder, _, _ = name.rpartition("/")
-        if name not in self.sizes(folder):
+        if not self.exists(name):
             return None
         with self.reading(name), self.open(name) as file:
             return bytes(file.read())
@@ -132,13 +138,19 @@ class FolderStore(Store):
         with self.reading(name):
             return (self._folder / name).open("rb")
 
-    def publish(self, file: Path, name: str) -> None:
+    def exists(self, name: str) -> bool:
+        with self.reading(name):
+            return (self._folder / name).exists()
+
+    def publish(self, file: Path, name: str, *, flushed: bool = True) -> None:
         target = self._folder / name
         with self.writing():
             target.parent.mkdir(parents=True, exist_ok=True)
-            flush(file)
+            if flushed:
+                flush(file)
             file.replace(target)
-            flush(target.parent)
+            if flushed:
+                flush(target.parent)
 
     def delete(self, name: str) -> None:
         with self.writing():
@@ -199,7 +211,16 @@ class ObjectStore(Store):
         with self.reading(name):
             return _patiently(lambda: self._fs.open(f"{self._root}/{name}", "rb"))
 
-    def publish(self, file: Path, name: str) -> None:
+    def exists(self, name: str) -> bool:
+        def there() -> bool:
+            self._fs.invalidate_cache()
+            return bool(self._fs.exists(f"{self._root}/{name}"))
+
+        with self.reading(name):
+            return _patiently(there)
+
+    def publish(self, file: Path, name: str, *, flushed: bool = True) -> None:
+        del flushed  # an object is safe once it has arrived
         target = f"{self._root}/{name}"
 
         def upload() -> None:
@@ -231,9 +252,7 @@ class ObjectStore(Store):
 
 def open_store(address: str | os.PathLike[str]) -> Store:
     """Returns the store at a path or URL. Raises :class:`SourceError` and :class:`ModelError`."""
-    text = os.fspath(address)
-    if text.startswith("file://"):
-        text = text.removeprefix("file://")
+    text = os.fspath(address).removeprefix("file://")
     return ObjectStore(text) if is_url(text) else FolderStore(Path(text))
 
 

@@ -23,7 +23,7 @@ from calotype.errors import CalotypeError, CalotypeWarning, OutOfMemoryError
 from calotype.imaging import load_picture
 from calotype.options import DEFAULT_BACKEND, DEFAULT_QUALITY, EncodeOptions
 
-__all__ = ["SCORES", "Encoded", "Encoder", "Failure", "Work"]
+__all__ = ["SCORES", "Encoded", "Encoder", "Failure", "Work", "failure_of"]
 
 SCORES = ("psnr", "ssimulacra2")
 """The metrics that can be stored with each picture."""
@@ -61,6 +61,15 @@ class Failure:
     reason: str
 
 
+def failure_of(error: Exception) -> Failure:
+    """Returns the class and a sentence of an error that concerns one picture."""
+    if isinstance(error, CalotypeError):
+        return Failure(type(error).__name__, str(error).replace("\n", " "))
+    if isinstance(error, MemoryError):
+        return Failure(OutOfMemoryError.__name__, str(error) or "there is not enough memory")
+    return Failure("InternalError", f"internal error, please report it: {type(error).__name__}: {error}")
+
+
 @dataclass(frozen=True)
 class Encoded:
     """The row of a picture."""
@@ -82,14 +91,8 @@ class Encoder:
         try:
             data = item.read(self._work.options.limits)
             return Encoded(self.row(item, data))
-        except CalotypeError as error:
-            return Failure(type(error).__name__, str(error).replace("\n", " "))
-        except MemoryError as error:
-            return Failure(OutOfMemoryError.__name__, str(error) or "there is not enough memory")
         except Exception as error:
-            return Failure(
-                "InternalError", f"internal error, please report it: {type(error).__name__}: {error}"
-            )
+            return failure_of(error)
 
     def row(self, item: Item, data: bytes) -> Row:
         """Returns the row of a picture whose file is ``data``. Raises :class:`CalotypeError`."""

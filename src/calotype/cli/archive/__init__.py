@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from calotype.cli.archive.create import create
-from calotype.cli.archive.read import extract, get, list_, stats, verify
+from calotype.cli.archive.export import export, extract
+from calotype.cli.archive.read import get, list_, stats, verify
 
 __all__ = ["archive"]
 
 
-@click.group(short_help="Archives of many pictures in Parquet files: create, list, get, extract, verify.")
+@click.group(short_help="Archives of many pictures in Parquet files: create, list, get, export, verify.")
 def archive() -> None:
     """Archives of many pictures in Parquet files; they need 'calotype[archive]'.
 
@@ -23,5 +24,5 @@ def archive() -> None:
     """
 
 
-for _command in (create, list_, get, extract, verify, stats):
+for _command in (create, list_, get, extract, export, verify, stats):
     archive.add_command(_command)

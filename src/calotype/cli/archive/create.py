@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +11,7 @@ import click
 from calotype.archive import Counts, Settings, Work
 from calotype.archive import create as create_archive
 from calotype.archive.work import SCORES
+from calotype.cli.archive.running import INTERRUPTED, shown, stopped_by_signals
 from calotype.cli.coding import encoder_options, settings_of
 from calotype.cli.common import max_pixels_option, talk_options
 from calotype.cli.console import Console
@@ -22,11 +19,7 @@ from calotype.cli.diffusion import ensure_fetched
 from calotype.cli.paths import PathType
 from calotype.cli.sizes import read_size
 
-__all__ = ["INTERRUPTED", "create"]
-
-INTERRUPTED = 130
-_REPAINT = 0.25
-"""Seconds between two states of the line that shows the progress."""
+__all__ = ["create"]
 
 
 def _read_scores(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[str, ...]:
@@ -147,8 +140,8 @@ def create(
         retry_errors=retry_errors,
         verify=verify,
     )
-    with _stopped_by_signals() as stop, console.status() as show:
-        counts = create_archive(sources, destination, settings, stop=stop, progress=_shown(show))
+    with stopped_by_signals() as stop, console.status() as show:
+        counts = create_archive(sources, destination, settings, stop=stop, progress=shown(show, _state))
     console.note(_summary(counts))
     console.record({"archive": destination, "ok": not counts.failed, **asdict(counts)})
     if counts.interrupted:
@@ -160,40 +153,6 @@ def create(
             " --retry-errors tries them again"
         )
     return 1 if counts.failed else 0
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    """Yields an event that the first Ctrl-C or SIGTERM sets; the second interrupts at once."""
-    stop = threading.Event()
-
-    def handle(number: int, _: object) -> None:
-        stop.set()
-        signal.signal(number, signal.default_int_handler)
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = [signal.signal(number, handle) for number in numbers]
-    try:
-        yield stop
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-def _shown(show: Callable[[str], None]) -> Callable[[Counts], None]:
-    """Returns a callback that shows the state of a run a few times in a second."""
-    last = 0.0
-
-    def progress(counts: Counts) -> None:
-        nonlocal last
-        if time.monotonic() - last > _REPAINT:
-            last = time.monotonic()
-            show(_state(counts))
-
-    return progress
 
 
 def _state(counts: Counts) -> str:

@@ -1,31 +1,27 @@
-"""``calotype archive list``, ``get``, ``extract``, ``verify`` and ``stats``."""
+"""``calotype archive list``, ``get``, ``verify`` and ``stats``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
 from typing import Any
 
 import click
 
 from calotype.archive import Archive
 from calotype.archive.schema import Row
-from calotype.cli.common import out_option, talk_options
+from calotype.cli.common import talk_options
 from calotype.cli.console import Console
 from calotype.cli.files import write_target
 from calotype.cli.paths import PathType
-from calotype.container import EXTENSION
-from calotype.errors import CalotypeError, OutputError
+from calotype.errors import OutputError
 
-__all__ = ["extract", "file_name", "get", "list_", "stats", "verify"]
+__all__ = ["archive_argument", "force_option", "get", "list_", "stats", "verify"]
 
-_force_option = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
-_archive_argument = click.argument("address", metavar="ARCHIVE", type=PathType())
+force_option = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
+archive_argument = click.argument("address", metavar="ARCHIVE", type=PathType())
 
 
 @click.command("list", short_help="List the pictures of an archive, or its errors.")
-@_archive_argument
+@archive_argument
 @click.option("--errors", is_flag=True, help="List the pictures that failed, and why.")
 @talk_options
 @click.pass_obj
@@ -48,10 +44,10 @@ def list_(console: Console, address: str, errors: bool) -> int:
 
 
 @click.command(short_help="Write one picture of an archive to a file.")
-@_archive_argument
+@archive_argument
 @click.argument("picture", metavar="ID|NAME")
 @click.argument("out", metavar="OUT", type=PathType(stdio=True))
-@_force_option
+@force_option
 @talk_options
 @click.pass_obj
 def get(console: Console, address: str, picture: str, out: str, force: bool) -> int:
@@ -73,40 +69,8 @@ def get(console: Console, address: str, picture: str, out: str, force: bool) -> 
     return 0
 
 
-@click.command(short_help="Write pictures of an archive into a folder, as .calo files.")
-@_archive_argument
-@click.argument("patterns", metavar="[ID|NAME|PATTERN]...", nargs=-1)
-@out_option("FOLDER")
-@_force_option
-@talk_options
-@click.pass_obj
-def extract(console: Console, address: str, patterns: Sequence[str], out: Path, force: bool) -> int:
-    """Write pictures of an archive into a folder: all, or those whose id or name is given or matches a
-    pattern.
-
-    Files have the names of the pictures with the ending .calo; kept originals keep their own. Folders within
-    names are made. Of pictures with one name all but the first get their id into the name.
-    """
-    code, taken, written = 0, set[str](), 0
-    with Archive(address) as archive:
-        scan = not patterns or any(map(_is_pattern, patterns))
-        for found in archive.rows() if scan else _named(archive, patterns):
-            if patterns and not any(_matches(found, pattern) for pattern in patterns):
-                continue
-            row = archive.resolved(found)
-            target = out / file_name(row, EXTENSION if row["payload"] else None, taken)
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                write_target(str(target), row["payload"] or row["original"], force=force)
-                written += 1
-            except (OutputError, OSError) as error:
-                code = max(code, console.failure(_as_output(error), str(target)))
-    console.note(f"{written:,} files in {out}")
-    return code
-
-
 @click.command(short_help="Check every checksum of an archive, and decode every latent.")
-@_archive_argument
+@archive_argument
 @talk_options
 @click.pass_obj
 def verify(console: Console, address: str) -> int:
@@ -130,7 +94,7 @@ def verify(console: Console, address: str) -> int:
 
 
 @click.command(short_help="Show figures of an archive.")
-@_archive_argument
+@archive_argument
 @talk_options
 @click.pass_obj
 def stats(console: Console, address: str) -> int:
@@ -142,41 +106,6 @@ def stats(console: Console, address: str) -> int:
         for name, value in figures.items():
             console.result(f"{name.replace('_', ' '):<16}{_number(value)}")
     return 0
-
-
-def file_name(row: Row, extension: str | None, taken: set[str]) -> str:
-    """Returns a file name for a picture, within the folder and unlike those ``taken``, to which it is added.
-
-    ``extension`` takes the place of the picture's own; None keeps that.
-    """
-    name = PurePosixPath(row["name"].replace("\\", "/"))
-    parts = [part.replace(":", "_").replace("\0", "_") for part in name.parts if part not in ("/", "..", ".")]
-    path = PurePosixPath(*parts or (row["id"],))
-    if extension is not None:
-        path = path.with_suffix(extension)
-    if str(path).lower() in taken:
-        path = path.with_name(f"{path.stem}-{row['id']}{path.suffix}")
-    taken.add(str(path).lower())
-    return str(path)
-
-
-def _named(archive: Archive, names: Sequence[str]) -> list[Row]:
-    """Returns the rows of these ids and names; raises :class:`SourceError` if there is none of one."""
-    return [row for name in names for row in archive.find(name) or [archive.get(name)]]
-
-
-def _is_pattern(text: str) -> bool:
-    return any(sign in text for sign in "*?[")
-
-
-def _matches(row: Row, pattern: str) -> bool:
-    return pattern == row["id"] or fnmatchcase(row["name"], pattern) or pattern == row["name"]
-
-
-def _as_output(error: Exception) -> CalotypeError:
-    if isinstance(error, CalotypeError):
-        return error
-    return OutputError(f"cannot be written ({getattr(error, 'strerror', None) or error})")
 
 
 def _plain(row: Row) -> Row:
