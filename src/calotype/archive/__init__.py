@@ -4,6 +4,7 @@
 
     create ─ sources ─ engine ─ parts        from pictures to an archive
     Archive ─ index ─ parts                  pictures by id or name, verification, figures
+    Dataset ─ selection ─ Archive            pictures by number or shuffled, for training
     export ─ Archive ─ converter ─ sink      from an archive to files, WebDataset shards, latents
 
 ``pip install 'calotype[archive]'`` installs what they need. ``docs/archive.md`` describes the tables.
@@ -14,6 +15,7 @@ from __future__ import annotations
 from calotype.archive.conversion import Conversion
 from calotype.archive.counts import Counts
 from calotype.archive.create import Settings, create
+from calotype.archive.dataset import Dataset
 from calotype.archive.export import ExportCounts, ExportSettings, export
 from calotype.archive.reader import Archive
 from calotype.archive.work import Work
@@ -22,6 +24,7 @@ __all__ = [
     "Archive",
     "Conversion",
     "Counts",
+    "Dataset",
     "ExportCounts",
     "ExportSettings",
     "Settings",

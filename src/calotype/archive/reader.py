@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from calotype.archive.error_table import ErrorTable
@@ -26,6 +26,7 @@ _TOTALS = ("source_bytes", "payload_bytes", "seconds")
 class Archive:
     """An archive to read, at a path or URL. To be closed, or used in a ``with`` block.
 
+    It can be pickled. The copy lists the same parts, and opens files of its own.
     Raises :class:`FormatError` if there is no archive or its list of parts is damaged,
     :class:`UnsupportedError` if it is of a newer version, :class:`SourceError` if it cannot be read.
     """
@@ -37,6 +38,16 @@ class Archive:
         self._ledger.check_header()
         self.records: list[Record] = self._ledger.recorded()
         self._opened_index: Index | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"address": self.address, "records": self.records}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._stack = ExitStack()
+        self._store = open_store(state["address"])
+        self._ledger = Ledger(self._store)
+        self.records = state["records"]
+        self._opened_index = None
 
     def __enter__(self) -> Archive:
         return self
@@ -72,19 +83,24 @@ class Archive:
 
     def part_rows(self, record: Record, columns: Sequence[str] | None = None) -> Iterator[Row]:
         """Yields the rows of one part; see :meth:`rows`. Raises :class:`FormatError`."""
-        name = self._where(record.name)
-        with self._store.open(record.name) as file:
-            for rows in groups_of(open_part(file, name), name, None if columns is None else list(columns)):
+        with self.opened(record) as part:
+            name = self._where(record.name)
+            for rows in groups_of(part, name, None if columns is None else list(columns)):
                 yield from rows
+
+    @contextmanager
+    def opened(self, record: Record) -> Iterator[Any]:
+        """Yields a part as a ``pyarrow.parquet.ParquetFile``. Raises :class:`FormatError`."""
+        with self._store.open(record.name) as file:
+            yield open_part(file, self._where(record.name))
 
     def group(self, record: Record, number: int, columns: Sequence[str] | None = None) -> list[Row]:
         """Returns the rows of row group ``number`` of a part. Raises :class:`FormatError`."""
-        name = self._where(record.name)
-        with self._store.open(record.name) as file:
-            part = open_part(file, name)
+        with self.opened(record) as part:
             try:
                 rows: list[Row] = part.read_row_group(number, columns=columns).to_pylist()
             except Exception as error:  # pyarrow raises many kinds for damaged files
+                name = self._where(record.name)
                 raise FormatError(f"{name} is damaged: {str(error).splitlines()[0]}") from error
         return rows
 

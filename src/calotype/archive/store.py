@@ -16,7 +16,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -190,7 +190,6 @@ class ObjectStore(Store):
         self.address = address.rstrip("/")
         with self.reading(""):
             self._fs, self._root = filesystems().core.url_to_fs(self.address)
-        self._stack = ExitStack()
 
     def sizes(self, folder: str) -> dict[str, int]:
         def found() -> dict[str, int]:
