@@ -15,13 +15,14 @@ import pytest
 from calotype.errors import ModelError
 
 PACKAGE = Path(__file__).parents[1] / "src" / "calotype"
+GOLDEN_FILE = next((Path(__file__).parent / "golden").rglob("*.calo"))
 MODULES = sorted(PACKAGE.rglob("*.py"))
 MAX_LINES = 300
 
 # What each part of the package may import, besides itself: the parts in earlier layers.
 LAYERS = (
-    {"arguments", "atomic", "cores", "errors", "telemetry", "version"},
-    {"limits", "warning_hook"},
+    {"arguments", "atomic", "cores", "errors", "lazy", "telemetry", "version"},
+    {"file_data", "limits", "warning_hook"},
     {"options"},
     {"container"},
     {"packets"},
@@ -49,6 +50,8 @@ FOREIGN = {  # parts that must run on few packages, or on none
     "atomic": set(),
     "cores": set(),
     "errors": set(),
+    "file_data": set(),
+    "lazy": set(),
     "telemetry": set(),
     "version": set(),
     "limits": set(),
@@ -221,7 +224,47 @@ def test_files_of_tests_do_not_hide_each_other() -> None:
                 assert "conftest" not in {alias.name for alias in node.names}, path
 
 
-def test_importing_the_package_loads_nothing_heavy() -> None:
-    code = "import sys, calotype; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"torch", "onnxruntime"} & set(done.stdout.split())
+def loaded(code: str) -> set[str]:
+    """The top-level packages outside the standard library that ``code`` loads in a process of its own."""
+    before = "import sys; before = set(sys.modules)\n"
+    after = "\nprint(*{name.split('.')[0] for name in set(sys.modules) - before})"
+    done = subprocess.run([sys.executable, "-c", before + code + after], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split()) - sys.stdlib_module_names - {"calotype"}
+
+
+@pytest.mark.parametrize(
+    "code, packages",
+    [
+        ("import calotype; calotype.EncodeOptions(); calotype.CalotypeError", set()),
+        ("import calotype; calotype.read_info(FILE)", set()),
+        ("import calotype; assert calotype.models.model_names() and calotype.container.MAGIC", set()),
+        ("from calotype.cli import main; assert main(['info', FILE]) == 0", {"click"}),
+        ("from calotype.cli import main; assert main(['completion', 'zsh']) == 0", {"click"}),
+        ("import calotype; calotype.encode", {"numpy", "PIL"}),
+    ],
+)
+def test_a_program_loads_only_what_it_needs(code: str, packages: set[str]) -> None:
+    assert loaded(f"FILE = {str(GOLDEN_FILE)!r}\n{code}") <= packages
+
+
+LAZY_PACKAGES = [module for module in MODULES if "lazy_names(" in module.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("module", [m for m in LAZY_PACKAGES if m.stem != "lazy"], ids=name_of)
+def test_lazy_packages_give_type_checkers_the_same_names(module: Path) -> None:
+    tree = ast.parse(module.read_text("utf-8"))
+    (choice,) = (node for node in tree.body if isinstance(node, ast.If))
+    (lazy,) = (node.value for node in choice.orelse if isinstance(node, ast.Assign))
+    assert isinstance(lazy, ast.Call)
+    sources = {source: tuple(names) for source, names in ast.literal_eval(lazy.args[1]).items()}
+    typed = dict[str, tuple[str, ...]]()
+    for node in choice.body:
+        assert isinstance(node, ast.ImportFrom) and node.module is not None
+        names = tuple(alias.name for alias in node.names)
+        whole = node.module == name_of(module)  # of a module itself
+        typed |= dict.fromkeys(names, ()) if whole else {node.module[len(name_of(module)) + 1 :]: names}
+    assert sources == typed
+    assert dir(importlib.import_module(name_of(module))) == sorted(declared_all(tree) or [])
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        getattr(importlib.import_module(name_of(module)), "nothing")  # noqa: B009

@@ -7,15 +7,34 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from calotype import telemetry as _telemetry
-from calotype.codec import Codec, ProgressiveDecoder, decode, encode, read_info, thumbnail
 from calotype.errors import CalotypeError, CalotypeWarning, PartialPictureWarning
-from calotype.info import Info
-from calotype.latent_files import read_latents, write_latents
+from calotype.lazy import lazy_names
 from calotype.limits import Limits
 from calotype.options import DecodeOptions, DiffusionOptions, EncodeOptions, Roi
-from calotype.pillow_plugin import register_pillow
 from calotype.version import __version__
+
+if TYPE_CHECKING:
+    from calotype import container as container
+    from calotype import models as models
+    from calotype.codec import Codec, ProgressiveDecoder, decode, encode, thumbnail
+    from calotype.info import Info, read_info
+    from calotype.latent_files import read_latents, write_latents
+    from calotype.pillow_plugin import register_pillow
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "codec": ("Codec", "ProgressiveDecoder", "decode", "encode", "thumbnail"),
+            "container": (),
+            "info": ("Info", "read_info"),
+            "latent_files": ("read_latents", "write_latents"),
+            "models": (),
+            "pillow_plugin": ("register_pillow",),
+        },
+    )
 
 _telemetry.switch_off()  # before any of the packages that it is about: importing this one loads none of them
 

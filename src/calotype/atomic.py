@@ -7,7 +7,6 @@ failure, interrupts included, the previous content is still there. Everything he
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -59,7 +58,7 @@ def folder_in_place(target: Path) -> Iterator[Path]:
 
 def _temporary_name(target: Path) -> Path:
     """Returns a new short name in the same folder."""
-    return target.with_name(f".calotype-{secrets.token_hex(8)}.tmp")
+    return target.with_name(f".calotype-{os.urandom(8).hex()}.tmp")
 
 
 def _take_free_name(temporary: Path, target: Path) -> None:

@@ -20,27 +20,23 @@ from PIL import Image
 from calotype.arguments import check_type
 from calotype.decoding import (
     ArrivingFile,
-    DataLike,
     decode_files,
     decode_opened_files,
     plan_thumbnail,
-    read_file_data,
 )
 from calotype.encoding import encode_pictures
+from calotype.file_data import DataLike, read_file_data
 from calotype.imaging import EVERYTHING, Picture, load_picture
-from calotype.info import Info, describe_file
-from calotype.limits import Limits
+from calotype.info import read_info
 from calotype.models import ModelCache
 from calotype.options import BACKENDS, DEFAULT_BACKEND, DecodeOptions, EncodeOptions
 
 __all__ = [
     "Codec",
-    "DataLike",
     "ImageLike",
     "ProgressiveDecoder",
     "decode",
     "encode",
-    "read_info",
     "thumbnail",
 ]
 
@@ -254,13 +250,3 @@ def thumbnail(
 ) -> Image.Image:
     """As :meth:`Codec.thumbnail`, with models shared by the process."""
     return _shared.thumbnail(data, size, options, **fields)
-
-
-def read_info(data: DataLike, limits: Limits | None = None, *, partial: bool = False) -> Info:
-    """What a .calo file says of itself, without decoding it; with ``partial`` also one that ends too early.
-
-    Raises :class:`FormatError`.
-    """
-    check_type("limits", limits, Limits | None)
-    check_type("partial", partial, bool)
-    return describe_file(read_file_data(data), limits or Limits(), partial=partial)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from html import escape
 from typing import Any
 
-from calotype.container import ChunkInfo, Coding, parse_file
+from calotype.arguments import check_type
+from calotype.container import ChunkInfo, Coding, ParsedFile, parse_file
+from calotype.file_data import DataLike, read_file_data
 from calotype.latents import step_of_level
 from calotype.limits import Limits
 from calotype.models import latent_space_of_id, model_name_of_id
 
-__all__ = ["Info", "describe_file"]
+__all__ = ["Info", "read_info"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Info:
 
     def _repr_html_(self) -> str:
         """A table, for notebooks."""
+        from html import escape  # which takes as long to import as this module
+
         rows = [(name, str(value)) for name, value in self.as_dict().items() if name != "chunks"]
         rows += [
             (f"chunk {chunk.name}", f"{chunk.size:,} bytes" + ("" if chunk.intact else ", damaged"))
@@ -64,12 +67,18 @@ class Info:
         return f"<table><caption>Calotype file</caption><tbody>{cells}</tbody></table>"
 
 
-def describe_file(data: bytes, limits: Limits, *, partial: bool = False) -> Info:
-    """Header and chunk list of a file, with ``partial`` also of its beginning.
+def read_info(data: DataLike, limits: Limits | None = None, *, partial: bool = False) -> Info:
+    """What a .calo file says of itself, without decoding it; with ``partial`` also one that ends too early.
 
     Raises :class:`FormatError` and :class:`LimitError`.
     """
-    parsed = parse_file(data, limits=limits, partial=partial)
+    check_type("limits", limits, Limits | None)
+    check_type("partial", partial, bool)
+    return _describe(parse_file(read_file_data(data), limits=limits or Limits(), partial=partial))
+
+
+def _describe(parsed: ParsedFile) -> Info:
+    """Returns the description of a file from its header and its list of chunks."""
     header = parsed.header
     return Info(
         format_version=header.version,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from calotype import models
 from calotype.errors import ModelError, UnsupportedError
 from calotype.latents import SD1, log_step_map
-from calotype.models import onnx_model, registry, tiling
+from calotype.models import loaders, onnx_model, registry, shipped, tiling
 
 WEIGHTS = Path(registry.__file__).parent / "weights"
 NOISE = np.full(4, 0.1)
@@ -29,7 +29,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     for file in (*WEIGHTS.glob("tiny-*"), WEIGHTS / "sha256.json"):
         (folder / file.name).write_bytes(file.read_bytes())
-    monkeypatch.setattr(registry, "files", lambda package: tmp_path)
+    monkeypatch.setattr(shipped, "files", lambda package: tmp_path)
     return folder
 
 
@@ -122,7 +122,7 @@ def test_listing_loads_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "onnxruntime"} & set(done.stdout.split())
     for loader in ("OnnxEncoder", "OnnxDecoder", "read_context_model"):
-        monkeypatch.setattr(registry, loader, lambda *_: pytest.fail("loaded"))
+        monkeypatch.setattr(loaders, loader, lambda *_: pytest.fail("loaded"))
     models.list_models()
 
 

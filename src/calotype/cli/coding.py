@@ -64,7 +64,7 @@ def encoder_options(command: Command) -> Command:
             show_default=True,
             help="Keep EXIF (which may hold the GPS position), XMP and the colour profile, or drop them.",
         ),
-        model_option("encoder", "The encoder; 'calotype models' lists them.", default=EncodeOptions.model),
+        model_option("The encoder; 'calotype models' lists them.", default=EncodeOptions.model),
         click.option(
             "-e",
             "--effort",

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from calotype.cli.console import Console
 from calotype.cli.paths import PathType
 from calotype.limits import Limits
-from calotype.models import list_models
+from calotype.models import model_names
 from calotype.options import BACKENDS, DEFAULT_BACKEND
 
 __all__ = [
@@ -127,15 +127,15 @@ def out_option(metavar: str) -> Callable[[Command], Command]:
 
 
 def model_option(
-    role: str, help: str, *, default: str | None = None, shown: str | bool = True
+    help: str, *, default: str | None = None, shown: str | bool = True
 ) -> Callable[[Command], Command]:
-    """``--model``, completed with the models for ``role`` ("encoder" or "decoder").
+    """Returns the option ``--model``, completed with the names of the models.
 
     ``shown`` describes the default in the help, if it is not a name.
     """
 
     def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-        return [m.name for m in list_models() if role in m.roles and m.name.startswith(incomplete)]
+        return [name for name in model_names() if name.startswith(incomplete)]
 
     return click.option(
         "-m",

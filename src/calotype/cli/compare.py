@@ -92,7 +92,7 @@ def compare(
     show_default=True,
     help="Largest size of the whole file.",
 )
-@model_option("encoder", "Encodes and decodes the picture.", default=EncodeOptions.model)
+@model_option("Encodes and decodes the picture.", default=EncodeOptions.model)
 @diffusion_options(decoding=True)
 @max_pixels_option
 @click.option("-f", "--force", is_flag=True, help="Overwrite an earlier page.")

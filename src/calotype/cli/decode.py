@@ -46,7 +46,6 @@ _DEFAULT_FORMAT = "png"
     help=f"Picture format: {', '.join(FORMATS)}.",
 )
 @model_option(
-    "decoder",
     "The decoder; 'calotype models' lists them.",
     shown="the default one of the file's latent space",
 )

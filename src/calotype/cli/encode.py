@@ -9,7 +9,6 @@ from time import perf_counter
 from typing import Any
 
 import click
-from PIL import Image
 
 import calotype
 from calotype.cli.batch import Made, run, worker_count
@@ -22,8 +21,6 @@ from calotype.cli.plan import Job, plan
 from calotype.cli.roi import read_regions
 from calotype.container import EXTENSION
 from calotype.cores import threads_per_worker
-from calotype.encoding.optimise import ROUNDS
-from calotype.encoding.plan import EFFORTS
 from calotype.options import EncodeOptions
 
 __all__ = ["encode"]
@@ -67,6 +64,9 @@ def encode(
     IN is any picture that Pillow reads, OUT the file to write; '-' is standard input or output. With
     several inputs OUT is a folder. --quality, --target-size and --bpp exclude each other.
     """
+    from calotype.encoding.optimise import ROUNDS  # which loads numpy: help and completion do without
+    from calotype.encoding.plan import EFFORTS
+
     settings = settings_of(options, max_pixels)
     todo = plan(paths, out_dir, EXTENSION)
     _refuse_picture_names(todo)
@@ -115,6 +115,8 @@ def _made(data: bytes, seconds: float, settings: EncodeOptions, console: Console
 
 
 def _refuse_picture_names(jobs: Sequence[Job]) -> None:
+    from PIL import Image
+
     # 'encode a.jpg b.jpg' forgot the output: it must not turn b.jpg into something no viewer opens.
     pictures = set(Image.registered_extensions()) - {EXTENSION}
     for job in jobs:

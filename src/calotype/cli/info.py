@@ -12,22 +12,25 @@ from calotype.cli.console import Console
 from calotype.cli.files import STDIO, read_calotype
 from calotype.cli.paths import PathType
 from calotype.container import parse_file
-from calotype.decoding import first_picture_size
 
 __all__ = ["info"]
 
 
 @click.command(short_help="Show header and chunks of .calo files, without decoding them.")
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=PathType(stdio=True))
-@click.option("--partial", is_flag=True, help="Describe truncated files, too, and say how much is there.")
+@click.option(
+    "--partial",
+    is_flag=True,
+    help="Describe truncated files, too; say how much is there, and how many bytes give a first picture.",
+)
 @max_pixels_option
 @json_option
 @click.pass_obj
 def info(console: Console, paths: Sequence[str], partial: bool, max_pixels: int) -> int:
     """Show header and chunks of .calo files, without decoding them.
 
-    Of the latents only the base grid is decoded, a 64th, to tell how many bytes of the file give a first
-    picture; nothing is verified. '-' is standard input.
+    Nothing is verified. With --partial the base grid of the latents is decoded, a 64th of them. '-' is
+    standard input.
     """
     limits = limits_of(max_pixels)
     code = 0
@@ -41,23 +44,25 @@ def info(console: Console, paths: Sequence[str], partial: bool, max_pixels: int)
             console.record({"file": path, "ok": False, "error": str(error), "exit_code": failed})
             code = max(code, failed)
             continue
-        first = _first_picture_size(data, limits, partial)
+        first = {"first_picture_size": _first_picture_size(data, limits)} if partial else {}
         if console.json:
-            console.record({"file": path, "ok": True, **file_info.as_dict(), "first_picture_size": first})
+            console.record({"file": path, "ok": True, **file_info.as_dict(), **first})
         else:
-            console.result(_text(name, file_info, first))
+            console.result(_text(name, file_info, **first))
     return code
 
 
-def _first_picture_size(data: bytes, limits: calotype.Limits, partial: bool) -> int | None:
+def _first_picture_size(data: bytes, limits: calotype.Limits) -> int | None:
     """See :func:`first_picture_size`; None also for a file that cannot be decoded."""
+    from calotype.decoding import first_picture_size  # with numpy, which takes longer than all the rest
+
     try:
-        return first_picture_size(parse_file(data, limits=limits, partial=partial))
+        return first_picture_size(parse_file(data, limits=limits, partial=True))
     except calotype.CalotypeError:
         return None
 
 
-def _text(name: str, file_info: calotype.Info, first: int | None) -> str:
+def _text(name: str, file_info: calotype.Info, first_picture_size: int | None = None) -> str:
     coded = f", coded as {file_info.coded_width}x{file_info.coded_height}" if file_info.scaled else ""
     rows = [
         ("picture", f"{file_info.width}x{file_info.height} {file_info.mode}{coded}"),
@@ -66,10 +71,10 @@ def _text(name: str, file_info: calotype.Info, first: int | None) -> str:
         ("coding", f"{file_info.coding}, space {file_info.space}, context model {file_info.context_model}"),
         ("encoder", file_info.encoder),
     ]
-    if first is None and file_info.missing:
+    if first_picture_size is None and file_info.missing:
         rows.append(("preview", "a first picture needs more bytes"))
-    if first is not None:
-        rows.append(("preview", f"a first picture after {first:,} bytes"))
+    if first_picture_size is not None:
+        rows.append(("preview", f"a first picture after {first_picture_size:,} bytes"))
     for chunk in file_info.chunks:
         remarks = ", critical" * chunk.critical + ", damaged" * (not chunk.intact)
         rows.append(("chunk", f"{chunk.name}, {chunk.size:,} bytes{remarks}"))

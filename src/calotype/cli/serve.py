@@ -43,7 +43,7 @@ def _not_empty(_ctx: click.Context, _param: click.Parameter, host: str) -> str:
     show_default=True,
     help="The port; 0 selects a free one.",
 )
-@model_option("encoder", "The encoder; 'calotype models' lists them.", default=_DEFAULTS.model)
+@model_option("The encoder; 'calotype models' lists them.", default=_DEFAULTS.model)
 @click.option("--decoder", metavar="NAME", help="The decoder.  [default: that of the file's latent space]")
 @click.option(
     "--max-upload",

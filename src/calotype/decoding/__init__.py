@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from calotype.decoding.arriving import ArrivingFile
-from calotype.decoding.file_data import DataLike, read_file_data
 from calotype.decoding.latents import (
     decode_latents,
     first_picture_size,
@@ -16,7 +15,6 @@ from calotype.decoding.thumbnail import plan_thumbnail
 
 __all__ = [
     "ArrivingFile",
-    "DataLike",
     "OpenedFile",
     "decode_files",
     "decode_latents",
@@ -25,6 +23,5 @@ __all__ = [
     "integers_checksum",
     "latents_and_levels",
     "plan_thumbnail",
-    "read_file_data",
     "region_refinements",
 ]

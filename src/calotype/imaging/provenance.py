@@ -11,8 +11,8 @@ import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any
-from xml.sax.saxutils import escape
 
 from PIL.ExifTags import IFD, Base
 
@@ -137,10 +137,10 @@ def _with_note_in_xmp(packet: bytes, provenance: Provenance) -> bytes:
     if not ends:
         return packet
     end, rdf = ends[-1], ends[-1][1]
-    note = escape(provenance.note).encode()
+    note = escape(provenance.note, quote=False).encode()
     values = {
         b"Iptc4xmpExt:DigitalSourceType": _SOURCE_TYPE,
-        b"tiff:Software": escape(provenance.software).encode(),
+        b"tiff:Software": escape(provenance.software, quote=False).encode(),
         b"exif:UserComment": b'<%b:Alt><%b:li xml:lang="x-default">%b</%b:li></%b:Alt>'
         % (rdf, rdf, note, rdf, rdf),
     }

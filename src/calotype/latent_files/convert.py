@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from calotype.arguments import check_type
 from calotype.container import Coding, Header, parse_file
-from calotype.decoding import DataLike, decode_latents, read_file_data
+from calotype.decoding import decode_latents
 from calotype.encoding import encode_latents
+from calotype.file_data import DataLike, read_file_data
 from calotype.latents import COARSEST, FINEST, SD1, step_of_level
 from calotype.limits import Limits
 from calotype.models import DEFAULT_CONTEXT_MODEL, model_id

@@ -18,22 +18,14 @@ from calotype.entropy.tables import STEP_UNIT_BITS
 
 __all__ = [
     "CHANNEL_OFFSETS",
-    "COARSEST",
-    "FINEST",
     "STEPS",
     "channel_steps",
     "dequantise",
     "level_map",
-    "level_of_quality",
-    "level_of_rounding_error",
     "log_step_map",
     "noise_codes",
     "noise_deviations",
-    "step_of_level",
 ]
-
-FINEST, COARSEST = 8, 104
-"""The levels that encoders use; a file may have any from 0 to 127."""
 
 CHANNEL_OFFSETS = (1, -1, 3, -3)
 
@@ -46,22 +38,6 @@ _OCTAVE += [92682, 96785, 101070, 105545, 110218, 115098, 120194, 125515]
 
 STEPS: NDArray[np.int64] = np.array([_OCTAVE[i % 16] << (i // 16) for i in range(160)], np.int64)
 """int64[160]: the step of effective level i - 16, in 2**-22 scaled-latent units."""
-
-
-def step_of_level(level: int) -> float:
-    """Returns the nominal step of a level, in scaled-latent units."""
-    return float(2.0 ** (level / 16 - 5))
-
-
-def level_of_quality(quality: float) -> int:
-    """Converts quality 0 to 100 to a level: from 104 (step 2.8) to 8 (step 0.044)."""
-    return round(COARSEST - (COARSEST - FINEST) * quality / 100)
-
-
-def level_of_rounding_error(deviation: float) -> int:
-    """Returns the level, 0 to 127, at which rounding causes an error of this standard deviation."""
-    step = math.sqrt(12) * max(deviation, step_of_level(0) / math.sqrt(12))
-    return min(round(16 * (math.log2(step) + 5)), 127)
 
 
 def level_map(level: int, refinement: NDArray[np.integer[Any]]) -> NDArray[np.int64]:

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from calotype.models.loaders import load_decoder, load_encoder, load_face_finder
 from calotype.models.protocol import Decoder, Encoder, FaceFinder
-from calotype.models.registry import load_decoder, load_encoder, load_face_finder
 from calotype.options import DEFAULT_BACKEND, DiffusionOptions
 
 __all__ = ["ModelCache"]

@@ -100,7 +100,7 @@ def extract(
     show_default="one for each core",
     help="Number of worker processes.",
 )
-@model_option("decoder", "Pictures: the decoder.", shown="the default one of the file's latent space")
+@model_option("Pictures: the decoder.", shown="the default one of the file's latent space")
 @click.option(
     "--reduce",
     metavar="N",

@@ -1,0 +1,98 @@
+"""Loads the models of the registry."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from calotype.entropy import ContextModel, read_context_model
+from calotype.errors import ModelError, UnsupportedError
+from calotype.latents import SPACES
+from calotype.models.onnx_model import OnnxDecoder, OnnxEncoder, OnnxFaceFinder
+from calotype.models.products import integer_product
+from calotype.models.protocol import Decoder, Encoder, FaceFinder
+from calotype.models.registry import (
+    CONTEXT_MODEL_FILES,
+    FACE_FINDER,
+    THUMBNAIL_FILES,
+    decoder_name,
+    embedded_model,
+)
+from calotype.models.shipped import read_shipped_file
+from calotype.models.stable_diffusion import FetchedModel, fetched_model, open_decoder, open_encoder
+from calotype.models.thumbnail import ThumbnailNetwork
+from calotype.options import DEFAULT_BACKEND, DiffusionOptions
+
+__all__ = [
+    "load_context_model",
+    "load_decoder",
+    "load_encoder",
+    "load_face_finder",
+    "load_thumbnail_network",
+    "read_weights",
+]
+
+
+def load_encoder(
+    name: str,
+    threads: int | None = None,
+    diffusion: DiffusionOptions | None = None,
+    backend: str = DEFAULT_BACKEND,
+) -> Encoder:
+    """Loads a model's encoder; ``threads`` None means every core, ``backend`` is for the embedded models.
+
+    Raises :class:`ModelError`.
+    """
+    if source := fetched_model(name):
+        return open_encoder(source, diffusion or DiffusionOptions(), threads)
+    network = embedded_model(name).encoder
+    return OnnxEncoder(read_shipped_file(network.file), network.margin, threads, backend)
+
+
+def load_decoder(
+    name: str | None,
+    space: int,
+    threads: int | None = None,
+    diffusion: DiffusionOptions | None = None,
+    backend: str = DEFAULT_BACKEND,
+) -> Decoder:
+    """Loads a decoder of ``space``, by default the embedded one; otherwise as :func:`load_encoder`."""
+    name = decoder_name(name, space)
+    model = fetched_model(name) or embedded_model(name)
+    if model.space != space:
+        wanted = SPACES[space].name
+        raise ModelError(f"model {model.name!r} decodes {SPACES[model.space].name}, not the file's {wanted}")
+    if isinstance(model, FetchedModel):
+        return open_decoder(model, diffusion or DiffusionOptions(), threads)
+    return OnnxDecoder(read_shipped_file(model.decoder.file), model.decoder.margin, threads, backend)
+
+
+def load_face_finder(
+    name: str, threads: int | None = None, backend: str = DEFAULT_BACKEND
+) -> FaceFinder | None:
+    """Loads the face finder for latents of model ``name``, as :func:`load_encoder`; None if there is none."""
+    if not fetched_model(name) and not embedded_model(name).faces:
+        return None
+    return OnnxFaceFinder(read_shipped_file(FACE_FINDER.file), FACE_FINDER.margin, threads, backend)
+
+
+def read_weights(name: str, context_model: int) -> tuple[bytes, bytes]:
+    """Returns the files of the embedded decoder ``name`` and of a context model, for another implementation.
+
+    Raises :class:`ModelError`.
+    """
+    decoder = read_shipped_file(embedded_model(name).decoder.file)
+    return decoder, read_shipped_file(CONTEXT_MODEL_FILES[context_model])
+
+
+@cache
+def load_context_model(number: int) -> ContextModel:
+    """Loads the context model of an id. Raises :class:`UnsupportedError` if it is unknown."""
+    if number not in CONTEXT_MODEL_FILES:
+        raise UnsupportedError(f"the file uses context model {number}, which this release does not know")
+    return read_context_model(read_shipped_file(CONTEXT_MODEL_FILES[number]), integer_product)
+
+
+@cache
+def load_thumbnail_network(space: int) -> ThumbnailNetwork:
+    """Loads the network that makes small pictures of latents of ``space``. Raises :class:`ModelError`."""
+    return ThumbnailNetwork(read_shipped_file(THUMBNAIL_FILES[space]))
