@@ -45,54 +45,54 @@ def picture(side: int) -> Image.Image:
     return Image.fromarray(noise).resize((side, side), Image.Resampling.BICUBIC)
 
 
-def _timed(codec: calotype.Codec, side: int, each: int, run: Callable[..., Any]) -> tuple[float, float]:
+def _timed(codec: calotype.Codec, side: int, pictures: int, run: Callable[..., Any]) -> tuple[float, float]:
     """Returns the seconds of the clock that ``run`` takes for ``each`` encodes, and for as many decodes."""
     image = picture(side)
     data = codec.encode(image)
     codec.decode(data)
     started = perf_counter()
-    run(codec.encode, image, each)
+    run(codec.encode, image, pictures)
     between = perf_counter()
-    run(codec.decode, data, each)
+    run(codec.decode, data, pictures)
     return between - started, perf_counter() - between
 
 
-def _threads(workers: int, side: int, each: int, results: Any) -> None:
+def _threads(workers: int, side: int, pictures: int, results: Any) -> None:
     with ThreadPoolExecutor(workers) as pool:
 
         def run(work: Callable[[Any], Any], argument: Any, count: int) -> None:
             list(pool.map(work, [argument] * count * workers))
 
-        results.put(_timed(calotype.Codec(threads_per_worker(workers)), side, each, run))
+        results.put(_timed(calotype.Codec(threads_per_worker(workers)), side, pictures, run))
 
 
-def _process(side: int, each: int, barrier: Barrier, results: Any) -> None:
+def _process(side: int, pictures: int, barrier: Barrier, results: Any) -> None:
     def run(work: Callable[[Any], Any], argument: Any, count: int) -> None:
         barrier.wait()
         for _ in range(count):
             work(argument)
         barrier.wait()
 
-    results.put(_timed(calotype.Codec(), side, each, run))
+    results.put(_timed(calotype.Codec(), side, pictures, run))
 
 
-def measure(arrangement: str, workers: int, side: int, each: int) -> Rate:
+def measure(arrangement: str, workers: int, side: int, pictures: int) -> Rate:
     """Measures ``each`` pictures of ``side`` by ``side`` pixels per worker, "threads" or "processes"."""
     results = _CONTEXT.Queue()
     if arrangement == "threads":
-        running = [_CONTEXT.Process(target=_threads, args=(workers, side, each, results))]
+        running = [_CONTEXT.Process(target=_threads, args=(workers, side, pictures, results))]
     else:
         barrier = _CONTEXT.Barrier(workers)
         running = [
-            _CONTEXT.Process(target=_process, args=(side, each, barrier, results)) for _ in range(workers)
+            _CONTEXT.Process(target=_process, args=(side, pictures, barrier, results)) for _ in range(workers)
         ]
     for process in running:
         process.start()
-    found = [results.get() for _ in running]
+    durations = [results.get() for _ in running]
     for process in running:
         process.join()
-    encoding, decoding = (max(seconds) for seconds in zip(*found, strict=True))
-    return Rate(arrangement, workers, each * workers / encoding, each * workers / decoding)
+    encoding, decoding = (max(seconds) for seconds in zip(*durations, strict=True))
+    return Rate(arrangement, workers, pictures * workers / encoding, pictures * workers / decoding)
 
 
 def table(rates: Sequence[Rate]) -> str:

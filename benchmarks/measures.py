@@ -64,18 +64,18 @@ def eye(scene: Scene) -> dict[str, float]:
     """
     picture = scene.coded(5000).rgb
     error = picture.astype(np.float64) - scene.rgb
-    found = {f"colour.{name}": float(error[..., channel].mean()) for channel, name in enumerate("rgb")}
+    figures = {f"colour.{name}": float(error[..., channel].mean()) for channel, name in enumerate("rgb")}
     for name, rgb in (("decoded", picture), ("original", scene.rgb)):
         for kind, profile in grid_profiles(rgb).items():
-            found |= {f"{kind}-{name}.{at}": value for at, value in enumerate(profile.tolist())}
+            figures |= {f"{kind}-{name}.{position}": value for position, value in enumerate(profile.tolist())}
     even = even_blocks(scene.rgb)
-    found["even.blocks"] = int(even.sum())
+    figures["even.blocks"] = int(even.sum())
     grain, original = (fine_texture(rgb)[even] for rgb in (picture, scene.rgb))
     unscaled = fine_texture(_not_quantised(scene))[even]
     for name, texture, in_phase in (("decoded", grain, unscaled), ("original", original, original)):
-        found[f"grain-{name}.square"] = float((texture**2).sum())
-        found[f"repeating-{name}.square"] = _repeating(in_phase)
-    return found
+        figures[f"grain-{name}.square"] = float((texture**2).sum())
+        figures[f"repeating-{name}.square"] = _repeating(in_phase)
+    return figures
 
 
 MEASURES: Mapping[str, Callable[[Scene], dict[str, float]]] = {
@@ -104,11 +104,11 @@ def order0_bytes(integers: NDArray[np.int16]) -> float:
 def channel_sums(encoder: Model, scene: Scene) -> dict[str, float]:
     """Mean and mean square of each latent channel."""
     latents = scene.latents(encoder).astype(np.float64)
-    found = {}
+    values = {}
     for channel, plane in enumerate(latents):
-        found[f"{encoder}-mean.{channel}"] = float(plane.mean())
-        found[f"{encoder}-square.{channel}"] = float((plane**2).mean())
-    return found
+        values[f"{encoder}-mean.{channel}"] = float(plane.mean())
+        values[f"{encoder}-square.{channel}"] = float((plane**2).mean())
+    return values
 
 
 def grid_profiles(rgb: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:

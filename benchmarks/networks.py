@@ -75,8 +75,8 @@ class _Networks(ABC):
         if part not in self._loaded:
             self._loaded[part] = self._load(part)
         with torch.inference_mode():
-            found = self._loaded[part](torch.from_numpy(np.ascontiguousarray(x))[None])
-        y: NDArray[np.float32] = found[0].numpy()
+            output = self._loaded[part](torch.from_numpy(np.ascontiguousarray(x))[None])
+        y: NDArray[np.float32] = output[0].numpy()
         return y
 
 

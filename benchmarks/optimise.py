@@ -62,21 +62,27 @@ def table(records: Sequence[Record]) -> str:
     rule = f"{' ---: |' * (len(_SHOWN) + 2)}\n"
     keys = ("bytes", *_SHOWN, "seconds")
 
-    def line(found: Record) -> str:
-        shown = [f"{found[name]:.{METRICS[name].digits}f}" if name in found else "-" for name in _SHOWN]
-        return " | ".join([f"{found['bytes']:,.0f}", *shown, f"{found['seconds']:,.0f}"])
+    def line(record: Record) -> str:
+        shown = [f"{record[name]:.{METRICS[name].digits}f}" if name in record else "-" for name in _SHOWN]
+        return " | ".join([f"{record['bytes']:,.0f}", *shown, f"{record['seconds']:,.0f}"])
 
     means = [f"| model | aim | pictures | bytes | {head} | seconds |\n| --- | --- | ---: |{rule}"]
     for model in MODELS:
         for aim in AIMS:
-            some = [one for one in records if (one["model"], one["aim"]) == (model, aim)]
-            if some:
-                mean = {key: float(np.mean([one[key] for one in some])) for key in keys if key in some[0]}
-                means.append(f"| {model} | {aim} | {len(some)} | {line(mean)} |\n")
-    each = [f"| picture | model | aim | bytes | {head} | seconds |\n| --- | --- | --- |{rule}"]
-    for one in sorted(records, key=lambda one: (one["picture"], one["model"], AIMS.index(one["aim"]))):
-        each.append(f"| {one['picture']} | {one['model']} | {one['aim']} | {line(one)} |\n")
-    return f"{''.join(means)}\n{''.join(each)}"
+            chosen = [record for record in records if (record["model"], record["aim"]) == (model, aim)]
+            if chosen:
+                mean = {
+                    key: float(np.mean([record[key] for record in chosen]))
+                    for key in keys
+                    if key in chosen[0]
+                }
+                means.append(f"| {model} | {aim} | {len(chosen)} | {line(mean)} |\n")
+    lines = [f"| picture | model | aim | bytes | {head} | seconds |\n| --- | --- | --- |{rule}"]
+    for record in sorted(
+        records, key=lambda record: (record["picture"], record["model"], AIMS.index(record["aim"]))
+    ):
+        lines.append(f"| {record['picture']} | {record['model']} | {record['aim']} | {line(record)} |\n")
+    return f"{''.join(means)}\n{''.join(lines)}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -89,10 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="default: every core")
     parser.add_argument("--out", type=Path, default=RESULTS / "effort-9.md", metavar="FILE")
     options = parser.parse_args(arguments)
-    kept = options.out.with_suffix(".jsonl")
-    lines = kept.read_text("utf-8").splitlines() if kept.exists() else []
+    log = options.out.with_suffix(".jsonl")
+    lines = log.read_text("utf-8").splitlines() if log.exists() else []
     records: list[Record] = [json.loads(line) for line in lines]
-    have = {(one["picture"], one["model"], one["aim"], one["crop"]) for one in records}
+    have = {(record["picture"], record["model"], record["aim"], record["crop"]) for record in records}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     for picture in options.pictures:
         rgb = load_rgb(ASSETS / "data" / "kodak" / f"{picture}.png")
@@ -101,13 +107,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for aim in options.aims:
                 if (picture, model, aim, options.crop) in have:
                     continue
-                found = measure(crop, model, aim, options.threads)
-                record = {"picture": picture, "model": model, "aim": aim, "crop": options.crop, **found}
+                measured = measure(crop, model, aim, options.threads)
+                record = {"picture": picture, "model": model, "aim": aim, "crop": options.crop, **measured}
                 print(record, file=sys.stderr, flush=True)
-                with kept.open("a", encoding="utf-8") as file:
+                with log.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(record) + "\n")
                 records.append(record)
-    mine = [one for one in records if one["crop"] == options.crop]
+    mine = [record for record in records if record["crop"] == options.crop]
     budget = _BYTES * options.crop**2 // 512**2
     title = f"## Effort 9: Kodak centre crops of {options.crop}×{options.crop}, at most {budget:,} bytes"
     options.out.write_text(f"{title}\n\n{table(mine)}", "utf-8")

@@ -79,7 +79,7 @@ def measure(name: str, rgb: NDArray[np.uint8], codec: calotype.Codec, threads: i
     packets = split(file, MTU, 0)
     record: Record = {"picture": name, "bytes": len(file), "data": len(packets)}
     record["on air"] = len(packets[0])
-    found = {0: figures(np.full_like(rgb, 128))}
+    figures_of_counts = {0: figures(np.full_like(rgb, 128))}
     counts = [*range(1, 8), *range(8, len(packets), 3), len(packets)]
     for count in counts:
         message = b"".join(read_packet(packet)[1] for packet in packets[:count])
@@ -87,13 +87,18 @@ def measure(name: str, rgb: NDArray[np.uint8], codec: calotype.Codec, threads: i
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", calotype.PartialPictureWarning)
             try:
-                found[count] = figures(codec.decode(begun, partial=True, as_array=True))
+                figures_of_counts[count] = figures(codec.decode(begun, partial=True, as_array=True))
             except calotype.CalotypeError:  # too little for any picture
-                found[count] = found[0]
+                figures_of_counts[count] = figures_of_counts[0]
     steps = range(len(packets) + 1)
     record["curve"] = [
         [
-            round(float(np.interp(step, list(found), [pair[i] for pair in found.values()])), 4)
+            round(
+                float(
+                    np.interp(step, list(figures_of_counts), [pair[i] for pair in figures_of_counts.values()])
+                ),
+                4,
+            )
             for step in steps
         ]
         for i in range(2)
@@ -116,22 +121,24 @@ def jpeg_figures(
     can be decoded by itself. JPEG's own headers, which SSDV leaves out, are not counted, and neither is what
     it costs to begin anew in each packet.
     """
-    small = min(_small_jpegs(rgb, packets * payload), key=lambda each: figures(_enlarged(each, rgb))[0])
+    small = min(
+        _small_jpegs(rgb, packets * payload), key=lambda small_jpeg: figures(_enlarged(small_jpeg, rgb))[0]
+    )
     height, width = small.shape[0] // 16, small.shape[1] // 16
     owner = np.arange(height * width) * packets // (height * width)
     rng = np.random.default_rng(1)
-    found = {}
+    results = {}
     for loss in LOSSES:
         each = []
         for _ in range(1 if loss == 0 else 4):
             lost = (rng.random(packets) < loss)[owner].reshape(height, width)
             mask = lost.repeat(16, 0).repeat(16, 1)[..., None]
             each.append(figures(_enlarged(np.where(mask, np.uint8(128), small), rgb)))
-        found[str(loss)] = [round(float(mean), 4) for mean in np.mean(each, 0)]
-    return found
+        results[str(loss)] = [round(float(mean), 4) for mean in np.mean(each, 0)]
+    return results
 
 
-def _small_jpegs(rgb: NDArray[np.uint8], most: int) -> Iterator[NDArray[np.uint8]]:
+def _small_jpegs(rgb: NDArray[np.uint8], max_bytes: int) -> Iterator[NDArray[np.uint8]]:
     """Yields what JPEGs with at most ``most`` bytes of scan data show, one for each size that has one."""
     picture = Image.fromarray(rgb)
     for side in (512, 384, 256, 192):
@@ -140,7 +147,7 @@ def _small_jpegs(rgb: NDArray[np.uint8], most: int) -> Iterator[NDArray[np.uint8
             content = io.BytesIO()
             scaled = picture.resize((side, side), Image.Resampling.LANCZOS)
             scaled.save(content, "JPEG", quality=quality, subsampling="4:2:0")
-            if len(content.getvalue()) - content.getvalue().index(b"\xff\xda") > most:
+            if len(content.getvalue()) - content.getvalue().index(b"\xff\xda") > max_bytes:
                 break
             best = content
         if best is not None:
@@ -181,9 +188,9 @@ def tables(records: Sequence[Record]) -> str:
             head, early = int(np.ceil(size * data)), round(share * repairs)
             quality, whole = [], {}
             for loss in LOSSES:
-                found = known_packets(data, head, early, repairs - early, loss, seed=7)
-                quality.append(f"{curves[0][found].mean():.3f}")
-                whole[loss] = (found == data).mean()
+                known = known_packets(data, head, early, repairs - early, loss, seed=7)
+                quality.append(f"{curves[0][known].mean():.3f}")
+                whole[loss] = (known == data).mean()
             rows.append(
                 f"| {head} of {data} | {early} of {repairs} | {' | '.join(quality)} "
                 f"| {whole[0.1]:.1%}, {whole[0.3]:.1%} |"

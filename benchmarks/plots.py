@@ -51,11 +51,11 @@ def plot_judges(
                 curve = sorted(
                     {
                         (
-                            8 * figures.mean(f"{codec}-{at}.bytes") / side**2,
-                            figures.mean(f"{codec}-{at}.{metric}"),
+                            8 * figures.mean(f"{codec}-{budget}.bytes") / side**2,
+                            figures.mean(f"{codec}-{budget}.{metric}"),
                         )
-                        for at in budgets
-                        if figures.has(f"{codec}-{at}.bytes")
+                        for budget in budgets
+                        if figures.has(f"{codec}-{budget}.bytes")
                     }
                 )
                 ours = codec == CALOTYPE

@@ -61,17 +61,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ledger = Ledger(options.results / "progressive.csv", fingerprint())
     kit = Kit(options.threads)
     wanted = [_name(options.bytes, share, metric) for share in SHARES for metric in ("bytes", *_METRICS)]
-    found: dict[str, Figures] = {}
-    for pool, most in _COUNTS.items():
+    figures_by_pool: dict[str, Figures] = {}
+    for pool, max_count in _COUNTS.items():
         every = POOLS[pool](SIDE)
-        count = options.count or most or len(every)
+        count = options.count or max_count or len(every)
         chosen = every[:: max(1, len(every) // count)][:count]
         for number, path in enumerate(chosen, 1):
             if not ledger.has(_ITEM, path.name, *wanted):
                 ledger.add(_ITEM, path.name, measured(centre(load_rgb(path), SIDE), options.bytes, kit))
                 print(f"{pool}, {number} of {len(chosen)}: {path.name}", file=sys.stderr, flush=True)
-        found[pool] = ledger.figures([path.name for path in chosen])
-    text = report(found, options.bytes)
+        figures_by_pool[pool] = ledger.figures([path.name for path in chosen])
+    text = report(figures_by_pool, options.bytes)
     print(text)
     if options.count is None:
         (options.results / "progressive.md").write_text(text, "utf-8")
@@ -100,14 +100,14 @@ def measured(rgb: NDArray[np.uint8], budget: int, kit: Kit) -> dict[str, float]:
     return figures
 
 
-def report(found: Mapping[str, Figures], budget: int) -> str:
+def report(figures_by_pool: Mapping[str, Figures], budget: int) -> str:
     """The page of results: a table of means for each pool of pictures."""
     parts = [
         "# Beginnings of files\n\n"
         f"`python -m benchmarks.progressive`, calotype {calotype.__version__}, weights {fingerprint()}: "
         f"centre crops of {SIDE}×{SIDE}, files of at most {budget:,} bytes, means.\n"
     ]
-    for pool, figures in found.items():
+    for pool, figures in figures_by_pool.items():
         heads = [head for head, _ in _METRICS.values()]
         lines = [
             f"\n## {len(figures.pictures)} {_TITLES[pool]}\n",

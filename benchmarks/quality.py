@@ -72,8 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     figures = ledger.figures(names)
     text = _report(options.pictures, figures)
     print(text)
-    here = [name for name in _CODECS if name not in missing]
-    if chosen == pictures and not tasks_left(pictures, _ITEMS, here, BUDGETS, ledger):
+    available = [name for name in _CODECS if name not in missing]
+    if chosen == pictures and not tasks_left(pictures, _ITEMS, available, BUDGETS, ledger):
         files.with_suffix(".md").write_text(text, "utf-8")
         published = PUBLISHED if options.pictures == "kodak" else ()
         title = f"{_title(options.pictures, len(names))}; whole files"
@@ -92,7 +92,9 @@ def tasks_left(
     tasks = []
     for path in pictures:
         left = {
-            codec: [at for at in budgets if not ledger.has(codec, path.name, *figure_names(codec, at))]
+            codec: [
+                budget for budget in budgets if not ledger.has(codec, path.name, *figure_names(codec, budget))
+            ]
             for codec in (codecs if _FILES in items else ())
         }
         left = {codec: lacking for codec, lacking in left.items() if lacking}

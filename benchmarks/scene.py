@@ -110,8 +110,8 @@ class Scene:
     def _once(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
         if key not in self._made:
             self._made[key] = make()
-        made: _Made = self._made[key]
-        return made
+        cached: _Made = self._made[key]
+        return cached
 
     def bytes_within(self, budget: int) -> int:
         """``budget``, bytes of a file at 512x512, in proportion to the area."""

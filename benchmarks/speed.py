@@ -66,14 +66,14 @@ def measure(model: str, operation: str, size: str, file: Path, *, threads: int, 
     return Measurement(model, operation, size, **json.loads(done.stdout))
 
 
-def table(found: Sequence[Measurement]) -> str:
+def table(measurements: Sequence[Measurement]) -> str:
     """A Markdown table: each size and operation, every model, and its share of TAESD's figures."""
     lines = [
         "| size | operation | model | seconds | first call | peak MB | time / TAESD | memory / TAESD |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    yardstick = {(m.size, m.operation): m for m in found if m.model == "taesd"}
-    for m in found:
+    yardstick = {(m.size, m.operation): m for m in measurements if m.model == "taesd"}
+    for m in measurements:
         base = yardstick.get((m.size, m.operation))
         ratios = "- | -" if base is None else f"{m.seconds / base.seconds:.2f} | {m.peak / base.peak:.2f}"
         figures = f"{m.seconds:.2f} | {m.first:.2f} | {m.peak:,.0f} | {ratios}"
@@ -81,11 +81,11 @@ def table(found: Sequence[Measurement]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def targets(found: Sequence[Measurement]) -> list[Target]:
+def targets(measurements: Sequence[Measurement]) -> list[Target]:
     """How long pocket's networks take beside TAESD's, wherever both were measured."""
-    seconds = {(m.model, m.operation, m.size): m.seconds for m in found}
+    seconds = {(m.model, m.operation, m.size): m.seconds for m in measurements}
     lines = []
-    for size in dict.fromkeys(m.size for m in found):
+    for size in dict.fromkeys(m.size for m in measurements):
         for operation, (network, limit) in _RATIOS.items():
             ours, theirs = (seconds.get((model, operation, size)) for model in (_NETWORKS, "taesd"))
             if ours is not None and theirs is not None:
@@ -103,20 +103,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"{model}: skipped (No module named {missing[0]!r})", file=sys.stderr)
         else:
             models.append(model)
-    found = []
+    measurements = []
     with tempfile.TemporaryDirectory() as folder:
         for size in options.sizes:
             for operation in OPERATIONS:
                 for model in [m for m in OPERATIONS[operation] if m in models]:
                     file = Path(folder) / f"{model}-{size}"
-                    one = measure(
+                    measurement = measure(
                         model, operation, size, file, threads=options.threads, repeats=options.repeats
                     )
-                    found.append(one)
-                    print(f"{size} {operation} {model}: {one.seconds:.2f} s", file=sys.stderr)
+                    measurements.append(measurement)
+                    print(f"{size} {operation} {model}: {measurement.seconds:.2f} s", file=sys.stderr)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    text = f"## Speed, {options.threads} threads\n\n{table(found)}"
-    if lines := targets(found):
+    text = f"## Speed, {options.threads} threads\n\n{table(measurements)}"
+    if lines := targets(measurements):
         text += f"\n{markdown(lines)}"
     options.out.write_text(text)
     print(text)

@@ -115,8 +115,8 @@ def measure(case: Case, weights: Path, out: Path, threads: int) -> dict[str, flo
     done = subprocess.run(
         command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | limits
     )
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
 
 
 def seams(picture: NDArray[np.float32], case: Case) -> float:
@@ -133,10 +133,14 @@ def table(rows: Sequence[tuple[Case, dict[str, float]]]) -> str:
         "| part | dtype | picture | tile | seconds | CPU s | peak MB | seams | difference |",
         "| --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for case, found in rows:
-        seam = f"{found['seams']:.3f} (whole: {found['seams_whole']:.3f})" if "seams" in found else "-"
-        apart = f"{100 * found['difference']:.1f} %" if "difference" in found else "-"
-        figures = f"{found['seconds']:.1f} | {found['cpu']:.1f} | {found['peak']:,.0f} | {seam} | {apart}"
+    for case, measured in rows:
+        seam = (
+            f"{measured['seams']:.3f} (whole: {measured['seams_whole']:.3f})" if "seams" in measured else "-"
+        )
+        apart = f"{100 * measured['difference']:.1f} %" if "difference" in measured else "-"
+        figures = (
+            f"{measured['seconds']:.1f} | {measured['cpu']:.1f} | {measured['peak']:,.0f} | {seam} | {apart}"
+        )
         lines.append(f"| {case.part} | {case.dtype} | {case.side}² | {case.tile} | {figures} |")
     return "\n".join(lines) + "\n"
 
@@ -156,14 +160,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         results: dict[Case, Path] = {}
         for case in CASES:
             results[case] = Path(folder) / f"{len(rows)}.npy"
-            found = measure(case, weights, results[case], options.threads)
+            measured = measure(case, weights, results[case], options.threads)
             whole = Case(case.part, case.dtype, case.side, case.side)
             if case.tile < case.side and whole in results:
                 a, b = np.load(results[case]), np.load(results[whole])
-                found |= {"seams": seams(a, case), "seams_whole": seams(b, case)}
-                found["difference"] = float(np.sqrt(np.mean((a - b) ** 2)) / b.std())
-            rows.append((case, found))
-            print(f"{case}: {found}", file=sys.stderr)
+                measured |= {"seams": seams(a, case), "seams_whole": seams(b, case)}
+                measured["difference"] = float(np.sqrt(np.mean((a - b) ** 2)) / b.std())
+            rows.append((case, measured))
+            print(f"{case}: {measured}", file=sys.stderr)
     kind = "its real weights" if options.weights else "random weights of the real architecture"
     text = (
         f"## Stable Diffusion, {kind}, CPU, {options.threads} thread(s)\n\n{table(rows)}\n"

@@ -59,9 +59,9 @@ def peak_memory() -> int:
     """The largest resident memory of this process so far, in bytes."""
     status = Path("/proc/self/status")
     if status.is_file():  # what getrusage says on Linux starts at the size of the parent
-        found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
-        if found:
-            return 1024 * int(found[1])
+        match = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
+        if match:
+            return 1024 * int(match[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -57,7 +57,7 @@ def worst_table(figures: Figures, budgets: Sequence[int]) -> str:
             cells = []
             for metric in METRICS:
                 values = figures.values(f"{CALOTYPE}-{budget}.{metric}")
-                at = int(values.argmin() if metric in _HIGHER_IS_BETTER else values.argmax())
-                cells.append(f"{values[at]:{_HEADS[metric][1]}} ({figures.pictures[at]})")
+                best = int(values.argmin() if metric in _HIGHER_IS_BETTER else values.argmax())
+                cells.append(f"{values[best]:{_HEADS[metric][1]}} ({figures.pictures[best]})")
             lines.append(f"| {budget:,} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -202,7 +202,7 @@ def unevenness(figures: Figures, name: str, period: int) -> float:
 
 
 def _folded(figures: Figures, name: str, period: int) -> NDArray[np.float64]:
-    profile = np.array([figures.mean(f"{name}.{at}") for at in range(PERIOD)])
+    profile = np.array([figures.mean(f"{name}.{position}") for position in range(PERIOD)])
     return np.asarray(profile.reshape(-1, period).mean(0))
 
 

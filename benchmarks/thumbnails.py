@@ -61,8 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for quality in QUALITIES:
                 data = codec.encode(rgb, quality=quality)
                 for reduction in _REDUCTIONS:
-                    for way, found in measured(rgb, data, reduction, codec, judges).items():
-                        figures[quality, reduction, way].append(found)
+                    for way, measured_figures in measured(rgb, data, reduction, codec, judges).items():
+                        figures[quality, reduction, way].append(measured_figures)
             whole = _seconds(partial(codec.decode, data))
             for reduction in _REDUCTIONS:
                 seconds = _seconds(partial(codec.decode, data, reduce=reduction))
@@ -80,8 +80,8 @@ def measured(
     photo = Image.fromarray(rgb)
     wanted = photo.reduce(reduction)
     guess = wanted.convert("L").filter(ImageFilter.GaussianBlur(_BLUR)).convert("RGB")
-    made = codec.decode(data, reduce=reduction), codec.decode(data).reduce(reduction), guess
-    return {way: _figures(wanted, image, judges) for way, image in zip(_WAYS, made, strict=True)}
+    pictures = codec.decode(data, reduce=reduction), codec.decode(data).reduce(reduction), guess
+    return {way: _figures(wanted, image, judges) for way, image in zip(_WAYS, pictures, strict=True)}
 
 
 def _figures(wanted: Image.Image, image: Image.Image, judges: Judges) -> tuple[float, float, float]:
@@ -111,11 +111,11 @@ def report(figures: Figures, shares: dict[int, list[float]]) -> str:
         "| quality | size | made by | PSNR ↑ | LPIPS-Alex ↓ | mean colour, off by |",
         "| ---: | --- | --- | ---: | ---: | ---: |",
     ]
-    for (quality, reduction, way), found in figures.items():
-        psnr, lpips, colours = np.mean(found, axis=0)
+    for (quality, reduction, way), values in figures.items():
+        psnr, lpips, colours = np.mean(values, axis=0)
         lines.append(f"| {quality} | 1/{reduction} | {way} | {psnr:.1f} | {lpips:.3f} | {colours:.2f} |")
     lines.append("\nProcessor time, of that of decoding the whole picture (entropy decoding included):")
-    lines += [f"1/{reduction}: {np.mean(found):.3f}" for reduction, found in shares.items()]
+    lines += [f"1/{reduction}: {np.mean(values):.3f}" for reduction, values in shares.items()]
     return "\n".join(lines[:-2]) + " " + ", ".join(lines[-2:]) + ".\n"
 
 

@@ -64,10 +64,10 @@ def refusals_are_fine(function: OneInput) -> OneInput:
 
 def corpus_files(*places: Path) -> list[Path]:
     """The files among ``places`` and in the folders among them."""
-    found = []
+    files = []
     for place in places:
-        found += sorted(place.iterdir()) if place.is_dir() else [place]
-    return found
+        files += sorted(place.iterdir()) if place.is_dir() else [place]
+    return files
 
 
 def main(one_input: OneInput) -> None:

@@ -50,21 +50,21 @@ def repaired(data: bytes) -> bytes:
 def _right_checksum(data: bytes) -> int:
     """What the checksum should be, learned from the decoder when it asks for it."""
     parsed = parse_file(data, limits=LIMITS)
-    asked = []
+    requests = []
 
     def listen(header: Header, integers: bytes) -> int:
-        asked.append(file_checksum(header, integers))
-        return asked[-1]
+        requests.append(file_checksum(header, integers))
+        return requests[-1]
 
     original, calotype.decoding.latents.file_checksum = calotype.decoding.latents.file_checksum, listen
     try:
         decode_latents(parsed)
     except ChecksumError:
-        if not asked:
+        if not requests:
             raise
     finally:
         calotype.decoding.latents.file_checksum = original
-    return asked[-1]
+    return requests[-1]
 
 
 def check(data: bytes) -> None:

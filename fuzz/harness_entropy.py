@@ -67,8 +67,8 @@ def tables(data: bytes) -> None:
     frequencies = _frequencies().ravel()
     edits = np.frombuffer(data[: len(data) // 4 * 4], "<u2").reshape(-1, 2)
     frequencies[edits[:, 0] % frequencies.size] = edits[:, 1]
-    made = FrequencyTables(frequencies.reshape(ROWS, PHASES, SYMBOLS))
-    assert all(row[0] == 0 and row[-1] == FREQUENCY_TOTAL and sorted(set(row)) == row for row in made.rows)
+    tables = FrequencyTables(frequencies.reshape(ROWS, PHASES, SYMBOLS))
+    assert all(row[0] == 0 and row[-1] == FREQUENCY_TOTAL and sorted(set(row)) == row for row in tables.rows)
 
 
 def model(data: bytes) -> None:
@@ -94,12 +94,12 @@ def integers(data: bytes) -> None:
     ends = data[2] % 128, data[3] % 128
     levels = _levels(height, width, *ends)
     payload = data[4:]
-    found = [_decoded(payload, levels, product) for product in (integer_product, reference_product)]
-    if isinstance(found[0], CalotypeError) or isinstance(found[1], CalotypeError):
-        assert (type(found[0]), str(found[0])) == (type(found[1]), str(found[1]))
-        raise found[0]
-    assert np.array_equal(*found)
-    assert _encoded(found[0], levels) == payload
+    results = [_decoded(payload, levels, product) for product in (integer_product, reference_product)]
+    if isinstance(results[0], CalotypeError) or isinstance(results[1], CalotypeError):
+        assert (type(results[0]), str(results[0])) == (type(results[1]), str(results[1]))
+        raise results[0]
+    assert np.array_equal(*results)
+    assert _encoded(results[0], levels) == payload
 
 
 def _decoded(

@@ -73,7 +73,7 @@ def entropy() -> dict[str, bytes]:
     levels = bytes([8, 104])
     smooth = np.add.outer(np.arange(4), np.add.outer(np.arange(9), np.arange(5))).astype(np.int16)
     wild = (smooth * 7919 % 1001 - 500).astype(np.int16)
-    one = np.array([3, -1, 0, 500], np.int16).reshape(4, 1, 1)
+    integers = np.array([3, -1, 0, 500], np.int16).reshape(4, 1, 1)
     coded = encoded_integers(smooth, *levels)
     npz = io.BytesIO()
     np.savez(npz, widths=np.array([2, 2, 2, 2, 2], np.int64))
@@ -97,7 +97,7 @@ def entropy() -> dict[str, bytes]:
         "arrays-weight": choose["arrays"] + bytes([0, 5, 0, 128]),
         "integers-smooth": choose["integers"] + bytes([8, 4]) + levels + coded,
         "integers-wild": choose["integers"] + bytes([8, 4]) + levels + encoded_integers(wild, *levels),
-        "integers-one": choose["integers"] + bytes([0, 0, 0, 127]) + encoded_integers(one, 0, 127),
+        "integers-one": choose["integers"] + bytes([0, 0, 0, 127]) + encoded_integers(integers, 0, 127),
         "integers-cut": choose["integers"] + bytes([8, 4]) + levels + coded[:-2],
         "integers-other-size": choose["integers"] + bytes([8, 5]) + levels + coded,
     }
@@ -136,9 +136,11 @@ def prefix() -> dict[str, bytes]:
         "grey-17x9": (45, 50),
         "palette-70x50": (100,),
     }
-    found = {f"{name}-{cut}": bytes([6]) + files[name][:cut] for name, each in cuts.items() for cut in each}
+    truncated = {
+        f"{name}-{cut}": bytes([6]) + files[name][:cut] for name, lengths in cuts.items() for cut in lengths
+    }
     start = files["rgb-24x24"]
-    return found | {
+    return truncated | {
         "empty": b"",
         "whole": bytes([3]) + start,
         "transparent-cut": bytes([200]) + files["rgba-40x24"][:-20],
@@ -166,7 +168,7 @@ def packets() -> dict[str, bytes]:
         "backwards": b"\0" + write_recording(sent[::-1]),
         "losses": b"\0" + write_recording([*sent[1:3], *sent[5:]]),
         "two-streams": b"\0"
-        + write_recording([each for pair in zip(other, sent, strict=False) for each in pair]),
+        + write_recording([packet for pair in zip(other, sent, strict=False) for packet in pair]),
         "damaged": b"\0" + recorded.replace(b"\x30\x31", b"\x30\x30"),
         "damaged-unseen": b"\1" + recorded.replace(b"\x30\x31", b"\x30\x30"),
         "cut": b"\0" + recorded[:-9],

@@ -34,10 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images", metavar="FOLDER")
     options = parser.parse_args(arguments)
     for picture in options.pictures:
-        found = entries(load_rgb(picture))
-        sheet = side_by_side(found, text_size=15)
+        codecs = entries(load_rgb(picture))
+        sheet = side_by_side(codecs, text_size=15)
         sheet.save(options.out / f"before-after-{picture.stem}.webp", "WEBP", **_WEBP)
-        print(f"{picture.name}: {', '.join(entry.label for entry in found[1:])}")
+        print(f"{picture.name}: {', '.join(entry.label for entry in codecs[1:])}")
 
 
 def entries(rgb: NDArray[np.uint8]) -> list[Entry]:

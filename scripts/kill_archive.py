@@ -80,13 +80,13 @@ def check(pictures: Path, archive: Path) -> list[str]:
     wrong = []
     expected = {path.name for path in pictures.iterdir()}
     with Archive(archive) as opened:
-        found = Counter(row["name"] for row in opened.rows(["name"]))
+        copies = Counter(row["name"] for row in opened.rows(["name"]))
         failed = Counter(row["name"] for row in opened.errors())
-        wrong += [f"{name} is there {count} times" for name, count in (found + failed).items() if count > 1]
-        wrong += [f"{name} is lost" for name in expected - set(found) - set(failed)]
-        wrong += [f"{name} came from nowhere" for name in (set(found) | set(failed)) - expected]
+        wrong += [f"{name} is there {count} times" for name, count in (copies + failed).items() if count > 1]
+        wrong += [f"{name} is lost" for name in expected - set(copies) - set(failed)]
+        wrong += [f"{name} came from nowhere" for name in (set(copies) | set(failed)) - expected]
         wrong += [str(problem) for problem in opened.verify() if problem is not None]
-        wrong += [f"{name} is not found" for name in found if len(opened.find(name)) != 1]
+        wrong += [f"{name} is not found" for name in copies if len(opened.find(name)) != 1]
         parts = {record.name for record in opened.records}
     left = {path.relative_to(archive).as_posix() for path in archive.rglob("*") if path.is_file()}
     known = {"archive.json", "index.sqlite", ".lock", *parts}

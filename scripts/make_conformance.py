@@ -78,9 +78,9 @@ def integers_of(parsed: ParsedFile) -> tuple[NDArray[np.int16], int]:
         load_context_model(header.context_model), parsed.payload_size, levels, STEPS, CHANNEL_OFFSETS
     )
     decoder.feed(parsed.payload)
-    found = decoder.result()
-    unknown = np.zeros(found.integers.shape, bool) if found.missing is None else found.missing.unknown
-    return np.where(unknown, 0, found.integers).astype(np.int16), int((~unknown).sum())
+    decoded = decoder.result()
+    unknown = np.zeros(decoded.integers.shape, bool) if decoded.missing is None else decoded.missing.unknown
+    return np.where(unknown, 0, decoded.integers).astype(np.int16), int((~unknown).sum())
 
 
 def error_of(data: bytes, *, strict: bool = False, partial: bool = False) -> str | None:

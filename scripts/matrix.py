@@ -35,8 +35,8 @@ def supported_versions() -> list[str]:
     """The versions of Python that ``pyproject.toml`` has classifiers for, such as "3.11", oldest first."""
     classifiers = _project()["classifiers"]
     assert isinstance(classifiers, list)
-    found = (re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", text) for text in classifiers)
-    return sorted((match[1] for match in found if match), key=lambda version: int(version[2:]))
+    matches = (re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", text) for text in classifiers)
+    return sorted((match[1] for match in matches if match), key=lambda version: int(version[2:]))
 
 
 def find_interpreter(version: str) -> Path | None:

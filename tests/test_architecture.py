@@ -9,9 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
+import numpy as np
 import pytest
 
+import calotype
 from calotype.errors import ModelError
 
 PACKAGE = Path(__file__).parents[1] / "src" / "calotype"
@@ -22,7 +25,7 @@ MAX_LINES = 300
 # What each part of the package may import, besides itself: the parts in earlier layers.
 LAYERS = (
     {"arguments", "atomic", "cores", "errors", "lazy", "telemetry", "version"},
-    {"file_data", "limits", "warning_hook"},
+    {"batches", "file_data", "limits", "warning_hook"},
     {"options"},
     {"container"},
     {"packets"},
@@ -48,6 +51,7 @@ NARROWER = {"imaging": {"errors", "limits"}}
 FOREIGN = {  # parts that must run on few packages, or on none
     "arguments": set(),
     "atomic": set(),
+    "batches": set(),
     "cores": set(),
     "errors": set(),
     "file_data": set(),
@@ -71,6 +75,9 @@ def name_of(module: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+NAMES = {name_of(module) for module in MODULES}
+
+
 def part_of(name: str) -> str:
     """The part of the package that a dotted name belongs to; "__init__" for the package itself."""
     return name.split(".")[1] if "." in name else "__init__"
@@ -85,11 +92,8 @@ def imports(module: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             source = ".".join(base + ([node.module] if node.module else []))
-            if source == "calotype":
-                names = {alias.name for alias in node.names}
-                yield from (f"calotype.{name}" if name in RANK else source for name in names)
-            else:
-                yield source
+            for name in {f"{source}.{alias.name}" for alias in node.names}:
+                yield name if name in NAMES else source
 
 
 def public_definitions(tree: ast.Module) -> set[str]:
@@ -154,6 +158,58 @@ def test_the_steps_of_encoding_build_on_those_before() -> None:
                 continue
             assert parts[2:], f"{name_of(module)} imports all of encoding"
             assert rank[parts[2]] < rank[inside[0]], f"{name_of(module)} imports {name}, which comes later"
+
+
+def modules_below(name: str) -> set[str]:
+    """The dotted names of all modules that a module imports, directly or through others."""
+    below: set[str] = set()
+    new = {name}
+    while new:
+        new = {name for module in new for name in IMPORTS.get(module, set())} - below
+        below |= new
+    return below
+
+
+IMPORTS = {name_of(module): set(imports(module)) for module in MODULES}
+
+# The calls from a module to one above it that encoding makes. None of them passes options or a picture.
+CALLS_UPWARDS = {
+    ("calotype.models.native", "calotype.models.onnx_session"),  # opens a session anew after a fork
+    ("calotype.models.native", "calotype.models.products"),  # likewise
+    ("calotype.entropy.network", "calotype.models.products"),  # matrix products of the context model
+}
+
+
+@pytest.mark.slow  # every call is recorded
+def test_encoding_only_calls_downwards() -> None:
+    """No module that encoding runs calls one above it: docs/architecture.md, "The way through encode"."""
+    below = {name: modules_below(name) for name in IMPORTS}
+    calls: set[tuple[str, str]] = set()
+
+    def record(frame: FrameType, event: str, _: object) -> None:
+        callee, caller = frame.f_globals.get("__name__", ""), frame.f_back
+        is_import = frame.f_code.co_name == "<module>"
+        is_generated = frame.f_code.co_filename.startswith("<")  # by dataclasses
+        if event != "call" or callee not in IMPORTS or is_import or is_generated:
+            return
+        while caller is not None and caller.f_globals.get("__name__") not in IMPORTS:
+            caller = caller.f_back
+        if caller is not None:
+            calls.add((caller.f_globals["__name__"], callee))
+
+    noise = np.random.default_rng(1).integers(0, 256, (72, 72, 3), np.uint8)
+    codec, box = calotype.Codec(threads=1), calotype.Roi(0, 0, 8, 8)
+    sys.setprofile(record)
+    try:
+        codec.encode(noise, effort=7, quality=30, roi=(box,))
+        codec.encode(noise, effort=5, target_size=500)
+        codec.encode(noise, recipe="palette")
+    finally:
+        sys.setprofile(None)
+    assert ("calotype.codec", "calotype.encoding.pipeline") in calls
+    assert ("calotype.encoding.stages", "calotype.encoding.candidate") in calls
+    upwards = {(caller, callee) for caller, callee in calls if caller in below[callee]}
+    assert upwards <= CALLS_UPWARDS
 
 
 @modules

@@ -55,10 +55,10 @@ def test_types_that_look_alike(kind: type, name: str, value: Any) -> None:
 
 
 def test_numbers_of_numpy_and_paths_will_do() -> None:
-    made = EncodeOptions(
+    options = EncodeOptions(
         quality=np.float32(40), effort=np.int64(5), strict=np.bool_(True), lpips=Path("lpips.onnx")
     )
-    assert (made.quality, made.effort) == (40, 5)
+    assert (options.quality, options.effort) == (40, 5)
     assert DiffusionOptions(weights=Path("folder"), denoise=np.int32(3)).denoise == 3
 
 

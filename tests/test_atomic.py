@@ -88,10 +88,10 @@ def test_a_long_name_needs_no_longer_one(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.parametrize("there", [False, True])
-def test_a_folder_takes_its_place(there: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_folder_takes_its_place(exists: bool, tmp_path: Path) -> None:
     target = tmp_path / "folder"
-    if there:
+    if exists:
         (target / "deep").mkdir(parents=True)
     with folder_in_place(target) as work:
         (work / "new").write_text("new")

@@ -110,10 +110,10 @@ def test_more_quality_means_more_bytes_and_less_error(photo: Image.Image) -> Non
 def errors_of(photo: Image.Image, effort: int, wanted: np.ndarray) -> tuple[float, float]:
     """Of a file of 2,000 bytes: the squared error of 4x4 positions together, and of latents in steps."""
     data = calotype.encode(photo, target_size=2000, scale=1, effort=effort)
-    found = decode_latents(parse_file(data, limits=Limits()))
-    cells = (found.conditional_mean - wanted).reshape(4, 16, 4, 16, 4).mean((2, 4))
-    steps = channel_steps(np.zeros_like(found.levels))
-    return float((cells**2).sum()), float((((found.latents - wanted) / steps) ** 2).sum())
+    reconstruction = decode_latents(parse_file(data, limits=Limits()))
+    cells = (reconstruction.conditional_mean - wanted).reshape(4, 16, 4, 16, 4).mean((2, 4))
+    steps = channel_steps(np.zeros_like(reconstruction.levels))
+    return float((cells**2).sum()), float((((reconstruction.latents - wanted) / steps) ** 2).sum())
 
 
 @pytest.mark.slow
@@ -161,12 +161,13 @@ def test_metadata_is_dropped_unless_kept(small: Image.Image) -> None:
     small.save(source, "JPEG", exif=exif, quality=95)
     stripped = calotype.encode(io.BytesIO(source.getvalue()), model="tiny")
     assert calotype.read_info(stripped).chunks == ()
-    kept = calotype.encode(io.BytesIO(source.getvalue()), model="tiny", keep_metadata=True)
-    decoded = calotype.decode(kept, model="tiny")
+    file = calotype.encode(io.BytesIO(source.getvalue()), model="tiny", keep_metadata=True)
+    decoded = calotype.decode(file, model="tiny")
     assert decoded.size == (60, 88)  # turned upright
-    found = decoded.getexif()
-    assert found[0x010F] == "Maker" and found.get(0x0112, 1) == 1 and found.get_ifd(0x8825)[1] == "N"
-    assert "exif" not in calotype.decode(kept, model="tiny", keep_metadata=False).info
+    exif_decoded = decoded.getexif()
+    assert exif_decoded[0x010F] == "Maker" and exif_decoded.get(0x0112, 1) == 1
+    assert exif_decoded.get_ifd(0x8825)[1] == "N"
+    assert "exif" not in calotype.decode(file, model="tiny", keep_metadata=False).info
 
 
 def test_threads_share_a_codec(small: Image.Image) -> None:
@@ -365,7 +366,7 @@ def test_decoded_pictures_say_what_made_them(small: Image.Image) -> None:
     data = calotype.encode(small, model="tiny", effort=1)
     info = calotype.decode(data, model="tiny").info
     assert info["software"] == f"Calotype {calotype.__version__}"
-    assert info["provenance"].startswith(f"Developed by {info['software']} from {len(data):,} bytes ")
+    assert info["provenance"].startswith(f"Decoded by {info['software']} from {len(data):,} bytes ")
     assert "(encoder tiny, decoder tiny)" in info["provenance"]
     assert calotype.decode(data, model="tiny", provenance=False).info == {}
     with pytest.warns(calotype.PartialPictureWarning):

@@ -24,7 +24,7 @@ _LINK = re.compile(r"\]\(([^()\s]+)\)")
 
 def blocks(language: str) -> list[object]:
     """The code blocks of one language in README and guides, each named by its page and line."""
-    found: list[object] = []
+    parameters: list[object] = []
     for page in (
         ROOT / "README.md",
         ROOT / "docs" / "guide.md",
@@ -35,13 +35,13 @@ def blocks(language: str) -> list[object]:
         for match in _BLOCK.finditer(text):
             if match[1] == language:
                 line = text.count("\n", 0, match.start()) + 1
-                found.append(pytest.param(match[2], id=f"{page.name}:{line}"))
-    return found
+                parameters.append(pytest.param(match[2], id=f"{page.name}:{line}"))
+    return parameters
 
 
 def commands(script: str) -> list[list[str]]:
     """The arguments of every ``calotype`` in a shell script, without redirections."""
-    found = []
+    command_lines = []
     for line in script.splitlines():
         words = shlex.shlex(line, posix=True, punctuation_chars=True)
         words.whitespace_split = True
@@ -49,11 +49,11 @@ def commands(script: str) -> list[list[str]]:
         for word in [*words, "|"]:
             if word in ("|", "<", ">", "&&", ";"):
                 if command[:1] == ["calotype"]:
-                    found.append(command[1:])
+                    command_lines.append(command[1:])
                 command = []
             else:
                 command.append(word)
-    return found
+    return command_lines
 
 
 def anchors(page: Path) -> set[str]:
@@ -73,9 +73,9 @@ def test_python_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("script", blocks("sh"))
 def test_command_lines_parse(script: str) -> None:
-    found = commands(script)
-    assert found
-    for name, *arguments in found:
+    command_lines = commands(script)
+    assert command_lines
+    for name, *arguments in command_lines:
         command = cli.get_command(click.Context(cli), name)
         assert command is not None
         command.make_context(name, arguments)  # raises click.UsageError

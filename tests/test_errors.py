@@ -22,7 +22,7 @@ SAMPLES = {int: 7, str: "a sentence", tuple[int, int]: (7, 8), tuple[int, int, i
 
 def error_classes() -> list[type[BaseException]]:
     """Every exception class that the modules define for which the packages are installed."""
-    found = {}
+    errors_by_name = {}
     for module in pkgutil.walk_packages(calotype.__path__, "calotype."):
         if module.name.endswith("__main__"):
             continue
@@ -32,8 +32,8 @@ def error_classes() -> list[type[BaseException]]:
             continue
         for kind in vars(imported).values():
             if inspect.isclass(kind) and issubclass(kind, BaseException) and kind.__module__ == module.name:
-                found[f"{kind.__module__}.{kind.__qualname__}"] = kind
-    return [found[name] for name in sorted(found)]
+                errors_by_name[f"{kind.__module__}.{kind.__qualname__}"] = kind
+    return [errors_by_name[name] for name in sorted(errors_by_name)]
 
 
 def made(kind: type[BaseException]) -> BaseException:
@@ -80,8 +80,8 @@ def _too_small(value: int) -> int:
 
 @pytest.fixture
 def pool() -> Iterator[multiprocessing.pool.Pool]:
-    with multiprocessing.get_context("spawn").Pool(1) as made:
-        yield made
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        yield pool
 
 
 @pytest.mark.slow

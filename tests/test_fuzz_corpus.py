@@ -41,11 +41,13 @@ def test_each_harness_has_a_small_corpus_that_decodes_in_part(name: str) -> None
     assert 0 < refused < len(files)
 
 
-def test_made_seeds_are_the_ones_committed() -> None:
-    made = importlib.import_module("make_corpus").TARGETS
-    for name, seeds in made.items():
-        for file, data in seeds().items():
-            assert (common.CORPORA / name / file).read_bytes() == data, "run fuzz/make_corpus.py"
+@pytest.mark.parametrize("name", importlib.import_module("make_corpus").TARGETS)
+def test_made_seeds_are_the_ones_committed(name: str) -> None:
+    if name == "packets":
+        pytest.importorskip("zfec", reason="repair packets need the packets extra")
+    seeds = importlib.import_module("make_corpus").TARGETS[name]
+    for file, data in seeds().items():
+        assert (common.CORPORA / name / file).read_bytes() == data, "run fuzz/make_corpus.py"
 
 
 def test_a_harness_lets_only_refusals_pass() -> None:

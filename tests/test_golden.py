@@ -34,7 +34,7 @@ ALL_CHANGES = list(range(1, 256))
 SMALL_PAYLOAD = 16  # bytes; of longer ones only one bit of each byte is changed, to save time
 LIMITS = Limits(max_pixels=1 << 20)
 
-each = pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: f"{folder.parent.name}-{folder.name}")
+each_file = pytest.mark.parametrize("folder", GOLDEN, ids=lambda path: f"{path.parent.name}-{path.name}")
 
 
 def read(folder: Path) -> tuple[bytes, dict[str, Any]]:
@@ -47,7 +47,7 @@ def make_golden(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("make_golden")
 
 
-@each
+@each_file
 def test_the_file_is_the_one_described(folder: Path) -> None:
     data, expected = read(folder)
     assert hashlib.sha256(data).hexdigest() == expected["sha256"]
@@ -56,7 +56,7 @@ def test_the_file_is_the_one_described(folder: Path) -> None:
     assert calotype.decode(data, model="tiny", strict=True).mode == info["mode"]
 
 
-@each
+@each_file
 @pytest.mark.parametrize("kind", [SignedWeights, UnsignedWeights, lambda: reference_product])
 def test_integers_are_exact_in_every_arithmetic(
     make_golden: ModuleType, folder: Path, kind: Callable[[], Product]
@@ -70,7 +70,7 @@ def test_integers_are_exact_in_every_arithmetic(
     assert hashlib.sha256(integers.astype("<i2").tobytes()).hexdigest() == expected["integers"]["sha256"]
 
 
-@each
+@each_file
 def test_pixels_are_within_the_tolerance(folder: Path) -> None:
     data, expected = read(folder)
     pixels = expected["pixels"]
@@ -85,26 +85,28 @@ def test_pixels_are_within_the_tolerance(folder: Path) -> None:
         assert np.array_equal(decoded[..., -1], reference[..., -1])
 
 
-@each
+@each_file
 def test_metadata_is_exact(folder: Path) -> None:
     data, expected = read(folder)
     parsed = parse_file(data, limits=LIMITS)
-    found = {chunk.name: chunk.data for chunk in parsed.chunks if not chunk.critical}
-    assert {name: hashlib.sha256(value).hexdigest() for name, value in found.items()} == expected["metadata"]
+    ancillary = {chunk.name: chunk.data for chunk in parsed.chunks if not chunk.critical}
+    assert {name: hashlib.sha256(value).hexdigest() for name, value in ancillary.items()} == expected[
+        "metadata"
+    ]
     info = calotype.decode(data, model="tiny").info
-    assert info.get("icc_profile") == found.get("ICC")
-    assert info.get("exif", b"").removeprefix(b"Exif\0\0") == found.get("EXIF", b"")
-    assert info.get("xmp") == found.get("XMP")
+    assert info.get("icc_profile") == ancillary.get("ICC")
+    assert info.get("exif", b"").removeprefix(b"Exif\0\0") == ancillary.get("EXIF", b"")
+    assert info.get("xmp") == ancillary.get("XMP")
 
 
 def test_together_they_reach_every_part_of_the_coder() -> None:
-    seen: set[str] = set()
+    features: set[str] = set()
     for folder in GOLDEN:
         parsed = parse_file(read(folder)[0], limits=LIMITS)
         header = parsed.header
-        seen.add(Coding(header.coding).name + header.alpha * " alpha" + header.grey * " grey")
-        seen.update({"scaled"} if header.scaled else ())
-        seen.update({"regions"} if header.regions else ())
+        features.add(Coding(header.coding).name + header.alpha * " alpha" + header.grey * " grey")
+        features.update({"scaled"} if header.scaled else ())
+        features.update({"regions"} if header.regions else ())
         if header.coding != Coding.HIERARCHICAL:
             continue
         model = load_context_model(header.context_model)
@@ -116,15 +118,15 @@ def test_together_they_reach_every_part_of_the_coder() -> None:
         while (prediction := coding.prediction) is not None:
             chosen = stream.get(prediction)
             residual = (chosen >> prediction.quantised.fine) - prediction.quantised.centre
-            seen.update({"escape up"} if residual.max() > MAX_RESIDUAL else ())
-            seen.update({"escape down"} if residual.min() < -MAX_RESIDUAL else ())
-            seen.update({"fine"} if prediction.quantised.fine.max() > 1 else ())
-            seen.add(f"{prediction.rows} {prediction.columns}")
+            features.update({"escape up"} if residual.max() > MAX_RESIDUAL else ())
+            features.update({"escape down"} if residual.min() < -MAX_RESIDUAL else ())
+            features.update({"fine"} if prediction.quantised.fine.max() > 1 else ())
+            features.add(f"{prediction.rows} {prediction.columns}")
             coding.advance(chosen)
         stream.finish()
-    assert {"escape up", "escape down", "fine", "scaled", "regions"} <= seen
-    assert {"HIERARCHICAL", "HIERARCHICAL alpha", "HIERARCHICAL grey", "PALETTE"} <= seen
-    assert sum(name.startswith("slice(") for name in seen) >= 10  # the sites of the grid
+    assert {"escape up", "escape down", "fine", "scaled", "regions"} <= features
+    assert {"HIERARCHICAL", "HIERARCHICAL alpha", "HIERARCHICAL grey", "PALETTE"} <= features
+    assert sum(name.startswith("slice(") for name in features) >= 10  # the sites of the grid
 
 
 def changed(data: bytes, position: int, flips: list[int]) -> Iterator[bytes]:
@@ -159,14 +161,14 @@ class Truth:
         try:
             parsed = parse_file(copy, limits=LIMITS)
             same = self._coded(parsed) == self._coded(self.parsed)
-            found = self.found if same else decode_latents(parsed)
+            reconstruction = self.found if same else decode_latents(parsed)
             alpha = self._alpha(parsed)
         except CalotypeError as error:
             assert str(error)
             return None
         assert parsed.header == self.parsed.header
         for name in ("latents", "levels", "conditional_mean"):
-            assert np.array_equal(getattr(found, name), getattr(self.found, name))
+            assert np.array_equal(getattr(reconstruction, name), getattr(self.found, name))
         assert alpha == self.alpha
         lost = set(parsed.chunks) < set(self.parsed.chunks)  # nothing is wrong, and something is missing
         assert lost
@@ -181,7 +183,7 @@ class Truth:
             calotype.decode(copy, model="tiny", strict=True)
 
 
-@each
+@each_file
 def test_every_truncation_is_noticed(folder: Path) -> None:
     """Only a cut exactly between two ancillary chunks leaves a valid file: docs/format.md, section 3."""
     truth = Truth(read(folder)[0])
@@ -201,7 +203,7 @@ def test_every_truncation_is_noticed(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@each
+@each_file
 def test_single_bit_changes_are_noticed(folder: Path) -> None:
     truth = Truth(read(folder)[0])
     payload = truth.parsed.payload

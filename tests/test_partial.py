@@ -58,12 +58,12 @@ def test_integers_of_a_prefix_are_those_of_the_whole(name: str) -> None:
     assert whole.missing is None
     before = -1
     for size in range(0, parsed.payload_size, 1 + parsed.payload_size // 40):
-        found = coded_prefix(parsed, size)
-        assert found.missing is not None
-        known = ~found.missing.unknown
+        prefix = coded_prefix(parsed, size)
+        assert prefix.missing is not None
+        known = ~prefix.missing.unknown
         assert known.sum() >= before
         before = known.sum()
-        assert np.array_equal(found.integers[known], whole.integers[known])
+        assert np.array_equal(prefix.integers[known], whole.integers[known])
     assert before > 0 or parsed.payload_size < 12
 
 
@@ -134,26 +134,26 @@ def test_what_the_decoder_is_told_where_nothing_is_known() -> None:
     data = golden("coarse-105x70")
     parsed = parse_file(data, limits=LIMITS)
     size = parsed.payload_size // 2
-    found = coded_prefix(parsed, size)
+    prefix = coded_prefix(parsed, size)
     with pytest.warns(PartialPictureWarning):
-        told = OpenedFile.of(data[: parsed.payload_start + size], PARTIAL).latents
+        inputs = OpenedFile.of(data[: parsed.payload_start + size], PARTIAL).latents
     whole = OpenedFile.of(data, PARTIAL).latents
-    assert found.missing is not None
-    unknown, mean, scale = found.missing.unknown, found.missing.mean / 256, found.missing.scale
+    assert prefix.missing is not None
+    unknown, mean, scale = prefix.missing.unknown, prefix.missing.mean / 256, prefix.missing.scale
     assert 0 < unknown.sum() < unknown.size
     for name in ("latents", "conditional_mean"):
-        assert np.array_equal(getattr(told, name)[unknown], mean[unknown])
-        assert np.array_equal(getattr(told, name)[~unknown], getattr(whole, name)[~unknown])
+        assert np.array_equal(getattr(inputs, name)[unknown], mean[unknown])
+        assert np.array_equal(getattr(inputs, name)[~unknown], getattr(whole, name)[~unknown])
     nominal = parsed.header.level / 16 - 5
     step = np.where(unknown, np.maximum(nominal, scale / 16 - 6.5 + 0.5 * np.log2(12)), nominal)
-    assert np.allclose(told.log_step, step.mean(0, keepdims=True))
-    assert (told.log_step >= whole.log_step).all()
+    assert np.allclose(inputs.log_step, step.mean(0, keepdims=True))
+    assert (inputs.log_step >= whole.log_step).all()
     levels = np.full(unknown.shape[1:], parsed.header.level)
     assert np.array_equal(log_step_map(levels), whole.log_step)
-    none = replace(found.missing, unknown=np.zeros_like(unknown))
+    none = replace(prefix.missing, unknown=np.zeros_like(unknown))
     codes = parsed.header.noise
     assert np.allclose(noise_deviations(codes, levels, none), noise_deviations(codes, levels))
-    every = noise_deviations(codes, levels, replace(found.missing, unknown=np.ones_like(unknown)))
+    every = noise_deviations(codes, levels, replace(prefix.missing, unknown=np.ones_like(unknown)))
     assert np.allclose(every, np.sqrt((4.0 ** (scale / 16 - 6.5)).mean((1, 2))))
 
 
@@ -203,15 +203,15 @@ def test_what_may_stand_before_the_payload() -> None:
     parsed = parse_file(data, limits=LIMITS)
     (chunk,) = parsed.chunks
     packed = write_chunk(chunk)
-    at = parsed.payload_start - len(packed)
-    assert data[at : parsed.payload_start] == packed
+    position = parsed.payload_start - len(packed)
+    assert data[position : parsed.payload_start] == packed
     damaged = bytearray(data)
-    damaged[at + 3] ^= 1
+    damaged[position + 3] ^= 1
     with pytest.raises(ChecksumError, match="REGIONS"):
         calotype.decode(bytes(damaged), PARTIAL)
     other = write_chunk(Chunk(0x7F, chunk.data))
     with pytest.raises(FormatError, match="REGIONS"):
-        parse_file(data[:at] + other + data[at + len(packed) :], limits=LIMITS)
+        parse_file(data[:position] + other + data[position + len(packed) :], limits=LIMITS)
     with pytest.raises(FormatError, match="second"):
         parse_file(data + packed, limits=LIMITS)
     with pytest.raises(LimitError, match="REGIONS"):
@@ -267,9 +267,9 @@ def test_pieces_give_the_pictures_of_prefixes(name: str, pieces: int) -> None:
         # It falls only when a chunk begins to arrive, whose length nobody knew before.
         behind = begin + size > parsed.payload_start + parsed.payload_size
         assert arriving.fraction >= before or behind
-        there = data[: begin + size]
+        prefix = data[: begin + size]
         try:
-            expected = calotype.decode(there, PARTIAL)
+            expected = calotype.decode(prefix, PARTIAL)
         except TruncatedError as error:
             with pytest.raises(TruncatedError) as refused:
                 arriving.picture()
@@ -284,20 +284,20 @@ def test_pieces_give_the_pictures_of_prefixes(name: str, pieces: int) -> None:
 
 
 def test_twenty_pieces_cost_what_one_decode_costs(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
+    channels: list[int] = []
     original = SiteNet.predict
-    monkeypatch.setattr(SiteNet, "predict", lambda *given: seen.append(given[1]) or original(*given))
+    monkeypatch.setattr(SiteNet, "predict", lambda *given: channels.append(given[1]) or original(*given))
     data = golden("fine-64x64")
     decode_latents(parse_file(data, limits=LIMITS))
-    once = len(seen)
+    once = len(channels)
     arriving = ProgressiveDecoder(model="tiny")
     size = -(-len(data) // 20)
     for begin in range(0, len(data), size):
         arriving.feed(data[begin : begin + size])
     assert once == 40
-    assert len(seen) - once == once  # at most 1.5 times would do
+    assert len(channels) - once == once  # at most 1.5 times would do
     arriving.picture()
-    assert len(seen) == 2 * once
+    assert len(channels) == 2 * once
 
 
 def test_an_error_stays() -> None:

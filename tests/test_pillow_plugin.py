@@ -359,7 +359,10 @@ def test_any_damage_is_what_callers_of_pillow_catch(described: bytes, stride: in
     caught = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
     ends = range(0, len(described), stride)
     damaged = [described[:end] for end in ends]
-    damaged += [described[:at] + bytes([described[at] ^ 0xA5]) + described[at + 1 :] for at in ends]
+    damaged += [
+        described[:position] + bytes([described[position] ^ 0xA5]) + described[position + 1 :]
+        for position in ends
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for file in damaged:
@@ -448,12 +451,12 @@ def test_draft_loads_the_smallest_size_that_is_enough(
     large: bytes, wanted: tuple[int, int], reduce: int
 ) -> None:
     with Image.open(io.BytesIO(large)) as image:
-        found = image.draft("L", wanted)
+        draft = image.draft("L", wanted)
         assert image.size == (320 // reduce, 192 // reduce)
         if reduce == 1:
-            assert found is None
+            assert draft is None
             return
-        assert found == ("RGB", (0, 0, 320 / reduce, 192 / reduce))
+        assert draft == ("RGB", (0, 0, 320 / reduce, 192 / reduce))
         assert image.draft(None, (1, 1)) is None
         expected = calotype.decode(large, reduce=reduce)
         assert np.array_equal(np.asarray(image), np.asarray(expected))

@@ -85,8 +85,8 @@ def folder(tmp_path: Path) -> Path:
 
 def clean_environment(home: Path) -> dict[str, str]:
     """Without what would tell a dependency that it is being tested, and without our own switches."""
-    kept = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    environment = {name: os.environ[name] for name in kept if name in os.environ}
+    names = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    environment = {name: os.environ[name] for name in names if name in os.environ}
     return environment | {"HOME": str(home), "USERPROFILE": str(home), "LOCALAPPDATA": str(home)}
 
 
@@ -160,13 +160,13 @@ def test_this_would_see_a_runtime_that_reports(folder: Path, tmp_path: Path) -> 
 def test_only_one_module_imports_the_runtime() -> None:
     root = Path(__file__).parents[1]
     folders = [root / name for name in ("src", "benchmarks", "scripts", "training", "fuzz")]
-    found = {
+    files = {
         path.name
         for folder in folders
         for path in folder.rglob("*.py")
         if re.search(r"^\s*(import|from) onnxruntime\b", path.read_text("utf-8"), re.MULTILINE)
     }
-    assert found == {"onnx_session.py"}
+    assert files == {"onnx_session.py"}
 
 
 def test_who_sets_a_switch_himself_decides(folder: Path, tmp_path: Path) -> None:

@@ -120,17 +120,17 @@ def test_a_box_is_compared_with_the_picture_before_anything_is_decoded(
 def test_a_part_takes_the_decoder_only_for_its_window(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiling, "TILE", 16)
     data = calotype.encode(photograph(512, 384), effort=1, quality=10, scale=1, **TINY)
-    seen: list[int] = []
+    pixel_counts: list[int] = []
     original = tiling._pixels_to_bytes
     monkeypatch.setattr(
-        tiling, "_pixels_to_bytes", lambda array: seen.append(array[0].size) or original(array)
+        tiling, "_pixels_to_bytes", lambda array: pixel_counts.append(array[0].size) or original(array)
     )
     whole = pixels(data)
-    assert sum(seen) == 512 * 384
-    seen.clear()
+    assert sum(pixel_counts) == 512 * 384
+    pixel_counts.clear()
     part = pixels(data, box=(200, 130, 264, 180))
     assert np.array_equal(part, whole[130:180, 200:264])
-    assert sum(seen) <= (64 + 16) * (50 + 2 * 16)
+    assert sum(pixel_counts) <= (64 + 16) * (50 + 2 * 16)
 
 
 # Smaller pictures
@@ -206,8 +206,8 @@ def test_smaller_pictures_of_every_prefix(reduce: int) -> None:
         assert image.info.get("partial", 1) == arriving.fraction
 
 
-def psnr(found: Image.Image, wanted: Image.Image) -> float:
-    error = np.asarray(found).astype(float) - np.asarray(wanted)
+def psnr(decoded: Image.Image, wanted: Image.Image) -> float:
+    error = np.asarray(decoded).astype(float) - np.asarray(wanted)
     return float(10 * np.log10(255**2 / np.square(error).mean()))
 
 
@@ -261,7 +261,7 @@ def test_other_factors_are_refused(reduce: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "box", "made", "expected"),
+    ("size", "box", "reduce", "expected"),
     [
         (64, None, 1, (64, 48)),
         ((20, 100), None, 8, (20, 15)),
@@ -275,7 +275,7 @@ def test_other_factors_are_refused(reduce: int) -> None:
 def test_thumbnails(
     size: Any,
     box: Any,
-    made: int,
+    reduce: int,
     expected: tuple[int, int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -289,7 +289,7 @@ def test_thumbnails(
     )
     image = calotype.thumbnail(data, size, box=box, **TINY)
     assert image.size == expected
-    assert [given.reduce for given in options] == [made]
+    assert [given.reduce for given in options] == [reduce]
 
 
 def test_a_thumbnail_shows_what_the_picture_shows() -> None:

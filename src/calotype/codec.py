@@ -26,7 +26,6 @@ from calotype.decoding import (
 )
 from calotype.encoding import encode_pictures
 from calotype.file_data import DataLike, read_file_data
-from calotype.imaging import EVERYTHING, Picture, load_picture
 from calotype.info import read_info
 from calotype.models import ModelCache
 from calotype.options import BACKENDS, DEFAULT_BACKEND, DecodeOptions, EncodeOptions
@@ -93,8 +92,7 @@ class Codec:
         together, which uses a GPU better and takes more memory. Other models take one after the other.
         """
         options = _merge_options(EncodeOptions, options, fields)
-        pictures = (_load_for_encoding(image, options) for image in images)
-        yield from encode_pictures(pictures, options, self._models, batch=batch, progress=progress)
+        yield from encode_pictures(images, options, self._models, batch=batch, progress=progress)
 
     @overload
     def decode(
@@ -201,11 +199,6 @@ class ProgressiveDecoder:
         :class:`ModelError`.
         """
         return next(decode_opened_files([self._file.opened()], self._options, self._models))
-
-
-def _load_for_encoding(image: ImageLike, options: EncodeOptions) -> Picture:
-    keep = EVERYTHING if options.keep_metadata else ()
-    return load_picture(image, limits=options.limits, strict=options.strict, keep=keep)
 
 
 def _merge_options(kind: type[_Options], options: _Options | None, fields: dict[str, Any]) -> _Options:

@@ -200,8 +200,8 @@ def test_damage_is_found(pictures: Path, tmp_path: Path) -> None:
     data[data.index(payload) + 30] ^= 1
     part.write_bytes(data)
     with Archive(destination) as archive:
-        found = [str(problem) for problem in archive.verify() if problem]
-    assert "does not match its SHA-256" in found[0] and any("payload" in text for text in found[1:])
+        problems = [str(problem) for problem in archive.verify() if problem]
+    assert "does not match its SHA-256" in problems[0] and any("payload" in text for text in problems[1:])
     part.write_bytes(data[:-1])
     with pytest.raises(FormatError, match=r"bytes instead of .*: restore it, or delete"):
         Archive(destination)
@@ -233,11 +233,11 @@ def test_two_runs_do_not_write_at_once(pictures: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_stopped_keeps_what_is_finished(pictures: Path, tmp_path: Path) -> None:
-    stop, seen = threading.Event(), []
+    stop, counts_seen = threading.Event(), []
 
     def progress(counts: object) -> None:
-        seen.append(counts)
-        if len(seen) == 3:
+        counts_seen.append(counts)
+        if len(counts_seen) == 3:
             stop.set()
 
     settings = Settings(TINY)

@@ -35,8 +35,8 @@ def make_tar(path: Path, names: list[str], mode: str = "w") -> Path:
 
 
 def test_patterns_name_files_whatever_they_are(pictures: Path) -> None:
-    found = listed(pictures / "[0-2].*", pictures / "**" / "7.png", pictures / "notes.*")
-    assert [item.name for item in found] == ["0.png", "1.png", "2.png", "7.png", "notes.txt"]
+    names = listed(pictures / "[0-2].*", pictures / "**" / "7.png", pictures / "notes.*")
+    assert [item.name for item in names] == ["0.png", "1.png", "2.png", "7.png", "notes.txt"]
 
 
 def test_braces_stand_for_several_names(tmp_path: Path) -> None:

@@ -49,7 +49,11 @@ def test_order0_entropy_is_that_of_the_counted_frequencies() -> None:
 def figures_of(rgb: NDArray[np.uint8]) -> Figures:
     profiles = grid_profiles(rgb).items()
     return Figures(
-        {"one": {f"{kind}-x.{at}": v for kind, profile in profiles for at, v in enumerate(profile)}}
+        {
+            "one": {
+                f"{kind}-x.{position}": v for kind, profile in profiles for position, v in enumerate(profile)
+            }
+        }
     )
 
 
@@ -59,11 +63,13 @@ def test_a_faint_grid_is_seen_at_its_period(period: int) -> None:
     grid = noise.copy()
     grid[period - 1 :: period] += 1
     grid[:, period - 1 :: period] += 1
-    plain, seen = figures_of(noise.astype(np.uint8)), figures_of(grid.astype(np.uint8))
-    assert pattern(seen, "x", period) > 10 * pattern(plain, "x", period)
-    assert pattern(seen, "x", period) == pytest.approx(np.sqrt((2 if period == 2 else 1.5) / period), rel=0.1)
+    plain, periodic = figures_of(noise.astype(np.uint8)), figures_of(grid.astype(np.uint8))
+    assert pattern(periodic, "x", period) > 10 * pattern(plain, "x", period)
+    assert pattern(periodic, "x", period) == pytest.approx(
+        np.sqrt((2 if period == 2 else 1.5) / period), rel=0.1
+    )
     if period > 2:
-        assert unevenness(seen, "x", period) > 2 * unevenness(plain, "x", period)
+        assert unevenness(periodic, "x", period) > 2 * unevenness(plain, "x", period)
 
 
 def test_positions_are_those_of_the_picture() -> None:
@@ -81,13 +87,13 @@ def test_grain_is_looked_for_in_even_areas() -> None:
     rgb[:16, :16] = 250  # clipped
     rgb[20, 18:30] += 40  # a line
     rgb += random.normal(0, 4, (64, 96, 1))
-    seen = rgb.clip(0, 255).astype(np.uint8)
+    clipped = rgb.clip(0, 255).astype(np.uint8)
     wanted = np.zeros((4, 6), bool)
     wanted[:, :3] = True
     wanted[:2, :2] = False  # the clipped one, its neighbours at the edge, and the line
-    even = even_blocks(seen)
+    even = even_blocks(clipped)
     assert np.array_equal(even, wanted)
-    assert fine_texture(seen)[even].std() == pytest.approx(4 * np.sqrt(24 / 25), rel=0.1)
+    assert fine_texture(clipped)[even].std() == pytest.approx(4 * np.sqrt(24 / 25), rel=0.1)
 
 
 class _KitOfFakes:
@@ -142,10 +148,10 @@ def test_the_judges_keep_the_features_of_the_reference(torch_packages: None) -> 
     all_three._vgg = lambda x, l2pool=False: (calls.append(l2pool), vgg(x, l2pool))[1]
     tool = type(all_three._tool)("cpu")  # as it is
     for number, reference in enumerate((pictures[0], pictures[0], pictures[2])):
-        found = all_three(reference, pictures[1])
+        distances = all_three(reference, pictures[1])
         pair = [judges._tensor(rgb) for rgb in (reference, pictures[1])]
         with torch.inference_mode():
-            assert found == {name: getattr(tool, name)(*pair).item() for name in judges.JUDGES}
+            assert distances == {name: getattr(tool, name)(*pair).item() for name in judges.JUDGES}
         assert len(calls) == (4, 6, 10)[number]
     assert all(abs(value) < 1e-5 for value in all_three(pictures[0], pictures[0]).values())
 
@@ -154,8 +160,8 @@ def test_the_judges_keep_the_features_of_the_reference(torch_packages: None) -> 
 def test_every_measurement_on_a_small_crop(torch_packages: None) -> None:
     kit = Kit()
     scene = Scene(crop(), kit)
-    found = {name: measure(scene) for name, measure in MEASURES.items()}
-    entropy, space, eye = found["entropy"], found["space"], found["eye"]
+    figures = {name: measure(scene) for name, measure in MEASURES.items()}
+    entropy, space, eye = figures["entropy"], figures["space"], figures["eye"]
     assert entropy["rans-taesd-1.0.bytes"] < entropy["rans-taesd-0.35.bytes"]
     assert entropy["rans-taesd-0.35.bytes"] < entropy["order0-taesd-0.35.bytes"]
     assert 0 < space["file-5000-into-taesd.lpips_sq"] < 0.5

@@ -20,8 +20,8 @@ def test_what_is_there_is_not_measured_again(tmp_path: Path, monkeypatch: pytest
         Image.new("RGB", (40, 48), "red").save(tmp_path / "data" / "kodak" / f"{name}.png")
     calls: list[tuple[Any, ...]] = []
 
-    def measure(rgb: np.ndarray[Any, Any], *rest: Any) -> dict[str, Any]:
-        calls.append((rgb.shape, *rest))
+    def measure(rgb: np.ndarray[Any, Any], *arguments: Any) -> dict[str, Any]:
+        calls.append((rgb.shape, *arguments))
         return dict(FOUND, psnr=20.0 + len(calls))
 
     monkeypatch.setattr(optimise, "ASSETS", tmp_path)

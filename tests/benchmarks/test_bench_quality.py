@@ -21,12 +21,12 @@ CODECS = ("calotype", *OTHERS)
 
 def file_values(codec: str, budgets: tuple[int, ...], value: float) -> dict[str, float]:
     """Every metric has the value, SSIMULACRA2 and PSNR 300 times as much."""
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for budget in budgets:
         metrics = {name: value * (300 if name in ("psnr", "ssimulacra2") else 1) for name in METRICS}
         figures = {"bytes": budget - 10, "fits": 1} | metrics
-        found |= {f"{codec}-{budget}.{name}": figure for name, figure in figures.items()}
-    return found
+        values |= {f"{codec}-{budget}.{name}": figure for name, figure in figures.items()}
+    return values
 
 
 def measured(value: float) -> Figures:
@@ -170,14 +170,21 @@ def test_entropy_is_compared_by_the_bytes_of_all_pictures() -> None:
 
 
 def test_a_grid_is_what_the_originals_have_less_of() -> None:
-    both = ("decoded", "original")
+    pictures = ("decoded", "original")
     figures = {
-        f"{kind}-{name}.{at}": 0.5 for kind in ("pattern", "gradient") for name in both for at in range(16)
+        f"{kind}-{name}.{position}": 0.5
+        for kind in ("pattern", "gradient")
+        for name in pictures
+        for position in range(16)
     }
-    figures |= {f"{kind}-{name}.square": 2560.0 for kind in ("grain", "repeating") for name in both}
+    figures |= {f"{kind}-{name}.square": 2560.0 for kind in ("grain", "repeating") for name in pictures}
     figures |= {"even.blocks": 10.0, "colour.r": 1.5, "colour.g": -0.5, "colour.b": 0.0}
-    lined = figures | {f"pattern-decoded.{at}": 1.5 for at in (7, 15)} | {"repeating-decoded.square": 4000.0}
-    plain, grid = (targets(Figures({"a": found})) for found in (figures, lined))
+    lined = (
+        figures
+        | {f"pattern-decoded.{position}": 1.5 for position in (7, 15)}
+        | {"repeating-decoded.square": 4000.0}
+    )
+    plain, grid = (targets(Figures({"a": values})) for values in (figures, lined))
     assert [line.met for line in by_group(plain, "And: no grid")] == [True] * 5 + [None]
     assert [line.met for line in by_group(grid, "And: no grid")] == [False] * 5 + [None]
     assert [line.met for line in by_group(plain, "And: no tint")] == [False, True, True]
@@ -213,8 +220,8 @@ def test_tables_have_every_codec_and_the_worst_picture() -> None:
     )
     worst = worst_table(measured(0.1), BUDGETS).splitlines()
     assert worst[2].startswith("| 5,000 | 30.00 (a.png) | 0.1010 (b.png)")
-    some = Figures({"a.png": file_values("avif", (2500,), 0.2), "b.png": {}})
-    assert len(files_table(some, CODECS, BUDGETS).splitlines()) == 2
+    incomplete = Figures({"a.png": file_values("avif", (2500,), 0.2), "b.png": {}})
+    assert len(files_table(incomplete, CODECS, BUDGETS).splitlines()) == 2
 
 
 def test_the_plot_is_the_same_every_time(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ def test_worker_runs_once_more_than_it_repeats(
     monkeypatch.setitem(speed_worker._OPERATIONS, ("pocket", "encode"), prepare)
     speed_worker.main("pocket", "encode", "640x480", str(tmp_path / "file"), "2", "3")
     assert calls == 4 * [(640, 480, tmp_path / "file", 2)]
-    found = json.loads(capsys.readouterr().out)
-    assert 0 <= found["seconds"] < 1 and 0 <= found["first"] < 1
-    assert 20 < found["peak"] < 5000
+    record = json.loads(capsys.readouterr().out)
+    assert 0 <= record["seconds"] < 1 and 0 <= record["first"] < 1
+    assert 20 < record["peak"] < 5000
 
 
 def test_table_gives_ratios_of_the_same_size_and_operation() -> None:

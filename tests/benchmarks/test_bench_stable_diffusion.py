@@ -38,10 +38,10 @@ def test_peak_memory_is_that_of_this_process() -> None:
 
 
 def test_the_table_has_a_row_for_each_case() -> None:
-    found = {"seconds": 1.25, "cpu": 2.5, "load": 0.1, "peak": 3000.0}
-    tiled = found | {"seams": 1.01, "seams_whole": 1.0, "difference": 0.034}
+    measured = {"seconds": 1.25, "cpu": 2.5, "load": 0.1, "peak": 3000.0}
+    tiled = measured | {"seams": 1.01, "seams_whole": 1.0, "difference": 0.034}
     text = table(
-        [(Case("encode", "float32", 512, 512), found), (Case("decode", "bfloat16", 512, 256), tiled)]
+        [(Case("encode", "float32", 512, 512), measured), (Case("decode", "bfloat16", 512, 256), tiled)]
     )
     assert "| encode | float32 | 512² | 512 | 1.2 | 2.5 | 3,000 | - | - |" in text
     assert "| 1.010 (whole: 1.000) | 3.4 % |" in text

@@ -77,9 +77,9 @@ def pixels(browser: Chrome, file: str, network: str) -> NDArray[np.uint8]:
 def test_pixels_of_the_conformance_suite(browser: Chrome, case: dict[str, Any]) -> None:
     assert browser.execute_script("return crossOriginIsolated") is False
     for network, picture in case["pixels"].items():
-        found = pixels(browser, f"/{case['name']}.calo", network)
+        decoded = pixels(browser, f"/{case['name']}.calo", network)
         with Image.open(ROOT / "conformance" / picture) as image:
-            difference = found.astype(float) - np.asarray(image)
+            difference = decoded.astype(float) - np.asarray(image)
         assert np.abs(difference).max() <= SUITE["tolerance"]["peak"], network
         assert np.sqrt((difference**2).mean()) <= SUITE["tolerance"]["rmse"]
         assert not difference[..., 3].any()
@@ -87,7 +87,7 @@ def test_pixels_of_the_conformance_suite(browser: Chrome, case: dict[str, Any]) 
 
 def test_hostile_files_give_their_error(browser: Chrome) -> None:
     names = [case["name"] for case in SUITE["hostile"]]
-    found = browser.execute_async_script(
+    answer = browser.execute_async_script(
         """const [names, maxPixels, done] = arguments;
         (async () => {
           const { decode } = await import("/calotype.js");
@@ -103,14 +103,14 @@ def test_hostile_files_give_their_error(browser: Chrome) -> None:
         names,
         SUITE["limits"]["max_pixels"],
     )
-    assert dict(zip(names, found, strict=True)) == {case["name"]: case["error"] for case in SUITE["hostile"]}
+    assert dict(zip(names, answer, strict=True)) == {case["name"]: case["error"] for case in SUITE["hostile"]}
 
 
 def until(browser: Chrome, script: str, *arguments: object) -> Any:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
-        if found := browser.execute_script(script, *arguments):
-            return found
+        if value := browser.execute_script(script, *arguments):
+            return value
         time.sleep(0.05)
     raise AssertionError(f"never true: {script}; {browser.get_log('browser')}")
 
@@ -157,7 +157,7 @@ def test_elements_are_replaced_now_and_later(browser: Chrome, site: Path) -> Non
 
 def test_a_broken_file_shows_its_text_and_tells_why(browser: Chrome, site: Path) -> None:
     visit(browser, site, "")
-    found = browser.execute_async_script("""
+    answer = browser.execute_async_script("""
         const done = arguments[0];
         import("/calotype.js").then(({ CaloImage, defineElement }) => {
           defineElement();
@@ -169,7 +169,7 @@ def test_a_broken_file_shows_its_text_and_tells_why(browser: Chrome, site: Path)
           image.src = "hostile/checksum-bit.calo";
           document.querySelector("main").append(image);
         });""")
-    assert found == ["ChecksumError", True, 0, True, "A person who waves"]
+    assert answer == ["ChecksumError", True, 0, True, "A person who waves"]
 
 
 def test_a_lazy_picture_waits_until_it_is_near(browser: Chrome, site: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_slow_file_shows_its_beginning(browser: Chrome, site: Path) -> None:
 
 def test_aborting_ends_the_work(browser: Chrome, site: Path) -> None:
     visit(browser, site, "")
-    found = browser.execute_async_script("""
+    answer = browser.execute_async_script("""
         const done = arguments[0];
         (async () => {
           const { decode } = await import("/calotype.js");
@@ -222,12 +222,12 @@ def test_aborting_ends_the_work(browser: Chrome, site: Path) -> None:
           const name = await aborted.then(() => "", (error) => error.name);
           return [name, (await decode(data, { network: "tiny" })).width];
         })().then(done, (error) => done(String(error)));""")
-    assert found == ["AbortError", 24]
+    assert answer == ["AbortError", 24]
 
 
 def test_a_service_worker_serves_plain_images(browser: Chrome, site: Path) -> None:
     visit(browser, site, "")
-    found = browser.execute_async_script("""
+    answer = browser.execute_async_script("""
         const done = arguments[0];
         (async () => {
           navigator.serviceWorker.register("/calotype-sw.js");
@@ -239,7 +239,7 @@ def test_a_service_worker_serves_plain_images(browser: Chrome, site: Path) -> No
           for (const each of await navigator.serviceWorker.getRegistrations()) await each.unregister();
           return [image.naturalWidth, image.naturalHeight];
         })().then(done, (error) => done(String(error)));""")
-    assert found == [24, 24]
+    assert answer == [24, 24]
 
 
 def test_the_page_stays_responsive_with_many_pictures(browser: Chrome, site: Path) -> None:

@@ -76,9 +76,9 @@ def jobs(tmp_path: Path) -> list[Job]:
 
 @pytest.fixture
 def console() -> Iterator[Console]:
-    made = Console()
-    made.quiet = True
-    yield made
+    console = Console()
+    console.quiet = True
+    yield console
 
 
 @pytest.mark.parametrize("threads", [1, 3])

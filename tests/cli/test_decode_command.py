@@ -70,8 +70,8 @@ def test_failures_are_one_sentence_and_a_code(
     (tmp_path / "short.calo").write_bytes(data[:-1])
     (tmp_path / "damaged.calo").write_bytes(data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
     model = [] if "-m" in arguments else ["-m", "tiny"]
-    found, said = refused(["decode", *model, *arguments])
-    assert (found, sentence in said) == (code, True), said
+    exit_code, message = refused(["decode", *model, *arguments])
+    assert (exit_code, sentence in message) == (code, True), message
 
 
 @pytest.mark.slow
@@ -188,5 +188,5 @@ def test_smaller_pictures_and_parts(run: Run, calo: str, tmp_path: Path) -> None
 def test_views_that_are_refused(
     refused: Refused, calo: str, arguments: list[str], code: int, sentence: str
 ) -> None:
-    found, said = refused(["decode", *arguments, calo, "out.png"])
-    assert (found, sentence in said) == (code, True), said
+    exit_code, message = refused(["decode", *arguments, calo, "out.png"])
+    assert (exit_code, sentence in message) == (code, True), message

@@ -120,8 +120,8 @@ def test_failures_are_one_sentence_and_a_code(
     (tmp_path / "empty.png").touch()
     (tmp_path / "taken.calo").write_text("mine")
     model = [] if "-m" in arguments else ["-m", "tiny"]
-    found, said = refused(["encode", *model, *arguments])
-    assert (found, sentence in said) == (code, True), said
+    exit_code, message = refused(["encode", *model, *arguments])
+    assert (exit_code, sentence in message) == (code, True), message
 
 
 def test_tracebacks_are_shown_when_asked_for(run: Run) -> None:
@@ -144,5 +144,5 @@ def test_regions_of_interest_are_boxes_or_masks(run: Run, refused: Refused, tmp_
         ("no.png", 1, "no.png"),
         ("0,0,999,8", 1, "leaves the picture"),
     ):
-        found, said = refused(["encode", "-m", "tiny", "--roi", given, "plain.png", "x.calo"])
-        assert (found, sentence in said) == (code, True), said
+        exit_code, message = refused(["encode", "-m", "tiny", "--roi", given, "plain.png", "x.calo"])
+        assert (exit_code, sentence in message) == (code, True), message

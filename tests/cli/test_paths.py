@@ -41,15 +41,17 @@ def path_parameters(command: click.Command = cli, name: str = "") -> Iterator[tu
     """Each command's parameters that take a path."""
     if isinstance(command, click.Group):
         for below in command.list_commands(click.Context(command)):
-            one = command.get_command(click.Context(command), below)
-            assert one is not None
-            yield from path_parameters(one, f"{name} {below}".strip())
+            subcommand = command.get_command(click.Context(command), below)
+            assert subcommand is not None
+            yield from path_parameters(subcommand, f"{name} {below}".strip())
     for parameter in command.params:
         if isinstance(parameter.type, click.Path):
             yield name, parameter
 
 
-PARAMETERS = [pytest.param(*found, id=f"{found[0]}-{found[1].name}") for found in path_parameters()]
+PARAMETERS = [
+    pytest.param(*parameter, id=f"{parameter[0]}-{parameter[1].name}") for parameter in path_parameters()
+]
 
 
 @pytest.mark.parametrize(("name", "parameter"), PARAMETERS)

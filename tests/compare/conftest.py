@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from report_settings import RULES, SIZES
 
-from calotype.compare import Row, write_report, write_stages
+from calotype.compare import Row, write_report, write_stage_pages
 
 SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "astronaut.png"
 
@@ -43,5 +43,5 @@ def report(photos: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tupl
 def stages_page(photos: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a stage page."""
     out = tmp_path_factory.mktemp("stages") / "stages"
-    write_stages(photos[0], out, target_size=1500, model="tiny")
+    write_stage_pages(photos[0], out, target_size=1500, model="tiny")
     return out

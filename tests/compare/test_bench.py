@@ -32,18 +32,18 @@ def folder(photo: NDArray[np.uint8], tmp_path: Path) -> Path:
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Runs in this process, and tells which (picture, codec) were measured."""
-    seen: list[tuple[str, str]] = []
+    measured: list[tuple[str, str]] = []
 
     def here(tasks, settings, jobs):  # type: ignore[no-untyped-def]
         for file, codec in tasks:
-            seen.append((file.name, codec))
+            measured.append((file.name, codec))
             try:
                 yield file, bench._measure_picture(file, codec, settings, 1)
             except CalotypeError as error:
                 yield file, error
 
     monkeypatch.setattr(bench, "_measure_in_parallel", here)
-    return seen
+    return measured
 
 
 def test_results_are_written_as_csv_summary_and_curves(
@@ -89,10 +89,10 @@ def test_an_interrupted_run_goes_on(
 ) -> None:
     out, measure = tmp_path / "out", bench._measure_picture
 
-    def interrupted(file, *rest):  # type: ignore[no-untyped-def]
+    def interrupted(file, *arguments):  # type: ignore[no-untyped-def]
         if file.name == "b.png":
             raise KeyboardInterrupt
-        return measure(file, *rest)
+        return measure(file, *arguments)
 
     monkeypatch.setattr(bench, "_measure_picture", interrupted)
     with pytest.raises(KeyboardInterrupt):

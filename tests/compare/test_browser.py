@@ -104,9 +104,9 @@ def position(driver: Driver) -> dict[str, float]:
 
 def test_pictures_load_from_disk(page: Driver) -> None:
     assert loaded(page)
-    original, developed = (image.get_attribute("alt") for image in pictures(page))
+    original, decoded = (image.get_attribute("alt") for image in pictures(page))
     assert original == "a <b> & 'c', the original"
-    assert developed.startswith("a <b> & 'c', as Calotype tiny gives it back from ")
+    assert decoded.startswith("a <b> & 'c', as Calotype tiny gives it back from ")
     press(page, "view", "grid")
     assert loaded(page)
     labels = [label.text for label in page.find_elements(By.CSS_SELECTOR, "figcaption b")]
@@ -270,6 +270,8 @@ def test_everyone_can_use_the_pages(
             if view:
                 press(page, "view", view)
             page.execute_script(AXE.read_text("utf-8"))
-            found = page.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
-            told = [(v["id"], [node["html"][:160] for node in v["nodes"]]) for v in found["violations"]]
-            assert told == []
+            axe_report = page.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
+            violations = [
+                (v["id"], [node["html"][:160] for node in v["nodes"]]) for v in axe_report["violations"]
+            ]
+            assert violations == []

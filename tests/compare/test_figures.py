@@ -65,9 +65,9 @@ def test_a_line_cut_short_is_left_out_and_other_files_are_refused(tmp_path: Path
 
 def test_json_has_no_infinity() -> None:
     text = rows_to_json([replace(ROW, figures={"psnr": math.inf})], missing={"lpips": "why"})
-    found = json.loads(text, parse_constant=pytest.fail)
-    assert found["missing"] == {"lpips": "why"}
-    assert found["rows"][0]["psnr"] is None and found["rows"][0]["bytes"] == 4990
+    figures = json.loads(text, parse_constant=pytest.fail)
+    assert figures["missing"] == {"lpips": "why"}
+    assert figures["rows"][0]["psnr"] is None and figures["rows"][0]["bytes"] == 4990
 
 
 def test_curves_are_means_at_the_rates_that_were_reached() -> None:

@@ -77,10 +77,10 @@ def test_ms_ssim_is_made_of_the_ssim_of_torchmetrics(
         if scale:
             channels = [torch.nn.functional.avg_pool2d(plane, 2) for plane in channels]
         kind = "return_full_image" if scale == 4 else "return_contrast_sensitivity"
-        found = library.structural_similarity_index_measure(
+        expected = library.structural_similarity_index_measure(
             *channels, data_range=255.0, reduction="none", **{kind: True}
         )[1]
-        within = found[..., 5:-5, 5:-5].mean((1, 2, 3)) if scale == 4 else found  # without its padding
+        within = expected[..., 5:-5, 5:-5].mean((1, 2, 3)) if scale == 4 else expected  # without its padding
         product = product * within**weight
     assert ms_ssim(*pair) == pytest.approx(float(product.mean()), abs=1e-9)
 

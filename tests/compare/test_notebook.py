@@ -45,11 +45,11 @@ def shown(folder: Path) -> list[dict[str, str]]:
             notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
         )
         client.execute()
-    found: list[dict[str, str]] = []
+    outputs: list[dict[str, str]] = []
     for cell in notebook.cells:
         (output,) = cell.outputs  # and nothing on standard error
-        found.append(dict(output.data))
-    return found
+        outputs.append(dict(output.data))
+    return outputs
 
 
 def test_the_facts_of_a_file_are_a_table(shown: list[dict[str, str]], folder: Path) -> None:

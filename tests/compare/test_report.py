@@ -17,7 +17,7 @@ from PIL import Image
 from report_settings import RULES, SIZES
 
 import calotype
-from calotype.compare import Row, Rules, widget, write_report, write_stages
+from calotype.compare import Row, Rules, widget, write_report, write_stage_pages
 from calotype.compare.bench import Settings, run_bench
 from calotype.compare.rows import read_rows
 from calotype.errors import CalotypeError, ModelError, OutOfMemoryError, OutputError, SourceError
@@ -39,8 +39,8 @@ class Addresses(HTMLParser):
 
 def data_of(page: str) -> dict[str, list[dict[str, list[list[dict[str, str]]]]]]:
     (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
-    found: dict[str, list[dict[str, list[list[dict[str, str]]]]]] = json.loads(text)
-    return found
+    data: dict[str, list[dict[str, list[list[dict[str, str]]]]]] = json.loads(text)
+    return data
 
 
 def test_every_codec_stands_at_every_size(report: Report) -> None:
@@ -176,24 +176,24 @@ def test_transparent_pictures_are_compared_over_white(photo: NDArray[np.uint8], 
 
 
 def test_the_widget_is_the_page_in_a_frame(photo: NDArray[np.uint8]) -> None:
-    made = widget(photo, sizes=[2000], rules=Rules((), ("jpeg",)), name='"quoted"', height=700)
-    html = made._repr_html_()
+    element = widget(photo, sizes=[2000], rules=Rules((), ("jpeg",)), name='"quoted"', height=700)
+    html = element._repr_html_()
     assert html.startswith("<iframe") and 'sandbox="allow-scripts"' in html and "height: 700px" in html
     frame = HTMLParser()
-    found: list[str] = []
-    frame.handle_starttag = lambda tag, attrs: found.append(dict(attrs)["srcdoc"] or "")  # type: ignore[method-assign]
+    addresses: list[str] = []
+    frame.handle_starttag = lambda tag, attrs: addresses.append(dict(attrs)["srcdoc"] or "")  # type: ignore[method-assign]
     frame.feed(html)
-    assert found == [made.page]
-    assert "figures.csv" not in made.page
-    assert made.rows[0].codec == "jpeg"
+    assert addresses == [element.page]
+    assert "figures.csv" not in element.page
+    assert element.rows[0].codec == "jpeg"
 
 
 def test_a_codec_that_cannot_code_a_picture_is_explained(tmp_path: Path) -> None:
     for name, width in (("wide", 16_384), ("usual", 40)):
         Image.new("RGB", (width, 2), "gold").save(tmp_path / f"{name}.png")
     photos = [tmp_path / "wide.png", tmp_path / "usual.png"]
-    both = Rules((), ("jpeg", "webp"), threads=1)
-    rows = write_report(photos, tmp_path / "both", sizes=[90_000], rules=both)
+    rules = Rules((), ("jpeg", "webp"), threads=1)
+    rows = write_report(photos, tmp_path / "both", sizes=[90_000], rules=rules)
     assert [(row.picture, row.codec) for row in rows] == [
         ("wide", "jpeg"),
         ("usual", "jpeg"),
@@ -260,7 +260,7 @@ def test_every_file_name_can_be_shown(
     assert [row.picture for row in rows] == [shown]
     assert [row.picture for row in read_rows(tmp_path / "report" / "figures.csv")] == [shown]
     assert escape(shown) in (tmp_path / "report" / "index.html").read_text("utf-8")
-    write_stages(file, tmp_path / "stages", model="tiny", target_size=500)
+    write_stage_pages(file, tmp_path / "stages", model="tiny", target_size=500)
     page = (tmp_path / "stages" / "index.html").read_text("utf-8")
     (coded,) = (tmp_path / "stages").glob("*.calo")
     assert f'href="{coded.name}" download' in page

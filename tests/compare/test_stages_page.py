@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import calotype
-from calotype.compare import bit_map, encode_in_stages, write_stages
+from calotype.compare import bit_map, encode_in_stages, write_stage_pages
 from calotype.compare.latent_view import heat_picture, latent_picture, plane_picture
 from calotype.container import parse_file
 from calotype.decoding import decode_latents
@@ -43,30 +43,30 @@ def test_the_palette_has_no_bit_map(photo: NDArray[np.uint8]) -> None:
 
 @pytest.mark.parametrize(("target", "columns"), [(1500, 40), (200, 20)])
 def test_stages_belong_to_one_file(photo: NDArray[np.uint8], target: int, columns: int) -> None:
-    found = encode_in_stages(photo, target_size=target, model="tiny")
-    assert len(found.data) <= target
-    assert found.bits.shape[1] == found.latents.shape[2] <= columns
-    assert np.array_equal(found.developed, np.asarray(calotype.decode(found.data, model="tiny")))
-    dequantised = decode_latents(parse_file(found.data, limits=Limits())).latents
-    assert found.latents.shape == found.integers.shape == dequantised.shape
-    assert np.corrcoef(found.latents.ravel(), dequantised.ravel())[0, 1] > 0.9
-    assert ((found.integers == 0) == (dequantised == 0)).all()
-    assert found.order0_bytes > 0.5 * len(found.data)
+    stages = encode_in_stages(photo, target_size=target, model="tiny")
+    assert len(stages.data) <= target
+    assert stages.bits.shape[1] == stages.latents.shape[2] <= columns
+    assert np.array_equal(stages.decoded, np.asarray(calotype.decode(stages.data, model="tiny")))
+    dequantised = decode_latents(parse_file(stages.data, limits=Limits())).latents
+    assert stages.latents.shape == stages.integers.shape == dequantised.shape
+    assert np.corrcoef(stages.latents.ravel(), dequantised.ravel())[0, 1] > 0.9
+    assert ((stages.integers == 0) == (dequantised == 0)).all()
+    assert stages.order0_bytes > 0.5 * len(stages.data)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 3, 3), (3, 3, 3), (64, 64, 3)], ids=str)
 def test_tiny_and_flat_pictures_have_their_page(tmp_path: Path, shape: tuple[int, ...]) -> None:
     Image.fromarray(np.full(shape, 90, np.uint8)).save(tmp_path / "flat.png")
-    found = write_stages(tmp_path / "flat.png", tmp_path / "out", model="tiny", target_size=500)
-    assert replace(found, integers=np.zeros_like(found.integers)).order0_bytes == 0
+    stages = write_stage_pages(tmp_path / "flat.png", tmp_path / "out", model="tiny", target_size=500)
+    assert replace(stages, integers=np.zeros_like(stages.integers)).order0_bytes == 0
     assert "which saves nothing." in (tmp_path / "out" / "index.html").read_text("utf-8")
 
 
 def test_order_0_is_the_entropy_of_each_channel() -> None:
-    found = encode_in_stages(np.full((8, 64, 3), 7, np.uint8), target_size=500, model="tiny")
+    stages = encode_in_stages(np.full((8, 64, 3), 7, np.uint8), target_size=500, model="tiny")
     integers = np.zeros((4, 1, 8), np.int16)
     integers[0, 0, :4] = 1  # one bit for each of eight positions
-    assert replace(found, integers=integers).order0_bytes == 1
+    assert replace(stages, integers=integers).order0_bytes == 1
 
 
 def test_pictures_of_latents_and_bits() -> None:
@@ -79,7 +79,7 @@ def test_pictures_of_latents_and_bits() -> None:
 
 def test_the_page_holds_its_pictures_and_file(stages_page: Path) -> None:
     page = (stages_page / "index.html").read_text("utf-8")
-    for name in ("original", "latents", "integers-0", "integers-3", "bits", "developed"):
+    for name in ("original", "latents", "integers-0", "integers-3", "bits", "decoded"):
         assert f"{name}.png" in page and (stages_page / f"{name}.png").is_file()
     (file,) = stages_page.glob("*.calo")
     data = file.read_bytes()

@@ -37,8 +37,8 @@ def read(
     data: bytes, limits: Limits | None = None, strict: bool = False
 ) -> tuple[list[str], list[tuple[str, bool]]]:
     """(names of the intact chunks, (name, intact) of all)."""
-    chunks, found = read_chunks(data, 0, limits or Limits(), strict)
-    return [chunk.name for chunk in chunks], [(info.name, info.intact) for info in found]
+    chunks, infos = read_chunks(data, 0, limits or Limits(), strict)
+    return [chunk.name for chunk in chunks], [(info.name, info.intact) for info in infos]
 
 
 def test_chunk_types_have_names() -> None:
@@ -54,9 +54,9 @@ def test_chunks_that_no_reader_could_use_cannot_be_made(type_: int) -> None:
 
 
 def test_chunks_are_read_and_listed_in_file_order() -> None:
-    chunks, found = read_chunks(b"__" + write_chunk(UNKNOWN) + write_chunk(ALPHA), 2, Limits(), True)
+    chunks, infos = read_chunks(b"__" + write_chunk(UNKNOWN) + write_chunk(ALPHA), 2, Limits(), True)
     assert chunks == (UNKNOWN, ALPHA)
-    assert found == (
+    assert infos == (
         ChunkInfo("0x2A", 1, critical=False, intact=True),
         ChunkInfo("ALPHA", 5, critical=True, intact=True),
     )
@@ -95,9 +95,9 @@ def test_of_repeated_chunks_the_first_usable_one_counts() -> None:
 
 @pytest.mark.parametrize("trailing", [b"\n", b"\r\n", bytes(1), bytes(5000), b"\x2a\x80\x00", b"\x2a\x7fabc"])
 def test_trailing_bytes_are_reported_and_refused_if_strict(trailing: bytes) -> None:
-    chunks, found = read_chunks(write_chunk(ICC) + trailing, 0, Limits(), False)
+    chunks, infos = read_chunks(write_chunk(ICC) + trailing, 0, Limits(), False)
     assert chunks == (ICC,)
-    assert found[1:] == (ChunkInfo(TRAILING, len(trailing), critical=False, intact=False),)
+    assert infos[1:] == (ChunkInfo(TRAILING, len(trailing), critical=False, intact=False),)
     with pytest.raises(FormatError):
         read(write_chunk(ICC) + trailing, strict=True)
 

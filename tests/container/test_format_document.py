@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from calotype.container import Chunk, ChunkType, Coding, Header, parse_file, serialise_file
+from container_sample import HEADER
+
+from calotype.container import Chunk, ChunkType, Coding, parse_file, serialise_file
 from calotype.container.header import FORMAT_VERSION
 from calotype.limits import MAX_SIDE, Limits
 
@@ -15,17 +18,8 @@ DOCUMENT = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding
 def test_the_example_of_the_document_is_a_valid_file() -> None:
     block = DOCUMENT.partition("### Example\n")[2].partition("```text\n")[2].partition("```")[0]
     data = bytes.fromhex("".join(re.split(r"  +[a-z]", line)[0] for line in block.splitlines()))
-    header = Header(
-        coding=0,
-        space=240,
-        context_model=241,
-        encoder=242,
-        width=512,
-        height=512,
-        level=56,
-        noise=(1, 2, 3, 4),
-        alpha=True,
-    )
+    ids = {"space": 240, "context_model": 241, "encoder": 242}
+    header = replace(HEADER, width=512, height=512, level=56, **ids)
     chunks = (Chunk(ChunkType.ALPHA, b"ab"), Chunk(ChunkType.ICC, b"xyz"))
     assert data == serialise_file(header, b"\x12\x34\x56", 0xDEADBEEF, chunks)
     assert parse_file(data, limits=Limits(), strict=True).chunks == chunks

@@ -20,8 +20,8 @@ deterministic = settings(deadline=None, derandomize=True)
 
 @deterministic
 @given(st.lists(regions, min_size=1, max_size=8))
-def test_packed_regions_are_unpacked(some: list[Region]) -> None:
-    assert unpack_regions(pack_regions(some)) == tuple(some)
+def test_packed_regions_are_unpacked(packed: list[Region]) -> None:
+    assert unpack_regions(pack_regions(packed)) == tuple(packed)
 
 
 def test_a_small_region_takes_five_bytes() -> None:
@@ -32,10 +32,10 @@ def test_a_small_region_takes_five_bytes() -> None:
 @given(st.binary(max_size=40))
 def test_arbitrary_bytes_give_an_error_or_regions_that_write_them(data: bytes) -> None:
     try:
-        found = unpack_regions(data)
+        unpacked = unpack_regions(data)
     except CalotypeError:
         return
-    assert pack_regions(found) == data
+    assert pack_regions(unpacked) == data
 
 
 @pytest.mark.parametrize("data", [b"", bytes([0, 0, 0, 0]), bytes([0, 0, 0, 0, 0]), bytes([0, 0, 0, 0, 128])])
@@ -45,10 +45,10 @@ def test_invalid_regions_are_refused(data: bytes) -> None:
 
 
 def test_the_number_of_regions_is_limited() -> None:
-    one = Region(0, 0, 1, 1, 1)
-    assert len(unpack_regions(pack_regions([one] * MOST_REGIONS))) == MOST_REGIONS
+    region = Region(0, 0, 1, 1, 1)
+    assert len(unpack_regions(pack_regions([region] * MOST_REGIONS))) == MOST_REGIONS
     with pytest.raises(FormatError, match="255"):
-        unpack_regions(pack_regions([one]) * (MOST_REGIONS + 1))
+        unpack_regions(pack_regions([region]) * (MOST_REGIONS + 1))
     for count in (0, MOST_REGIONS + 1):
         with pytest.raises(ValueError, match=f"{count} of them"):
-            pack_regions([one] * count)
+            pack_regions([region] * count)

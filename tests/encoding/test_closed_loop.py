@@ -77,8 +77,8 @@ def test_looking_at_the_picture_leaves_less_of_its_tints(
 def test_when_the_loop_is_closed(options: dict[str, Any], level: int, round_trip: bool, closed: bool) -> None:
     plan = Plan.of(EncodeOptions(**options), 8, 8)
     assert plan.round_trip is round_trip
-    made = code_latents(np.zeros((4, 1, 1), np.float32), HEADER, (), RateTarget(level=level), plan.rdo)
-    assert (plan.closed_loop and (plan.round_trip or has_visible_tints(made))) is closed
+    candidate = code_latents(np.zeros((4, 1, 1), np.float32), HEADER, (), RateTarget(level=level), plan.rdo)
+    assert (plan.closed_loop and (plan.round_trip or has_visible_tints(candidate))) is closed
 
 
 def test_the_palette_takes_no_other_step(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,17 +124,20 @@ class Blind:
 
 
 def test_a_file_is_kept_if_no_other_comes_nearer(photo: Image.Image) -> None:
-    made, rgb, plan = plain(photo, target_size=300)
-    assert with_corrected_colours(made, rgb, plan, load_encoder("pocket"), Blind()) is made
+    candidate, rgb, plan = plain(photo, target_size=300)
+    assert with_corrected_colours(candidate, rgb, plan, load_encoder("pocket"), Blind()) is candidate
 
 
 def test_a_file_is_kept_if_others_do_not_fit(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
     def too_large(*_: object, **__: object) -> bytes:
         raise TargetSizeError(300, 301)
 
-    made, rgb, plan = plain(photo, target_size=300)
+    candidate, rgb, plan = plain(photo, target_size=300)
     monkeypatch.setattr(stages, "code_latents", too_large)
-    assert with_corrected_colours(made, rgb, plan, load_encoder("pocket"), load_decoder("pocket", 1)) is made
+    assert (
+        with_corrected_colours(candidate, rgb, plan, load_encoder("pocket"), load_decoder("pocket", 1))
+        is candidate
+    )
 
 
 def test_what_colours_lack_is_half_made_up_for() -> None:
@@ -183,14 +186,14 @@ def test_correction_gives_back_a_share_of_what_a_round_trip_takes() -> None:
 def test_coarse_latents_are_corrected_less(level: int, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
     model, latents, shares = Halves(), np.full((4, 2, 2), 0.2, np.float32), list[float]()
 
-    def noted(_: object, __: object, found: np.ndarray, gain: np.ndarray, *___: int) -> np.ndarray:
+    def noted(_: object, __: object, values: np.ndarray, gain: np.ndarray, *___: int) -> np.ndarray:
         shares.append(gain)
-        return round_trip_corrected(model, model, found, gain)
+        return round_trip_corrected(model, model, values, gain)
 
     monkeypatch.setattr(closed_loop, "round_trip_corrected", noted)
     plan = Plan.of(EncodeOptions(quality=50, effort=7), 16, 16)
     header = replace(HEADER, width=16, height=16)
-    made = code_latents(latents, header, (), RateTarget(level=level), plan.rdo)
-    with_corrected_colours(made, np.full((16, 16, 3), 128, np.uint8), plan, model, model)
+    candidate = code_latents(latents, header, (), RateTarget(level=level), plan.rdo)
+    with_corrected_colours(candidate, np.full((16, 16, 3), 128, np.uint8), plan, model, model)
     assert shares == [pytest.approx(share)]
     assert round_trip_corrected(model, model, latents, 0.0) is latents

@@ -29,8 +29,8 @@ def codec() -> calotype.Codec:
 
 def worst(codec: calotype.Codec, colour: tuple[int, ...], size: tuple[int, int]) -> int:
     picture = Image.new("RGB", size, colour)
-    found = codec.decode(codec.encode(picture, quality=90)).convert("RGB")
-    return int(np.abs(np.asarray(found).astype(int) - colour).max())
+    decoded = codec.decode(codec.encode(picture, quality=90)).convert("RGB")
+    return int(np.abs(np.asarray(decoded).astype(int) - colour).max())
 
 
 class Linear:
@@ -60,9 +60,9 @@ def test_solving_keeps_to_the_rate(
     picture = PreparedPicture(np.full((64, 64, 3), 220, np.uint8), header, (), Limits(), False)
     plan = Plan.of(EncodeOptions(**options), 64, 64)  # type: ignore[arg-type]
     latents = Linear().encode(picture.pixels(picture.at(scale)).transpose(2, 0, 1))
-    made = code_latents(latents, picture.at(scale), (), rate, plan.rdo)
-    solved = with_solved_colours(made, picture, plan, Linear(), Linear())
-    assert solved is not made
+    candidate = code_latents(latents, picture.at(scale), (), rate, plan.rdo)
+    solved = with_solved_colours(candidate, picture, plan, Linear(), Linear())
+    assert solved is not candidate
     if level is None:
         assert solved.size <= 60 and solved.header.scale == scale
     else:
@@ -104,9 +104,9 @@ def test_colours_side_by_side(codec: calotype.Codec) -> None:
     """Each half is what it is, but for what the networks blur."""
     picture = np.zeros((32, 32, 3), np.uint8)
     picture[:, :16], picture[:, 16:] = (200, 60, 50), (40, 90, 170)
-    found = codec.decode(codec.encode(picture, quality=90), as_array=True).astype(int)
+    decoded = codec.decode(codec.encode(picture, quality=90), as_array=True).astype(int)
     for part in (np.s_[:, :12], np.s_[:, 20:]):
-        assert np.abs((found - picture)[part].mean((0, 1))).max() <= 8
+        assert np.abs((decoded - picture)[part].mean((0, 1))).max() <= 8
 
 
 @pytest.mark.parametrize("side", [MAX_EXTENDED_SIDE, MAX_EXTENDED_SIDE + 1])

@@ -58,12 +58,12 @@ def with_regions(latents: NDArray[np.float32], *regions: Region, **options: floa
 def test_latents_are_finer_where_a_region_is(latents: NDArray[np.float32]) -> None:
     data = with_regions(latents, Region(2, 3, 8, 5, 16), Region(6, 5, 9, 9, 32), quality=20)
     parsed = parse_file(data, limits=Limits(), strict=True)
-    found = decode_latents(parsed)
+    reconstruction = decode_latents(parsed)
     wanted = np.full((16, 20), parsed.header.level)
     wanted[3:8, 2:10] -= 16
     wanted[5:14, 6:15] = parsed.header.level - 32
-    assert np.array_equal(found.levels, wanted)
-    assert (np.abs(found.latents - latents) <= channel_steps(wanted) / 2 + 1e-6).all()
+    assert np.array_equal(reconstruction.levels, wanted)
+    assert (np.abs(reconstruction.latents - latents) <= channel_steps(wanted) / 2 + 1e-6).all()
 
 
 @pytest.mark.parametrize(
@@ -97,15 +97,15 @@ def test_the_palette_has_no_regions(latents: NDArray[np.float32]) -> None:
 
 
 def test_boxes_of_what_is_likely_a_face() -> None:
-    found = np.zeros((40, 50), np.float32)
-    found[10:14, 20:25], found[12:14, 22:24] = 0.6, 0.95
-    found[38, :2], found[39, :2] = 0.95, 0.95
-    found[20:24, 40:44], found[21, 41:44] = 0.7, 0.95  # likely, but too little of it surely
-    assert face_regions(found, 80, 10**6) == (Region(19, 9, 7, 6, 28), Region(0, 37, 3, 3, 28))
-    assert face_regions(found, 66, 10**6)[0].levels == 18  # fine enough
-    few, many = (face_regions(found, 100, bits) for bits in (8 * 150, 8 * 1500))
-    assert 4 <= few[0].levels < many[0].levels == 28
-    assert face_regions(found, 100, 8 * 30) == ()
+    probability = np.zeros((40, 50), np.float32)
+    probability[10:14, 20:25], probability[12:14, 22:24] = 0.6, 0.95
+    probability[38, :2], probability[39, :2] = 0.95, 0.95
+    probability[20:24, 40:44], probability[21, 41:44] = 0.7, 0.95  # likely, but too little of it surely
+    assert face_regions(probability, 80, 10**6) == (Region(19, 9, 7, 6, 28), Region(0, 37, 3, 3, 28))
+    assert face_regions(probability, 66, 10**6)[0].levels == 18  # fine enough
+    low_rate, high_rate = (face_regions(probability, 100, bits) for bits in (8 * 150, 8 * 1500))
+    assert 4 <= low_rate[0].levels < high_rate[0].levels == 28
+    assert face_regions(probability, 100, 8 * 30) == ()
     assert face_regions(np.zeros((40, 50), np.float32), 100, 10**6) == ()
 
 
@@ -115,9 +115,9 @@ class Everywhere:
     margin = 0
 
     def find(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
-        found = np.zeros(latents.shape[1:], np.float32)
-        found[4:8, 6:9] = 1
-        return found
+        probability = np.zeros(latents.shape[1:], np.float32)
+        probability[4:8, 6:9] = 1
+        return probability
 
 
 class Unasked:
@@ -140,9 +140,9 @@ def source_of(options: EncodeOptions, **fields: int) -> tuple[PreparedPicture, P
 @pytest.mark.parametrize("rate", [{"target_size": 260}, {"quality": 10.0}])
 def test_a_protected_file_keeps_to_its_options(latents: NDArray[np.float32], rate: dict[str, float]) -> None:
     source, plan = source_of(EncodeOptions(scale=1, **rate))  # type: ignore[arg-type]
-    made = code_latents(latents, source.header, (), plan.rate, plan.rdo)
-    assert distorts_faces(made)
-    finer = with_finer_regions(made, source, plan, Unasked(), Everywhere())
+    candidate = code_latents(latents, source.header, (), plan.rate, plan.rdo)
+    assert distorts_faces(candidate)
+    finer = with_finer_regions(candidate, source, plan, Unasked(), Everywhere())
     parsed = parse_file(write_verified_file(finer), limits=Limits(), strict=True)
     assert parsed.chunks == finer.chunks
     (region,) = unpack_regions(finer.chunks[0].data)
@@ -151,42 +151,42 @@ def test_a_protected_file_keeps_to_its_options(latents: NDArray[np.float32], rat
     def error(candidate: Candidate) -> float:
         return float(np.square(candidate.reconstruction.conditional_mean - latents)[:, 4:8, 6:9].mean())
 
-    assert error(finer) < 0.6 * error(made)
+    assert error(finer) < 0.6 * error(candidate)
     if "quality" in rate:
-        assert parsed.header.level == made.header.level
-        assert finer.size < 1.25 * made.size
+        assert parsed.header.level == candidate.header.level
+        assert finer.size < 1.25 * candidate.size
     else:
         assert finer.size <= 260
 
 
 def test_small_faces_are_coded_larger_if_the_user_leaves_it_open(latents: NDArray[np.float32]) -> None:
-    asked: list[tuple[int, ...]] = []
+    shapes: list[tuple[int, ...]] = []
 
     class Padder(Unasked):
         def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-            asked.append(pixels.shape[1:])
+            shapes.append(pixels.shape[1:])
             return np.pad(latents, ((0, 0), (0, 4), (0, 4)))
 
     options = EncodeOptions(quality=10)
     source, plan = source_of(options, width=256, height=204, scale=40)
-    made = code_latents(latents, source.header, (), plan.rate, plan.rdo)
-    free = replace(made, rate=RateTarget(size=400))
+    candidate = code_latents(latents, source.header, (), plan.rate, plan.rdo)
+    free = replace(candidate, rate=RateTarget(size=400))
     larger = with_finer_regions(free, source, plan, Padder(), Everywhere())
-    assert asked == [(160, 192)] and larger.header.scale == 48
-    tight = replace(made, rate=RateTarget(size=40))
+    assert shapes == [(160, 192)] and larger.header.scale == 48
+    tight = replace(candidate, rate=RateTarget(size=40))
     assert with_finer_regions(tight, source, plan, Padder(), Everywhere()) is tight  # neither way fits
-    asked.clear()
+    shapes.clear()
     fixed = replace(source, scale_is_given=True)
-    same = with_finer_regions(made, fixed, plan, Padder(), Everywhere())
-    assert not asked and same.header.scale == 40 and same.chunks
+    same = with_finer_regions(candidate, fixed, plan, Padder(), Everywhere())
+    assert not shapes and same.header.scale == 40 and same.chunks
 
 
 @pytest.mark.parametrize("limits", [Limits(max_chunks=0), Limits(max_chunk_bytes=3)])
 def test_no_chunk_is_added_that_a_reader_would_refuse(latents: NDArray[np.float32], limits: Limits) -> None:
     source, plan = source_of(EncodeOptions(scale=1, quality=10, limits=limits))
-    made = code_latents(latents, source.header, (), plan.rate, plan.rdo)
-    assert with_finer_regions(made, source, plan, Unasked(), Everywhere()) is made
-    parse_file(write_verified_file(made), limits=limits, strict=True)
+    candidate = code_latents(latents, source.header, (), plan.rate, plan.rdo)
+    assert with_finer_regions(candidate, source, plan, Unasked(), Everywhere()) is candidate
+    parse_file(write_verified_file(candidate), limits=limits, strict=True)
 
 
 @pytest.mark.slow
@@ -198,12 +198,12 @@ def test_the_astronaut_has_a_face_and_a_rocket_none() -> None:
     regions = unpack_regions(parsed.chunk(ChunkType.REGIONS) or b"")
     unit = 8 * 512 / parsed.header.coded_size[0]
     inside = [
-        one.left * unit <= FACE[0] <= (one.left + one.width) * unit
-        and one.top * unit <= FACE[1] <= (one.top + one.height) * unit
-        for one in regions
+        region.left * unit <= FACE[0] <= (region.left + region.width) * unit
+        and region.top * unit <= FACE[1] <= (region.top + region.height) * unit
+        for region in regions
     ]
     assert any(inside)
-    assert sum(one.width * one.height for one in regions) * unit**2 < 0.2 * 512**2
+    assert sum(region.width * region.height for region in regions) * unit**2 < 0.2 * 512**2
     with Image.open(SAMPLES / "rocket.jpg") as photo:
         assert not parse_file(calotype.encode(photo.convert("RGB"), target_size=1250), limits=Limits()).chunks
 

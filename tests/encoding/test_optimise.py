@@ -117,8 +117,8 @@ def test_graphs_compute_what_onnx_runtime_computes(latents: NDArray[np.float32])
         wanted = decoder.decode(latents, log_step, np.zeros(4), likely)
         with torch.no_grad():
             inputs = (torch.from_numpy(array)[None] for array in (latents, log_step, likely))
-            found = network(*inputs)[0].numpy()
-        assert np.abs(found - wanted).max() < 1e-4
+            pixels = network(*inputs)[0].numpy()
+        assert np.abs(pixels - wanted).max() < 1e-4
 
 
 def test_what_a_graph_cannot_do_is_named() -> None:
@@ -145,9 +145,9 @@ def test_a_finer_start_is_recovered_from_a_spoilt_one(
     calls: list[None] = []
     limit = SizeTarget(len(serialise_file(HEADER, start.payload, 0)), HEADER, ())
     descent = LatentDescent(spoilt, wanted, levels, model, network)
-    found = descent.run(start, limit, 25, 60.0, lambda: calls.append(None))
-    assert found.distortion < 0.8
-    assert len(found.payload) <= len(start.payload)
+    optimum = descent.run(start, limit, 25, 60.0, lambda: calls.append(None))
+    assert optimum.distortion < 0.8
+    assert len(optimum.payload) <= len(start.payload)
     assert len(calls) == 25
 
 

@@ -63,11 +63,11 @@ def test_a_known_level_saves_trials_and_a_wrong_one_does_no_harm(
 
     size = file_size(TrialEncoder(latents, context_model, 0.05).trial(80).payload())
     monkeypatch.setattr(TrialEncoder, "trial", counted)
-    for first, most in ((80, 1), (None, 11), (20, 11), (1, 11), (127, 11)):
+    for first, max_trials in ((80, 1), (None, 11), (20, 11), (1, 11), (127, 11)):
         tried.clear()
         _, payload = search_target_size(TrialEncoder(latents, context_model, 0.05), limit(size), first)
         assert size * 0.98 <= file_size(payload) <= size
-        assert len(tried) <= most and (first is None or tried[0] == min(max(first, FINEST), COARSEST))
+        assert len(tried) <= max_trials and (first is None or tried[0] == min(max(first, FINEST), COARSEST))
 
 
 def test_a_target_beyond_the_finest_level_gets_the_finest(
@@ -116,10 +116,10 @@ def test_more_bytes_never_mean_more_error(latents: NDArray[np.float32], context_
 
 def blotches(trial: Trial, latents: NDArray[np.float32]) -> float:
     """The root mean square of the error of 4x4 positions together, in latents."""
-    found = (
+    errors = (
         reconstruct_latents(trial.coded, np.full(latents.shape[1:], trial.level)).conditional_mean - latents
     )
-    return float(np.sqrt((found.reshape(4, 8, 4, 8, 4).mean((2, 4)) ** 2).mean()))
+    return float(np.sqrt((errors.reshape(4, 8, 4, 8, 4).mean((2, 4)) ** 2).mean()))
 
 
 def test_what_a_latent_is_wrong_by_its_neighbours_make_up_for(

@@ -65,9 +65,9 @@ def test_the_fewer_bytes_the_smaller_is_the_picture_that_is_coded(photo: Image.I
 
 
 def test_the_next_larger_scale() -> None:
-    def larger(at: int, level: int, **options: Any) -> tuple[int, int] | None:
+    def larger(scale: int, level: int, **options: Any) -> tuple[int, int] | None:
         header = Header(
-            coding=0, space=1, context_model=241, encoder=250, width=512, height=512, scale=at, level=0
+            coding=0, space=1, context_model=241, encoder=250, width=512, height=512, scale=scale, level=0
         )
         source = PreparedPicture(
             np.zeros((512, 512, 3), np.uint8),
@@ -108,9 +108,9 @@ def test_a_target_out_of_reach_at_full_size(photo: Image.Image) -> None:
 def test_quality_is_bytes_whatever_the_scale(photo: Image.Image) -> None:
     """A file takes what it would at full size, and spends it better."""
     qualities = (0, 10, 40, 100)
-    found = [encoded(photo, quality=quality) for quality in qualities]
-    assert found[0][1].coded_width < 256 == found[2][1].coded_width < found[3][1].coded_width
-    sizes = [len(data) for data, _ in found]
+    files = [encoded(photo, quality=quality) for quality in qualities]
+    assert files[0][1].coded_width < 256 == files[2][1].coded_width < files[3][1].coded_width
+    sizes = [len(data) for data, _ in files]
     at_full = [len(encoded(photo, quality=quality, scale=1)[0]) for quality in qualities]
     assert sizes == sorted(sizes)
     assert all(0.97 * full <= size <= full for size, full in zip(sizes, at_full, strict=True))
@@ -163,7 +163,7 @@ def test_scales_out_of_range_are_refused(photo: Image.Image, scale: float) -> No
 
 def test_a_scale_that_was_changed_on_the_way(photo: Image.Image) -> None:
     data, _ = encoded(photo, scale=0.5)
-    at = 16  # behind two bytes of the width and two of the height
-    assert data[at] == 32
+    position = 16  # behind two bytes of the width and two of the height
+    assert data[position] == 32
     with pytest.raises(FormatError):
-        calotype.decode(data[:at] + b"\x21" + data[at + 1 :], model="tiny")
+        calotype.decode(data[:position] + b"\x21" + data[position + 1 :], model="tiny")

@@ -39,9 +39,9 @@ def inexact(columns: NDArray[np.uint8], weight: NDArray[np.int8]) -> NDArray[np.
 @pytest.fixture
 def chosen() -> Iterator[Callable[[], Product]]:
     """Chooses the product anew, and again after the test."""
-    products._chosen.cache_clear()
-    yield products._chosen
-    products._chosen.cache_clear()
+    products._choose_product.cache_clear()
+    yield products._choose_product
+    products._choose_product.cache_clear()
 
 
 @pytest.mark.parametrize("saturating", [["SignedWeights"], ["SignedWeights", "UnsignedWeights"]])
@@ -58,7 +58,7 @@ def test_machines_write_and_read_the_same_files(monkeypatch: pytest.MonkeyPatch)
     photo = np.random.default_rng(2).integers(0, 256, (24, 40, 3), np.uint8)
     data = calotype.encode(photo, model="tiny", quality=40, effort=1)
     pixels = calotype.decode(GOLDEN.read_bytes(), model="tiny", as_array=True)
-    monkeypatch.setattr(products, "_chosen", lambda: reference_product)
+    monkeypatch.setattr(products, "_choose_product", lambda: reference_product)
     assert calotype.encode(photo, model="tiny", quality=40, effort=1) == data
     np.testing.assert_array_equal(calotype.decode(GOLDEN.read_bytes(), model="tiny", as_array=True), pixels)
 
@@ -76,7 +76,7 @@ def multiplications(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         used.append("reference")
         return reference_product(columns, weight)
 
-    monkeypatch.setattr(products, "_chosen", lambda: wrong)
+    monkeypatch.setattr(products, "_choose_product", lambda: wrong)
     monkeypatch.setattr("calotype.decoding.latents.reference_product", reference)
     monkeypatch.setattr(ContextModel, "with_reference_product", lambda self: replace(self, product=reference))
     return used
@@ -85,10 +85,10 @@ def multiplications(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_product_that_fails_after_its_test_costs_a_second_decode(
     multiplications: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = calotype.decode(GOLDEN.read_bytes(), model="tiny", as_array=True)
+    decoded = calotype.decode(GOLDEN.read_bytes(), model="tiny", as_array=True)
     assert "wrong" in multiplications and "reference" in multiplications
     monkeypatch.undo()
-    np.testing.assert_array_equal(calotype.decode(GOLDEN.read_bytes(), model="tiny", as_array=True), found)
+    np.testing.assert_array_equal(calotype.decode(GOLDEN.read_bytes(), model="tiny", as_array=True), decoded)
 
 
 def test_so_it_does_for_a_file_that_arrives_in_pieces(multiplications: list[str]) -> None:
@@ -111,7 +111,7 @@ def test_coder_words_are_little_endian_whatever_the_machine() -> None:
     starts = [40_000, 0, 60_000] * 5
     data = encode_symbols(starts, [20_000, 40_000, 5_536] * 5)
     decoder = RansDecoder(data)
-    words = [int.from_bytes(data[at : at + 2], "little") for at in range(5, len(data), 2)]
+    words = [int.from_bytes(data[position : position + 2], "little") for position in range(5, len(data), 2)]
     assert words
     assert list(decoder._words) == words
 

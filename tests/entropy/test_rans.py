@@ -102,17 +102,17 @@ def test_a_prefix_gives_every_symbol_that_it_determines(message: tuple[list[int]
     row, symbols = message
     stream = encode(row, symbols)
     growing = RansDecoder(b"", len(stream))
-    found: list[int] = []
+    decoded: list[int] = []
     for size in range(len(stream) + 1):
         growing.feed(stream[size - 1 : size] if size else b"")
         assert growing.complete == (size == len(stream))
-        found += growing.symbols([row] * (len(symbols) - len(found)))
-        assert found == symbols[: len(found)]
-        bits = sum(16 - math.log2(row[s + 1] - row[s]) for s in found)
-        assert bits >= 16 * ((size - STATE_BYTES) // 2) - 0.01 * (1 + len(found))
+        decoded += growing.symbols([row] * (len(symbols) - len(decoded)))
+        assert decoded == symbols[: len(decoded)]
+        bits = sum(16 - math.log2(row[s + 1] - row[s]) for s in decoded)
+        assert bits >= 16 * ((size - STATE_BYTES) // 2) - 0.01 * (1 + len(decoded))
         assert growing.consumed <= max(size, STATE_BYTES)
     growing.finish()
-    assert found == symbols
+    assert decoded == symbols
 
 
 def test_bits_that_have_not_arrived_can_be_read_later() -> None:
@@ -121,19 +121,19 @@ def test_bits_that_have_not_arrived_can_be_read_later() -> None:
         [value << (16 - count) for count, value in numbers], [1 << (16 - n) for n, _ in numbers]
     )
     growing = RansDecoder(stream[:3], len(stream))
-    found: list[int] = []
+    decoded: list[int] = []
     for size in range(3, len(stream) + 1):
         growing.feed(stream[size : size + 1])
         mark = growing.mark()
         ahead = []
         with contextlib.suppress(NotArrivedError):
-            for count, _ in numbers[len(found) :]:
+            for count, _ in numbers[len(decoded) :]:
                 ahead.append(growing.bits(count))
         growing.go_back(mark)
-        found += [growing.bits(count) for count, _ in numbers[len(found) : len(found) + len(ahead)]]
-        assert found == [value for _, value in numbers[: len(found)]]
+        decoded += [growing.bits(count) for count, _ in numbers[len(decoded) : len(decoded) + len(ahead)]]
+        assert decoded == [value for _, value in numbers[: len(decoded)]]
     growing.finish()
-    assert len(found) == len(numbers)
+    assert len(decoded) == len(numbers)
 
 
 def test_refusals_name_the_cause() -> None:

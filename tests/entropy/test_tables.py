@@ -24,10 +24,10 @@ def test_a_prediction_selects_the_table_of_the_definition(mean: int, scale: int,
     assert quantised.fine[0] == fine
     assert quantised.table_index[0] // 16 == row - 8 * fine <= 48
     # centre + phase / 16 is the mean in steps (of 2**fine quantiser steps), to a sixteenth
-    found = quantised.centre[0] + Fraction(int(quantised.table_index[0]) % 16 - 8, 16)
+    selected_mean = quantised.centre[0] + Fraction(int(quantised.table_index[0]) % 16 - 8, 16)
     in_steps = Fraction(mean * 2**14, step)
     exact = (in_steps - Fraction(2**fine - 1, 2)) / 2**fine
-    assert abs(found - exact) <= Fraction(1, 16)
+    assert abs(selected_mean - exact) <= Fraction(1, 16)
 
 
 def test_cost_is_the_negative_logarithm(small_model: ContextModel) -> None:

@@ -30,7 +30,7 @@ def photo() -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="module")
-def found(photo: NDArray[np.uint8]) -> Experiment:
+def experiment(photo: NDArray[np.uint8]) -> Experiment:
     return run_experiment(photo, Settings(model="tiny", also=OTHERS))
 
 
@@ -95,25 +95,25 @@ def test_lossy_formats_are_raised_to_the_recipes_size(photo: NDArray[np.uint8]) 
     assert len(best) > 20_000  # the highest quality, where none is large enough
 
 
-def test_every_stage_has_a_picture_and_figures(found: Experiment, photo: NDArray[np.uint8]) -> None:
-    names = [result.name for result in found.results]
+def test_every_stage_has_a_picture_and_figures(experiment: Experiment, photo: NDArray[np.uint8]) -> None:
+    names = [result.name for result in experiment.results]
     assert len(set(names)) == len(names) == 6 + 6 + 3 + 2
-    by_name = {result.name: result for result in found.results}
-    for result in found.results:
+    by_name = {result.name: result for result in experiment.results}
+    for result in experiment.results:
         assert result.rgb.shape == photo.shape and result.rgb.dtype == np.uint8
         assert result.figures["psnr"] > 8 and 0 < result.figures["ms_ssim"] < 1
-    assert "--lpips" in found.missing["lpips"]
+    assert "--lpips" in experiment.missing["lpips"]
     assert by_name["vae"].figures["psnr"] > by_name["zlib-plain"].figures["psnr"]
     assert by_name["picture-jpeg"].size >= by_name["zlib-dithered"].size
-    assert calotype.read_info(found.file).coding == "palette"
-    decoded = calotype.decode(found.file, model="tiny", as_array=True)
+    assert calotype.read_info(experiment.file).coding == "palette"
+    decoded = calotype.decode(experiment.file, model="tiny", as_array=True)
     assert np.abs(decoded.astype(int) - by_name["zlib-dithered"].rgb).max() <= 1
 
 
-def test_results_are_written_all_or_nothing(found: Experiment, tmp_path: Path) -> None:
+def test_results_are_written_all_or_nothing(experiment: Experiment, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    write_results(found, out)
-    names = {result.name for result in found.results}
+    write_results(experiment, out)
+    names = {result.name for result in experiment.results}
     pictures = {path.stem for path in out.glob("*.png")}
     assert pictures == names | {"original", "sheet"}
     with (out / "figures.csv").open(newline="") as file:
@@ -125,12 +125,12 @@ def test_results_are_written_all_or_nothing(found: Experiment, tmp_path: Path) -
     with Image.open(out / "sheet.png") as sheet:
         assert sheet.width > 4 * 180 and sheet.height > 5 * 177
     with pytest.raises(OutputError, match="force"):
-        write_results(found, out)
-    write_results(found, out, force=True)
+        write_results(experiment, out)
+    write_results(experiment, out, force=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "precious.txt").write_text("x")
     with pytest.raises(OutputError, match="other files"):
-        write_results(found, tmp_path / "mine", force=True)
+        write_results(experiment, tmp_path / "mine", force=True)
 
 
 def test_libimagequant_agrees_where_opacity_does_not_matter(latents: NDArray[np.float32]) -> None:

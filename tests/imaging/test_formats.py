@@ -54,9 +54,9 @@ def test_the_colours_are_the_same_in_every_format(name: str, grey: bool, alpha: 
     lossy = name in ("jpg", "avif")
     np.testing.assert_allclose(shown(data), rgb, atol=6 if lossy else 2)
     with Image.open(io.BytesIO(data)) as read:
-        kept = read.info.get("icc_profile")
-        assert kept == (PROFILES[mode] if mode in chosen.profiles else None)
-        if kept is not None:  # a profile for greys belongs to grey pixels, and the other way round
+        profile_read = read.info.get("icc_profile")
+        assert profile_read == (PROFILES[mode] if mode in chosen.profiles else None)
+        if profile_read is not None:  # a profile for greys belongs to grey pixels, and the other way round
             assert (read.mode.removesuffix("A") == "L") == grey
         if alpha and name != "avif":
             np.testing.assert_array_equal(np.asarray(read.getchannel("A")), ALPHA)

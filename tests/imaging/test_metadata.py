@@ -262,9 +262,9 @@ def test_directories_within_directories_are_kept_when_exif_is_written_anew() -> 
     tagged = Image.fromarray(COLOURS)
     tagged.info["exif"] = tags.tobytes()
     for source in (image, io.BytesIO(pack_picture(tagged, FORMATS["tiff"]))):
-        kept = parsed(load(source).metadata.exif)
-        assert kept.get_ifd(IFD.Exif)[Base.ExposureTime] == 60.0
-        assert kept.get_ifd(IFD.Interop) == {Interop.InteropIndex: "R98"}
+        tags = parsed(load(source).metadata.exif)
+        assert tags.get_ifd(IFD.Exif)[Base.ExposureTime] == 60.0
+        assert tags.get_ifd(IFD.Interop) == {Interop.InteropIndex: "R98"}
     image.getexif()[IFD.GPSInfo] = {GPS.GPSLatitudeRef: "S"}
     assert parsed(load(image).metadata.exif).get_ifd(IFD.GPSInfo) == {GPS.GPSLatitudeRef: "S"}
 

@@ -13,7 +13,7 @@ from PIL.ExifTags import IFD, Base
 from calotype.imaging import FORMATS, Provenance, pack_picture
 from calotype.imaging.provenance import with_note
 
-NOTE = Provenance("Calotype 9", "Developed by Calotype 9 from 1,234 bytes <&> (encoder a, decoder b).")
+NOTE = Provenance("Calotype 9", "Decoded by Calotype 9 from 1,234 bytes <&> (encoder a, decoder b).")
 COMMENT = b"ASCII\0\0\0" + NOTE.note.encode()
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
@@ -80,22 +80,22 @@ def test_what_exif_held_is_kept(endian: str) -> None:
     before = tags.tobytes().removeprefix(b"Exif\0\0")
     after = with_note({"exif": before}, NOTE)["exif"]
     assert after[8 : len(before)] == before[8:]  # offsets stay valid, those in maker notes too
-    found = Image.Exif()
-    found.load(b"Exif\0\0" + after)
-    details = found.get_ifd(IFD.Exif)
-    assert (found[Base.Make], found[Base.Software]) == ("Talbot", NOTE.software)
+    exif = Image.Exif()
+    exif.load(b"Exif\0\0" + after)
+    details = exif.get_ifd(IFD.Exif)
+    assert (exif[Base.Make], exif[Base.Software]) == ("Talbot", NOTE.software)
     assert (details[Base.ExposureTime], details[Base.MakerNote]) == (0.25, bytes(range(99)))
     assert details[Base.UserComment] == b"ASCII\0\0\0hi"
 
 
 def test_a_second_note_replaces_the_first() -> None:
-    newer = Provenance("Calotype 10", "Developed by Calotype 10 from 9 bytes.")
+    newer = Provenance("Calotype 10", "Decoded by Calotype 10 from 9 bytes.")
     once = with_note({}, NOTE)
     twice = with_note(once, newer)
-    found = Image.Exif()
-    found.load(b"Exif\0\0" + twice["exif"])
-    assert found[Base.Software] == newer.software
-    assert found.get_ifd(IFD.Exif)[Base.UserComment].endswith(newer.note.encode())
+    exif = Image.Exif()
+    exif.load(b"Exif\0\0" + twice["exif"])
+    assert exif[Base.Software] == newer.software
+    assert exif.get_ifd(IFD.Exif)[Base.UserComment].endswith(newer.note.encode())
     assert twice["xmp"] == with_note({}, newer)["xmp"]
 
 

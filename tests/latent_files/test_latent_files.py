@@ -39,13 +39,13 @@ def rms(a: NDArray[Any], b: NDArray[Any]) -> float:
 @pytest.mark.parametrize("folder", ["fine-64x64", "regions-first-112x80", "smaller-47x36"])
 def test_latents_are_those_that_the_decoder_has(folder: str) -> None:
     path = GOLDEN / "table-241" / folder / "picture.calo"
-    found = decode_latents(parse_file(path.read_bytes(), limits=Limits()))
+    reconstruction = decode_latents(parse_file(path.read_bytes(), limits=Limits()))
     info = calotype.read_info(path)
     latents = calotype.read_latents(path)
     assert latents.dtype == np.float32
     assert latents.shape == (4, -(-info.coded_height // 8), -(-info.coded_width // 8))
-    assert np.array_equal(latents, found.latents)
-    assert np.array_equal(calotype.read_latents(path, conditional_mean=True), found.conditional_mean)
+    assert np.array_equal(latents, reconstruction.latents)
+    assert np.array_equal(calotype.read_latents(path, conditional_mean=True), reconstruction.conditional_mean)
     assert calotype.read_latents(path, scaled=False) == pytest.approx(latents / 0.18215, rel=1e-6)
 
 
@@ -61,12 +61,12 @@ def test_a_file_that_ends_too_early_has_latents_in_part() -> None:
 
 @pytest.mark.parametrize("effort", [4, 6])
 def test_a_finer_quality_has_a_smaller_error(latents: NDArray[np.float32], effort: int) -> None:
-    found = []
+    errors = []
     for quality in (30, 60, 90):
         data = calotype.write_latents(latents, quality=quality, effort=effort)
-        found.append((len(data), rms(calotype.read_latents(data), latents)))
-    assert found[0][0] < found[1][0] < found[2][0]
-    assert found[0][1] > found[1][1] > found[2][1]
+        errors.append((len(data), rms(calotype.read_latents(data), latents)))
+    assert errors[0][0] < errors[1][0] < errors[2][0]
+    assert errors[0][1] > errors[1][1] > errors[2][1]
 
 
 def test_the_step_bounds_the_error(latents: NDArray[np.float32]) -> None:
@@ -132,9 +132,9 @@ def test_refusals(
 def test_caches_and_back(latents: NDArray[np.float32], format_name: str, scaled: bool, dtype: Any) -> None:
     entry = CachedLatents(latents, 72, 48)
     data = pack_cache(entry, format_name, dtype=dtype, scaled=scaled)
-    found, unused = unpack_cache(data, f"photo.{format_name}", scaled=scaled)
-    assert (found.width, found.height, unused) == (72, 48, ())
-    assert rms(found.scaled, latents) < (1e-6 if dtype == "float32" else 1e-3)
+    unpacked, unused = unpack_cache(data, f"photo.{format_name}", scaled=scaled)
+    assert (unpacked.width, unpacked.height, unused) == (72, 48, ())
+    assert rms(unpacked.scaled, latents) < (1e-6 if dtype == "float32" else 1e-3)
 
 
 def test_the_layout_is_that_of_sd_scripts(latents: NDArray[np.float32]) -> None:
@@ -150,10 +150,10 @@ def test_the_layout_is_that_of_sd_scripts(latents: NDArray[np.float32]) -> None:
 
 def test_one_of_several_sizes_is_chosen_and_the_rest_named(latents: NDArray[np.float32]) -> None:
     content = io.BytesIO()
-    both = {"latents_6x9": latents, "latents_6x8": latents[..., :8], "latents_flipped_6x9": latents}
-    np.savez_compressed(content, original_size_6x9=[1, 2], crop_ltrb_6x9=[0, 0, 1, 2], **both)
-    found, unused = unpack_cache(content.getvalue(), "photo.npz", scaled=True, size="6x8")
-    assert np.array_equal(found.scaled, latents[..., :8])
+    arrays = {"latents_6x9": latents, "latents_6x8": latents[..., :8], "latents_flipped_6x9": latents}
+    np.savez_compressed(content, original_size_6x9=[1, 2], crop_ltrb_6x9=[0, 0, 1, 2], **arrays)
+    unpacked, unused = unpack_cache(content.getvalue(), "photo.npz", scaled=True, size="6x8")
+    assert np.array_equal(unpacked.scaled, latents[..., :8])
     assert unused == ("latents_6x9", "latents_flipped_6x9") or set(unused) == {
         "latents_6x9",
         "latents_flipped_6x9",
@@ -169,8 +169,8 @@ def test_a_latent_of_comfyui_is_read(latents: NDArray[np.float32]) -> None:
     data = numpy_format.save(
         {"latent_tensor": latents[None] / np.float32(0.18215), "latent_format_version_0": np.zeros(0)}
     )
-    found, unused = unpack_cache(data, "photo.latent")
-    assert unused == () and found.scaled == pytest.approx(latents, abs=1e-5)
+    unpacked, unused = unpack_cache(data, "photo.latent")
+    assert unused == () and unpacked.scaled == pytest.approx(latents, abs=1e-5)
 
 
 def npz(**arrays: Any) -> bytes:
@@ -244,8 +244,8 @@ def test_export_and_import(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     (folder / "other.calo").write_bytes((folder / "photo.calo").read_bytes())
     command = ["latents", "export", "--format", "safetensors", "--conditional-mean", "--scaled"]
     assert main([*command, "photo.calo", "other.calo", "cache/"]) == 0
-    found, _ = unpack_cache((folder / "cache" / "other.safetensors").read_bytes(), "", scaled=True)
-    assert np.array_equal(found.scaled, calotype.read_latents("photo.calo", conditional_mean=True))
+    unpacked, _ = unpack_cache((folder / "cache" / "other.safetensors").read_bytes(), "", scaled=True)
+    assert np.array_equal(unpacked.scaled, calotype.read_latents("photo.calo", conditional_mean=True))
 
 
 def test_what_import_and_export_warn_of(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

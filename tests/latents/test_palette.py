@@ -42,16 +42,16 @@ def test_eight_bits_are_those_of_the_article() -> None:
     """uint8(255 clamp(z / (255 * 0.18215) + 1/2) + 1/2), for latents that are not yet scaled."""
     unscaled = np.random.default_rng(1).normal(0, 9, (4, 30, 30))
     expected = ((unscaled / (255 * 0.18215) + 0.5).clip(0, 1) * 255 + 0.5).astype(np.uint8)
-    found = palette.latents_to_bytes((unscaled * 0.18215).astype(np.float32))
-    assert np.mean(found != expected.transpose(1, 2, 0)) < 1e-3  # float32 latents, ties
-    assert found.min() == 0 and found.max() == 255
+    integers = palette.latents_to_bytes((unscaled * 0.18215).astype(np.float32))
+    assert np.mean(integers != expected.transpose(1, 2, 0)) < 1e-3  # float32 latents, ties
+    assert integers.min() == 0 and integers.max() == 255
 
 
 def test_dequantised_latents_are_exact() -> None:
-    found = palette.latents_from_bytes(np.arange(256))
+    scaled = palette.latents_from_bytes(np.arange(256))
     expected = [Fraction((2 * i - 255) * 331786225, 2 * 10**10) for i in range(256)]
-    assert np.array_equal(found, np.array([float(value) for value in expected]).astype(np.float32))
-    assert found[255].tolist() == 4.230274200439453
+    assert np.array_equal(scaled, np.array([float(value) for value in expected]).astype(np.float32))
+    assert scaled[255].tolist() == 4.230274200439453
 
 
 def test_size_at_512_is_that_of_palette_and_indices(latents: NDArray[np.float32]) -> None:
@@ -103,8 +103,8 @@ def test_dithering_is_floyd_and_steinbergs(shape: tuple[int, int]) -> None:
         error = (wanted - colours[index]) / 16
         work[y, x + 2] += 7 * error
         work[y + 1, x : x + 3] += np.array([3, 5, 1])[:, None] * error
-    found = palette.dither_to_palette(pixels, colours)
-    assert np.array_equal(colours[found], colours[expected])
+    indices = palette.dither_to_palette(pixels, colours)
+    assert np.array_equal(colours[indices], colours[expected])
 
 
 def test_dithering_keeps_the_mean_of_every_channel() -> None:

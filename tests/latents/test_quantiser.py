@@ -32,9 +32,9 @@ def test_steps_are_those_of_the_format() -> None:
 def test_dequantise_is_one_exact_product(level: int, integer: int, channel: int) -> None:
     integers = np.zeros((4, 1, 1), np.int16)
     integers[channel] = integer
-    found = dequantise(integers, np.array([[level]]))
+    dequantised = dequantise(integers, np.array([[level]]))
     exact = integer * int(STEPS[level + CHANNEL_OFFSETS[channel] + 16])
-    assert found[channel, 0, 0] == np.float32(exact / 2**22)
+    assert dequantised[channel, 0, 0] == np.float32(exact / 2**22)
 
 
 def test_quality_spans_the_levels_and_rises() -> None:

@@ -57,10 +57,10 @@ def test_values_are_offset_by_parts_of_the_step() -> None:
     tables = np.full((4, 1, 1), table, np.int16)
     symbols = np.array([symbol] * 3 + [ESCAPE], np.uint8).reshape(4, 1, 1)
     coded = PassResult(integers, tables, symbols)
-    found = reconstruct_latents(coded, np.array([[80]]))
+    reconstruction = reconstruct_latents(coded, np.array([[80]]))
     steps = np.array([step_of_level(80 + offset) for offset in CHANNEL_OFFSETS]).reshape(4, 1, 1)
     offset = offset_of(30, 3, symbol - 20)
     assert abs(offset) > 0.05
-    assert np.array_equal(found.latents, dequantise(integers, found.levels))
+    assert np.array_equal(reconstruction.latents, dequantise(integers, reconstruction.levels))
     wanted = (integers + np.array([offset] * 3 + [0]).reshape(4, 1, 1)) * steps
-    assert np.allclose(found.conditional_mean, wanted, rtol=1e-4)
+    assert np.allclose(reconstruction.conditional_mean, wanted, rtol=1e-4)

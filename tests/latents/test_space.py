@@ -95,9 +95,14 @@ def quality(models: dict[str, Any], photos: list[NDArray[np.uint8]], encoder: st
         )
         latents = encode_tiled(models["encoder"][encoder], rgb)
         parsed = parse_file(encode_latents(latents, header, EncodeOptions(target_size=5000)), limits=Limits())
-        found = decode_latents(parsed)
-        noise = noise_deviations(parsed.header.noise, found.levels)
-        coded = DecoderInput(found.latents, log_step_map(found.levels), noise, found.conditional_mean)
+        reconstruction = decode_latents(parsed)
+        noise = noise_deviations(parsed.header.noise, reconstruction.levels)
+        coded = DecoderInput(
+            reconstruction.latents,
+            log_step_map(reconstruction.levels),
+            noise,
+            reconstruction.conditional_mean,
+        )
         results.append(psnr(rgb, decode_tiled(models["decoder"][decoder], coded)))
     return float(np.mean(results))
 
@@ -117,9 +122,9 @@ def test_latents_have_the_statistics_of_the_space(
 ) -> None:
     for rgb in photos:
         wanted = encode_tiled(models["encoder"]["taesd"], rgb)
-        found = encode_tiled(models["encoder"]["pocket"], rgb)
+        encoded = encode_tiled(models["encoder"]["pocket"], rgb)
         deviation = wanted.std((1, 2))
-        assert np.abs((found - wanted).mean((1, 2)) / deviation).max() < 0.12
-        assert np.abs(found.std((1, 2)) / deviation - 1).max() < 0.12
-        correlation = [np.corrcoef(found[c].ravel(), wanted[c].ravel())[0, 1] for c in range(4)]
+        assert np.abs((encoded - wanted).mean((1, 2)) / deviation).max() < 0.12
+        assert np.abs(encoded.std((1, 2)) / deviation - 1).max() < 0.12
+        correlation = [np.corrcoef(encoded[c].ravel(), wanted[c].ravel())[0, 1] for c in range(4)]
         assert min(correlation) > 0.75

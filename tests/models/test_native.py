@@ -45,17 +45,17 @@ def test_a_forked_child_ends_and_may_use_the_codec(child: str, backend: str, thr
 
 
 def test_each_process_makes_its_own() -> None:
-    made: list[object] = []
+    objects: list[object] = []
 
     def make() -> object:
-        made.append(object())
-        return made[-1]
+        objects.append(object())
+        return objects[-1]
 
-    one = PerProcess(make)
-    assert one.get() is one.get() is made[0]
-    one.forget()
-    assert one.get() is one.get() is made[1]
-    assert len(made) == 2
+    per_process = PerProcess(make)
+    assert per_process.get() is per_process.get() is objects[0]
+    per_process.forget()
+    assert per_process.get() is per_process.get() is objects[1]
+    assert len(objects) == 2
 
 
 @pytest.mark.parametrize(

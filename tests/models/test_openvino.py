@@ -74,7 +74,8 @@ class TestInstalled:
         data = calotype.Codec(threads=1, backend=backend).encode(photo)
         assert abs(len(data) - len(file)) < 0.02 * len(file)
         errors = [
-            ((calotype.decode(one, as_array=True) - photo.astype(float)) ** 2).mean() for one in (file, data)
+            ((calotype.decode(source, as_array=True) - photo.astype(float)) ** 2).mean()
+            for source in (file, data)
         ]
         assert errors[1] < 1.02 * errors[0]
 
@@ -83,8 +84,8 @@ class TestInstalled:
         other = calotype.encode(photo[:80, :88], quality=70)
         wanted = [codec.decode(data, as_array=True) for data in (file, other)]
         with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(lambda data: codec.decode(data, as_array=True), 3 * [file, other]))
-        for number, picture in enumerate(found):
+            pictures = list(pool.map(lambda data: codec.decode(data, as_array=True), 3 * [file, other]))
+        for number, picture in enumerate(pictures):
             assert np.array_equal(picture, wanted[number % 2])
 
     def test_a_graph_that_is_none_is_refused(self) -> None:

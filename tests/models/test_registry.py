@@ -89,8 +89,8 @@ def test_weights_of_another_hash_are_refused(weights: Path) -> None:
     file = weights / "tiny-250-decoder.onnx"
     models.load_decoder("tiny", SD1.id, threads=1)
     file.write_bytes(file.read_bytes() + b"\0")
-    found = hashlib.sha256(file.read_bytes()).hexdigest()
-    with pytest.raises(ModelError, match=f"tiny-250-decoder.onnx has the SHA-256 {found}, not .*reinstall"):
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    with pytest.raises(ModelError, match=f"tiny-250-decoder.onnx has the SHA-256 {sha256}, not .*reinstall"):
         models.load_decoder("tiny", SD1.id)
 
 
@@ -187,8 +187,8 @@ class ShowsWhatIsExpected:
 
     margin = 2
 
-    def decode(self, *told: Any) -> NDArray[np.float32]:
-        latents, log_step, _, expected, origin = told
+    def decode(self, *inputs: Any) -> NDArray[np.float32]:
+        latents, log_step, _, expected, origin = inputs
         assert np.array_equal(latents[0, 0, 0], np.ravel_multi_index(origin, (13, 11)))
         return (expected[:3] + log_step).repeat(8, 1).repeat(8, 2)
 

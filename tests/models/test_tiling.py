@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -11,34 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from calotype.models import DecoderInput
-from calotype.models.tiling import decode_all, decode_tiled, in_batches
-
-
-def numbers_until(end: int) -> Iterator[int]:
-    yield from range(end)
-    raise OSError(f"no {end}")
-
-
-@pytest.mark.parametrize(
-    ("size", "wanted"), [(1, [[0], [1], [2], [3]]), (3, [[0, 1, 2], [3]]), (4, [[0, 1, 2, 3]])]
-)
-def test_batches_end_before_an_error(size: int, wanted: list[list[int]]) -> None:
-    assert list(in_batches(range(4), size)) == wanted
-    batches = in_batches(numbers_until(4), size)
-    assert [next(batches) for _ in wanted] == wanted
-    with pytest.raises(OSError, match="no 4"):
-        next(batches)
-
-
-def test_no_more_is_asked_for_than_a_batch_takes() -> None:
-    numbers = iter(range(9))
-    assert next(in_batches(numbers, 2)) == [0, 1]
-    assert next(numbers) == 2
-
-
-def test_an_empty_batch_is_refused() -> None:
-    with pytest.raises(ValueError, match="batch"):
-        next(in_batches([1], 0))
+from calotype.models.tiling import decode_all, decode_tiled
 
 
 class Recording:
@@ -93,10 +65,10 @@ def test_a_part_is_the_part_of_the_whole(
     inputs = decoder_input(9, 150, extension)
     whole = decode_tiled(Recording(margin), inputs)
     assert whole.shape == (72, 1200, 3)
-    found = decode_tiled(Recording(margin), replace(inputs, part=part))
+    decoded = decode_tiled(Recording(margin), replace(inputs, part=part))
     rows, columns = (slice(8 * axis.start, 8 * axis.stop) for axis in part)
-    assert found.shape == whole[rows, columns].shape
-    assert np.abs(found.astype(int) - whole[rows, columns]).max() <= 1
+    assert decoded.shape == whole[rows, columns].shape
+    assert np.abs(decoded.astype(int) - whole[rows, columns]).max() <= 1
 
 
 def test_a_part_takes_its_share_of_the_decoder() -> None:
@@ -116,7 +88,7 @@ def test_a_batch_is_cropped_afterwards() -> None:
         def decode_batch(
             self, latents: NDArray[np.float32], *others: NDArray[np.float32]
         ) -> NDArray[np.float32]:
-            return np.stack([self.decode(*one) for one in zip(latents, *others, strict=True)])
+            return np.stack([self.decode(*inputs) for inputs in zip(latents, *others, strict=True)])
 
     inputs = [decoder_input(5, 6, extension) for extension in (0, 2)]
     wanted = replace(inputs[1], part=(slice(1, 3), slice(2, 6)))

@@ -16,16 +16,16 @@ SHAPE = 17, 11
 @pytest.mark.parametrize("parts", [full_parts, equal_parts])
 @pytest.mark.parametrize("margin", [0, 3, 8])
 def test_tiles_cover_everything_once(margin: int, parts: Callable[[int, int], list[slice]]) -> None:
-    seen = np.zeros(SHAPE, int)
+    visits = np.zeros(SHAPE, int)
     rows, columns = (parts(size, 5) for size in SHAPE)
     for read, kept, inner in tile_windows(rows, columns, margin):
-        seen[kept] += 1
+        visits[kept] += 1
         cut = np.arange(17 * 11).reshape(SHAPE)
         assert np.array_equal(cut[read][inner], cut[kept])
         for whole, part, size in zip(read, kept, SHAPE, strict=True):
             assert whole.start == max(part.start - margin, 0)
             assert whole.stop == min(part.stop + margin, size)
-    assert (seen == 1).all()
+    assert (visits == 1).all()
 
 
 def test_what_is_read_may_go_beyond_what_is_kept() -> None:

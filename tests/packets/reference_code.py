@@ -36,10 +36,10 @@ def inverse(value: int) -> int:
 def interpolated(known: dict[int, bytes], row: int) -> bytes:
     """The payload of ``row`` of a block, of which ``known`` are as many as it has data packets."""
     payload = bytearray(len(next(iter(known.values()))))
-    for one, content in known.items():
-        others = [POINTS[other] for other in known if other != one]
+    for known_row, content in known.items():
+        others = [POINTS[other] for other in known if other != known_row]
         above = product(POINTS[row] ^ other for other in others)
-        weight = product([above, *(inverse(POINTS[one] ^ other) for other in others)])
+        weight = product([above, *(inverse(POINTS[known_row] ^ other) for other in others)])
         for position, byte in enumerate(content):
             payload[position] ^= product((weight, byte))
     return bytes(payload)

@@ -72,10 +72,10 @@ def test_any_subset_of_as_many_packets_as_data_packets_gives_the_file() -> None:
     packets = split(data, 100, 0.5, head=False)
     needed = headers(packets)[0].data
     for _ in range(200):
-        kept = [packets[number] for number in rng.permutation(len(packets))[:needed]]
-        assert join(kept) == data
+        received = [packets[number] for number in rng.permutation(len(packets))[:needed]]
+        assert join(received) == data
         with pytest.raises(errors.TruncatedError, match=f"{needed - 1} packets.*at least {needed} are"):
-            join(kept[1:])
+            join(received[1:])
 
 
 def recovery_rate(
@@ -83,7 +83,7 @@ def recovery_rate(
 ) -> tuple[float, float]:
     """(share of losses after which the file is there, share after which ``head`` bytes of it are there)."""
     rng = np.random.default_rng(seed)
-    found = np.zeros(2)
+    counts = np.zeros(2)
     for _ in range(trials):
         receiver = Receiver()
         for packet, lost in zip(packets, rng.random(len(packets)) < loss, strict=True):
@@ -92,8 +92,8 @@ def recovery_rate(
         if receiver.streams:
             stream = receiver.streams[0]
             known = len(stream.prefix) if stream.file_size is not None else 0
-            found += stream.complete, known >= head
-    return tuple(found / trials)
+            counts += stream.complete, known >= head
+    return tuple(counts / trials)
 
 
 def binomial(packets: int, needed: int, loss: float) -> float:
@@ -155,11 +155,11 @@ def test_large_files_have_several_blocks(size: int, mtu: int) -> None:
 
 
 def test_the_largest_file_and_one_that_is_larger() -> None:
-    most = MAX_DATA * (MIN_MTU - HEADER_SIZE) - 4 - 3
-    packets = split(bytes(most), MIN_MTU, 0)
-    assert len(packets) == MAX_DATA and join(packets) == bytes(most)
+    largest = MAX_DATA * (MIN_MTU - HEADER_SIZE) - 4 - 3
+    packets = split(bytes(largest), MIN_MTU, 0)
+    assert len(packets) == MAX_DATA and join(packets) == bytes(largest)
     with pytest.raises(errors.LimitError, match=r"needs 2049 data packets: at most 2048 .*raise mtu"):
-        split(bytes(most + 1), MIN_MTU, 0)
+        split(bytes(largest + 1), MIN_MTU, 0)
 
 
 @pytest.mark.parametrize(
@@ -343,11 +343,11 @@ def test_a_recording_is_read_back() -> None:
     assert list(read_recording(io.BytesIO(recording))) == packets
 
     def until_error(damaged: bytes, error: type[Exception]) -> list[bytes]:
-        found = []
+        names = []
         with pytest.raises(error):
             for packet in read_recording(io.BytesIO(damaged)):
-                found.append(packet)
-        return found
+                names.append(packet)
+        return names
 
     assert until_error(recording[:-1], errors.TruncatedError) == packets[:-1]
     assert until_error(recording + b"\x01", errors.FormatError) == packets
@@ -364,9 +364,9 @@ def test_another_implementation_gives_the_same_repair_packets() -> None:
 
         assert repair_payloads(payloads, count) == repaired
         rows = dict(enumerate([*payloads, *repaired]))
-        kept = {row: rows[row] for row in list(rows)[-size:]}
-        assert recover(size, kept) == payloads
-        assert [reference.interpolated(kept, row) for row in range(size)] == payloads
+        rows_kept = {row: rows[row] for row in list(rows)[-size:]}
+        assert recover(size, rows_kept) == payloads
+        assert [reference.interpolated(rows_kept, row) for row in range(size)] == payloads
 
 
 def test_the_vector_of_the_specification() -> None:

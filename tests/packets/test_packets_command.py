@@ -93,8 +93,8 @@ def test_several_streams_are_joined_apart(folder: Path, capsys: pytest.CaptureFi
     (folder / "photo9.packets").write_bytes((folder / "photo9.packets").read_bytes()[:500])
     names = ["photo3.packets", "other3.packets", "photo9.packets"]
     assert run("join", *names, "new/") == 0
-    made = {file.name: file.read_bytes() for file in (folder / "new").iterdir()}
-    assert made == {"stream-3.calo": FILE, "stream-3-2.calo": other}
+    files = {file.name: file.read_bytes() for file in (folder / "new").iterdir()}
+    assert files == {"stream-3.calo": FILE, "stream-3-2.calo": other}
     assert "warning: stream 9 is incomplete" in capsys.readouterr().err
     assert run("join", *names, "one.calo") == 3
     assert "the packets are of several files: choose one of the streams 3, 3" in capsys.readouterr().err

@@ -27,5 +27,5 @@ def calo(png: bytes) -> bytes:
 
 @pytest.fixture(scope="session")
 def client() -> Iterator[TestClient]:
-    with client_of(max_upload=100_000, max_pixels=100_000) as made:
-        yield made
+    with client_of(max_upload=100_000, max_pixels=100_000) as client:
+        yield client

@@ -47,8 +47,8 @@ def test_decode_gives_what_the_library_gives(client: TestClient, calo: bytes) ->
 
 
 def test_info_of_a_file_and_of_the_server(client: TestClient, calo: bytes) -> None:
-    found = client.post("/info", content=calo).json()
-    assert (found["width"], found["height"], found["file_size"]) == (64, 48, len(calo))
+    info = client.post("/info", content=calo).json()
+    assert (info["width"], info["height"], info["file_size"]) == (64, 48, len(calo))
     server = client.get("/info").json()
     assert server["version"] == calotype.__version__
     assert server["media_type"] == MEDIA_TYPE

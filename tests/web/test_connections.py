@@ -53,10 +53,10 @@ def serving(**bounds: float) -> Iterator[tuple[Callable[..., socket.socket], App
         thread.start()
 
         def connect(sent: bytes = b"", host: int = 1) -> socket.socket:
-            made = socket.create_connection(("127.0.0.1", port), PATIENCE, (f"127.0.0.{host}", 0))
-            opened.enter_context(made)
-            made.sendall(sent)
-            return made
+            connection = socket.create_connection(("127.0.0.1", port), PATIENCE, (f"127.0.0.{host}", 0))
+            opened.enter_context(connection)
+            connection.sendall(sent)
+            return connection
 
         try:
             until(lambda: running.started)
@@ -102,8 +102,8 @@ def is_closed(connection: socket.socket) -> bool:
 
 
 def assert_refused(connection: socket.socket, status: int, said: str) -> dict[str, str]:
-    found, headers, body = answer_of(connection)
-    assert found == status
+    answer_status, headers, body = answer_of(connection)
+    assert answer_status == status
     assert said in json.loads(body)["error"]
     assert (headers["content-type"], headers["connection"]) == ("application/json", "close")
     assert headers["content-security-policy"] == POLICY
@@ -139,7 +139,7 @@ def test_one_client_has_so_many_connections_at_once() -> None:
         assert headers["retry-after"] == "2"
         assert answer_of(connect(WHOLE, host=3))[0] == 200
         application.release.set()
-        assert [answer_of(each)[0] for each in held] == [200, 200]
+        assert [answer_of(connection)[0] for connection in held] == [200, 200]
 
 
 def test_when_all_connections_are_at_work_the_next_is_told_to_come_back() -> None:
@@ -149,7 +149,7 @@ def test_when_all_connections_are_at_work_the_next_is_told_to_come_back() -> Non
         headers = assert_refused(connect(WHOLE, host=4), 503, "busy")
         assert headers["retry-after"] == "2"
         application.release.set()
-        assert [answer_of(each)[0] for each in held] == [200, 200]
+        assert [answer_of(connection)[0] for connection in held] == [200, 200]
 
 
 def test_a_header_has_its_time_on_every_request_of_a_connection() -> None:

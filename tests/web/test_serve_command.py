@@ -36,8 +36,8 @@ def test_without_the_extra_the_command_to_install_it_is_told(
 
 
 def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
         assert main(["serve", "--port", str(port)]) == 1
     assert f"cannot listen on 127.0.0.1, port {port} (address already in use)" in capsys.readouterr().err
 

@@ -2,7 +2,7 @@
 import { decodeAlpha } from "./alpha.js";
 import { CHUNK } from "./chunks.js";
 import { ContextModel } from "./context.js";
-import { DecoderNetwork, type Progress } from "./develop.js";
+import { DecoderNetwork, type Progress } from "./decoder.js";
 import { modelError } from "./errors.js";
 import { PIXELS_PER_LATENT, gridOf } from "./header.js";
 import { type FloatKernels, wasmKernels } from "./kernels.js";
@@ -45,7 +45,7 @@ export class Engine {
       const packed = parsed.chunks.found.get(CHUNK.alpha);
       const alpha = packed ? await decodeAlpha(packed, header.width, header.height) : null;
       const network = await this.network(options.network ?? "pocket");
-      const rgba = await network.develop(latents, header.extended, progress);
+      const rgba = await network.decode(latents, header.extended, progress);
       const pixels = { width: latents.columns * PIXELS_PER_LATENT, height: latents.rows * PIXELS_PER_LATENT, data: rgba };
       return { ...finishPicture(pixels, header, alpha), verified };
     });
@@ -58,7 +58,7 @@ export class Engine {
       const [rows, columns] = gridOf(header);
       const known = (position: number) => [0, 1, 2, 3].every((channel) => latents.known[channel * rows * columns + position]);
       const small = thinned(latents, known);
-      const rgba = await (await this.network(options.network ?? "pocket")).develop(small, header.extended);
+      const rgba = await (await this.network(options.network ?? "pocket")).decode(small, header.extended);
       const part = (coded: number, positions: number, all: number) => Math.max(1, Math.round((coded / all) * positions));
       const unit = PIXELS_PER_LATENT;
       const width = part(header.codedWidth, small.columns * unit, columns * unit);

@@ -157,7 +157,7 @@ def recover(store: Store, ledger: Ledger, counts: Counts) -> list[Record]:
                     rows = [row for group in groups_of(part, name, ["id", "duplicate_of"]) for row in group]
                     groups = tuple(part.metadata.row_group(n).num_rows for n in range(part.num_row_groups))
                 ids = {row["id"] for row in rows}
-                if any(row["id"] in index or not _resolved(row, ids, index) for row in rows):
+                if any(row["id"] in index or not _has_original(row, ids, index) for row in rows):
                     raise FormatError(f"{name} holds pictures of other parts")
             except FormatError:
                 store.delete(name)
@@ -169,7 +169,7 @@ def recover(store: Store, ledger: Ledger, counts: Counts) -> list[Record]:
     return ledger.recorded()
 
 
-def _resolved(row: Row, ids: set[str], index: Index) -> bool:
+def _has_original(row: Row, ids: set[str], index: Index) -> bool:
     original = row["duplicate_of"]
     return original is None or original in ids or original in index
 

@@ -34,7 +34,7 @@ class ErrorTable:
         self._files = sorted(name for name in store.sizes(_FOLDER) if name.endswith(".parquet"))
         self._new: dict[str, Row] = {}
         for name in self._files:
-            for row in _read(store, name):
+            for row in _read_error_table(store, name):
                 if row["attempts"] >= self._rows.get(row["id"], row)["attempts"]:
                     self._rows[row["id"]] = row
 
@@ -89,7 +89,7 @@ class ErrorTable:
         self._files.append(name)
 
 
-def _read(store: Store, name: str) -> list[Row]:
+def _read_error_table(store: Store, name: str) -> list[Row]:
     where = f"{store.address}/{name}"
     with store.reading(name), store.open(name) as file:
         try:

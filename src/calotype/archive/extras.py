@@ -12,20 +12,20 @@ __all__ = ["arrow", "filesystems", "parquet"]
 
 def arrow() -> Any:
     """Returns the module ``pyarrow``. Raises :class:`ModelError` if it is not installed."""
-    return _module("pyarrow", "archives need", "archive")
+    return _import_of_extra("pyarrow", "archives need", "archive")
 
 
 def parquet() -> Any:
     """Returns the module ``pyarrow.parquet``. Raises :class:`ModelError` if it is not installed."""
-    return _module("pyarrow.parquet", "archives need", "archive")
+    return _import_of_extra("pyarrow.parquet", "archives need", "archive")
 
 
 def filesystems() -> Any:
     """Returns the module ``fsspec``. Raises :class:`ModelError` if it is not installed."""
-    return _module("fsspec", "addresses such as s3:// and memory:// need", "archive")
+    return _import_of_extra("fsspec", "addresses such as s3:// and memory:// need", "archive")
 
 
-def _module(name: str, user: str, extra: str) -> Any:
+def _import_of_extra(name: str, user: str, extra: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:

@@ -131,7 +131,7 @@ def open_index(store: Store, records: Iterable[Record], *, keep: bool) -> Iterat
             copy.write_bytes(data)
         index = None
         for place in (path, copy) if path is not None else (copy,):
-            index = _synced(place, store, records)
+            index = _index_in_step_with_store(place, store, records)
             if index is not None:
                 break
         if index is None:
@@ -146,7 +146,7 @@ def open_index(store: Store, records: Iterable[Record], *, keep: bool) -> Iterat
                 store.publish(staged, _NAME)
 
 
-def _synced(path: Path, store: Store, records: list[Record]) -> Index | None:
+def _index_in_step_with_store(path: Path, store: Store, records: list[Record]) -> Index | None:
     """Returns the index in the file ``path``, up to date; None if the file cannot be written.
 
     A damaged file is replaced.

@@ -63,12 +63,12 @@ class Item:
         """
         most = 8 * limits.max_pixels + limits.max_metadata_bytes
         if self.data is not None:
-            return _checked(self.data, most)
+            return _checked_item_size(self.data, most)
         if self.size is not None and self.size > most:
-            raise _too_long(most)
+            raise _item_too_long(most)
         try:
             if is_url(self.location):
-                return _checked(self._fetched(most), most)
+                return _checked_item_size(self._fetched(most), most)
             return self._read_file(most)
         except CalotypeError:
             raise
@@ -82,7 +82,7 @@ class Item:
                 file.seek(self.offset or 0)
             data = file.read(most + 1 if self.size is None else self.size)
             after = os.fstat(file.fileno())
-        _checked(data, most)
+        _checked_item_size(data, most)
         length = before.st_size if self.size is None else self.size
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != length:
             raise SourceError("changed while it was read: try it again with --retry-errors")
@@ -130,11 +130,11 @@ def reason_of(error: BaseException) -> str:
     return " ".join(text.split())[:300]
 
 
-def _checked(data: bytes, most: int) -> bytes:
+def _checked_item_size(data: bytes, most: int) -> bytes:
     if len(data) > most:
-        raise _too_long(most)
+        raise _item_too_long(most)
     return data
 
 
-def _too_long(most: int) -> LimitError:
+def _item_too_long(most: int) -> LimitError:
     return LimitError(f"is longer than the {most} bytes allowed (raise --max-pixels to lift this)")

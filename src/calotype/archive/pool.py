@@ -76,7 +76,7 @@ class WorkerPool:
                 process.kill()
         self._threads.shutdown(wait=True, cancel_futures=True)
         for process in self._processes:
-            _close(process)
+            _close_process(process)
 
     def imap(self, tasks: Iterable[Any], stop: threading.Event) -> Iterator[tuple[Any, Any]]:
         """Yields (task, result) in the order of the tasks, until ``stop`` is set.
@@ -111,8 +111,8 @@ class WorkerPool:
         for _ in range(_ATTEMPTS):
             process = self._worker()
             try:
-                _send(process.stdin, task)
-                failed, result = _receive(process.stdout)
+                _send_to_process(process.stdin, task)
+                failed, result = _receive_from_process(process.stdout)
             except (EOFError, OSError):
                 exit_code = process.wait()
                 self._forget(process)
@@ -142,14 +142,14 @@ class WorkerPool:
             self._processes.add(process)
         self._local.process = process
         with suppress(OSError):  # if it has ended already, the next use finds that
-            _write(process.stdin, self._make)
+            _write_pipe_message(process.stdin, self._make)
         return process
 
     def _forget(self, process: subprocess.Popen[bytes]) -> None:
         self._local.process = None
         with self._lock:
             self._processes.discard(process)
-        _close(process)
+        _close_process(process)
 
 
 def serve() -> None:
@@ -158,14 +158,14 @@ def serve() -> None:
     os.dup2(2, 1)  # what a library prints must not get between the results
     tasks = sys.stdin.buffer
     try:
-        function, problem = pickle.loads(_read(tasks))(), None
+        function, problem = pickle.loads(_read_pipe_message(tasks))(), None
     except EOFError:
         return
     except Exception as error:
         function, problem = None, error
     while True:
         try:
-            task = pickle.loads(_read(tasks))
+            task = pickle.loads(_read_pipe_message(tasks))
         except EOFError:
             return
         try:
@@ -173,27 +173,27 @@ def serve() -> None:
         except Exception as error:
             answer = (True, error)
         try:
-            _send(results, answer)
+            _send_to_process(results, answer)
         except BrokenPipeError:
             return
 
 
-def _send(file: IO[bytes] | None, value: Any) -> None:
-    _write(file, pickle.dumps(value))
+def _send_to_process(file: IO[bytes] | None, value: Any) -> None:
+    _write_pipe_message(file, pickle.dumps(value))
 
 
-def _receive(file: IO[bytes] | None) -> Any:
-    return pickle.loads(_read(file))
+def _receive_from_process(file: IO[bytes] | None) -> Any:
+    return pickle.loads(_read_pipe_message(file))
 
 
-def _write(file: IO[bytes] | None, data: bytes) -> None:
+def _write_pipe_message(file: IO[bytes] | None, data: bytes) -> None:
     assert file is not None
     file.write(_LENGTH.pack(len(data)))
     file.write(data)
     file.flush()
 
 
-def _read(file: IO[bytes] | None) -> bytes:
+def _read_pipe_message(file: IO[bytes] | None) -> bytes:
     """Reads one message. Raises ``EOFError`` if the other side has closed the pipe."""
     assert file is not None
     head = file.read(_LENGTH.size)
@@ -206,7 +206,7 @@ def _read(file: IO[bytes] | None) -> bytes:
     return data
 
 
-def _close(process: subprocess.Popen[bytes]) -> None:
+def _close_process(process: subprocess.Popen[bytes]) -> None:
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             with suppress(OSError):  # of what was buffered for a worker that has ended

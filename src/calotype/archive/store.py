@@ -173,7 +173,7 @@ class FolderStore(Store):
             self._folder.mkdir(parents=True, exist_ok=True)
             file = (self._folder / ".lock").open("ab")
         with file:
-            _lock(file.fileno(), self.address)
+            _lock_store_file(file.fileno(), self.address)
             for path in self._folder.glob(f"{_TEMPORARY}*"):  # of a run that was killed
                 with suppress(OSError):
                     path.unlink()
@@ -204,11 +204,11 @@ class ObjectStore(Store):
             }
 
         with self.reading(folder):
-            return _patiently(found)
+            return _retried(found)
 
     def open(self, name: str) -> Any:
         with self.reading(name):
-            return _patiently(lambda: self._fs.open(f"{self._root}/{name}", "rb"))
+            return _retried(lambda: self._fs.open(f"{self._root}/{name}", "rb"))
 
     def exists(self, name: str) -> bool:
         def there() -> bool:
@@ -216,7 +216,7 @@ class ObjectStore(Store):
             return bool(self._fs.exists(f"{self._root}/{name}"))
 
         with self.reading(name):
-            return _patiently(there)
+            return _retried(there)
 
     def publish(self, file: Path, name: str, *, flushed: bool = True) -> None:
         del flushed  # an object is safe once it has arrived
@@ -227,9 +227,9 @@ class ObjectStore(Store):
             self._fs.put_file(str(file), target)
 
         with self.writing():
-            _patiently(upload)
+            _retried(upload)
             self._fs.invalidate_cache()
-            if _patiently(lambda: _sha256(self._fs.open(target, "rb"))) != _sha256(file.open("rb")):
+            if _retried(lambda: _sha256(self._fs.open(target, "rb"))) != _sha256(file.open("rb")):
                 raise OutputError(f"{self.address}/{name} does not hold what was written: try again")
 
     def delete(self, name: str) -> None:
@@ -266,7 +266,7 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, address: str) -> None:
+def _lock_store_file(descriptor: int, address: str) -> None:
     """Locks a file until its process ends; where the system has no such locks it does nothing."""
     try:
         import fcntl
@@ -282,7 +282,7 @@ def _lock(descriptor: int, address: str) -> None:
         return
 
 
-def _patiently(action: Callable[[], Result]) -> Result:
+def _retried(action: Callable[[], Result]) -> Result:
     """Returns the result of ``action``, which is tried again after errors that may pass."""
     for seconds in _RETRIES:
         try:

@@ -100,7 +100,7 @@ class Encoder:
         started = perf_counter()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            payload = self._codec.encode(_stream(data, item.name), options)
+            payload = self._codec.encode(_named_stream(data, item.name), options)
             seconds = perf_counter() - started
             info = calotype.read_info(payload, limits=options.limits)
             scores, thumbnail, error = self._measured(data, payload)
@@ -120,7 +120,7 @@ class Encoder:
             "payload_sha256": None if original else hashlib.sha256(payload).hexdigest(),
             "original": data if original else None,
             "duplicate_of": None,
-            "quality": None if rate_given else _quality(options),
+            "quality": None if rate_given else _archive_quality(options),
             "target_size": options.target_size,
             "bpp": options.bpp,
             "level": info.level,
@@ -131,7 +131,7 @@ class Encoder:
             "format_version": info.format_version,
             "seconds": seconds,
             "thumbnail": thumbnail,
-            "warnings": _sentences(caught),
+            "warnings": _warning_sentences(caught),
             "software": f"calotype {calotype.__version__}",
         }
         return row | {name: scores.get(name) for name in SCORES}
@@ -144,7 +144,7 @@ class Encoder:
             return scores, thumbnail, 0.0
         picture = load_picture(io.BytesIO(data), limits=work.options.limits, strict=False, keep=())
         if work.thumbnail is not None:
-            thumbnail = _thumbnail(picture.rgb, work.thumbnail)
+            thumbnail = _jpeg_thumbnail(picture.rgb, work.thumbnail)
         if not measures:
             return scores, thumbnail, 0.0
         decoded = self._codec.decode(payload, limits=work.options.limits, as_array=True)
@@ -161,23 +161,23 @@ class Encoder:
         return scores, thumbnail, error
 
 
-def _quality(options: EncodeOptions) -> float:
+def _archive_quality(options: EncodeOptions) -> float:
     return DEFAULT_QUALITY if options.quality is None else float(options.quality)
 
 
-class _Stream(io.BytesIO):
+class _NamedStream(io.BytesIO):
     """A stream in memory with the name that messages give it."""
 
     name = ""
 
 
-def _stream(data: bytes, name: str) -> _Stream:
-    stream = _Stream(data)
+def _named_stream(data: bytes, name: str) -> _NamedStream:
+    stream = _NamedStream(data)
     stream.name = name
     return stream
 
 
-def _thumbnail(rgb: np.ndarray[Any, np.dtype[np.uint8]], side: int) -> bytes:
+def _jpeg_thumbnail(rgb: np.ndarray[Any, np.dtype[np.uint8]], side: int) -> bytes:
     """Returns a JPEG file of ``rgb`` uint8[H, W, 3], whose longest side has at most ``side`` pixels."""
     image = Image.fromarray(rgb)
     image.thumbnail((side, side))
@@ -186,6 +186,6 @@ def _thumbnail(rgb: np.ndarray[Any, np.dtype[np.uint8]], side: int) -> bytes:
     return content.getvalue()
 
 
-def _sentences(caught: list[warnings.WarningMessage]) -> str | None:
+def _warning_sentences(caught: list[warnings.WarningMessage]) -> str | None:
     found = [str(one.message) for one in caught if issubclass(one.category, CalotypeWarning)]
     return "; ".join(dict.fromkeys(found)) or None

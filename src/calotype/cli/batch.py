@@ -74,19 +74,22 @@ def run(
 
     code = 0
     groups = [jobs[start : start + batch] for start in range(0, len(jobs), batch)]
-    with console.progress(len(jobs)) as step, closing(_in_order(attempt, groups, threads)) as outcomes:
+    with (
+        console.progress(len(jobs)) as step,
+        closing(_outcomes_in_order(attempt, groups, threads)) as outcomes,
+    ):
         for job, outcome in outcomes:
             if isinstance(outcome, Made):
                 try:
                     write_target(job.target, outcome.data, force=force)
                 except OutputError as error:
                     outcome = error
-            code = max(code, _report(job, outcome, console))
+            code = max(code, _report_job(job, outcome, console))
             step()
     return code
 
 
-def _report(job: Job, outcome: Made | Exception, console: Console) -> int:
+def _report_job(job: Job, outcome: Made | Exception, console: Console) -> int:
     record = {"input": job.source, "output": job.target}
     if isinstance(outcome, Made):
         console.note(f"{job.source_name} -> {job.target_name}: {outcome.summary}")
@@ -98,7 +101,7 @@ def _report(job: Job, outcome: Made | Exception, console: Console) -> int:
     return code
 
 
-def _in_order(
+def _outcomes_in_order(
     attempt: Callable[[Sequence[Job]], Sequence[Outcome]], groups: Sequence[Sequence[Job]], threads: int
 ) -> Generator[tuple[Job, Outcome], None, None]:
     """Yields each job with its outcome, in order; at most a few finished ones wait in memory."""

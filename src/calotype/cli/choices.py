@@ -23,7 +23,7 @@ def sizes_option(default: str, help: str) -> Callable[[Command], Command]:
     """Returns the option ``--sizes``: sizes in bytes, separated by commas."""
 
     def read(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, ...]:
-        sizes = [read_size(ctx, param, part) for part in _parts(text)]
+        sizes = [read_size(ctx, param, part) for part in _comma_separated(text)]
         if not sizes:
             raise click.BadParameter("there is no size in it")
         return tuple(size for size in sizes if size is not None)
@@ -74,7 +74,7 @@ def _names_option(
     name: str, known: Sequence[str] | None, default: Sequence[str], help: str
 ) -> Callable[[Command], Command]:
     def read(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[str, ...]:
-        names = tuple(dict.fromkeys(_parts(text)))
+        names = tuple(dict.fromkeys(_comma_separated(text)))
         for name_given in names:
             if known is not None and name_given not in known:
                 raise click.BadParameter(f"{name_given!r} is none of {', '.join(known)}")
@@ -90,5 +90,5 @@ def _names_option(
     )
 
 
-def _parts(text: str) -> list[str]:
+def _comma_separated(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]

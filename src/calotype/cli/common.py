@@ -36,7 +36,7 @@ __all__ = [
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+def _store_in_console(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     def callback(ctx: click.Context, _: click.Parameter, value: Any) -> None:
         setattr(ctx.ensure_object(Console), name, value)
 
@@ -47,7 +47,7 @@ json_option = click.option(
     "--json",
     is_flag=True,
     expose_value=False,
-    callback=_remember("json"),
+    callback=_store_in_console("json"),
     help="Print one JSON object per line on standard output.",
 )
 
@@ -156,7 +156,7 @@ def talk_options(command: Command) -> Command:
             "--quiet",
             is_flag=True,
             expose_value=False,
-            callback=_remember("quiet"),
+            callback=_store_in_console("quiet"),
             help="Print errors only.",
         ),
         click.option(
@@ -164,7 +164,7 @@ def talk_options(command: Command) -> Command:
             "--verbose",
             count=True,
             expose_value=False,
-            callback=_remember("verbosity"),
+            callback=_store_in_console("verbosity"),
             help="Print more about each file; given twice, print tracebacks of errors.",
         ),
     ):

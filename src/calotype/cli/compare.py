@@ -13,7 +13,7 @@ from calotype.cli.console import Console, Failures
 from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
 from calotype.cli.paths import PathType
 from calotype.cli.sizes import read_size
-from calotype.compare import write_report, write_stages
+from calotype.compare import write_report, write_stage_pages
 from calotype.compare.folder import INDEX, check_folder
 from calotype.options import EncodeOptions
 
@@ -119,7 +119,7 @@ def stages(
     check_folder(out, force=force)
     options = diffusion_of(diffusion, [model])
     ensure_fetched(console, model, options, accept_licence=accept_licence, offline=offline)
-    result = write_stages(
+    result = write_stage_pages(
         photo,
         out,
         target_size=target_size,

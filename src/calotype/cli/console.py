@@ -59,7 +59,7 @@ class Console:
     def failure(self, error: Exception, subject: str = "") -> int:
         """Report ``error``, which concerns ``subject``, in one sentence; returns its exit code."""
         sentence, code = describe(error)
-        self.error(_named(subject, sentence))
+        self.error(_with_subject(subject, sentence))
         if self.verbosity >= 2:
             self._say("".join(traceback.format_exception(error)).rstrip())
         return code
@@ -104,14 +104,14 @@ class Console:
             return
         self._bar_shown = True
         try:
-            yield lambda text: click.echo(_CLEAR_LINE + text[: _columns() - 1], nl=False, err=True)
+            yield lambda text: click.echo(_CLEAR_LINE + text[: _terminal_columns() - 1], nl=False, err=True)
         finally:
             self._bar_shown = False
             click.echo(_CLEAR_LINE, nl=False, err=True)
 
     def _show_warning(self, message: str, category: type[Warning]) -> bool:
         if issubclass(category, CalotypeWarning) or self.verbosity:
-            self.note(f"calotype: warning: {_named(getattr(self._current, 'subject', ''), message)}")
+            self.note(f"calotype: warning: {_with_subject(getattr(self._current, 'subject', ''), message)}")
         return True
 
     def _say(self, text: str) -> None:
@@ -146,10 +146,10 @@ def describe(error: Exception) -> tuple[str, int]:
     return f"internal error, please report it: {type(error).__name__}: {error} (-vv shows where)", 1
 
 
-def _columns() -> int:
+def _terminal_columns() -> int:
     return shutil.get_terminal_size().columns
 
 
-def _named(subject: str, sentence: str) -> str:
+def _with_subject(subject: str, sentence: str) -> str:
     """Puts ``subject`` in front of ``sentence``, unless there is none or the sentence names it."""
     return f"{subject}: {sentence}" if subject and not sentence.startswith(subject) else sentence

@@ -59,7 +59,7 @@ _DEFAULT_FORMAT = "png"
     "--provenance/--no-provenance",
     default=True,
     show_default=True,
-    help="Note in the picture that it was developed by Calotype, from how many bytes and by which models.",
+    help="Note in the picture that it was decoded by Calotype, from how many bytes and by which models.",
 )
 @click.option(
     "--strict", is_flag=True, help="Also refuse files with damage that does not change the picture."
@@ -130,7 +130,7 @@ def decode(
         diffusion=diffusion_of(diffusion, [model]),
     )
     todo = plan(paths, out_dir, f".{format_name or _DEFAULT_FORMAT}")
-    formats = {job: _format_of(job, format_name) for job in todo}
+    formats = {job: _picture_format_of(job, format_name) for job in todo}
     if model is not None:
         ensure_fetched(console, model, settings.diffusion, accept_licence=accept_licence, offline=offline)
     workers = worker_count(len(todo), jobs, batch)
@@ -171,7 +171,7 @@ def decode(
     return run(todo, make, console, force=force, threads=jobs, batch=batch)
 
 
-def _format_of(job: Job, name: str | None) -> PictureFormat:
+def _picture_format_of(job: Job, name: str | None) -> PictureFormat:
     if name is not None:
         return format_named(name)
     return FORMATS[_DEFAULT_FORMAT] if job.target == STDIO else format_of_path(job.target)

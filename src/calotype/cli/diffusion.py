@@ -171,7 +171,7 @@ def fetch_with_consent(
         if source.licence.restrictions:
             console.note(source.licence.restrictions)
         if accept_licence or (
-            not is_licence_accepted(source.licence) and _someone_is_there() and _agreed(source)
+            not is_licence_accepted(source.licence) and _someone_is_there() and _user_accepts_licence(source)
         ):
             record_acceptance(source.licence)
         if is_licence_accepted(source.licence):
@@ -184,7 +184,7 @@ def fetch_with_consent(
     console.note(f"{source.name} is here, commit {record.commit[:12]}, every file verified")
 
 
-def _agreed(source: FetchedModel) -> bool:
+def _user_accepts_licence(source: FetchedModel) -> bool:
     return click.confirm(f"Do you accept the licence {source.licence.name}?", err=True)
 
 

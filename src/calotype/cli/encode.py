@@ -84,13 +84,13 @@ def encode(
         with ExitStack() as open_files, console.progress(rounds) as step:
             pictures = [open_files.enter_context(open_picture(job.source, settings.limits)) for job in group]
             for data in codec.encode_many(pictures, settings, batch=len(group), progress=step):
-                yield _made(data, perf_counter() - started, settings, console)
+                yield _describe_encoded(data, perf_counter() - started, settings, console)
                 started = perf_counter()
 
     return run(todo, make, console, force=force, threads=jobs, batch=batch)
 
 
-def _made(data: bytes, seconds: float, settings: EncodeOptions, console: Console) -> Made:
+def _describe_encoded(data: bytes, seconds: float, settings: EncodeOptions, console: Console) -> Made:
     info = calotype.read_info(data, limits=settings.limits)
     summary = f"{info.width}x{info.height}, {len(data):,} bytes, {info.bpp:.3f} bpp, {seconds:.2f} s"
     if info.scaled:

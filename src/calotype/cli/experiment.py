@@ -46,7 +46,7 @@ def experiment() -> None:
 @click.option("-f", "--force", is_flag=True, help="Overwrite an earlier experiment.")
 @talk_options
 @click.pass_obj
-def _palette(
+def _palette_command(
     console: Console,
     /,
     photo: Path,

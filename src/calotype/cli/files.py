@@ -41,7 +41,7 @@ def open_picture(path: str, limits: Limits) -> BinaryIO:
     Raises :class:`SourceError`, or :class:`LimitError` if a pipe gives more than a picture within the
     limits can need: 16 bits of red, green, blue and alpha per pixel, and its metadata.
     """
-    return _open(path, 8 * limits.max_pixels + limits.max_metadata_bytes)
+    return _open_input(path, 8 * limits.max_pixels + limits.max_metadata_bytes)
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def open_bytes(path: str) -> Iterator[BinaryIO]:
     except CalotypeError:
         raise
     except OSError as error:
-        raise _unreadable(error) from error
+        raise _unreadable_input(error) from error
 
 
 def read_calotype(path: str, limits: Limits) -> bytes:
@@ -67,14 +67,14 @@ def read_calotype(path: str, limits: Limits) -> bytes:
     Raises :class:`SourceError`, or :class:`LimitError` if it is longer than any within the limits: a
     byte per pixel is eight times what the finest quantiser can produce.
     """
-    most = limits.max_pixels + limits.max_chunk_bytes
-    with _open(path, most) as file:
+    max_bytes = limits.max_pixels + limits.max_chunk_bytes
+    with _open_input(path, max_bytes) as file:
         try:
-            return _read(file, most).getvalue()
+            return _read_stream_up_to(file, max_bytes).getvalue()
         except CalotypeError:  # some are OSErrors too
             raise
         except OSError as error:
-            raise _unreadable(error) from error
+            raise _unreadable_input(error) from error
 
 
 def is_folder(path: str) -> bool:
@@ -108,7 +108,7 @@ def check_target(path: str, *, force: bool) -> None:
         target = Path(path)
         if target.is_dir():
             raise OutputError("is a folder")
-        if target.exists() and not force and not _is_special(target):
+        if target.exists() and not force and not _is_special_file(target):
             raise FileExistsError
         if not target.parent.is_dir():
             raise OutputError(f"cannot be written: there is no folder '{target.parent}'")
@@ -123,7 +123,7 @@ def write_target(path: str, data: bytes, *, force: bool) -> None:
     with _output_errors():
         if path == STDIO:
             _write_stdout(data)
-        elif _is_special(Path(path)):
+        elif _is_special_file(Path(path)):
             with Path(path).open("wb") as device:
                 device.write(data)
         else:
@@ -140,29 +140,31 @@ def abandon_stdout() -> None:
         os.close(nowhere)
 
 
-def _open(path: str, most: int) -> BinaryIO:
+def _open_input(path: str, max_bytes: int) -> BinaryIO:
     try:
         if path == STDIO:
             if sys.stdin is None:
                 raise SourceError("is closed")
-            return _read(sys.stdin.buffer, most)
+            return _read_stream_up_to(sys.stdin.buffer, max_bytes)
         if Path(path).is_file():
             return Path(path).open("rb")
         with Path(path).open("rb") as pipe:
-            return _read(pipe, most)
+            return _read_stream_up_to(pipe, max_bytes)
     except CalotypeError:
         raise
     except OSError as error:
-        raise _unreadable(error) from error
+        raise _unreadable_input(error) from error
 
 
-def _read(file: BinaryIO, most: int) -> BytesIO:
+def _read_stream_up_to(file: BinaryIO, max_bytes: int) -> BytesIO:
     # In blocks: one read of unknown length would allocate for the longest.
     content = BytesIO()
     while block := file.read(_BLOCK):
         content.write(block)
-        if content.tell() > most:
-            raise LimitError(f"is longer than the {most} bytes allowed (--max-pixels sets a higher limit)")
+        if content.tell() > max_bytes:
+            raise LimitError(
+                f"is longer than the {max_bytes} bytes allowed (--max-pixels sets a higher limit)"
+            )
     content.seek(0)
     return content
 
@@ -176,7 +178,7 @@ def _output_errors() -> Iterator[None]:
     except BrokenPipeError as error:
         raise OutputError("was closed before everything was written") from error
     except OSError as error:
-        raise OutputError(f"cannot be written ({_reason(error)})") from error
+        raise OutputError(f"cannot be written ({_reason_of_os_error(error)})") from error
 
 
 def _write_stdout(data: bytes) -> None:
@@ -188,14 +190,14 @@ def _write_stdout(data: bytes) -> None:
         raise
 
 
-def _is_special(path: Path) -> bool:
+def _is_special_file(path: Path) -> bool:
     """Returns whether ``path`` is a device, a pipe or a socket, which is never replaced."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-def _unreadable(error: OSError) -> SourceError:
-    return SourceError(f"cannot be read ({_reason(error)})")
+def _unreadable_input(error: OSError) -> SourceError:
+    return SourceError(f"cannot be read ({_reason_of_os_error(error)})")
 
 
-def _reason(error: OSError) -> str:
+def _reason_of_os_error(error: OSError) -> str:
     return (error.strerror or type(error).__name__).lower()

@@ -48,7 +48,7 @@ def info(console: Console, paths: Sequence[str], partial: bool, max_pixels: int)
         if console.json:
             console.record({"file": path, "ok": True, **file_info.as_dict(), **first})
         else:
-            console.result(_text(name, file_info, **first))
+            console.result(_info_text(name, file_info, **first))
     return code
 
 
@@ -62,11 +62,11 @@ def _first_picture_size(data: bytes, limits: calotype.Limits) -> int | None:
         return None
 
 
-def _text(name: str, file_info: calotype.Info, first_picture_size: int | None = None) -> str:
+def _info_text(name: str, file_info: calotype.Info, first_picture_size: int | None = None) -> str:
     coded = f", coded as {file_info.coded_width}x{file_info.coded_height}" if file_info.scaled else ""
     rows = [
         ("picture", f"{file_info.width}x{file_info.height} {file_info.mode}{coded}"),
-        ("file", _size(file_info)),
+        ("file", _size_text(file_info)),
         ("latents", f"{file_info.payload_size:,} bytes, level {file_info.level} (step {file_info.step:.3f})"),
         ("coding", f"{file_info.coding}, space {file_info.space}, context model {file_info.context_model}"),
         ("encoder", file_info.encoder),
@@ -82,7 +82,7 @@ def _text(name: str, file_info: calotype.Info, first_picture_size: int | None = 
     return "\n".join(lines + [f"  {label:<9}{value}" for label, value in rows])
 
 
-def _size(file_info: calotype.Info) -> str:
+def _size_text(file_info: calotype.Info) -> str:
     """How large the file is, or how much of it is there, rounded down: it is not whole before its end."""
     if not file_info.missing:
         return f"{file_info.file_size:,} bytes, {file_info.bpp:.3f} bpp"

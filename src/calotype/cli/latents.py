@@ -116,12 +116,12 @@ def export(
             values = calotype.read_latents(data, conditional_mean=conditional_mean, limits=limits)
             packed = pack_cache(
                 CachedLatents(values, info.coded_width, info.coded_height),
-                format_name or _format_of(job.target),
+                format_name or _cache_format_of(job.target),
                 dtype=dtype,
                 scaled=scaled,
                 size_in_names=size_in_names,
             )
-            yield _made(packed, len(data), values.shape, perf_counter() - started)
+            yield _describe_latents(packed, len(data), values.shape, perf_counter() - started)
 
     return run(todo, make, console, force=force, threads=jobs, batch=batch)
 
@@ -224,17 +224,17 @@ def import_(
                 raise
             except ValueError as error:
                 raise SourceError(str(error)) from error
-            yield _made(packed, len(data), cached.scaled.shape, perf_counter() - started)
+            yield _describe_latents(packed, len(data), cached.scaled.shape, perf_counter() - started)
 
     return run(todo, make, console, force=force, threads=jobs, batch=batch)
 
 
-def _format_of(target: str) -> str:
+def _cache_format_of(target: str) -> str:
     suffix = Path(target).suffix.lower().removeprefix(".")
     return suffix if suffix in CACHE_FORMATS else CACHE_FORMATS[0]
 
 
-def _made(packed: bytes, input_bytes: int, shape: tuple[int, ...], seconds: float) -> Made:
+def _describe_latents(packed: bytes, input_bytes: int, shape: tuple[int, ...], seconds: float) -> Made:
     rows, columns = shape[1:]
     summary = f"latents of {rows}x{columns}, {input_bytes:,} to {len(packed):,} bytes, {seconds:.2f} s"
     record = {"bytes": len(packed), "input_bytes": input_bytes, "rows": rows, "columns": columns}

@@ -22,11 +22,11 @@ from calotype.options import DiffusionOptions
 __all__ = ["fetch", "list_", "models", "path", "verify"]
 
 
-def _complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+def _complete_model_name(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     return [source.name for source in CATALOGUE if source.name.startswith(incomplete)]
 
 
-def _sources(_: click.Context, __: click.Parameter, names: Sequence[str]) -> list[FetchedModel]:
+def _parse_model_names(_: click.Context, __: click.Parameter, names: Sequence[str]) -> list[FetchedModel]:
     sources = {name: fetched_model(name) for name in names}
     for name, source in sources.items():
         if source is None:
@@ -36,7 +36,12 @@ def _sources(_: click.Context, __: click.Parameter, names: Sequence[str]) -> lis
 
 
 _names_argument = click.argument(
-    "sources", metavar="NAME...", nargs=-1, required=True, callback=_sources, shell_complete=_complete
+    "sources",
+    metavar="NAME...",
+    nargs=-1,
+    required=True,
+    callback=_parse_model_names,
+    shell_complete=_complete_model_name,
 )
 
 
@@ -128,7 +133,7 @@ def verify(
                 _verify_files(console, source, fetched_location(source))
             if self_test or weights is not None:
                 options = DiffusionOptions(weights=weights, device=device, dtype=dtype)
-                code = max(code, _test(console, source, options))
+                code = max(code, _test_model(console, source, options))
         except ValueError as error:
             raise click.UsageError(str(error)) from error
         except CalotypeError as error:
@@ -149,7 +154,7 @@ def _verify_files(console: Console, source: FetchedModel, location: WeightsLocat
             click.echo(f"{source.name}: {name}: {size:,} bytes, sha256 {expected}: as fetched")
 
 
-def _test(console: Console, source: FetchedModel, options: DiffusionOptions) -> int:
+def _test_model(console: Console, source: FetchedModel, options: DiffusionOptions) -> int:
     passed = True
     for check in self_test(source, options):
         passed &= check.ok

@@ -116,13 +116,13 @@ def split(
     except CalotypeError as error:
         return console.failure(error, name)
     outputs = {target: write_recording(packets)}
-    if _is_folder(target):
+    if _is_output_folder(target):
         stem = "packet" if source == STDIO else Path(source).stem
         outputs = {
             str(Path(target, f"{stem}-{index:04}{PACKET_EXTENSION}")): packet
             for index, packet in enumerate(packets)
         }
-    _write(outputs, target, force=force)
+    _write_outputs(outputs, target, force=force)
     first = read_packet(packets[0])[0]
     summary = (
         f"{first.data} data packets and {len(packets) - first.data} for repair, of {len(packets[0])} bytes; "
@@ -182,15 +182,15 @@ def join(
                     receiver.feed(packet)
         except CalotypeError as error:
             return console.failure(error, name)
-    streams = _joined(receiver, stream, partial) if _is_folder(target) else []
+    streams = _joined_streams(receiver, stream, partial) if _is_output_folder(target) else []
     streams = streams or [receiver.best(stream)]
-    files = [each.prefix if partial else each.data for each in streams]
+    files = [packet_stream.prefix if partial else packet_stream.data for packet_stream in streams]
     names = [target]
-    if _is_folder(target):
-        names = [str(Path(target, f"stream-{name}{EXTENSION}")) for name in _names(streams)]
-    _write(dict(zip(names, files, strict=True)), target, force=force)
-    for each, name, data in zip(streams, names, files, strict=True):
-        _report(console, each, name, data)
+    if _is_output_folder(target):
+        names = [str(Path(target, f"stream-{name}{EXTENSION}")) for name in _stream_names(streams)]
+    _write_outputs(dict(zip(names, files, strict=True)), target, force=force)
+    for packet_stream, name, data in zip(streams, names, files, strict=True):
+        _report_stream(console, packet_stream, name, data)
     lost = {"damaged": receiver.damaged, "of another version": receiver.unsupported}
     for kind, count in lost.items():
         if count:
@@ -198,7 +198,7 @@ def join(
     return 0
 
 
-def _joined(receiver: Receiver, stream: int | None, partial: bool) -> list[Stream]:
+def _joined_streams(receiver: Receiver, stream: int | None, partial: bool) -> list[Stream]:
     """Returns the streams that give a file, or with ``partial`` the beginning of one; reports the others."""
     joined = []
     for candidate in receiver.streams:
@@ -211,15 +211,15 @@ def _joined(receiver: Receiver, stream: int | None, partial: bool) -> list[Strea
     return joined
 
 
-def _names(streams: Sequence[Stream]) -> Iterator[str]:
+def _stream_names(streams: Sequence[Stream]) -> Iterator[str]:
     """Yields a name for each stream: its number, with a second number if that is taken."""
-    taken: Counter[int] = Counter()
+    names_used: Counter[int] = Counter()
     for each in streams:
-        taken[each.id] += 1
-        yield f"{each.id}-{taken[each.id]}" if taken[each.id] > 1 else str(each.id)
+        names_used[each.id] += 1
+        yield f"{each.id}-{names_used[each.id]}" if names_used[each.id] > 1 else str(each.id)
 
 
-def _report(console: Console, stream: Stream, name: str, data: bytes) -> None:
+def _report_stream(console: Console, stream: Stream, name: str, data: bytes) -> None:
     record = {"output": name, "ok": True, "stream": stream.id, "packets": stream.received}
     record |= {"bytes": len(data), "complete": stream.complete}
     console.record(record)
@@ -254,13 +254,13 @@ def _packets_in(source: str) -> Iterator[bytes]:
             warnings.warn(str(error), CalotypeWarning, stacklevel=2)
 
 
-def _is_folder(target: str) -> bool:
+def _is_output_folder(target: str) -> bool:
     return target != STDIO and (target.endswith(("/", os.sep)) or is_folder(target))
 
 
-def _write(outputs: dict[str, bytes], target: str, *, force: bool) -> None:
+def _write_outputs(outputs: dict[str, bytes], target: str, *, force: bool) -> None:
     """Writes the files; none is written if one of them exists. Raises :class:`OutputError`."""
-    if _is_folder(target):
+    if _is_output_folder(target):
         try:
             Path(target).mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -50,11 +50,13 @@ def plan(paths: Sequence[str], out_dir: str | None, suffix: str) -> list[Job]:
                 raise click.UsageError(
                     f"{len(sources)} inputs need a folder: end '{last}' with a slash, or use --out-dir"
                 )
-            return _checked([Job(sources[0], last)])
+            return _without_collisions([Job(sources[0], last)])
         folder = last
     if STDIO in sources:
         raise click.UsageError("standard input has no name to give to a file in a folder: name the file")
-    jobs = _checked([Job(source, str(Path(folder, Path(source).stem + suffix))) for source in sources])
+    jobs = _without_collisions(
+        [Job(source, str(Path(folder, Path(source).stem + suffix))) for source in sources]
+    )
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -65,14 +67,16 @@ def plan(paths: Sequence[str], out_dir: str | None, suffix: str) -> list[Job]:
 _SEPARATORS = tuple({"/", os.sep})
 
 
-def _checked(jobs: list[Job]) -> list[Job]:
+def _without_collisions(jobs: list[Job]) -> list[Job]:
     sources = {real_path(job.source): job.source for job in jobs if job.source != STDIO}
-    taken: dict[str, str] = {}
+    sources_of_targets: dict[str, str] = {}
     for job in jobs:
         target = real_path(job.target)
-        if target in taken:
-            raise click.UsageError(f"'{taken[target]}' and '{job.source}' would both become '{job.target}'")
-        taken[target] = job.source
+        if target in sources_of_targets:
+            raise click.UsageError(
+                f"'{sources_of_targets[target]}' and '{job.source}' would both become '{job.target}'"
+            )
+        sources_of_targets[target] = job.source
         if job.target != STDIO and target in sources and not _is_device(target):
             raise click.UsageError(f"'{job.target}' is an input: it cannot be the output too")
     return jobs

@@ -96,7 +96,7 @@ def serve(console: Console, /, host: str, port: int, verbose: bool, **bounds: An
 
     local = f"[{host}]" in LOOPBACK or host.lower() in LOOPBACK
     settings = Settings(**bounds, hosts=LOOPBACK if local else None)
-    with _listening(host, port) as listener:
+    with _listening_message(host, port) as listener:
         studio = PictureService(settings)
         studio.warm_up()  # a model that is missing is told now, not to the first visitor
         ready = bounded_server(
@@ -111,7 +111,7 @@ def serve(console: Console, /, host: str, port: int, verbose: bool, **bounds: An
     return 0
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listening_message(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)

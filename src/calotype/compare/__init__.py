@@ -22,7 +22,7 @@ from calotype.compare.notebook import Widget, widget
 from calotype.compare.report import write_report
 from calotype.compare.rows import Row
 from calotype.compare.stages import Stages, bit_map, encode_in_stages
-from calotype.compare.stages_page import write_stages
+from calotype.compare.stages_page import write_stage_pages
 
 __all__ = [
     "Contest",
@@ -36,5 +36,5 @@ __all__ = [
     "read_pixels",
     "widget",
     "write_report",
-    "write_stages",
+    "write_stage_pages",
 ]

@@ -94,8 +94,8 @@ def run_bench(
         remark(f"{name} is left out: {why}")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        ledger = _Ledger(out, settings, force=force)
-        digests = {name: _digest(file) for name, file in files.items()}
+        ledger = _FigureLog(out, settings, force=force)
+        digests = {name: _picture_digest(file) for name, file in files.items()}
         rows = ledger.open(digests)
         have = {(row.picture, row.codec, row.budget) for row in rows}
         tasks = [
@@ -147,7 +147,7 @@ def run_bench(
     return mine
 
 
-class _Ledger:
+class _FigureLog:
     """``figures.csv``, which grows line by line, and ``run.json``, which says under what settings."""
 
     def __init__(self, out: Path, settings: Settings, *, force: bool) -> None:
@@ -196,7 +196,7 @@ class _Ledger:
         write_atomically(self._figures, rows_to_csv(ordered).encode(), overwrite=True)
 
 
-def _digest(file: Path) -> str:
+def _picture_digest(file: Path) -> str:
     """Returns the digest that detects a changed picture; empty for one that cannot be read."""
     try:
         return hashlib.sha256(file.read_bytes()).hexdigest()[:16]

@@ -30,10 +30,12 @@ def shown_name(name: str) -> str:
 
     Control characters and bytes outside of the file system's encoding are escaped.
     """
-    return "".join(_escaped(char) if unicodedata.category(char) in _UNSHOWABLE else char for char in name)
+    return "".join(
+        _escaped_byte(char) if unicodedata.category(char) in _UNSHOWABLE else char for char in name
+    )
 
 
-def _escaped(char: str) -> str:
+def _escaped_byte(char: str) -> str:
     byte = ord(char) - 0xDC00  # how Python keeps the bytes of a name that it cannot decode
     return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else char.encode("unicode_escape").decode()
 

@@ -159,11 +159,11 @@ def _report_page(
         "report_main.html",
         pictures=_fieldset(
             "Picture",
-            _radios("picture", [_thumbnail(subject) for subject in subjects]),
+            _radio_buttons("picture", [_thumbnail_element(subject) for subject in subjects]),
             hidden=len(subjects) == 1,
         ),
-        sizes=_fieldset("At most", _radios("size", [f"{size:,} bytes" for size in sizes])),
-        views=_radios("view", list(_VIEWS.values()), list(_VIEWS)),
+        sizes=_fieldset("At most", _radio_buttons("size", [f"{size:,} bytes" for size in sizes])),
+        views=_radio_buttons("view", list(_VIEWS.values()), list(_VIEWS)),
         tables=_figure_tables(subjects, rows, titles, missing),
         links=links,
         curves_note=note,
@@ -177,7 +177,7 @@ def _report_page(
         f"Compared: {names if len(names) < 60 else count}",
         f"{len(titles)} codecs at equal bytes, on {count}.",
         main,
-        _footer(),
+        _report_footer(),
         data=data,
         scripts=("viewer.js", "report.js"),
     )
@@ -201,7 +201,7 @@ def _missing_columns(subject: ReportSubject, missing: dict[str, str]) -> list[di
     return [{"id": name, "label": name, "why": why} for name, why in codecs.items()]
 
 
-def _thumbnail(subject: ReportSubject) -> str:
+def _thumbnail_element(subject: ReportSubject) -> str:
     return f'<img src="{escape(subject.original)}" alt="{escape(subject.name)}" loading="lazy">'
 
 
@@ -209,7 +209,7 @@ def _fieldset(legend: str, content: str, *, hidden: bool = False) -> str:
     return f"<fieldset{' hidden' if hidden else ''}><legend>{legend}</legend>{content}</fieldset>"
 
 
-def _radios(name: str, labels: Sequence[str], values: Sequence[str] | None = None) -> str:
+def _radio_buttons(name: str, labels: Sequence[str], values: Sequence[str] | None = None) -> str:
     """A choice for each of ``labels`` (HTML), the first one made."""
     values = values or [str(number) for number in range(len(labels))]
     choices = []
@@ -259,7 +259,7 @@ def _how_to_read_figures(missing: dict[str, str]) -> str:
     return "".join(f"<dt>{escape(term)}</dt><dd>{escape(explanation)}</dd>" for term, explanation in items)
 
 
-def _footer() -> str:
+def _report_footer() -> str:
     versions = {name: features.version(name) for name in ("jpg", "webp", "avif")}
     used = ", ".join(f"{name} {number}" for name, number in versions.items() if number)
     ours = f"<code>calotype compare</code>, Calotype {calotype.__version__}"

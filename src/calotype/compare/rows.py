@@ -58,7 +58,7 @@ class Row:
             "bpp": round(self.bpp, 5),
             "ratio": round(self.ratio, 2),
         }
-        return plain | {name: _rounded(self.figures.get(name)) for name in METRICS}
+        return plain | {name: _rounded_figure(self.figures.get(name)) for name in METRICS}
 
 
 def rows_of_pictures_all_coded(rows: Iterable[Row]) -> list[Row]:
@@ -75,7 +75,7 @@ COLUMNS = ("picture", "codec", "budget", "bytes", "fits", "width", "height", "bp
 """Of the CSV; ``fits`` is 0 or 1."""
 
 
-def _rounded(value: float | None) -> float | None:
+def _rounded_figure(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else round(value, 5)
 
 

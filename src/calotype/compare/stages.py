@@ -26,7 +26,7 @@ __all__ = ["Stages", "bit_map", "encode_in_stages"]
 
 @dataclass(frozen=True, eq=False)
 class Stages:
-    """``original`` and ``developed`` uint8[H, W, 3]; ``latents`` float32[4, h, w], scaled; ``integers``
+    """``original`` and ``decoded`` uint8[H, W, 3]; ``latents`` float32[4, h, w], scaled; ``integers``
     int16[4, h, w]; ``bits`` float32[h, w], what each position costs; ``data`` the whole file."""
 
     original: NDArray[np.uint8]
@@ -34,7 +34,7 @@ class Stages:
     integers: NDArray[np.int16]
     bits: NDArray[np.float32]
     data: bytes
-    developed: NDArray[np.uint8]
+    decoded: NDArray[np.uint8]
 
     @property
     def order0_bytes(self) -> int:
@@ -72,7 +72,7 @@ def encode_in_stages(
         integers=integers,
         bits=bits,
         data=data,
-        developed=np.asarray(codec.decode(data, decoding).convert("RGB")),
+        decoded=np.asarray(codec.decode(data, decoding).convert("RGB")),
     )
 
 

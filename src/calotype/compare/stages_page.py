@@ -17,12 +17,12 @@ from calotype.container import EXTENSION
 from calotype.limits import ANY_SIZE, Limits
 from calotype.options import DiffusionOptions
 
-__all__ = ["write_stages"]
+__all__ = ["write_stage_pages"]
 
 _DUMPED, _PER_LINE = 192, 16
 
 
-def write_stages(
+def write_stage_pages(
     photo: Path,
     out: Path,
     *,
@@ -69,7 +69,7 @@ def _stages_page(name: str, coded: str, model: str, stages: Stages, pictures: Pa
         planes=_latent_planes(stages, pictures),
         heat=pictures.add("bits", heat),
         scale=pictures.add("scale", scale),
-        developed=pictures.add("developed", stages.developed),
+        decoded=pictures.add("decoded", stages.decoded),
         raw=_size_as_bar(raw, raw),
         floats=_size_as_bar(floats, raw),
         plain=_size_as_bar(stages.order0_bytes, raw),
@@ -85,7 +85,7 @@ def _stages_page(name: str, coded: str, model: str, stages: Stages, pictures: Pa
         header=str(len(stages.data) - info.payload_size),
         dump=_hex_dump(stages.data, len(stages.data) - info.payload_size),
         file_name=escape(coded),
-        psnr=f"{Psnr()(stages.original, stages.developed):.2f} dB",
+        psnr=f"{Psnr()(stages.original, stages.decoded):.2f} dB",
         ratio=f"{raw / len(stages.data):.0f} : 1",
         bpp=f"{info.bpp:.3f}",
     )

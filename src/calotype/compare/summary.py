@@ -34,7 +34,7 @@ def summary_markdown(rows: Sequence[Row]) -> str:
 
 
 def _mean_tables(rows: Sequence[Row], metrics: Sequence[str]) -> str:
-    heads = ["codec", "bytes", "bpp", "within", *map(_title, metrics)]
+    heads = ["codec", "bytes", "bpp", "within", *map(_metric_title, metrics)]
     models = list(dict.fromkeys(row.codec for row in rows if row.codec.startswith(OURS)))
     ours = {row.picture: row for row in rows if row.codec in models[:1]}
     duel = "lpips" if "lpips" in metrics else metrics[0]
@@ -51,7 +51,7 @@ def _mean_tables(rows: Sequence[Row], metrics: Sequence[str]) -> str:
             f"{bpp:.4f}",
             f"{sum(r.fits for r in chosen)} of {len(chosen)}",
         ]
-        cells += [_figure(name, mean.figures[name]) for name in metrics]
+        cells += [_format_figure(name, mean.figures[name]) for name in metrics]
         if ours:
             cells.append("-" if mean.codec == models[0] else _count_wins(ours, chosen, duel))
         lines.append(cells)
@@ -76,7 +76,7 @@ def _worst_cases(rows: Sequence[Row], budgets: Sequence[int], metrics: Sequence[
             chosen = [row for row in rows if (row.codec, row.budget) == (codec, budget)]
             if chosen:
                 lines.append([f"{budget:,}", codec, *(_worst_of(chosen, name) for name in metrics)])
-    return _markdown_table(["at most", "codec", *map(_title, metrics)], lines)
+    return _markdown_table(["at most", "codec", *map(_metric_title, metrics)], lines)
 
 
 def _worst_of(rows: Sequence[Row], metric: str) -> str:
@@ -84,7 +84,7 @@ def _worst_of(rows: Sequence[Row], metric: str) -> str:
     if not known:
         return "-"
     value, picture = max(known) if METRICS[metric].lower_is_better else min(known)
-    return f"{_figure(metric, value)} ({_markdown_cell(picture)})"
+    return f"{_format_figure(metric, value)} ({_markdown_cell(picture)})"
 
 
 def _bd_rates(rows: Sequence[Row], metrics: Sequence[str]) -> str:
@@ -108,14 +108,14 @@ def _bd_rates(rows: Sequence[Row], metrics: Sequence[str]) -> str:
         " interpolation (package `bjontegaard`) over the range of quality that both reach; - where there is"
         " none.\n\n"
     )
-    return note + _markdown_table(["codec", "against", *map(_title, metrics)], lines)
+    return note + _markdown_table(["codec", "against", *map(_metric_title, metrics)], lines)
 
 
-def _title(metric: str) -> str:
+def _metric_title(metric: str) -> str:
     return METRICS[metric].title
 
 
-def _figure(metric: str, value: float | None) -> str:
+def _format_figure(metric: str, value: float | None) -> str:
     return "-" if value is None else f"{value:.{METRICS[metric].digits}f}"
 
 

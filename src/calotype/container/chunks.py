@@ -24,7 +24,7 @@ __all__ = [
     "ChunkType",
     "check_chunk_size",
     "chunk_data",
-    "chunk_frame_size",
+    "read_chunk_type_and_sizes",
     "read_chunks",
     "scan_chunks",
     "write_chunk",
@@ -194,10 +194,10 @@ def check_chunk_size(type_: int, size: int, limits: Limits) -> None:
         )
 
 
-def chunk_frame_size(start: bytes) -> tuple[int, int, int]:
-    """(type, bytes of data, bytes of the whole chunk) of the chunk that begins with ``start``.
+def read_chunk_type_and_sizes(start: bytes) -> tuple[int, int, int]:
+    """Returns (type, size of the data, size of the whole chunk) of the chunk that begins with ``start``.
 
-    Raises :class:`FormatError` if none begins so.
+    The sizes are in bytes. Raises :class:`FormatError` if no chunk begins in this way.
     """
     type_, position = _TYPE.read(start, 0)
     if type_ == 0:
@@ -209,7 +209,7 @@ def chunk_frame_size(start: bytes) -> tuple[int, int, int]:
 def _rest_of_chunk(data: bytes, position: int) -> int:
     """How many bytes the chunk at ``position``, which the file ends in, lacks at least."""
     try:
-        _, _, size = chunk_frame_size(data[position : position + MAX_FRAME_START])
+        _, _, size = read_chunk_type_and_sizes(data[position : position + MAX_FRAME_START])
     except TruncatedError:
         return 1 + _CRC.size
     return position + size - len(data)
@@ -236,7 +236,9 @@ def _chunk_frame(data: bytes, position: int, strict: bool) -> tuple[int, int, in
     return type_, start, start + length
 
 
-def _chunk_problem(data: bytes, position: int, end: int, type_: int, seen: set[int]) -> FormatError | None:
+def _chunk_problem(
+    data: bytes, position: int, end: int, type_: int, types_seen: set[int]
+) -> FormatError | None:
     """Why the framed chunk at ``position``, whose data stops at ``end``, cannot be used; None: it can."""
     crc, _ = _CRC.read(data, end)
     if zlib.crc32(memoryview(data)[position:end]) != crc:
@@ -247,6 +249,6 @@ def _chunk_problem(data: bytes, position: int, end: int, type_: int, seen: set[i
         return UnsupportedError(
             f"this release cannot read critical chunk {_chunk_name(type_)}: use a newer one"
         )
-    if type_ in seen:
+    if type_ in types_seen:
         return FormatError(f"chunk {_chunk_name(type_)} at byte {position} is the second of its type")
     return None

@@ -15,7 +15,7 @@ from calotype.container.chunks import (
     ChunkType,
     check_chunk_size,
     chunk_data,
-    chunk_frame_size,
+    read_chunk_type_and_sizes,
     read_chunks,
     scan_chunks,
     write_chunk,
@@ -152,7 +152,7 @@ def read_layout(start: bytes, limits: Limits) -> FileLayout:
     stored, position = _CHECKSUM.read(start, position)
     chunks = position
     if header.regions_first:
-        type_, data_size, size = chunk_frame_size(start[position : position + MAX_FRAME_START])
+        type_, data_size, size = read_chunk_type_and_sizes(start[position : position + MAX_FRAME_START])
         if type_ != ChunkType.REGIONS:
             raise FormatError(f"a chunk of type {type_} is before the payload, where REGIONS belongs")
         check_chunk_size(type_, data_size, limits)

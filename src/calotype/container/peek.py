@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from calotype.container.chunks import METADATA_CHUNKS, chunk_frame_size, read_chunks
+from calotype.container.chunks import METADATA_CHUNKS, read_chunk_type_and_sizes, read_chunks
 from calotype.container.file import MAX_START, read_layout
 from calotype.container.header import Header
 from calotype.errors import FormatError, LimitError
@@ -28,7 +28,7 @@ def peek_header_and_metadata(file: BinaryIO, limits: Limits) -> tuple[Header, di
     for _ in range(limits.max_chunks):
         file.seek(start + position)
         try:
-            type_, _, size = chunk_frame_size(file.read(MAX_START))
+            type_, _, size = read_chunk_type_and_sizes(file.read(MAX_START))
         except FormatError:
             break
         if type_ in METADATA_CHUNKS and type_ not in metadata:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from calotype import imaging
+from calotype.batches import in_batches
 from calotype.container import METADATA_CHUNKS, ChunkType, Header, ParsedFile, parse_file
 from calotype.decoding.latents import decode_latents
 from calotype.decoding.provenance import provenance_of
@@ -26,7 +27,7 @@ from calotype.errors import CalotypeWarning, PartialPictureWarning
 from calotype.imaging import Metadata, Provenance
 from calotype.latents import Reconstruction, log_step_map, noise_deviations
 from calotype.models import DecoderInput, ModelCache, load_thumbnail_network
-from calotype.models.tiling import decode_all, in_batches
+from calotype.models.tiling import decode_all
 from calotype.options import DecodeOptions
 
 __all__ = ["OpenedFile", "decode_files", "decode_opened_files"]
@@ -100,8 +101,8 @@ class OpenedFile:
         for name in parsed.damaged:
             warnings.warn(f"a damaged part of the file was left out: {name}", CalotypeWarning, stacklevel=5)
         if parsed.missing:
-            there = f"at least {parsed.missing} bytes after the first {parsed.size} are missing"
-            warnings.warn(f"the picture is partial: {there}", PartialPictureWarning, stacklevel=5)
+            shortfall = f"at least {parsed.missing} bytes after the first {parsed.size} are missing"
+            warnings.warn(f"the picture is partial: {shortfall}", PartialPictureWarning, stacklevel=5)
         header = parsed.header
         view = View.of(header, options)
         if reconstruction is None:

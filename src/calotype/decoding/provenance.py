@@ -1,4 +1,4 @@
-"""The provenance note of a decoded picture: what it was developed from, and by which models."""
+"""The provenance note of a decoded picture: from how many bytes and by which models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["provenance_of"]
 
 
 def provenance_of(parsed: ParsedFile, model: str | None, *, small: bool = False) -> Provenance:
-    """Returns the note for a file that the decoder ``model`` develops, by default that of its latent space.
+    """Returns the note for a file that the decoder ``model`` decodes; None: that of its latent space.
 
     A ``small`` picture is made without a decoder.
     Raises :class:`UnsupportedError` if the file names an encoder that is unknown here.
@@ -23,6 +23,6 @@ def provenance_of(parsed: ParsedFile, model: str | None, *, small: bool = False)
     models = f"encoder {model_name_of_id(header.encoder)}, {decoder}"
     return Provenance(
         software,
-        f"Developed by {software} from {arrived}{parsed.size:,} bytes ({models})."
+        f"Decoded by {software} from {arrived}{parsed.size:,} bytes ({models})."
         " Fine detail is synthesised: it may differ from the original.",
     )

@@ -38,10 +38,10 @@ def plan_thumbnail(
     Raises ``TypeError`` and ``ValueError`` for a ``size`` that is none, and for ``options`` with ``reduce``.
     """
     check_type("size", size, int | tuple[int, int])
-    most = size if isinstance(size, tuple) else (size, size)
-    if len(most) != 2:
+    max_size = size if isinstance(size, tuple) else (size, size)
+    if len(max_size) != 2:
         raise ValueError(f"size (={size}) must be one number of pixels, or (width, height)")
-    for side in most:
+    for side in max_size:
         check_type("size", side, int)
         if side < 1:
             raise ValueError(f"size (={size}) must be at least 1 pixel")
@@ -49,7 +49,7 @@ def plan_thumbnail(
         raise ValueError(f"reduce (={options.reduce}) is chosen by size, and must be 1")
     left, top, right, bottom = options.box or (0, 0, *shown)
     width, height = right - left, bottom - top
-    scale = min(1.0, most[0] / width, most[1] / height)
+    scale = min(1.0, max_size[0] / width, max_size[1] / height)
     target = max(1, round(width * scale)), max(1, round(height * scale))
     by = max(by for by in REDUCTIONS if by * target[0] <= width and by * target[1] <= height)
     first = left // by, top // by

@@ -131,10 +131,10 @@ class View:
     @property
     def _source_spans(self) -> list[tuple[int, int]]:
         """First and last (excluded) pixel of the source that the box is made of, along x and along y."""
-        found = []
+        areas = []
         for axis in (0, 1):
-            low, high, one, all_ = self._scaled(axis, [*self.box[axis::2], 1, self.size[axis]])
-            reach = 0.0 if self._plain else _LOBES * max(1.0, one)
+            low, high, unit, all_ = self._scaled(axis, [*self.box[axis::2], 1, self.size[axis]])
+            reach = 0.0 if self._plain else _LOBES * max(1.0, unit)
             end = max(self._source_size(axis), ceil(all_))
-            found.append((max(0, floor(low - reach)), min(end, ceil(high + reach))))
-        return found
+            areas.append((max(0, floor(low - reach)), min(end, ceil(high + reach))))
+        return areas

@@ -102,8 +102,8 @@ def interest_regions(weights: NDArray[np.float32], level: int, bits: int) -> tup
     regions if the refinement would be too small to matter.
     """
     steps = np.ceil(weights * _WEIGHTS).astype(np.int64)
-    most = int(min(max(_MAX_RECTANGLE_SHARE * bits / _RECTANGLE_BITS, 1), _MAX_RECTANGLES))
-    rectangles = _rectangles_at_most(steps, most)
+    max_rectangles = int(min(max(_MAX_RECTANGLE_SHARE * bits / _RECTANGLE_BITS, 1), _MAX_RECTANGLES))
+    rectangles = _rectangles_at_most(steps, max_rectangles)
     total = sum(width * height * step / _WEIGHTS for _, _, width, height, step in rectangles)
     if not total:
         return ()
@@ -117,7 +117,7 @@ def interest_regions(weights: NDArray[np.float32], level: int, bits: int) -> tup
     )
 
 
-def _rectangles_at_most(steps: NDArray[np.int64], most: int) -> Sequence[_Rectangle]:
+def _rectangles_at_most(steps: NDArray[np.int64], max_rectangles: int) -> Sequence[_Rectangle]:
     """Returns at most ``most`` rectangles that cover ``steps`` int[h, w] where they are not 0.
 
     The grid is made coarser, with the largest step of each cell, until there are few enough.
@@ -127,7 +127,7 @@ def _rectangles_at_most(steps: NDArray[np.int64], most: int) -> Sequence[_Rectan
         padded = np.pad(steps, [(0, -side % cell) for side in steps.shape])
         cells = padded.reshape(padded.shape[0] // cell, cell, -1, cell).max((1, 3))
         rectangles = list(_equal_rectangles(cells))
-        if len(rectangles) <= most or cells.size == 1:
+        if len(rectangles) <= max_rectangles or cells.size == 1:
             height, width = steps.shape
             return [
                 (x * cell, y * cell, min(w * cell, width - x * cell), min(h * cell, height - y * cell), step)

@@ -1,10 +1,10 @@
-"""The stages from a picture to its file, in order.
+"""The stages from an image to its file, in order.
 
 ::
 
-    picture ─ prepare ─ network ─ latents ─ scale ─ faces ─ colours ─ descent ─ write ─ file
-                                    │
-                                    └─ palette ─ write ─ file
+    image ─ load, prepare ─ network ─ latents ─ scale ─ faces ─ colours ─ descent ─ write ─ file
+                                         │
+                                         └─ palette ─ write ─ file
 
 Each stage after the choice of the scale takes a candidate and returns one that is no worse. The plan defines
 which stages run. Colours are corrected in a closed loop, or solved for in pictures of few latents.
@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from calotype.batches import in_batches
 from calotype.container import Chunk, Coding, Header
 from calotype.encoding.candidate import Candidate, code_latents, code_palette
 from calotype.encoding.closed_loop import has_visible_tints
 from calotype.encoding.optimise import optimise_latents
 from calotype.encoding.plan import Plan
-from calotype.encoding.prepare import PreparedPicture, prepare_picture
+from calotype.encoding.prepare import PreparedPicture, load_pictures
 from calotype.encoding.regions import distorts_faces
 from calotype.encoding.stages import (
     code_at_best_scale,
@@ -31,36 +32,38 @@ from calotype.encoding.stages import (
     with_solved_colours,
 )
 from calotype.encoding.write import write_verified_file
-from calotype.imaging import Picture
+from calotype.imaging import PictureSource
 from calotype.models import Encoder, ModelCache, is_embedded
-from calotype.models.tiling import encode_all, in_batches
+from calotype.models.tiling import encode_all
 from calotype.options import EncodeOptions
 
 __all__ = ["encode_latents", "encode_pictures"]
 
 
 def encode_pictures(
-    pictures: Iterable[Picture],
+    images: Iterable[PictureSource],
     options: EncodeOptions,
     models: ModelCache,
     *,
     batch: int,
     progress: Callable[[], None],
 ) -> Iterator[bytes]:
-    """Yields the file of each picture, in order; up to ``batch`` pictures pass the encoder together.
+    """Yields the file of each image, in order; up to ``batch`` images are loaded and encoded together.
 
     ``progress`` is called after each iteration of the descent. An error ends the iterator, after the files of
-    the pictures before. Raises :class:`SourceError`, :class:`LimitError`, :class:`TargetSizeError` and
+    the images before. Raises :class:`SourceError`, :class:`LimitError`, :class:`TargetSizeError` and
     :class:`ModelError`.
     """
     encoder = models.encoder(options.model, options.diffusion)
-    prepared = (prepare_picture(picture, options) for picture in pictures)
-    for group in in_batches(prepared, batch):
-        pixels = [picture.pixels(picture.header) for picture in group]
-        all_latents = encode_all(encoder, pixels, [picture.header.extension for picture in group])
-        for picture, latents in zip(group, all_latents, strict=True):
+    for images_of_batch in in_batches(images, batch):
+        pictures, failure = load_pictures(images_of_batch, options)
+        pixels = [picture.pixels(picture.header) for picture in pictures]
+        all_latents = encode_all(encoder, pixels, [picture.header.extension for picture in pictures])
+        for picture, latents in zip(pictures, all_latents, strict=True):
             best = _best_candidate(picture, latents, options, encoder, models, progress)
             yield write_verified_file(best)
+        if failure is not None:
+            raise failure
 
 
 def encode_latents(

@@ -82,17 +82,17 @@ _ERROR_DIFFUSION = 0.5
 """Share of its neighbours' mean error that error diffusion adds to a latent. It was measured likewise."""
 
 
-def _optimised(cascades: int, round_trip: Correction, descent: bool = False) -> Effort:
+def _effort_with_rdo(cascades: int, round_trip: Correction, descent: bool = False) -> Effort:
     rdo = Rdo(_LAMBDA, _ERROR_DIFFUSION, CASCADES[:cascades])
     return Effort(rdo, faces=True, closed_loop=True, round_trip=round_trip, descent=descent)
 
 
 EFFORTS: dict[int, Effort] = {
     **dict.fromkeys((1, 2, 3, 4), Effort(Rdo())),
-    **dict.fromkeys((5, 6), _optimised(1, Correction.FOR_A_SIZE)),
-    7: _optimised(2, Correction.ALWAYS),
-    8: _optimised(3, Correction.ALWAYS),
-    9: _optimised(4, Correction.ALWAYS, descent=True),
+    **dict.fromkeys((5, 6), _effort_with_rdo(1, Correction.FOR_A_SIZE)),
+    7: _effort_with_rdo(2, Correction.ALWAYS),
+    8: _effort_with_rdo(3, Correction.ALWAYS),
+    9: _effort_with_rdo(4, Correction.ALWAYS, descent=True),
 }
 
 

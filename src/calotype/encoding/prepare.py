@@ -1,7 +1,8 @@
-"""Prepares a picture for the encoder: its pixels, its header and its chunks."""
+"""Loads a picture and prepares it for the encoder: its pixels, its header and its chunks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ from calotype.container import FULL_SCALE, METADATA_CHUNKS, Chunk, ChunkType, Co
 from calotype.container.chunks import read_chunks, write_chunk
 from calotype.encoding.interest import Interest, read_interest
 from calotype.errors import LimitError
-from calotype.imaging import Picture
+from calotype.imaging import EVERYTHING, Picture, PictureSource, load_picture
 from calotype.latents import SD1
 from calotype.limits import Limits
 from calotype.models import DEFAULT_CONTEXT_MODEL, model_id
@@ -21,7 +22,14 @@ from calotype.options import EncodeOptions
 
 _Sample = TypeVar("_Sample", np.uint8, np.int16)
 
-__all__ = ["MAX_EXTENDED_SIDE", "PreparedPicture", "network_input", "pad_to_latent_blocks", "prepare_picture"]
+__all__ = [
+    "MAX_EXTENDED_SIDE",
+    "PreparedPicture",
+    "load_pictures",
+    "network_input",
+    "pad_to_latent_blocks",
+    "prepare_picture",
+]
 
 
 MAX_EXTENDED_SIDE = 64
@@ -66,6 +74,24 @@ class PreparedPicture:
         """Returns the network's input, uint8[8h, 8w, 3]: the picture at the coded size in ``header``,
         padded."""
         return network_input(self.rgb, header)
+
+
+def load_pictures(
+    images: Sequence[PictureSource], options: EncodeOptions
+) -> tuple[list[PreparedPicture], Exception | None]:
+    """Loads and prepares images until one of them fails.
+
+    Returns the prepared pictures before the failure, and its error; None means that no image failed.
+    """
+    keep = EVERYTHING if options.keep_metadata else ()
+    prepared: list[PreparedPicture] = []
+    for image in images:
+        try:
+            picture = load_picture(image, limits=options.limits, strict=options.strict, keep=keep)
+            prepared.append(prepare_picture(picture, options))
+        except Exception as error:  # raised by the caller, after the files of the pictures before
+            return prepared, error
+    return prepared, None
 
 
 def prepare_picture(picture: Picture, options: EncodeOptions) -> PreparedPicture:

@@ -125,7 +125,7 @@ def with_corrected_colours(
     extension = candidate.header.extension
     before = smooth_colour_error(rgb, candidate.reconstruction, decoder, extension)
     latents = corrected_latents(candidate, rgb, before, plan, encoder, decoder)
-    corrected = _recoded(candidate, latents, plan)
+    corrected = _code_other_latents(candidate, latents, plan)
     if corrected is None:  # The corrected latents need a few bytes more.
         return candidate
     after = smooth_colour_error(rgb, corrected.reconstruction, decoder, extension)
@@ -144,7 +144,7 @@ def with_solved_colours(
         return candidate
     start = _at_level_of_quality(candidate, picture, plan, encoder)
     goal = ColourGoal(picture.pixels(start.header), start.reconstruction.levels, decoder, start.header)
-    solved = _recoded(start, solve_latents_for_colours(start.latents, goal), plan)
+    solved = _code_other_latents(start, solve_latents_for_colours(start.latents, goal), plan)
     if solved is None:
         return candidate
     after = _block_error(solved, picture, decoder)
@@ -171,7 +171,7 @@ def _block_error(candidate: Candidate, picture: PreparedPicture, decoder: Decode
     return block_colour_error(picture.pixels(header), candidate.reconstruction, decoder, header)
 
 
-def _recoded(candidate: Candidate, latents: NDArray[np.float32], plan: Plan) -> Candidate | None:
+def _code_other_latents(candidate: Candidate, latents: NDArray[np.float32], plan: Plan) -> Candidate | None:
     """Codes other latents of the same picture like ``candidate``; returns None if the size cannot be met."""
     header = candidate.header
     try:

@@ -71,10 +71,10 @@ class MissingIntegers:
 
         The result is None if all integers there are known.
         """
-        at = (slice(None), slice(None, None, spacing), slice(None, None, spacing))
+        positions = (slice(None), slice(None, None, spacing), slice(None, None, spacing))
         return (
-            MissingIntegers(self.unknown[at], self.mean[at], self.scale[at])
-            if self.unknown[at].any()
+            MissingIntegers(self.unknown[positions], self.mean[positions], self.scale[positions])
+            if self.unknown[positions].any()
             else None
         )
 
@@ -103,16 +103,18 @@ class PassResult:
 
     def thinned(self, spacing: int) -> PassResult:
         """Returns views of the rows and columns that are multiples of ``spacing``."""
-        at = (slice(None), slice(None, None, spacing), slice(None, None, spacing))
+        positions = (slice(None), slice(None, None, spacing), slice(None, None, spacing))
         missing = None if self.missing is None else self.missing.thinned(spacing)
-        return PassResult(self.integers[at], self.table_indices[at], self.symbols[at], missing)
+        return PassResult(
+            self.integers[positions], self.table_indices[positions], self.symbols[positions], missing
+        )
 
     def without(
-        self, at: tuple[int, slice, slice], arrived: NDArray[np.bool_], prediction: Prediction
+        self, positions: tuple[int, slice, slice], arrived: NDArray[np.bool_], prediction: Prediction
     ) -> PassResult:
         """Returns this result with the ``prediction`` as :attr:`missing` where integers have not ``arrived``.
 
-        ``at`` are the channel, rows and columns of the prediction. The arrays are shared.
+        ``positions`` are the channel, rows and columns of the prediction. The arrays are shared.
         """
         missing = self.missing
         if missing is None:
@@ -120,9 +122,9 @@ class PassResult:
             missing = MissingIntegers(
                 np.zeros(shape, bool), np.zeros(shape, np.int16), np.zeros(shape, np.uint8)
             )
-        missing.unknown[at] = ~arrived
-        missing.mean[at] = prediction.mean.reshape(arrived.shape)
-        missing.scale[at] = prediction.scale.reshape(arrived.shape)
+        missing.unknown[positions] = ~arrived
+        missing.mean[positions] = prediction.mean.reshape(arrived.shape)
+        missing.scale[positions] = prediction.scale.reshape(arrived.shape)
         return replace(self, missing=missing)
 
 
@@ -200,17 +202,17 @@ class CodingPass:
         if prediction is None:
             raise ValueError("the coding pass is at its end")
         rows, columns, quantised = prediction.rows, prediction.columns, prediction.quantised
-        here = self._levels[rows, columns].shape
-        at = (prediction.channel, rows, columns)
-        self.result.integers[at] = chosen.reshape(here)
-        self.result.table_indices[at] = quantised.table_index.reshape(here)
-        self.result.symbols[at] = quantised.mean_symbols(chosen).reshape(here)
-        seen = (chosen * prediction.step + (1 << (_CONTEXT_SHIFT - 1))) >> _CONTEXT_SHIFT
+        shape = self._levels[rows, columns].shape
+        positions = (prediction.channel, rows, columns)
+        self.result.integers[positions] = chosen.reshape(shape)
+        self.result.table_indices[positions] = quantised.table_index.reshape(shape)
+        self.result.symbols[positions] = quantised.mean_symbols(chosen).reshape(shape)
+        context = (chosen * prediction.step + (1 << (_CONTEXT_SHIFT - 1))) >> _CONTEXT_SHIFT
         if arrived is not None and not arrived.all():
             expected = (prediction.mean + (1 << (_MEAN_SHIFT - 1))) >> _MEAN_SHIFT
-            seen = np.where(arrived, seen, expected)
-            self.result = self.result.without(at, arrived.reshape(here), prediction)
-        self._context[at] = np.clip(seen, -CONTEXT_PEAK, CONTEXT_PEAK).reshape(here)
+            context = np.where(arrived, context, expected)
+            self.result = self.result.without(positions, arrived.reshape(shape), prediction)
+        self._context[positions] = np.clip(context, -CONTEXT_PEAK, CONTEXT_PEAK).reshape(shape)
         site, channel = self._at
         self._at = (site, channel + 1) if channel + 1 < CHANNELS else (site + 1, 0)
         if self._at[0] == len(self._sites):
@@ -230,11 +232,11 @@ class CodingPass:
         net, stride, (y, x), _ = self._sites[self._at[0]]
         channel = self._at[1]
         rows, columns = slice(y, self._levels.shape[0], stride), slice(x, self._levels.shape[1], stride)
-        here = self._levels[rows, columns]
+        levels = self._levels[rows, columns]
         coded = self._context[:channel, y::stride, x::stride]
         predicted = net.predict(channel, self._features, coded, self._model.product)
-        mean, scale = (plane[: here.shape[0], : here.shape[1]].ravel() for plane in predicted)
-        level = here.ravel() + self._channel_offsets[channel]
+        mean, scale = (plane[: levels.shape[0], : levels.shape[1]].ravel() for plane in predicted)
+        level = levels.ravel() + self._channel_offsets[channel]
         step = self._steps[level + 16]
         return Prediction(
             channel, rows, columns, mean, scale, quantise_prediction(mean, scale, level, step), step

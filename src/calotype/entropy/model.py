@@ -48,7 +48,7 @@ class SiteNet:
 
     def features(self, planes: NDArray[np.int8], product: Product) -> Plane:
         """Computes features uint8[H, W, width] from the known planes int8[I, H, W]."""
-        x: Plane = self.enter(_stored(planes), product)
+        x: Plane = self.enter(_stored_planes(planes), product)
         for first, second in self.pairs:
             x = second(first(x, product), product, added=x)
         return x
@@ -61,12 +61,12 @@ class SiteNet:
         ``coded`` int8[channel, H, W] are the channels of this site that were coded before.
         """
         first, second, last = self.heads[channel]
-        x = np.concatenate([features, _stored(coded)], axis=2) if channel else features
+        x = np.concatenate([features, _stored_planes(coded)], axis=2) if channel else features
         out = last(second(first(x, product), product), product).astype(np.int64)
         return out[..., 0], np.clip(out[..., 1], 0, SCALE_LIMIT)
 
 
-def _stored(planes: NDArray[np.int8]) -> Plane:
+def _stored_planes(planes: NDArray[np.int8]) -> Plane:
     """Returns int8[C, H, W] as activations uint8[H, W, C]; adding 128 modulo 256 flips the sign bit."""
     stored: Plane = planes.transpose(1, 2, 0).astype(np.uint8) ^ np.uint8(SIGN)
     return stored

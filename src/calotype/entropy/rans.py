@@ -84,16 +84,16 @@ class RansDecoder:
     def feed(self, data: bytes) -> None:
         """Appends the next bytes of the payload. Raises :class:`ChecksumError` if they start with no valid
         state."""
-        rest = self._rest + data
-        if self._state is None and len(rest) >= STATE_BYTES:
-            self._state, rest = int.from_bytes(rest[:STATE_BYTES], "little"), rest[STATE_BYTES:]
+        unread = self._rest + data
+        if self._state is None and len(unread) >= STATE_BYTES:
+            self._state, unread = int.from_bytes(unread[:STATE_BYTES], "little"), unread[STATE_BYTES:]
             if self._state < _LOWEST:
                 raise ChecksumError("the payload starts with an impossible coder state")
         if self._state is not None:
-            whole = len(rest) // 2 * 2
-            self._words.frombytes(np.frombuffer(rest[:whole], "<u2").astype(np.uint16).tobytes())
-            rest = rest[whole:]
-        self._rest = rest
+            whole = len(unread) // 2 * 2
+            self._words.frombytes(np.frombuffer(unread[:whole], "<u2").astype(np.uint16).tobytes())
+            unread = unread[whole:]
+        self._rest = unread
 
     @property
     def complete(self) -> bool:
@@ -113,20 +113,20 @@ class RansDecoder:
         out: list[int] = []
         if self._state is None:
             return out
-        state, at, words = self._state, self._at, self._words
+        state, position, words = self._state, self._at, self._words
         count = len(words)
         for row in rows:
             if state < _LOWEST:
-                if at == count:
+                if position == count:
                     break
-                state = state << 16 | words[at]
-                at += 1
+                state = state << 16 | words[position]
+                position += 1
             low = state & _MASK
             symbol = bisect_right(row, low) - 1
             start = row[symbol]
             state = (row[symbol + 1] - start) * (state >> PRECISION) + low - start
             out.append(symbol)
-        self._state, self._at = state, at
+        self._state, self._at = state, position
         if len(out) < len(rows) and self.complete:
             raise TruncatedError("the payload ends before the last latent")
         return out

@@ -104,7 +104,7 @@ class SymbolDecoder:
         table = prediction.quantised.table_index
         while len(self._symbols) < len(table):
             begin = len(self._symbols)
-            rows = [self._rows[at] for at in table[begin : begin + _ROWS_AT_ONCE].tolist()]
+            rows = [self._rows[row] for row in table[begin : begin + _ROWS_AT_ONCE].tolist()]
             self._symbols += self._rans.symbols(rows)
             if len(self._symbols) < begin + len(rows):
                 return False
@@ -153,10 +153,10 @@ class SymbolDecoder:
     def _with_unmodelled_bits(self, prediction: Prediction) -> NDArray[np.int64]:
         """Returns which of the positions with a symbol have unmodelled bits."""
         symbol = np.array(self._symbols, np.int64)
-        found: NDArray[np.int64] = np.flatnonzero(
+        escapes: NDArray[np.int64] = np.flatnonzero(
             (symbol == ESCAPE) | (prediction.quantised.fine[: len(symbol)] > 0)
         )
-        return found
+        return escapes
 
     def _escape(self) -> int:
         negative = self._rans.bits(1)

@@ -33,7 +33,7 @@ def experiment_rows(experiment: Experiment) -> list[dict[str, Any]]:
             "title": result.title,
             "bytes": result.size,
             "bpp": round(8 * result.size / (height * width), 4),
-            **{metric: _finite(result.figures.get(metric)) for metric in METRICS},
+            **{metric: _finite_figure(result.figures.get(metric)) for metric in METRICS},
         }
         for result in experiment.results
     ]
@@ -43,7 +43,9 @@ def experiment_table(experiment: Experiment) -> str:
     """Returns the figures as a text table, and below it why a metric has none."""
     lines = [["stage", "bytes", *(kind.title for kind in METRICS.values())]]
     for result in experiment.results:
-        lines.append([result.title, f"{result.size:,}", *(_figure(result, metric) for metric in METRICS)])
+        lines.append(
+            [result.title, f"{result.size:,}", *(_format_figure(result, metric) for metric in METRICS)]
+        )
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     text = []
     for title, *cells in lines:
@@ -81,7 +83,7 @@ def contact_sheet(experiment: Experiment) -> NDArray[np.uint8]:
     shrink = min(1.0, _LARGEST / max(height, width))
     across, down = max(round(width * shrink), 160), round(height * shrink)
     entries = [("original", experiment.original)] + [
-        (_label(result), result.rgb) for result in experiment.results
+        (_result_label(result), result.rgb) for result in experiment.results
     ]
     lines = -(-len(entries) // _COLUMNS)
     size = _COLUMNS * (across + _GAP) + _GAP, lines * (down + _CAPTION + _GAP) + _GAP
@@ -98,15 +100,17 @@ def contact_sheet(experiment: Experiment) -> NDArray[np.uint8]:
     return np.asarray(sheet)
 
 
-def _label(result: Result) -> str:
-    figures = [f"{METRICS[m].title} {_figure(result, m)}" for m in ("psnr", "lpips") if m in result.figures]
+def _result_label(result: Result) -> str:
+    figures = [
+        f"{METRICS[m].title} {_format_figure(result, m)}" for m in ("psnr", "lpips") if m in result.figures
+    ]
     return "\n".join([result.title, ", ".join([f"{result.size:,} bytes", *figures])])
 
 
-def _figure(result: Result, metric: str) -> str:
+def _format_figure(result: Result, metric: str) -> str:
     value = result.figures.get(metric)
     return "-" if value is None else f"{value:.{METRICS[metric].digits}f}"
 
 
-def _finite(value: float | None) -> float | None:
+def _finite_figure(value: float | None) -> float | None:
     return None if value is None or math.isinf(value) else round(value, 6)

@@ -70,13 +70,13 @@ def recipe_stages(latents: NDArray[np.float32], pixels: Pixels) -> Iterator[Vari
     """The stages of the recipe; ``pixels`` uint8[h, w, 4] are the latents in 8 bits."""
     colours = palette.choose_palette(pixels)
     yield Variant("vae", "VAE round trip, 32-bit latents", latents.nbytes, latents)
-    yield Variant("bits-8", "8-bit latents", pixels.nbytes, _values(pixels))
+    yield Variant("bits-8", "8-bit latents", pixels.nbytes, _latents_of_pixels(pixels))
     for name, title, choose in (
         ("plain", "256 colours, no dithering", palette.nearest_in_palette),
         ("dithered", "256 colours, dithered", palette.dither_to_palette),
     ):
         indices = choose(pixels, colours)
-        back = _values(colours[indices])
+        back = _latents_of_pixels(colours[indices])
         yield Variant(f"palette-{name}", title, colours.nbytes + indices.nbytes, back)
         yield Variant(
             f"zlib-{name}", f"{title}, zlib", len(palette.pack_palette_payload(colours, indices)), back
@@ -108,7 +108,7 @@ def _keep_upper_bits(pixels: Pixels, bits: int) -> Variant:
     packed = np.packbits(np.unpackbits(kept_bits[..., None], axis=-1)[..., lost_bits:])
     middle = ((kept_bits << lost_bits) + (1 << lost_bits >> 1)).astype(np.uint8)
     size = len(zlib.compress(packed.tobytes(), 9))
-    return Variant(f"bits-{bits}", f"{bits}-bit latents, zlib", size, _values(middle))
+    return Variant(f"bits-{bits}", f"{bits}-bit latents, zlib", size, _latents_of_pixels(middle))
 
 
 def _lossy_grey_picture(
@@ -121,7 +121,7 @@ def _lossy_grey_picture(
         grey = np.asarray(image.convert("L"))
     height, width = pixels.shape[:2]
     back = grey.reshape(2, height, 2, width).transpose(1, 3, 0, 2).reshape(pixels.shape)
-    return Variant(f"latents-{name}", title, len(data), _values(back))
+    return Variant(f"latents-{name}", title, len(data), _latents_of_pixels(back))
 
 
 def _by_imagequant(pixels: Pixels) -> Variant:
@@ -136,7 +136,9 @@ def _by_imagequant(pixels: Pixels) -> Variant:
     colour_table = np.array(flat, np.uint8).reshape(-1, SD1.channels)
     colours = np.pad(colour_table, ((0, palette.COLOURS - len(colour_table)), (0, 0)), mode="edge")
     size = len(palette.pack_palette_payload(colours, indices))
-    return Variant("imagequant", "256 colours by libimagequant, zlib", size, _values(colours[indices]))
+    return Variant(
+        "imagequant", "256 colours by libimagequant, zlib", size, _latents_of_pixels(colours[indices])
+    )
 
 
 def _save_with_pillow(image: Image.Image, format_name: str, **settings: Any) -> bytes:
@@ -145,5 +147,5 @@ def _save_with_pillow(image: Image.Image, format_name: str, **settings: Any) -> 
     return file.getvalue()
 
 
-def _values(pixels: Pixels) -> NDArray[np.float32]:
+def _latents_of_pixels(pixels: Pixels) -> NDArray[np.float32]:
     return palette.latents_from_bytes(pixels.transpose(2, 0, 1))

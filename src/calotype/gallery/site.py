@@ -129,14 +129,14 @@ def _add_decoder(target: Path, decoder: Path) -> None:
 
 def _page_text(title: str, pictures: Sequence[_Picture]) -> str:
     page = files(__name__.rpartition(".")[0]) / "page" / "index.html"
-    items = "\n".join(map(_item, pictures))
+    items = "\n".join(map(_picture_element, pictures))
     total = sum(picture.bytes for picture in pictures)
     return Template(page.read_text("utf-8")).substitute(
         title=escape(shown_name(title)), items=items, count=f"{len(pictures):,}", bytes=f"{total:,}"
     )
 
 
-def _item(picture: _Picture) -> str:
+def _picture_element(picture: _Picture) -> str:
     title = escape(picture.title)
     (width, height), (wide, high) = picture.side, picture.size
     return (

@@ -26,6 +26,7 @@ from calotype.imaging.output import (
 )
 from calotype.imaging.picture import Picture, load_picture
 from calotype.imaging.provenance import Provenance
+from calotype.imaging.source import PictureSource
 
 __all__ = [
     "EVERYTHING",
@@ -34,6 +35,7 @@ __all__ = [
     "Metadata",
     "Picture",
     "PictureFormat",
+    "PictureSource",
     "Provenance",
     "can_convert_to_profile",
     "fill_hidden",

@@ -27,14 +27,14 @@ class ContainerColours:
 def heif_colours(file: BinaryIO) -> ContainerColours:
     """Reads the colours of an AVIF or HEIF file. Raises ``struct.error`` and ``LookupError`` for damage."""
     meta = _top_level_box(file, b"meta")[4:]
-    parts = dict(_boxes(meta))
+    parts = dict(_boxes_in(meta))
     version = parts[b"pitm"][0]
     (primary,) = struct.unpack_from(">I" if version else ">H", parts[b"pitm"], 4)
     properties = parts[b"iprp"]
-    described = list(_boxes(dict(_boxes(properties))[b"ipco"]))
+    described = list(_boxes_in(dict(_boxes_in(properties))[b"ipco"]))
     used = [
         described[index - 1]
-        for name, data in _boxes(properties)
+        for name, data in _boxes_in(properties)
         if name == b"ipma"
         for index in _item_properties(data, primary)
         if index
@@ -44,7 +44,7 @@ def heif_colours(file: BinaryIO) -> ContainerColours:
 
 def jp2_colours(file: BinaryIO) -> ContainerColours:
     """Reads the first ``colr`` box of a JP2 file. Raises ``struct.error`` and ``LookupError`` for damage."""
-    for name, data in _boxes(_top_level_box(file, b"jp2h")):
+    for name, data in _boxes_in(_top_level_box(file, b"jp2h")):
         if name == b"colr":
             method = data[0]
             if method == 1:
@@ -69,7 +69,7 @@ def _top_level_box(file: BinaryIO, wanted: bytes) -> bytes:
     return b""
 
 
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _boxes_in(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yields (name, content) of the boxes in ``data``."""
     position = 0
     while position + 8 <= len(data):

@@ -31,7 +31,7 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         image = image.convert("RGB")
     if image.mode != mode:
         raise ProfileError(f"it describes {mode} colours, not {image.mode}")
-    transform = _transform(opened, _srgb_profile(), mode, "RGB")
+    transform = _build_colour_transform(opened, _srgb_profile(), mode, "RGB")
     if mode == "L":
         return image.point(_grey_shades(transform, "L"))
     return image if mode == "RGB" and _is_identity(transform) else transform.apply(image)
@@ -61,7 +61,7 @@ def _transform_to_profile(profile: bytes, mode: str) -> ImageCms.ImageCmsTransfo
     opened, described = _open_profile(profile)
     if described != mode:
         raise ProfileError(f"it describes {described} colours, not {mode}")
-    return _transform(_srgb_profile(), opened, "RGB", mode)
+    return _build_colour_transform(_srgb_profile(), opened, "RGB", mode)
 
 
 def _open_profile(profile: bytes) -> tuple[ImageCms.ImageCmsProfile, str]:
@@ -80,7 +80,7 @@ def _srgb_profile() -> ImageCms.ImageCmsProfile:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
-def _transform(
+def _build_colour_transform(
     source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile, source_mode: str, target_mode: str
 ) -> ImageCms.ImageCmsTransform:
     flags = ImageCms.Flags.BLACKPOINTCOMPENSATION

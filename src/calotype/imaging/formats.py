@@ -86,7 +86,7 @@ def pack_picture(image: Image.Image, picture_format: PictureFormat) -> bytes:
     metadata = _metadata_to_write(image, picture_format)
     provenance = Provenance.of(image.info)
     if provenance is not None and picture_format.metadata:
-        metadata = _noted(metadata, provenance, picture_format.longest)
+        metadata = _metadata_with_note(metadata, provenance, picture_format.longest)
     parameters = dict(picture_format.parameters, icc_profile=profile or None)
     is_tiff = name == "TIFF"
     if not is_tiff:
@@ -101,7 +101,7 @@ def pack_picture(image: Image.Image, picture_format: PictureFormat) -> bytes:
     except (OSError, ValueError, KeyError) as error:
         raise OutputError(f"cannot be written as {name} ({error})") from error
     if provenance is not None and name == "PPM":
-        return _commented(content.getvalue(), provenance)
+        return _ppm_with_comment(content.getvalue(), provenance)
     return _with_tiff_tags(content.getvalue(), metadata) if is_tiff else content.getvalue()
 
 
@@ -136,7 +136,9 @@ def _metadata_to_write(image: Image.Image, picture_format: PictureFormat) -> dic
     return {name: data for name, data in source_metadata.items() if name not in lost_names}
 
 
-def _noted(metadata: dict[str, bytes], provenance: Provenance, longest: int | None) -> dict[str, bytes]:
+def _metadata_with_note(
+    metadata: dict[str, bytes], provenance: Provenance, longest: int | None
+) -> dict[str, bytes]:
     """Returns ``metadata`` with the note; Pillow's writers expect EXIF with its prefix."""
     limit = None if longest is None else longest - len(EXIF_PREFIX)
     plain = {name: data.removeprefix(EXIF_PREFIX) for name, data in metadata.items()}
@@ -158,10 +160,10 @@ def _writer_arguments(metadata: dict[str, bytes], name: str, provenance: Provena
     return arguments
 
 
-def _commented(data: bytes, provenance: Provenance) -> bytes:
+def _ppm_with_comment(data: bytes, provenance: Provenance) -> bytes:
     """Adds the note to the PPM file ``data`` as a comment behind its magic number."""
-    magic, rest = data.split(b"\n", 1)
-    return b"%b\n# %b\n%b" % (magic, provenance.note.encode("ascii", "replace"), rest)
+    magic, content = data.split(b"\n", 1)
+    return b"%b\n# %b\n%b" % (magic, provenance.note.encode("ascii", "replace"), content)
 
 
 def _with_tiff_tags(data: bytes, metadata: dict[str, bytes]) -> bytes:

@@ -34,8 +34,8 @@ def split_alpha(
         return _split_deep_mode(image)
     grey = image.mode in _GREY
     if alpha is None and image.has_transparency_data and image.mode not in ("CMYK", "LAB"):
-        both = image.convert("LA" if grey else "RGBA")
-        return both.convert("L" if grey else "RGB"), np.array(both.getchannel("A"))
+        with_alpha = image.convert("LA" if grey else "RGBA")
+        return with_alpha.convert("L" if grey else "RGB"), np.array(with_alpha.getchannel("A"))
     if image.mode in _OPAQUE:
         return image, alpha
     return image.convert("L" if grey else "RGB"), alpha

@@ -126,7 +126,7 @@ def _with_note_in_exif(exif: bytes, provenance: Provenance) -> bytes:
 def _is_note(exif: bytes, comment: bytes, order: str) -> bool:
     """Returns whether the entry ``comment`` holds a note of an earlier decoding."""
     count, place = struct.unpack_from(order + "II", comment, 4)
-    return exif[place : place + count].startswith(_ASCII_CODE + b"Developed by Calotype ")
+    return exif[place : place + count].startswith(_ASCII_CODE + b"Decoded by Calotype ")
 
 
 def _with_note_in_xmp(packet: bytes, provenance: Provenance) -> bytes:

@@ -40,7 +40,7 @@ def read_npz(data: bytes, wanted: Wanted, limits: Limits) -> tuple[Arrays, tuple
 
     Raises :class:`SourceError` and :class:`LimitError`.
     """
-    found, others = {}, []
+    latents, others = {}, []
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for member in archive.infolist():
@@ -52,14 +52,14 @@ def read_npz(data: bytes, wanted: Wanted, limits: Limits) -> tuple[Arrays, tuple
                     version = npy.read_magic(file)
                     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
                     shape, _, dtype = read(file)
-                _check(name, shape, str(dtype), limits)
+                _check_latent_array(name, shape, str(dtype), limits)
                 with archive.open(member) as file:
-                    found[name] = npy.read_array(file, allow_pickle=False)
+                    latents[name] = npy.read_array(file, allow_pickle=False)
     except CalotypeError:  # some are OSErrors
         raise
     except _BAD_ARCHIVES as error:
         raise SourceError(f"is no readable .npz file ({error})") from error
-    return found, tuple(others)
+    return latents, tuple(others)
 
 
 def write_safetensors(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -74,18 +74,20 @@ def read_safetensors(data: bytes, wanted: Wanted, limits: Limits) -> tuple[Array
         entries = dict(library.deserialize(data))
     except Exception as error:  # SafetensorError, which is no subclass of anything narrower
         raise SourceError(f"is neither a .npz nor a .safetensors file ({error})") from error
-    found, others = {}, []
+    latents, others = {}, []
     for name, entry in entries.items():
         if not wanted(name):
             others.append(name)
             continue
         dtype = _SAFETENSORS_DTYPES.get(entry["dtype"], entry["dtype"])
-        _check(name, tuple(entry["shape"]), dtype, limits)
-        found[name] = np.frombuffer(entry["data"], np.dtype(dtype).newbyteorder("<")).reshape(entry["shape"])
-    return found, tuple(others)
+        _check_latent_array(name, tuple(entry["shape"]), dtype, limits)
+        latents[name] = np.frombuffer(entry["data"], np.dtype(dtype).newbyteorder("<")).reshape(
+            entry["shape"]
+        )
+    return latents, tuple(others)
 
 
-def _check(name: str, shape: tuple[int, ...], dtype: str, limits: Limits) -> None:
+def _check_latent_array(name: str, shape: tuple[int, ...], dtype: str, limits: Limits) -> None:
     """Raises :class:`SourceError` and :class:`LimitError` for an array that cannot be the latents."""
     if str(dtype).lstrip("<>=|") not in (*_DTYPES, "f2", "f4", "f8"):
         raise SourceError(f"holds {name} of type {dtype}: it must be float16, float32 or float64")

@@ -91,32 +91,32 @@ def unpack_cache(
         return match is not None and (size is None or match[2] is None or f"{match[2]}x{match[3]}" == size)
 
     read = read_npz if data.startswith(b"PK") else read_safetensors
-    found, others = read(data, wanted, limits)
+    arrays, others = read(data, wanted, limits)
     if size is not None:
-        found = {key: array for key, array in found.items() if _size(array) == size}
-    if len(found) != 1:
-        sizes = ", ".join(_size(array) for array in found.values())
+        arrays = {key: array for key, array in arrays.items() if _size_text(array) == size}
+    if len(arrays) != 1:
+        sizes = ", ".join(_size_text(array) for array in arrays.values())
         raise SourceError(
             f"holds latents of several sizes ({sizes}): choose one"
-            if found
+            if arrays
             else f"holds no latents{f' of size {size}' if size else ''}: its arrays are {', '.join(others)}"
         )
-    values = _plain(found)
+    values = _single_array(arrays)
     if not scaled:
         values = values * np.float32(SD1.scaling)
     rows, columns = values.shape[1:]
-    unused = tuple(each for each in others if not each.startswith(("original_size", "crop_ltrb")))
-    unused = tuple(each for each in unused if not each.startswith("latent_format_version"))
+    unused = tuple(name for name in others if not name.startswith(("original_size", "crop_ltrb")))
+    unused = tuple(name for name in unused if not name.startswith("latent_format_version"))
     return CachedLatents(values, SD1.factor * columns, SD1.factor * rows), unused
 
 
-def _size(array: NDArray[Any]) -> str:
+def _size_text(array: NDArray[Any]) -> str:
     return "x".join(map(str, array.shape[-2:]))
 
 
-def _plain(found: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+def _single_array(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
     """Returns the only array as float32[4, h, w]. Raises :class:`SourceError`."""
-    ((name, array),) = found.items()
+    ((name, array),) = arrays.items()
     if array.ndim == 4 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 3 or array.shape[0] != SD1.channels or 0 in array.shape:

@@ -52,8 +52,8 @@ def read_latents(
         check_type(name, flag, bool)
     check_type("limits", limits, Limits | None)
     parsed = parse_file(read_file_data(data), limits=limits or Limits(), partial=partial)
-    found = decode_latents(parsed)
-    latents = found.conditional_mean if conditional_mean else found.latents
+    reconstruction = decode_latents(parsed)
+    latents = reconstruction.conditional_mean if conditional_mean else reconstruction.latents
     return latents if scaled else latents / np.float32(SD1.scaling)
 
 
@@ -92,15 +92,15 @@ def write_latents(
             raise ValueError(f"step and {given[0]} exclude each other: give one")
         fields["quality"] = _quality_of_step(step)
     options = EncodeOptions(**fields)
-    values = _checked(latents, scaled)
+    values = _scaled_latents(latents, scaled)
     rows, columns = values.shape[1:]
     header = Header(
         coding=Coding.HIERARCHICAL,
         space=SD1.id,
         context_model=DEFAULT_CONTEXT_MODEL,
         encoder=model_id(model),
-        width=_side("width", width, columns),
-        height=_side("height", height, rows),
+        width=_side_in_pixels("width", width, columns),
+        height=_side_in_pixels("height", height, rows),
         level=0,
     )
     options.limits.check_size(header.width, header.height)
@@ -116,7 +116,7 @@ def _quality_of_step(step: float) -> float:
     return 100 * (COARSEST - level) / (COARSEST - FINEST)
 
 
-def _side(name: str, pixels: int | None, positions: int) -> int:
+def _side_in_pixels(name: str, pixels: int | None, positions: int) -> int:
     """Returns a side of the picture in pixels. Raises ``ValueError`` if its latents are of another size."""
     check_type(name, pixels, int | None)
     if pixels is None:
@@ -129,7 +129,7 @@ def _side(name: str, pixels: int | None, positions: int) -> int:
     return pixels
 
 
-def _checked(latents: ArrayLike, scaled: bool) -> NDArray[np.float32]:
+def _scaled_latents(latents: ArrayLike, scaled: bool) -> NDArray[np.float32]:
     """Returns latents as scaled float32[4, h, w]. Raises ``TypeError`` and ``ValueError``."""
     values = np.asarray(latents)
     if values.dtype.kind not in "fiu":

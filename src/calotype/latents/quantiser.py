@@ -70,8 +70,8 @@ def log_step_map(levels: NDArray[np.int64], missing: MissingIntegers | None = No
     nominal = levels[None] / 16 - 5
     if missing is not None:
         predicted = missing.scale / 16 - 6.5 + _LOG_STEP_OF_DEVIATION
-        each = np.where(missing.unknown, np.maximum(nominal, predicted), nominal)
-        nominal = each.mean(0, keepdims=True)
+        by_channel = np.where(missing.unknown, np.maximum(nominal, predicted), nominal)
+        nominal = by_channel.mean(0, keepdims=True)
     return nominal.astype(np.float32)
 
 

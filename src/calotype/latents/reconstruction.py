@@ -45,9 +45,11 @@ class Reconstruction:
 
     def thinned(self, spacing: int) -> Reconstruction:
         """Returns views of the rows and columns that are multiples of ``spacing``."""
-        at = (..., slice(None, None, spacing), slice(None, None, spacing))
+        positions = (..., slice(None, None, spacing), slice(None, None, spacing))
         missing = None if self.missing is None else self.missing.thinned(spacing)
-        return Reconstruction(self.latents[at], self.levels[at], self.conditional_mean[at], missing)
+        return Reconstruction(
+            self.latents[positions], self.levels[positions], self.conditional_mean[positions], missing
+        )
 
 
 def reconstruct_latents(coded: PassResult, levels: NDArray[np.int64]) -> Reconstruction:

@@ -29,12 +29,12 @@ def grain_noise(origin: tuple[int, int], height: int, width: int) -> NDArray[np.
         np.arange(_PER_LATENT * start, _PER_LATENT * (start + size), dtype=np.uint32)
         for start, size in zip(origin, (height, width), strict=True)
     )
-    mixed = _mixed(_mixed(rows)[:, None] + columns)
+    mixed = _mixed_bits(_mixed_bits(rows)[:, None] + columns)
     bytes_ = np.stack([mixed >> np.uint32(shift) & np.uint32(255) for shift in (0, 8, 16, 24)])
     return (bytes_.astype(np.float32) - np.float32(127.5)) / _UNIT
 
 
-def _mixed(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
+def _mixed_bits(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Permutes the 32-bit integers so that every output bit depends on every input bit.
 
     ``lowbias32``, by Chris Wellons ("Prospecting for Hash Functions", 2018; public domain).

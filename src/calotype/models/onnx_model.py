@@ -17,7 +17,7 @@ from calotype.options import DEFAULT_BACKEND
 __all__ = ["OnnxDecoder", "OnnxEncoder", "OnnxFaceFinder"]
 
 
-class _Session(Protocol):
+class _GraphSession(Protocol):
     """One graph."""
 
     @property
@@ -30,7 +30,7 @@ class _Session(Protocol):
         ...
 
 
-def _open_session(graph: bytes, threads: int | None, backend: str) -> _Session:
+def _open_session(graph: bytes, threads: int | None, backend: str) -> _GraphSession:
     if backend == DEFAULT_BACKEND:
         return OnnxSession(graph, threads)
     return OpenvinoSession(graph, threads, "bf16" if backend.endswith("bf16") else "f32")

@@ -27,7 +27,7 @@ Attributes = Mapping[str, Any]
 _Task = tuple[str, Attributes, list[str], str]  # operator, attributes, inputs, output
 
 
-def _convolve(a: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def _conv_operator(a: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     _check_attribute(a, "dilations", [1, 1])
     top, left, bottom, right = a.get("pads", [0, 0, 0, 0])
     if (top, left) != (bottom, right):
@@ -35,59 +35,59 @@ def _convolve(a: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = No
     return F.conv2d(x, weight, bias, a.get("strides", [1, 1]), (top, left), groups=a.get("group", 1))
 
 
-def _pool(a: Attributes, x: Tensor) -> Tensor:
+def _max_pool_operator(a: Attributes, x: Tensor) -> Tensor:
     _check_attribute(a, "pads", [0, 0, 0, 0])
     _check_attribute(a, "dilations", [1, 1])
     return F.max_pool2d(x, a["kernel_shape"], a["strides"], ceil_mode=bool(a.get("ceil_mode")))
 
 
-def _average(a: Attributes, x: Tensor) -> Tensor:
+def _average_pool_operator(a: Attributes, x: Tensor) -> Tensor:
     _check_attribute(a, "pads", [0, 0, 0, 0])
     _check_attribute(a, "ceil_mode", 0)
     return F.avg_pool2d(x, a["kernel_shape"], a["strides"])
 
 
-def _shuffle(a: Attributes, x: Tensor) -> Tensor:
+def _depth_to_space_operator(a: Attributes, x: Tensor) -> Tensor:
     _check_attribute(a, "mode", "CRD")
     return F.pixel_shuffle(x, a["blocksize"])
 
 
-def _enlarge(a: Attributes, x: Tensor, _region: Tensor | None, scales: Tensor) -> Tensor:
+def _resize_operator(a: Attributes, x: Tensor, _region: Tensor | None, scales: Tensor) -> Tensor:
     _check_attribute(a, "mode", "nearest")
     return F.interpolate(x, scale_factor=scales[2:].tolist(), mode="nearest")
 
 
-def _reduction(by: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _reduction_operator(by: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def reduce(a: Attributes, x: Tensor, axes: Tensor) -> Tensor:
         return by(x, axes.tolist(), keepdim=bool(a.get("keepdims", 1)))
 
     return reduce
 
 
-def _cast(a: Attributes, x: Tensor) -> Tensor:
+def _cast_operator(a: Attributes, x: Tensor) -> Tensor:
     _check_attribute(a, "to", onnx.TensorProto.FLOAT)
     return x.float()
 
 
 OPERATORS: dict[str, Callable[..., Tensor]] = {
     "Add": lambda a, x, y: x + y,
-    "AveragePool": _average,
-    "Cast": _cast,
+    "AveragePool": _average_pool_operator,
+    "Cast": _cast_operator,
     "Clip": lambda a, x, low=None, high=None: x.clamp(low, high),
     "Concat": lambda a, *parts: torch.cat(parts, a["axis"]),
     "Constant": lambda a: a["value"],
-    "Conv": _convolve,
-    "DepthToSpace": _shuffle,
+    "Conv": _conv_operator,
+    "DepthToSpace": _depth_to_space_operator,
     "Div": lambda a, x, y: x / y,
     "Identity": lambda a, x: x,
-    "MaxPool": _pool,
+    "MaxPool": _max_pool_operator,
     "Mul": lambda a, x, y: x * y,
     "Pow": lambda a, x, y: x**y,
-    "ReduceMean": _reduction(torch.mean),
-    "ReduceSum": _reduction(torch.sum),
+    "ReduceMean": _reduction_operator(torch.mean),
+    "ReduceSum": _reduction_operator(torch.sum),
     "Relu": lambda a, x: torch.relu(x),
     "Reshape": lambda a, x, shape: x.reshape(shape.tolist()),
-    "Resize": _enlarge,
+    "Resize": _resize_operator,
     "Sqrt": lambda a, x: torch.sqrt(x + 1e-12),  # whose gradient at 0 is finite
     "Sub": lambda a, x, y: x - y,
     "Tanh": lambda a, x: torch.tanh(x),
@@ -107,10 +107,10 @@ class TorchGraph:
         unknown = {node.op_type for node in graph.node} - set(OPERATORS)
         if unknown:
             raise ModelError(f"cannot differentiate a graph with the operators {', '.join(sorted(unknown))}")
-        self._weights = {tensor.name: _tensor(tensor) for tensor in graph.initializer}
+        self._weights = {tensor.name: _tensor_of_proto(tensor) for tensor in graph.initializer}
         self._nodes = []
         for node in graph.node:
-            attributes = {a.name: _attribute(a) for a in node.attribute}
+            attributes = {a.name: _attribute_of_proto(a) for a in node.attribute}
             task = (node.op_type, attributes, list(node.input), node.output[0])
             if all(name in self._weights for name in node.input):  # a constant: once is enough
                 self._run(task, self._weights)
@@ -151,14 +151,14 @@ class TorchGraphDecoder:
         return self._graph(**inputs)[..., : SD1.factor * height, : SD1.factor * width]
 
 
-def _tensor(proto: Any) -> Tensor:
+def _tensor_of_proto(proto: Any) -> Tensor:
     return torch.from_numpy(numpy_helper.to_array(proto).copy())
 
 
-def _attribute(attribute: Any) -> Any:
+def _attribute_of_proto(attribute: Any) -> Any:
     value = onnx.helper.get_attribute_value(attribute)
     if isinstance(value, onnx.TensorProto):
-        return _tensor(value)
+        return _tensor_of_proto(value)
     return value.decode() if isinstance(value, bytes) else value
 
 

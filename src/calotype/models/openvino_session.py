@@ -30,7 +30,7 @@ class OpenvinoSession:
     """
 
     def __init__(self, graph: bytes, threads: int | None, precision: str) -> None:
-        self._compiled = PerProcess(partial(_compile, graph, threads, precision))
+        self._compiled = PerProcess(partial(_compile_graph, graph, threads, precision))
         self.inputs = frozenset(port.any_name for port in self._compiled.get().inputs)
 
     def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -42,7 +42,7 @@ class OpenvinoSession:
         return out
 
 
-def _compile(graph: bytes, threads: int | None, precision: str) -> Any:
+def _compile_graph(graph: bytes, threads: int | None, precision: str) -> Any:
     openvino = _import_openvino()
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",

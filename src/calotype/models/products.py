@@ -28,11 +28,11 @@ _SIGN = 128
 
 def integer_product(columns: NDArray[np.uint8], weight: NDArray[np.int8]) -> NDArray[Any]:
     """The exact product of uint8[N, K] and int8[K, O], by the fastest way that is exact on this machine."""
-    return _chosen()(columns, weight)
+    return _choose_product()(columns, weight)
 
 
 @cache
-def _chosen() -> Product:
+def _choose_product() -> Product:
     """Returns the first product that gives the known answer.
 
     Some processors add pairs of products of signed weights in 16 bits, where they saturate. With weights
@@ -61,7 +61,7 @@ class SignedWeights:
     """The product as ONNX Runtime has it."""
 
     def __init__(self) -> None:
-        self._session = PerProcess(lambda: open_session(_graph(_INT8, {}), 1, "the integer product"))
+        self._session = PerProcess(lambda: open_session(_matmul_model(_INT8, {}), 1, "the integer product"))
 
     def __call__(self, columns: NDArray[np.uint8], weight: NDArray[np.int8]) -> NDArray[Any]:
         with native_memory_errors():
@@ -74,7 +74,9 @@ class UnsignedWeights:
 
     def __init__(self) -> None:
         zeros = {"a_zero": 0, "b_zero": _SIGN}
-        self._session = PerProcess(lambda: open_session(_graph(_UINT8, zeros), 1, "the integer product"))
+        self._session = PerProcess(
+            lambda: open_session(_matmul_model(_UINT8, zeros), 1, "the integer product")
+        )
 
     def __call__(self, columns: NDArray[np.uint8], weight: NDArray[np.int8]) -> NDArray[Any]:
         raised = weight.view(np.uint8) ^ np.uint8(_SIGN)
@@ -83,33 +85,36 @@ class UnsignedWeights:
         return product
 
 
-def _graph(weight_type: int, zeros: dict[str, int]) -> bytes:
+def _matmul_model(weight_type: int, zeros: dict[str, int]) -> bytes:
     """Returns an ONNX model of one MatMulInteger, with the zero points ``zeros``.
 
     The messages and their numbers are those of onnx.proto.
     """
     names = [b"a", b"b", *(name.encode() for name in zeros)]
-    node = _message([(1, name) for name in names] + [(2, b"y"), (4, b"MatMulInteger")])
+    node = _protobuf_message([(1, name) for name in names] + [(2, b"y"), (4, b"MatMulInteger")])
     constants = [
-        _message([(2, _UINT8), (8, name.encode()), (9, bytes([value]))]) for name, value in zeros.items()
+        _protobuf_message([(2, _UINT8), (8, name.encode()), (9, bytes([value]))])
+        for name, value in zeros.items()
     ]
-    values = [_value(b"a", _UINT8), _value(b"b", weight_type)]
-    graph = _message(
+    values = [_value_info_proto(b"a", _UINT8), _value_info_proto(b"b", weight_type)]
+    graph = _protobuf_message(
         [(1, node), (2, b"product")]
         + [(5, constant) for constant in constants]
         + [(11, value) for value in values]
-        + [(12, _value(b"y", _INT32))]
+        + [(12, _value_info_proto(b"y", _INT32))]
     )
-    return _message([(1, _IR_VERSION), (7, graph), (8, _message([(1, b""), (2, _OPSET)]))])
+    return _protobuf_message([(1, _IR_VERSION), (7, graph), (8, _protobuf_message([(1, b""), (2, _OPSET)]))])
 
 
-def _value(name: bytes, kind: int) -> bytes:
+def _value_info_proto(name: bytes, kind: int) -> bytes:
     """Returns the ValueInfoProto of a matrix of any size."""
-    shape = _message([(1, b""), (1, b"")])
-    return _message([(1, name), (2, _message([(1, _message([(1, kind), (2, shape)]))]))])
+    shape = _protobuf_message([(1, b""), (1, b"")])
+    return _protobuf_message(
+        [(1, name), (2, _protobuf_message([(1, _protobuf_message([(1, kind), (2, shape)]))]))]
+    )
 
 
-def _message(fields: Sequence[tuple[int, bytes | int]]) -> bytes:
+def _protobuf_message(fields: Sequence[tuple[int, bytes | int]]) -> bytes:
     """Returns fields (number, value) as a message of Protocol Buffers."""
     out = bytearray()
     for number, value in fields:

@@ -42,7 +42,7 @@ class ThumbnailNetwork:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 arrays = {name: np.asarray(file[name], np.float32) for name in file.files}
-            self._layers = {spacing: list(_layers(arrays, spacing)) for spacing in _SPACINGS}
+            self._layers = {spacing: list(_thumbnail_layers(arrays, spacing)) for spacing in _SPACINGS}
         except Exception as error:  # NumPy and zipfile raise many kinds for files of other formats
             raise ModelError(f"the thumbnail network's file is damaged: {error}") from error
 
@@ -90,7 +90,7 @@ def _with_border(planes: NDArray[np.float32], window: Window) -> NDArray[np.floa
     return np.pad(planes, ((0, 0), *around), mode="edge")
 
 
-def _layers(
+def _thumbnail_layers(
     arrays: dict[str, NDArray[np.float32]], spacing: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Yields (weight, bias) of each layer of one network. Raises ``KeyError`` and ``ValueError``."""

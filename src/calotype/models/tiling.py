@@ -7,13 +7,12 @@ Models without a margin get the whole picture and bound their memory themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.arguments import check_type
 from calotype.latents import SD1
 from calotype.models.protocol import BatchDecoder, BatchEncoder, Decoder, DecoderInput, Encoder, FaceFinder
 from calotype.models.windows import Area, Window, full_parts, scale_area, shift_area, tile_windows, whole_area
@@ -25,15 +24,12 @@ __all__ = [
     "encode_all",
     "encode_tiled",
     "find_faces_tiled",
-    "in_batches",
 ]
 
 TILE = 128
 """Side of a tile's kept part, in latent positions (1,024 pixels)."""
 
 _FACTOR = SD1.factor
-
-_Item = TypeVar("_Item")
 
 
 def _network_windows(size: tuple[int, int], kept: Area, margin: int | None) -> Iterator[Window]:
@@ -126,30 +122,6 @@ def decode_all(decoder: Decoder, inputs: Sequence[DecoderInput]) -> list[NDArray
         )
         pictures |= zip(group, map(_pixels_to_bytes, pixels), strict=True)
     return [pictures[number][scale_area(_wanted(picture), _FACTOR)] for number, picture in enumerate(inputs)]
-
-
-def in_batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
-    """Yields batches of ``size`` items; items before an error make a shorter batch. Raises ``ValueError``."""
-    check_type("batch", size, int)
-    if size < 1:
-        raise ValueError(f"batch (={size}) must be positive")
-    batch: list[_Item] = []
-    failure: Exception | None = None
-    iterator = iter(items)
-    while failure is None:
-        try:
-            batch.append(next(iterator))
-        except StopIteration:
-            break
-        except Exception as error:
-            failure = error
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-    if failure is not None:
-        raise failure
 
 
 def _wanted(inputs: DecoderInput) -> Area:

@@ -60,7 +60,7 @@ def write_packet(header: PacketHeader, payload: bytes) -> bytes:
     fields = VERSION | header.stream << 4 | header.data - 1 << 16 | header.head_repair << 27
     fields |= header.index << 28 | header.head << 40
     start = fields.to_bytes(_FIELDS_SIZE, "little")
-    return start + _checksum(start, payload).to_bytes(_CHECKSUM_SIZE, "little") + payload
+    return start + _packet_checksum(start, payload).to_bytes(_CHECKSUM_SIZE, "little") + payload
 
 
 def read_packet(packet: bytes) -> tuple[PacketHeader, bytes]:
@@ -78,7 +78,7 @@ def read_packet(packet: bytes) -> tuple[PacketHeader, bytes]:
     fields = int.from_bytes(start, "little")
     if fields & 0xF != VERSION:
         raise UnsupportedError(f"packets of version {fields & 0xF} cannot be read, only those of {VERSION}")
-    if int.from_bytes(packet[_FIELDS_SIZE:HEADER_SIZE], "little") != _checksum(start, payload):
+    if int.from_bytes(packet[_FIELDS_SIZE:HEADER_SIZE], "little") != _packet_checksum(start, payload):
         raise ChecksumError("the packet is damaged: its checksum does not match")
     header = PacketHeader(
         stream=fields >> 4 & MAX_STREAM,
@@ -92,6 +92,6 @@ def read_packet(packet: bytes) -> tuple[PacketHeader, bytes]:
     return header, payload
 
 
-def _checksum(start: bytes, payload: bytes) -> int:
+def _packet_checksum(start: bytes, payload: bytes) -> int:
     """Returns the CRC-16/IBM-3740 (polynomial 0x1021) of a packet without its checksum."""
     return crc_hqx(payload, crc_hqx(start, _CHECKSUM_START))

@@ -68,14 +68,14 @@ class Receiver:
         ``stream`` is its number; None: any. Raises :class:`FormatError` if there is none or if several are
         complete.
         """
-        streams = [each for each in self.streams if stream in (None, each.id)]
+        streams = [candidate for candidate in self.streams if stream in (None, candidate.id)]
         if not streams:
             raise TruncatedError(self._why_nothing(stream))
-        complete = [each for each in streams if each.complete]
-        if len({each.data for each in complete}) > 1:
-            numbers = ", ".join(str(each.id) for each in complete)
+        complete = [candidate for candidate in streams if candidate.complete]
+        if len({candidate.data for candidate in complete}) > 1:
+            numbers = ", ".join(str(candidate.id) for candidate in complete)
             raise FormatError(f"the packets are of several files: choose one of the streams {numbers}")
-        return complete[0] if complete else max(streams, key=lambda each: each.received)
+        return complete[0] if complete else max(streams, key=lambda candidate: candidate.received)
 
     def _why_nothing(self, stream: int | None) -> str:
         of_stream = "" if stream is None else f" of stream {stream}"

@@ -24,17 +24,17 @@ def read_recording(file: BinaryIO) -> Iterator[bytes]:
     Raises :class:`FormatError` where a length is impossible and :class:`TruncatedError` where the recording
     ends within a packet, after the packets before.
     """
-    while start := _read(file, _LENGTH_SIZE):
+    while start := _read_up_to(file, _LENGTH_SIZE):
         size = int.from_bytes(start, "little")
         if len(start) < _LENGTH_SIZE or not 0 < size <= MAX_MTU:
             raise FormatError(f"no recording of packets: a length is {size}, not 1 to {MAX_MTU} bytes")
-        packet = _read(file, size)
+        packet = _read_up_to(file, size)
         if len(packet) < size:
             raise TruncatedError(f"the recording ends within a packet, after {len(packet)} of {size} bytes")
         yield packet
 
 
-def _read(file: BinaryIO, size: int) -> bytes:
+def _read_up_to(file: BinaryIO, size: int) -> bytes:
     """Returns ``size`` bytes of a file or pipe, fewer at its end."""
     data = b""
     while len(data) < size and (more := file.read(size - len(data))):

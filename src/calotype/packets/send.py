@@ -71,7 +71,7 @@ def split(
     size = -(-len(message) // count)  # as small as this number of packets allows
     payloads = [message[begin : begin + size].ljust(size, b"\0") for begin in range(0, len(message), size)]
     count = len(payloads)
-    head_size, head_repairs, repairs = _repairs(count, redundancy, head)
+    head_size, head_repairs, repairs = _packet_counts(count, redundancy, head)
     if stream is None:
         stream = zlib.crc32(data) & MAX_STREAM
 
@@ -81,21 +81,21 @@ def split(
     packets = [packet(index, payload) for index, payload in enumerate(payloads)]
     early = repair_payloads(payloads[:head_size], head_repairs)
     packets += [packet(index, payload, True) for index, payload in enumerate(early)]
-    late = _dealt(payloads, repairs)
+    late = _repair_packet_payloads(payloads, repairs)
     packets += [packet(count + index, payload) for index, payload in enumerate(late)]
     return packets
 
 
-def _repairs(data: int, redundancy: float, head: bool) -> tuple[int, int, int]:
+def _packet_counts(data: int, redundancy: float, head: bool) -> tuple[int, int, int]:
     """(data packets of the head, its repair packets, the other repair packets) of a stream."""
     if not 0 <= redundancy < math.inf:
         raise ValueError(f"redundancy (={redundancy}) must be 0 or more, and finite")
     blocks = blocks_of(data)
     repairs = math.ceil(redundancy * data - 1e-9)  # 0.3 * 10 is a little more than 3
-    most = min(min(block.max_repairs for block in blocks) * len(blocks), MAX_INDEX + 1 - data)
-    if repairs > most:
+    max_repairs = min(min(block.max_repairs for block in blocks) * len(blocks), MAX_INDEX + 1 - data)
+    if repairs > max_repairs:
         raise ValueError(
-            f"redundancy (={redundancy}) must be at most {most / data:.2f} for {data} data packets"
+            f"redundancy (={redundancy}) must be at most {max_repairs / data:.2f} for {data} data packets"
         )
     head_size = min(math.ceil(HEAD_SIZE * data), MAX_BLOCK)
     head_repairs = min(round(HEAD_REPAIRS * repairs), Block(0, head_size, 1).max_repairs)
@@ -104,11 +104,11 @@ def _repairs(data: int, redundancy: float, head: bool) -> tuple[int, int, int]:
     return head_size, head_repairs, repairs - head_repairs
 
 
-def _dealt(payloads: list[bytes], count: int) -> list[bytes]:
+def _repair_packet_payloads(payloads: list[bytes], count: int) -> list[bytes]:
     """Returns the payloads of ``count`` repair packets, which are dealt to the blocks in turn."""
     blocks = blocks_of(len(payloads))
-    each = [
+    payloads_of_blocks = [
         iter(repair_payloads([payloads[n] for n in block.members], -(-(count - number) // len(blocks))))
         for number, block in enumerate(blocks)
     ]
-    return [next(each[index % len(blocks)]) for index in range(count)]
+    return [next(payloads_of_blocks[index % len(blocks)]) for index in range(count)]

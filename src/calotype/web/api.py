@@ -139,12 +139,12 @@ def _server_of_request(request: Request) -> Server:
     return server
 
 
-def _file_response(made: MadeFile) -> Response:
+def _file_response(file: MadeFile) -> Response:
     headers = {}
-    if made.remarks:  # header values are single lines of ASCII
-        remark = " ".join("; ".join(made.remarks).split())
+    if file.remarks:  # header values are single lines of ASCII
+        remark = " ".join("; ".join(file.remarks).split())
         headers["X-Calotype-Remark"] = remark.encode("ascii", "replace").decode("ascii")
-    return Response(made.data, media_type=made.media_type, headers=headers)
+    return Response(file.data, media_type=file.media_type, headers=headers)
 
 
 async def _worked(request: Request, work: Callable[[PictureService, bytes], _Result]) -> _Result:
@@ -159,7 +159,7 @@ async def _worked(request: Request, work: Callable[[PictureService, bytes], _Res
         def worked() -> _Result:
             upload = file_of_form(body, content_type) if form else body
             if len(upload) > server.settings.max_upload:
-                raise _too_large(server.settings)
+                raise _upload_too_large(server.settings)
             if not upload:
                 raise HTTPException(422, "the upload is empty")
             return work(server.studio, upload)
@@ -169,21 +169,21 @@ async def _worked(request: Request, work: Callable[[PictureService, bytes], _Res
 
 async def _body(request: Request, settings: Settings, envelope: int) -> bytes:
     """The whole body, of at most ``max_upload`` bytes and those of the ``envelope`` around the file."""
-    most = settings.max_upload + envelope
+    max_body = settings.max_upload + envelope
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > most:
-        raise _too_large(settings)
+    if declared.isdecimal() and int(declared) > max_body:
+        raise _upload_too_large(settings)
     body = bytearray()
     try:
         async with asyncio.timeout(settings.upload_time):
             async for piece in request.stream():
                 body += piece
-                if len(body) > most:
-                    raise _too_large(settings)
+                if len(body) > max_body:
+                    raise _upload_too_large(settings)
     except TimeoutError as error:
         raise HTTPException(408, f"the upload took longer than {settings.upload_time:g} s") from error
     return bytes(body)
 
 
-def _too_large(settings: Settings) -> HTTPException:
+def _upload_too_large(settings: Settings) -> HTTPException:
     return HTTPException(413, f"the upload is larger than the {settings.max_upload:,} bytes that are allowed")

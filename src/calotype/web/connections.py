@@ -77,8 +77,12 @@ class _Connection(H11Protocol):
     def _claim(self) -> None:
         """Makes room for this connection by closing a waiting one, or refuses its request."""
         settings = self._settings
-        others = [each for each in self.connections if isinstance(each, _Connection) and each is not self]
-        own = [each for each in others if each._client == self._client]
+        others = [
+            connection
+            for connection in self.connections
+            if isinstance(connection, _Connection) and connection is not self
+        ]
+        own = [connection for connection in others if connection._client == self._client]
         if len(others) >= 2 * settings.connections:  # too many are even being refused
             self.transport.abort()
         elif len(own) >= settings.connections_per_client and not _close_longest_waiting(own):
@@ -165,11 +169,11 @@ class _Connection(H11Protocol):
 def _close_longest_waiting(connections: Iterable[_Connection]) -> bool:
     """Closes the longest waiting connection of the client with the most connections."""
     connections = list(connections)
-    waiting = [each for each in connections if each._waits]
+    waiting = [connection for connection in connections if connection._waits]
     if not waiting:
         return False
-    held = Counter(each._client for each in connections)
-    victim = min(waiting, key=lambda each: (-held[each._client], each._waits_since))
+    held = Counter(connection._client for connection in connections)
+    victim = min(waiting, key=lambda connection: (-held[connection._client], connection._waits_since))
     victim.connections.discard(victim)  # at once, not when the event loop comes to it
     victim.transport.abort()
     return True

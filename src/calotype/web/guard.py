@@ -108,5 +108,5 @@ def _is_same_site(origin: str, host: str) -> bool:
     usual = _DEFAULT_PORTS.get(scheme.lower())
     if not separator or usual is None:
         return False
-    ours, theirs = (_name_and_port(each) for each in (host, authority))
+    ours, theirs = (_name_and_port(address) for address in (host, authority))
     return (ours[0], ours[1] or str(usual)) == (theirs[0], theirs[1] or str(usual))

@@ -95,7 +95,7 @@ _REFUSALS = {
 }
 
 
-def _body(media_type: str, description: str) -> dict[str, Any]:
+def _upload_schema(media_type: str, description: str) -> dict[str, Any]:
     """Describes an upload for ``openapi_extra``: the file itself, of any media type, or a form that holds
     it."""
     form = {"type": "object", "properties": {"file": _BINARY["schema"]}, "required": ["file"]}
@@ -121,5 +121,5 @@ def documented_answers(*media_types: str) -> dict[int | str, dict[str, Any]]:
     return documented
 
 
-CALO_BODY = _body(MEDIA_TYPE, "The .calo file")
-PICTURE_BODY = _body("application/octet-stream", "The picture, in any format that Pillow reads")
+CALO_BODY = _upload_schema(MEDIA_TYPE, "The .calo file")
+PICTURE_BODY = _upload_schema("application/octet-stream", "The picture, in any format that Pillow reads")

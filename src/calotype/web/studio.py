@@ -79,7 +79,7 @@ class PictureService:
         options = DecodeOptions(
             model=self._settings.decoder, strict=strict, keep_metadata=False, limits=self._limits
         )
-        return _make_with_remarks(lambda: _png(self._codec.decode(upload, options)), "image/png")
+        return _make_with_remarks(lambda: _pack_png(self._codec.decode(upload, options)), "image/png")
 
     def prepare(self, upload: bytes, side: int) -> MadeFile:
         """Converts a picture to a PNG file of the codec's input, with a longer side of at most ``side``
@@ -89,7 +89,7 @@ class PictureService:
             picture = self._load(upload)
             image = to_pillow_image(picture.rgb, picture.alpha, picture.grey)
             image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
-            return _png(image)
+            return _pack_png(image)
 
         return _make_with_remarks(reduced, "image/png")
 
@@ -136,7 +136,7 @@ def _check_magic(upload: bytes) -> None:
         raise MediaError("this is not a .calo file")
 
 
-def _png(image: Image.Image) -> bytes:
+def _pack_png(image: Image.Image) -> bytes:
     return pack_picture(image, _QUICK_PNG)
 
 

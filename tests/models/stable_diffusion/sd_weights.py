@@ -119,16 +119,16 @@ def write_vae(folder: Path, seed: int) -> Path:
 
 def original_tensors(folder: Path) -> dict[str, torch.Tensor]:
     """The weights of a pipeline under the names of the original single files."""
-    found = {}
+    renamed = {}
     for name, tensor in load_file(folder / "vae" / "diffusion_pytorch_model.safetensors").items():
         if ".attentions." in name and name.endswith("weight") and tensor.ndim == 2:
             tensor = tensor[:, :, None, None]
-        found["first_stage_model." + _rename(name, _VAE_NAMES)] = tensor
+        renamed["first_stage_model." + _rename(name, _VAE_NAMES)] = tensor
     for name, tensor in load_file(folder / "unet" / "diffusion_pytorch_model.safetensors").items():
-        found["model.diffusion_model." + _unet_name(name)] = tensor
+        renamed["model.diffusion_model." + _unet_name(name)] = tensor
     for name, tensor in load_file(folder / "text_encoder" / "model.safetensors").items():
-        found["cond_stage_model.transformer." + name] = tensor
-    return {name: tensor.contiguous() for name, tensor in found.items()}
+        renamed["cond_stage_model.transformer." + name] = tensor
+    return {name: tensor.contiguous() for name, tensor in renamed.items()}
 
 
 _VAE_NAMES = (

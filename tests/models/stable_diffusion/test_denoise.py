@@ -84,9 +84,9 @@ def test_strength_is_the_share_of_the_variance() -> None:
     noise = np.array([0.2, 0.1, 0.2, 0.0])
     np.testing.assert_allclose(noise_strength(noise, EQUAL)[:, 0, 0], [1, 0.25, 1, 0])
     uneven = np.array([[[-1, -1, 0]]], np.float32)  # half the step at two of three places
-    found = noise_strength(np.full(4, 0.1), uneven)[0, 0]
+    strength = noise_strength(np.full(4, 0.1), uneven)[0, 0]
     np.testing.assert_allclose(
-        found, [0.5, 0.5, 1]
+        strength, [0.5, 0.5, 1]
     )  # variances 1/4, 1/4 and 1 over their mean 1/2, at most 1
     assert (noise_strength(np.zeros(4), EQUAL) == 1).all()
 
@@ -97,8 +97,8 @@ def denoise(predict: Callable[[Array, int], Array], *task: Any) -> Array:
     def predict_all(x: Array, times: Sequence[int]) -> Array:
         return np.stack([predict(z, t) for z, t in zip(x, times, strict=True)])
 
-    (found,) = denoise_all(predict_all, [denoise_unless_clean(*task)])
-    return found
+    (denoised,) = denoise_all(predict_all, [denoise_unless_clean(*task)])
+    return denoised
 
 
 def perfect(schedule: Schedule, clean: Array) -> Callable[[Array, int], Array]:
@@ -117,9 +117,9 @@ def test_a_perfect_network_finds_the_clean_latents(schedule: Schedule, steps: in
     noisy = (clean + np.float32(0.3) * noise).astype(np.float32)
     options = DiffusionOptions(steps=steps)
     share = np.ones((4, 5, 6))
-    found = denoise(perfect(schedule, clean), noisy, share, schedule, 107, options)
-    np.testing.assert_allclose(found, clean, atol=1e-4)
-    assert found.dtype == np.float32
+    denoised = denoise(perfect(schedule, clean), noisy, share, schedule, 107, options)
+    np.testing.assert_allclose(denoised, clean, atol=1e-4)
+    assert denoised.dtype == np.float32
     part = denoise(perfect(schedule, clean), noisy, 0.25 * share, schedule, 107, options)
     np.testing.assert_allclose(part, noisy + 0.25 * (clean - noisy), atol=1e-4)
 
@@ -137,17 +137,17 @@ def test_pictures_that_go_together_are_denoised_as_alone(schedule: Schedule) -> 
         share = np.full((4, 5, 6), 0.5)
         return [denoise_unless_clean(latents[n], share, schedule, starts[n], options) for n in numbers]
 
-    found = denoise_all(predict, tasks(0, 1, 2))
+    denoised = denoise_all(predict, tasks(0, 1, 2))
     assert sizes == [3, 3, 2]  # from timestep 1 there are two steps only
-    for number, alone in enumerate(found):
+    for number, alone in enumerate(denoised):
         np.testing.assert_array_equal(denoise_all(predict, tasks(number))[0], alone)
 
 
 def test_a_seed_adds_only_the_noise_that_is_missing(schedule: Schedule) -> None:
-    seen = []
+    timesteps = []
 
     def predict(x: Array, t: int) -> Array:
-        seen.append(x / np.sqrt(schedule.alphas[t]))
+        timesteps.append(x / np.sqrt(schedule.alphas[t]))
         return np.zeros_like(x)
 
     latents = np.zeros((4, 60, 70), np.float32)
@@ -155,9 +155,9 @@ def test_a_seed_adds_only_the_noise_that_is_missing(schedule: Schedule) -> None:
     denoise(predict, latents, share, schedule, 200, DiffusionOptions(seed=9))
     deviation = schedule.deviation(200)
     wanted = deviation * np.sqrt([0, 0.25, 0.5, 1])
-    np.testing.assert_allclose(seen[0].std((1, 2)), wanted, rtol=0.05, atol=1e-9)
+    np.testing.assert_allclose(timesteps[0].std((1, 2)), wanted, rtol=0.05, atol=1e-9)
     denoise(predict, latents, share, schedule, 200, DiffusionOptions())
-    assert not seen[1].any()
+    assert not timesteps[1].any()
 
 
 def test_random_words_are_those_of_splitmix64() -> None:
@@ -169,21 +169,21 @@ def test_random_words_are_those_of_splitmix64() -> None:
 def test_deviates_are_normal_and_specified() -> None:
     first = random_words(7, 3).tolist()
     total = sum(word >> shift & 0xFFFF for word in first for shift in (0, 16, 32, 48))
-    found = normal_deviates(7, (3, 200, 100))
-    assert found[0, 0, 0] == (total - 393_210) / 65_536
-    assert found.dtype == np.float32
-    assert abs(found.mean()) < 0.02
-    assert found.std() == pytest.approx(1, abs=0.01)
-    assert (np.abs(found) > 2).mean() == pytest.approx(0.0455, abs=0.004)
+    deviates = normal_deviates(7, (3, 200, 100))
+    assert deviates[0, 0, 0] == (total - 393_210) / 65_536
+    assert deviates.dtype == np.float32
+    assert abs(deviates.mean()) < 0.02
+    assert deviates.std() == pytest.approx(1, abs=0.01)
+    assert (np.abs(deviates) > 2).mean() == pytest.approx(0.0455, abs=0.004)
 
 
 def test_the_empty_prompt_is_clips() -> None:
-    found = encode_empty_prompt(text_tensors(0), TEXT)
-    assert found.shape == (1, 6, 8)
-    np.testing.assert_allclose(found[0, 0], FIRST, atol=1e-5)
-    np.testing.assert_allclose(found[0, 5], LAST, atol=1e-5)
+    embedding = encode_empty_prompt(text_tensors(0), TEXT)
+    assert embedding.shape == (1, 6, 8)
+    np.testing.assert_allclose(embedding[0, 0], FIRST, atol=1e-5)
+    np.testing.assert_allclose(embedding[0, 5], LAST, atol=1e-5)
     bare = {name.removeprefix("text_model."): tensor for name, tensor in text_tensors(0).items()}
-    np.testing.assert_array_equal(encode_empty_prompt(bare, TEXT), found)
+    np.testing.assert_array_equal(encode_empty_prompt(bare, TEXT), embedding)
     del bare["final_layer_norm.bias"]
     with pytest.raises(ModelError, match=r"lack final_layer_norm\.bias"):
         encode_empty_prompt(bare, TEXT)
@@ -199,9 +199,9 @@ def test_the_embedding_of_fetched_weights_is_kept(pipeline: Path, home: Path) ->
     names = ("text_encoder/config.json", "text_encoder/model.safetensors")
     where = WeightsLocation(pipeline, {name: file_hash(pipeline / name) for name in names})
     first = empty_prompt(where, source, part)
-    (kept,) = (home / "calotype").iterdir()
-    assert kept.name == f"empty-prompt-{where.sha256[names[1]]}.npy"
-    np.save(kept, first + 1)
+    (cached,) = (home / "calotype").iterdir()
+    assert cached.name == f"empty-prompt-{where.sha256[names[1]]}.npy"
+    np.save(cached, first + 1)
     np.testing.assert_array_equal(empty_prompt(where, source, part), first + 1)
-    kept.write_bytes(b"damaged")
+    cached.write_bytes(b"damaged")
     np.testing.assert_array_equal(empty_prompt(where, source, part), first)

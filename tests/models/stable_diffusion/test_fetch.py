@@ -37,9 +37,9 @@ UNET = "unet/diffusion_pytorch_model.safetensors"
 
 @pytest.fixture
 def source() -> FetchedModel:
-    found = fetched_model("sd-1.5")
-    assert found is not None
-    return found
+    source = fetched_model("sd-1.5")
+    assert source is not None
+    return source
 
 
 @pytest.fixture
@@ -98,20 +98,20 @@ def test_a_model_is_fetched_recorded_and_used(
     assert info.size_bytes == sum(record.size.values())
     options = DiffusionOptions(device="cpu", dtype="float32")
     data = calotype.encode(photo, model="sd-1.5", quality=20, effort=1, diffusion=options)
-    found = calotype.decode(data, model="sd-1.5", diffusion=options, as_array=True)
+    decoded = calotype.decode(data, model="sd-1.5", diffusion=options, as_array=True)
     local = DiffusionOptions(weights=str(pipeline), device="cpu", dtype="float32")
     np.testing.assert_array_equal(
-        found, calotype.decode(data, model="sd-1.5", diffusion=local, as_array=True)
+        decoded, calotype.decode(data, model="sd-1.5", diffusion=local, as_array=True)
     )
 
 
 @pytest.mark.usefixtures("agreed")
 def test_the_hubs_own_client_finds_the_files(hub: FakeHub, source: FetchedModel) -> None:
     fetch_model(source)
-    found = huggingface_hub.hf_hub_download(
+    path = huggingface_hub.hf_hub_download(
         source.repository, UNET, cache_dir=constants.HF_HUB_CACHE, local_files_only=True
     )
-    assert Path(found).resolve() == (fetched_location(source).path / UNET).resolve()
+    assert Path(path).resolve() == (fetched_location(source).path / UNET).resolve()
 
 
 @pytest.mark.usefixtures("agreed")
@@ -135,7 +135,9 @@ def test_what_is_here_is_not_fetched_again(hub: FakeHub, source: FetchedModel) -
 def test_a_cut_connection_is_resumed_at_once(hub: FakeHub, source: FetchedModel) -> None:
     hub.cut_after = 12_288
     fetch_model(source)
-    assert [asked for method, _, asked in hub.requests if method == "GET" and asked] == ["bytes=12288-"]
+    assert [byte_range for method, _, byte_range in hub.requests if method == "GET" and byte_range] == [
+        "bytes=12288-"
+    ]
 
 
 @pytest.mark.usefixtures("agreed")

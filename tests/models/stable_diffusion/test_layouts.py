@@ -59,8 +59,8 @@ def test_an_original_vae_alone(pipeline: Path, small_configs: None, tmp_path: Pa
     whole = original_tensors(pipeline)
     alone = {name.removeprefix(start): tensor for name, tensor in whole.items() if name.startswith(start)}
     save_file(alone, tmp_path / "vae.safetensors")
-    found = decoded(tmp_path / "vae.safetensors", "sd-vae-ft-mse")
-    np.testing.assert_array_equal(found, decoded(pipeline, "sd-vae-ft-mse"))
+    picture = decoded(tmp_path / "vae.safetensors", "sd-vae-ft-mse")
+    np.testing.assert_array_equal(picture, decoded(pipeline, "sd-vae-ft-mse"))
 
 
 def test_the_names_of_2022_are_understood(pipeline: Path, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_the_embedded_architectures_have_the_published_sizes() -> None:
     from calotype.models.stable_diffusion import CATALOGUE
     from calotype.models.stable_diffusion.weights import read_config
 
-    seen = set()
+    part_names = set()
     for source in CATALOGUE:
         for part in source.parts:
             config = read_config(WeightsLocation(Path(__file__)), source, part)
@@ -146,8 +146,8 @@ def test_the_embedded_architectures_have_the_published_sizes() -> None:
                 with torch.device("meta"):
                     network = random_network(config, 0)
                 assert sum(p.numel() for p in network.parameters()) == part.parameters
-                seen.add(part.name)
-    assert seen == {"vae", "unet", "taesd"}
+                part_names.add(part.name)
+    assert part_names == {"vae", "unet", "taesd"}
 
 
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
@@ -186,8 +186,8 @@ def test_each_of_a_recorded_pair_is_checked(changed: str, tmp_path: Path) -> Non
     assert source is not None
     (part,) = source.parts
     where = fetched(tmp_path, list(PAIR))
-    found = weights.read_weights(where, source, part, {})
-    assert {name: float(tensor) for name, tensor in found.items()} == {
+    tensors = weights.read_weights(where, source, part, {})
+    assert {name: float(tensor) for name, tensor in tensors.items()} == {
         "encoder.layers.0.x": 0,
         "decoder.layers.-1.x": 1,
     }

@@ -127,8 +127,8 @@ def test_fine_files_never_touch_the_unet(
     without = replace(options, weights=str(tmp_path / "half"))
     fine = calotype.encode(photo, model="sd-1.5", quality=100, scale=1, effort=1, diffusion=options)
     whole = calotype.decode(fine, model="sd-1.5", diffusion=options, as_array=True)
-    found = calotype.decode(fine, model="sd-1.5", diffusion=without, as_array=True)
-    np.testing.assert_array_equal(found, whole)
+    decoded = calotype.decode(fine, model="sd-1.5", diffusion=without, as_array=True)
+    np.testing.assert_array_equal(decoded, whole)
     coarse = calotype.encode(photo, model="sd-1.5", quality=0, effort=1, diffusion=options)
     with pytest.raises(ModelError, match=r"holds no unet"):
         calotype.decode(coarse, model="sd-1.5", diffusion=without)
@@ -139,8 +139,8 @@ def test_a_picture_coded_at_another_size(
     photo: NDArray[np.uint8], options: DiffusionOptions, scale: float
 ) -> None:
     data = calotype.encode(photo, model="sd-1.5", scale=scale, effort=1, diffusion=options)
-    found = calotype.decode(data, model="sd-1.5", diffusion=options, as_array=True)
-    assert found.shape == photo.shape
+    decoded = calotype.decode(data, model="sd-1.5", diffusion=options, as_array=True)
+    assert decoded.shape == photo.shape
     assert calotype.read_info(data).coded_width == round(photo.shape[1] * scale)
 
 
@@ -149,8 +149,8 @@ def test_another_vae_takes_the_place_of_its_own(
 ) -> None:
     other = replace(options, vae=str(write_vae(tmp_path / "vae", seed=5)))
     own = calotype.decode(data, model="sd-1.5", diffusion=options, as_array=True)
-    found = calotype.decode(data, model="sd-1.5", diffusion=other, as_array=True)
-    assert (found != own).any()
+    decoded = calotype.decode(data, model="sd-1.5", diffusion=other, as_array=True)
+    assert (decoded != own).any()
     same = replace(options, vae=str(pipeline / "vae"))
     np.testing.assert_array_equal(calotype.decode(data, model="sd-1.5", diffusion=same, as_array=True), own)
     alone = replace(options, weights=other.vae)
@@ -174,8 +174,8 @@ def test_pictures_of_any_size_come_back(size: tuple[int, int], options: Diffusio
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_other_dtypes_come_close(data: bytes, options: DiffusionOptions, dtype: str) -> None:
     exact = calotype.decode(data, model="sd-1.5", diffusion=options, as_array=True).astype(int)
-    found = calotype.decode(data, model="sd-1.5", diffusion=replace(options, dtype=dtype), as_array=True)
-    assert 0 < np.abs(found - exact).mean() < 1.5
+    decoded = calotype.decode(data, model="sd-1.5", diffusion=replace(options, dtype=dtype), as_array=True)
+    assert 0 < np.abs(decoded - exact).mean() < 1.5
 
 
 def test_networks_are_shared_and_let_go(pipeline: Path, options: DiffusionOptions) -> None:
@@ -216,10 +216,12 @@ def test_a_picture_too_large_for_the_memory_comes_in_smaller_tiles(
         return call(network, function, x)
 
     monkeypatch.setattr(Network, "__call__", short_of_memory)
-    with pytest.warns(calotype.CalotypeWarning, match="does not fit in memory: going on with tiles") as told:
-        found = calotype.decode(data, model="sd-1.5", diffusion=options, as_array=True)
-    assert [str(one.message).split(" does")[0] for one in told] == ["sd-1.5's unet", "sd-1.5's vae"]
-    assert found.shape == rgb.shape
+    with pytest.warns(
+        calotype.CalotypeWarning, match="does not fit in memory: going on with tiles"
+    ) as warned:
+        decoded = calotype.decode(data, model="sd-1.5", diffusion=options, as_array=True)
+    assert [str(warning.message).split(" does")[0] for warning in warned] == ["sd-1.5's unet", "sd-1.5's vae"]
+    assert decoded.shape == rgb.shape
 
 
 def test_without_weights_the_command_is_named(data: bytes) -> None:
@@ -289,8 +291,8 @@ def test_the_decoder_can_be_differentiated(
 def test_the_experiment_takes_the_dithering_away_again(
     photo: NDArray[np.uint8], options: DiffusionOptions
 ) -> None:
-    found = experiments.run_experiment(photo, experiments.Settings("sd-1.5", diffusion=options))
-    by_name = {result.name: result for result in found.results}
+    experiment = experiments.run_experiment(photo, experiments.Settings("sd-1.5", diffusion=options))
+    by_name = {result.name: result for result in experiment.results}
     for name in ("vae", "bits-8", "zlib-plain", "zlib-dithered"):
         plain, denoised = by_name[name], by_name[f"{name}-denoised"]
         assert denoised.title == f"{plain.title}, denoised" and denoised.size == plain.size
@@ -303,13 +305,13 @@ def test_what_is_not_denoised_is_what_the_latents_probably_were(
 ) -> None:
     decoder = load_decoder("sd-1.5", 1, None, replace(options, denoise=denoise))
     assert isinstance(decoder, DiffusionDecoder)
-    found = decode_latents(parse_file(data, limits=Limits()))
-    log_step = log_step_map(found.levels)
+    reconstruction = decode_latents(parse_file(data, limits=Limits()))
+    log_step = log_step_map(reconstruction.levels)
     noises = np.array([[1e-3] * 4, [0.4] * 4])  # nothing to denoise, and something
     latents, steps, expected = (
-        np.stack([part] * 2) for part in (found.latents, log_step, found.conditional_mean)
+        np.stack([part] * 2) for part in (reconstruction.latents, log_step, reconstruction.conditional_mean)
     )
     nothing, something = decoder.denoised(latents, steps, noises, expected)
-    assert np.abs(found.conditional_mean - found.latents).max() > 0
-    np.testing.assert_array_equal(nothing, found.conditional_mean)
-    assert np.array_equal(something, found.conditional_mean) == (denoise == "off")
+    assert np.abs(reconstruction.conditional_mean - reconstruction.latents).max() > 0
+    np.testing.assert_array_equal(nothing, reconstruction.conditional_mean)
+    assert np.array_equal(something, reconstruction.conditional_mean) == (denoise == "off")

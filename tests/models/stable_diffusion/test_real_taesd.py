@@ -88,13 +88,13 @@ def test_a_tiny_sized_file_of_all_its_weights_is_understood(tmp_path: Path) -> N
 
     tensors = {f"encoder.layers.{k}": v for k, v in load_file(TAESD / "taesd_encoder.safetensors").items()}
     for name, tensor in load_file(TAESD / "taesd_decoder.safetensors").items():
-        index, rest = name.split(".", 1)
-        tensors[f"decoder.layers.{int(index) - 1}.{rest}"] = tensor
+        index, parameter = name.split(".", 1)
+        tensors[f"decoder.layers.{int(index) - 1}.{parameter}"] = tensor
     save_file(tensors, tmp_path / "diffusion_pytorch_model.safetensors")
     latents = np.random.default_rng(1).standard_normal((4, 6, 6)).astype(np.float32)
     step = np.zeros((1, 6, 6), np.float32)
-    found = []
+    values = []
     for weights in (TAESD, tmp_path / "diffusion_pytorch_model.safetensors"):
         options = replace(OPTIONS, weights=str(weights))
-        found.append(load_decoder("taesd", 1, None, options).decode(latents, step, np.zeros(4)))
-    np.testing.assert_array_equal(found[0], found[1])
+        values.append(load_decoder("taesd", 1, None, options).decode(latents, step, np.zeros(4)))
+    np.testing.assert_array_equal(values[0], values[1])

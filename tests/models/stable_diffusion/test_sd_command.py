@@ -107,19 +107,19 @@ def test_compare_with_what_was_fetched_and_with_own_weights(
     vae_hub: FakeHub, run: Run, pipeline: Path, photo: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     Image.fromarray(photo).save(tmp_path / "in.png")
-    rest = ("in.png", "--codecs", "", "--sizes", "1kB", "--dtype", "float32", "--json")
+    arguments = ("in.png", "--codecs", "", "--sizes", "1kB", "--dtype", "float32", "--json")
     assert run("models", "fetch", "sd-vae-ft-mse").returncode == 0
-    done = run("compare", "--models", "tiny,sd-vae-ft-mse", *rest, "--out", "a")
+    done = run("compare", "--models", "tiny,sd-vae-ft-mse", *arguments, "--out", "a")
     assert done.returncode == 0, done.stderr
     codecs = [json.loads(line)["codec"] for line in done.stdout.splitlines()]
     assert codecs == ["calotype-tiny", "calotype-sd-vae-ft-mse"]
     own = ("--weights", str(pipeline))
-    done = run("compare", "--models", "sd-1.5,tiny", *own, *rest, "--out", "b")
+    done = run("compare", "--models", "sd-1.5,tiny", *own, *arguments, "--out", "b")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[0])["codec"] == "calotype-sd-1.5"
     done = run("stages", "in.png", "-m", "sd-1.5", *own, "--dtype", "float32", "--out", "c")
     assert done.returncode == 0, done.stderr
-    done = run("compare", "--models", "sd-1.5,taesd", *own, *rest, "--out", "d")
+    done = run("compare", "--models", "sd-1.5,taesd", *own, *arguments, "--out", "d")
     assert done.returncode == 2
     assert "--weights cannot be those of sd-1.5 and taesd: fetch them instead" in done.stderr
 
@@ -129,18 +129,18 @@ def test_a_folder_in_batches(
 ) -> None:
     for name in "abc":
         Image.fromarray(photo[:, ord(name) - 97 :][:, :96]).save(tmp_path / f"{name}.png")
-    seen = []
+    batches = []
     call = Network.__call__
 
     def counted(network: Network, function: Any, x: Any) -> Any:
-        seen.append(len(x))
+        batches.append(len(x))
         return call(network, function, x)
 
     monkeypatch.setattr(Network, "__call__", counted)
     options = ("-m", "sd-1.5", "--weights", str(pipeline), "--dtype", "float32", "--batch", "2")
     done = run("encode", "-e", "1", *options, "a.png", "b.png", "c.png", "out/")
     assert done.returncode == 0, done.stderr
-    assert seen == [2, 1]
+    assert batches == [2, 1]
     (tmp_path / "out" / "b.calo").write_text("spoilt")
     done = run("decode", *options, "out/a.calo", "out/b.calo", "out/c.calo", "-o", "back")
     assert done.returncode == 3

@@ -112,15 +112,15 @@ def options(pipeline: Path) -> calotype.DiffusionOptions:
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """(network, pictures at once) of each pass."""
-    seen: list[tuple[str, int]] = []
+    passes_made: list[tuple[str, int]] = []
     call = Network.__call__
 
     def counted(network: Network, function: Any, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        seen.append((network.name.split()[-1], len(x)))
+        passes_made.append((network.name.split()[-1], len(x)))
         return call(network, function, x)
 
     monkeypatch.setattr(Network, "__call__", counted)
-    return seen
+    return passes_made
 
 
 @pytest.fixture
@@ -173,10 +173,10 @@ def test_a_batch_too_large_for_the_memory_is_divided(
         return call(network, function, x)
 
     monkeypatch.setattr(Network, "__call__", short_of_memory)
-    with pytest.warns(calotype.CalotypeWarning) as told:
-        found = list(calotype.Codec().decode_many(files, decoding))
-    assert [str(one.message) for one in told] == [
+    with pytest.warns(calotype.CalotypeWarning) as warned:
+        pictures = list(calotype.Codec().decode_many(files, decoding))
+    assert [str(warning.message) for warning in warned] == [
         f"sd-1.5's {part} does not fit in memory: going on with 1 at a time" for part in ("unet", "vae")
     ]
-    for picture, wanted in zip(found, alone, strict=True):
+    for picture, wanted in zip(pictures, alone, strict=True):
         assert np.abs(np.asarray(picture).astype(int) - wanted).max() <= 1

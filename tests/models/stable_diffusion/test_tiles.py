@@ -70,8 +70,8 @@ def test_a_network_with_global_normalisation_shows_no_seams() -> None:
 
     def decode(x: Array) -> Array:
         with torch.inference_mode():
-            found: Array = vae.decode(torch.from_numpy(x.copy())[None]).sample[0].numpy()
-        return found
+            pixels: Array = vae.decode(torch.from_numpy(x.copy())[None]).sample[0].numpy()
+        return pixels
 
     whole, blended, butted = decode(smooth), Tiler(48, 16, 4), Tiler(48, 16, 8)
     assert np.abs(blended.decode(decode, smooth) - whole).max() > 1e-3  # the tiles do differ
@@ -106,10 +106,10 @@ def test_short_of_memory_tiles_shrink_with_a_warning(error: Exception) -> None:
     x = normal_deviates(5, (3, 100, 90))
     with pytest.warns(
         CalotypeWarning, match="the U-Net does not fit in memory: going on with tiles of"
-    ) as told:
-        found = tiler.denoise(network, x)
-    np.testing.assert_allclose(found, blur(x), atol=1e-6)
-    assert len(told) == len(freed) == 2
+    ) as warned:
+        denoised = tiler.denoise(network, x)
+    np.testing.assert_allclose(denoised, blur(x), atol=1e-6)
+    assert len(warned) == len(freed) == 2
     assert tiler.tile == 25
     tiler.denoise(network, x)  # remembers, and so does not warn again
 

@@ -25,33 +25,33 @@ def scan_folder(folder: str, counts: Counts) -> Iterator[Item | Problem]:
     whose names are no pictures'. Links are followed; one that leads back to a folder around it is a problem.
     Memory holds the names of one folder at a time, and of those around it.
     """
-    yield from _scan(folder, folder, (), counts)
+    yield from _scan_folder(folder, folder, (), counts)
 
 
-def _scan(
+def _scan_folder(
     folder: str, source: str, around: tuple[tuple[int, int], ...], counts: Counts
 ) -> Iterator[Item | Problem]:
     try:
         status = Path(folder).stat()
         identity = (status.st_dev, status.st_ino)
         if identity in around:
-            yield _problem(folder, source, "is a link to a folder that it is in")
+            yield _folder_problem(folder, source, "is a link to a folder that it is in")
             return
         names = sorted(os.listdir(folder))  # noqa: PTH208 (names, of which there may be millions)
     except OSError as error:
-        yield _problem(folder, source, f"cannot be read ({reason_of(error)})")
+        yield _folder_problem(folder, source, f"cannot be read ({reason_of(error)})")
         return
     for name in names:
         path = os.path.join(folder, name)  # noqa: PTH118 (as given)
         if is_hidden(name):
             continue
         if os.path.isdir(path):  # noqa: PTH112 (no Path for each of millions)
-            yield from _scan(path, source, (*around, identity), counts)
+            yield from _scan_folder(path, source, (*around, identity), counts)
         elif is_picture(name):
             yield scan_file(path, source, os.path.relpath(path, source).replace(os.sep, "/"))
         else:
             counts.ignored += 1
 
 
-def _problem(folder: str, source: str, reason: str) -> Problem:
+def _folder_problem(folder: str, source: str, reason: str) -> Problem:
     return Problem(shown(folder), shown(os.path.basename(folder)), shown(source), reason)  # noqa: PTH119

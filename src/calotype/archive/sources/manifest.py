@@ -34,13 +34,17 @@ def scan_manifest(location: str) -> Iterator[Item | Problem]:
     """
     source = shown(location)
     try:
-        for number, (uri, name) in enumerate(_entries(location), 1):
+        for number, (uri, name) in enumerate(_manifest_entries(location), 1):
             if not uri:
                 yield Problem(f"{source}#{number}", f"{number}", source, f"entry {number} has no address")
                 continue
             place = uri
             if not is_url(uri):
-                place = str(_folder(location) / uri) if not is_url(location) else f"{_parent(location)}/{uri}"
+                place = (
+                    str(_manifest_folder(location) / uri)
+                    if not is_url(location)
+                    else f"{_parent_of_url(location)}/{uri}"
+                )
             yield Item(uri, name or uri.rstrip("/").rpartition("/")[2], source, place)
     except SourceError as error:
         yield Problem(source, source.rpartition("/")[2], source, str(error))
@@ -49,7 +53,7 @@ def scan_manifest(location: str) -> Iterator[Item | Problem]:
         yield Problem(source, source.rpartition("/")[2], source, reason)
 
 
-def _entries(location: str) -> Iterator[tuple[str, str | None]]:
+def _manifest_entries(location: str) -> Iterator[tuple[str, str | None]]:
     """Yields (address, name) of each entry."""
     lower = location.lower()
     with opened(location) as file:
@@ -80,9 +84,9 @@ def _address_column(names: list[str]) -> str:
     raise SourceError(f"has no column of addresses: name one of {', '.join(names)} 'uri'")
 
 
-def _folder(location: str) -> Path:
+def _manifest_folder(location: str) -> Path:
     return Path(location).parent
 
 
-def _parent(url: str) -> str:
+def _parent_of_url(url: str) -> str:
     return url.rpartition("/")[0]

@@ -18,7 +18,7 @@ _MOST_EXPANDED = 1_000_000
 
 
 @cache
-def _extensions() -> frozenset[str]:
+def _readable_extensions() -> frozenset[str]:
     """Returns the extensions, with a dot, of the formats that Pillow reads."""
     Image.init()
     known = Image.registered_extensions().items()
@@ -30,7 +30,7 @@ def _extensions() -> frozenset[str]:
 
 def is_picture(name: str) -> bool:
     """Returns whether a file has the extension of a format that can be read."""
-    return "." in name and "." + name.rpartition(".")[2].lower() in _extensions()
+    return "." in name and "." + name.rpartition(".")[2].lower() in _readable_extensions()
 
 
 def is_hidden(name: str) -> bool:

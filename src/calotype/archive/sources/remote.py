@@ -26,7 +26,7 @@ def scan_url(url: str, counts: Counts) -> Iterator[Item | Problem]:
         elif fs.isfile(path):
             found = [path]
         elif fs.isdir(path):
-            found = (name for _, _, names in fs.walk(path, detail=True) for name in _paths(names))
+            found = (name for _, _, names in fs.walk(path, detail=True) for name in _remote_paths(names))
         else:
             found = [path]  # reading it reports why it cannot be read
         for name in found:
@@ -48,5 +48,5 @@ def scan_url(url: str, counts: Counts) -> Iterator[Item | Problem]:
         yield Problem(url, url.rstrip("/").rpartition("/")[2], url, f"cannot be listed ({reason_of(error)})")
 
 
-def _paths(names: dict[str, dict[str, str]]) -> list[str]:
+def _remote_paths(names: dict[str, dict[str, str]]) -> list[str]:
     return sorted(str(entry["name"]) for entry in names.values())

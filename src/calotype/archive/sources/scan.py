@@ -25,33 +25,33 @@ def scan(sources: Sequence[str], counts: Counts) -> Iterator[Item | Problem]:
     several of them by braces, as in ``shard-{000..099}.tar``. Raises :class:`SourceError` at once if a path
     is not there.
     """
-    expanded = [one for source in sources for one in _expanded(source)]
+    expanded = [one for source in sources for one in _expanded_source(source)]
     for source in expanded:
-        there = is_url(source) or Path(source).exists() or _is_pattern(source)
+        there = is_url(source) or Path(source).exists() or _is_source_pattern(source)
         if (
             not there and not Path(source).is_symlink()
         ):  # one that leads nowhere is a picture that cannot be read
             raise SourceError(
                 f"{shown(source)} is not there: name a folder, picture, pattern, manifest or URL"
             )
-    return _all(expanded, counts)
+    return _scan_sources(expanded, counts)
 
 
-def _all(sources: Sequence[str], counts: Counts) -> Iterator[Item | Problem]:
+def _scan_sources(sources: Sequence[str], counts: Counts) -> Iterator[Item | Problem]:
     for source in sources:
-        yield from _one(source, counts)
+        yield from _scan_source(source, counts)
 
 
-def _one(source: str, counts: Counts) -> Iterator[Item | Problem]:
-    if is_tar(source) and not _is_pattern(source):
+def _scan_source(source: str, counts: Counts) -> Iterator[Item | Problem]:
+    if is_tar(source) and not _is_source_pattern(source):
         yield from scan_tar(source, counts)
-    elif is_manifest(source) and not _is_pattern(source):
+    elif is_manifest(source) and not _is_source_pattern(source):
         yield from scan_manifest(source)
     elif is_url(source):
         yield from scan_url(source, counts)
     elif Path(source).is_dir():
         yield from scan_folder(source, counts)
-    elif _is_pattern(source):
+    elif _is_source_pattern(source):
         for path in sorted(glob.glob(source, recursive=True)):  # noqa: PTH207 (text, as given)
             if is_tar(path) and Path(path).is_file():
                 yield from scan_tar(path, counts)
@@ -61,9 +61,9 @@ def _one(source: str, counts: Counts) -> Iterator[Item | Problem]:
         yield scan_file(source, source)
 
 
-def _is_pattern(source: str) -> bool:
+def _is_source_pattern(source: str) -> bool:
     return has_wildcard(source) and (is_url(source) or not Path(source).exists())
 
 
-def _expanded(source: str) -> list[str]:
+def _expanded_source(source: str) -> list[str]:
     return [source] if not is_url(source) and Path(source).exists() else expand_braces(source)

@@ -141,8 +141,8 @@ def create(
         verify=verify,
     )
     with stopped_by_signals() as stop, console.status() as show:
-        counts = create_archive(sources, destination, settings, stop=stop, progress=shown(show, _state))
-    console.note(_summary(counts))
+        counts = create_archive(sources, destination, settings, stop=stop, progress=shown(show, _run_state))
+    console.note(_run_summary(counts))
     console.record({"archive": destination, "ok": not counts.failed, **asdict(counts)})
     if counts.interrupted:
         console.note("calotype: interrupted: what is finished is in the archive; repeat the command to go on")
@@ -155,18 +155,18 @@ def create(
     return 1 if counts.failed else 0
 
 
-def _state(counts: Counts) -> str:
+def _run_state(counts: Counts) -> str:
     rate = counts.archived / counts.seconds if counts.seconds else 0.0
-    text = f"{counts.input:,} pictures, {rate:.2f} a second, {_megabytes(counts)}"
+    text = f"{counts.input:,} pictures, {rate:.2f} a second, {_megabytes_in_and_out(counts)}"
     return text + (f", {counts.failed:,} failed" if counts.failed else "")
 
 
-def _megabytes(counts: Counts) -> str:
+def _megabytes_in_and_out(counts: Counts) -> str:
     ratio = f" (1/{counts.bytes_in / counts.bytes_out:.0f})" if counts.bytes_out else ""
     return f"{counts.bytes_in / 1e6:,.1f} MB in, {counts.bytes_out / 1e6:,.1f} MB out{ratio}"
 
 
-def _summary(counts: Counts) -> str:
+def _run_summary(counts: Counts) -> str:
     parts = [
         (counts.archived, "archived"),
         (counts.already, "there already"),
@@ -179,4 +179,4 @@ def _summary(counts: Counts) -> str:
     text = f"{counts.input:,} pictures: {listed}" + (f" (of these {extra})" if extra else "")
     if counts.ignored:
         text += f"; {counts.ignored:,} other files left out"
-    return f"{text}; {_megabytes(counts)}, {counts.seconds:.1f} s"
+    return f"{text}; {_megabytes_in_and_out(counts)}, {counts.seconds:.1f} s"

@@ -33,13 +33,13 @@ def list_(console: Console, address: str, errors: bool) -> int:
     with Archive(address) as archive:
         if errors:
             for row in archive.errors():
-                _print(console, row, f"{row['uri']}: {row['reason']} ({row['attempts']} attempts)")
+                _print_row(console, row, f"{row['uri']}: {row['reason']} ({row['attempts']} attempts)")
             return 0
         for row in archive.rows(archive.metadata_columns):
             kind = "duplicate" if row["duplicate_of"] else f"{row['payload_bytes']:,} bytes"
             if row["payload_sha256"] is None and not row["duplicate_of"]:
                 kind = f"original, {row['source_bytes']:,} bytes"
-            _print(console, row, f"{row['id']}  {row['width']}x{row['height']}  {kind}  {row['name']}")
+            _print_row(console, row, f"{row['id']}  {row['width']}x{row['height']}  {kind}  {row['name']}")
     return 0
 
 
@@ -65,7 +65,7 @@ def get(console: Console, address: str, picture: str, out: str, force: bool) -> 
         raise OutputError(f"{out} {error}") from error
     kind = "" if row["payload"] else ", the original"
     console.note(f"{row['name']} ({row['id']}) -> {out}: {len(data):,} bytes{kind}")
-    console.record({"output": out, "ok": True, **_plain(row)})
+    console.record({"output": out, "ok": True, **_without_bytes(row)})
     return 0
 
 
@@ -104,22 +104,22 @@ def stats(console: Console, address: str) -> int:
     console.record(figures)
     if not console.json:
         for name, value in figures.items():
-            console.result(f"{name.replace('_', ' '):<16}{_number(value)}")
+            console.result(f"{name.replace('_', ' '):<16}{_format_number(value)}")
     return 0
 
 
-def _plain(row: Row) -> Row:
+def _without_bytes(row: Row) -> Row:
     return {name: value for name, value in row.items() if not isinstance(value, bytes)}
 
 
-def _print(console: Console, row: Row, text: str) -> None:
+def _print_row(console: Console, row: Row, text: str) -> None:
     if console.json:
         console.record(row)
     else:
         console.result(text)
 
 
-def _number(value: Any) -> str:
+def _format_number(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {_number(number)}" for name, number in value.items()) or "-"
+        return ", ".join(f"{name}: {_format_number(number)}" for name, number in value.items()) or "-"
     return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"

@@ -34,14 +34,14 @@ class Ssimulacra2:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of pictures made here
-                return float(self._compute(_png(reference), _png(picture)))
+                return float(self._compute(_png_file(reference), _png_file(picture)))
         except Image.DecompressionBombError as error:
             raise UnmeasurableError(
                 "cannot measure more pixels than Pillow's MAX_IMAGE_PIXELS allows"
             ) from error
 
 
-def _png(rgb: Pixels) -> io.BytesIO:
+def _png_file(rgb: Pixels) -> io.BytesIO:
     """A picture file in memory: the package reads files only."""
     file = io.BytesIO()
     Image.fromarray(rgb).save(file, "PNG", compress_level=0)

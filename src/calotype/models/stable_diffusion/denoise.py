@@ -110,14 +110,14 @@ def denoise_all(predict: Predictor, tasks: Sequence[Denoising]) -> list[Array]:
     results: dict[int, Array] = {}
     answers: dict[int, Array | None] = dict.fromkeys(range(len(tasks)))
     while answers:
-        asked = {}
+        requests = {}
         for number, answer in answers.items():
             try:
-                asked[number] = tasks[number].send(answer)
+                requests[number] = tasks[number].send(answer)
             except StopIteration as finished:
                 results[number] = finished.value
         answers = {}
-        if asked:
-            errors = predict(np.stack([z for z, _ in asked.values()]), [t for _, t in asked.values()])
-            answers = dict(zip(asked, errors, strict=True))
+        if requests:
+            errors = predict(np.stack([z for z, _ in requests.values()]), [t for _, t in requests.values()])
+            answers = dict(zip(requests, errors, strict=True))
     return [results[number] for number in range(len(tasks))]

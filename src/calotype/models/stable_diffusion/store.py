@@ -122,10 +122,10 @@ def check_file_hash(path: Path, expected: str, model: str) -> None:
     """Raises :class:`ModelError`, with both hashes, if a file is not what was fetched."""
     actual = file_hash(path)
     if actual != expected:
-        raise ModelError(_changed(model, path, expected, actual))
+        raise ModelError(_changed_file_message(model, path, expected, actual))
 
 
-def _changed(model: str, path: Path, expected: str, actual: str) -> str:
+def _changed_file_message(model: str, path: Path, expected: str, actual: str) -> str:
     return (
         f"{path} has changed since it was fetched: its sha256 is {actual}, not {expected} "
         f"('calotype models fetch --force {model}' fetches it again)"
@@ -167,16 +167,16 @@ def write_record(
 
 def is_licence_accepted(licence: Licence) -> bool:
     """Returns whether the licence needs no acceptance, or was accepted on this machine."""
-    return not licence.restrictions or licence.name in _acceptances()
+    return not licence.restrictions or licence.name in _accepted_licences()
 
 
 def record_acceptance(licence: Licence) -> None:
     """Records that the user accepted ``licence``. Raises :class:`OutputError`."""
-    known = _acceptances() | {licence.name: datetime.now(UTC).isoformat(timespec="seconds")}
+    known = _accepted_licences() | {licence.name: datetime.now(UTC).isoformat(timespec="seconds")}
     write_record_file(records_folder() / "licences.json", json.dumps(known, indent=2).encode())
 
 
-def _acceptances() -> dict[str, str]:
+def _accepted_licences() -> dict[str, str]:
     try:
         return dict(json.loads((records_folder() / "licences.json").read_text("utf-8")))
     except (OSError, ValueError):

@@ -30,7 +30,7 @@ def empty_prompt(location: WeightsLocation, source: FetchedModel, part: Part) ->
     """
     config = read_config(location, source, part)
     shape = 1, config["max_position_embeddings"], config["hidden_size"]
-    path = _cache(location, source, part)
+    path = _empty_prompt_cache(location, source, part)
     if path is not None and path.is_file():
         try:
             stored = np.load(path, allow_pickle=False)
@@ -47,7 +47,7 @@ def empty_prompt(location: WeightsLocation, source: FetchedModel, part: Part) ->
     return embedding
 
 
-def _cache(location: WeightsLocation, source: FetchedModel, part: Part) -> Path | None:
+def _empty_prompt_cache(location: WeightsLocation, source: FetchedModel, part: Part) -> Path | None:
     """Returns the cache's path for recorded weights; hashing other files would take as long as the encoder.
     Returns the cache's path for recorded weights; hashing other files would take as long as the encoder."""
     if not location.sha256:

@@ -57,9 +57,9 @@ export class DecoderNetwork {
   }
 
   /** Decodes latents to RGBA, opaque, row by row: `8 · columns` by `8 · rows` pixels. */
-  async develop(given: Latents, extended: boolean, progress?: Progress): Promise<Uint8ClampedArray> {
-    const { rows, columns } = given;
-    const inputs = new Inputs(given, extended ? EXTENSION : 0);
+  async decode(latents: Latents, extended: boolean, progress?: Progress): Promise<Uint8ClampedArray> {
+    const { rows, columns } = latents;
+    const inputs = new Inputs(latents, extended ? EXTENSION : 0);
     const rgba = new Uint8ClampedArray(rows * columns * PIXELS_PER_LATENT ** 2 * 4);
     const mark = this.kernels.arena.mark();
     const pool = new PlanePool(this.kernels.arena);
@@ -100,11 +100,11 @@ class Inputs {
   readonly columns: number;
 
   constructor(
-    private readonly given: Latents,
+    private readonly whole: Latents,
     private readonly extension: number,
   ) {
-    this.rows = given.rows + 2 * extension;
-    this.columns = given.columns + 2 * extension;
+    this.rows = whole.rows + 2 * extension;
+    this.columns = whole.columns + 2 * extension;
   }
 
   /** Planes over `area` of the inputs that `steps` read. An area with an odd side at the border gets one position more. */
@@ -119,7 +119,7 @@ class Inputs {
   }
 
   private plane(pool: PlanePool, name: string, area: Area): Plane {
-    const { rows, columns, latents, conditionalMeans, logStep } = this.given;
+    const { rows, columns, latents, conditionalMeans, logStep } = this.whole;
     const channels = name === "log_step" ? 1 : CHANNELS;
     const values = name === "log_step" ? logStep : name === "latents" ? latents : conditionalMeans;
     const [width, height] = evenSize(area);
@@ -141,7 +141,7 @@ class Inputs {
     const unit = PIXELS_PER_LATENT;
     const numbers = pool.view();
     const border = this.extension * unit;
-    const [width, height] = [this.given.columns * unit, this.given.rows * unit];
+    const [width, height] = [this.whole.columns * unit, this.whole.rows * unit];
     for (let y = kept.top * unit; y < kept.bottom * unit; y++) {
       for (let x = kept.left * unit; x < kept.right * unit; x++) {
         const [row, column] = [y - border, x - border];
