@@ -36,6 +36,9 @@ nitpick_ignore_regex = [
     (r"py:class", r"calotype\.packets\.stream\.StreamKey"),
 ]
 
+# The page that the reader's own server shows.
+linkcheck_ignore = [r"http://127\.0\.0\.1:\d+"]
+
 html_theme = "furo"
 html_title = f"Calotype {release}"
 html_copy_source = False

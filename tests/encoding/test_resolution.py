@@ -65,9 +65,16 @@ def test_the_fewer_bytes_the_smaller_is_the_picture_that_is_coded(photo: Image.I
 
 
 def test_the_next_larger_scale() -> None:
-    def larger(scale: int, level: int, **options: Any) -> tuple[int, int] | None:
+    def larger(coded_scale: int, level: int, **options: Any) -> tuple[int, int] | None:
         header = Header(
-            coding=0, space=1, context_model=241, encoder=250, width=512, height=512, scale=scale, level=0
+            coding=0,
+            space=1,
+            context_model=241,
+            encoder=250,
+            width=512,
+            height=512,
+            scale=coded_scale,
+            level=0,
         )
         source = PreparedPicture(
             np.zeros((512, 512, 3), np.uint8),
