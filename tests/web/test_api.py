@@ -14,7 +14,7 @@ import calotype
 from calotype.container import MAGIC, MEDIA_TYPE
 from calotype.errors import OutOfMemoryError
 from calotype.web.guard import POLICY, SECURITY_HEADERS
-from calotype.web.studio import RIVALS, PictureService
+from calotype.web.studio import BASELINES, PictureService
 
 
 def test_encode_makes_a_file_of_the_size_asked_for(client: TestClient, png: bytes) -> None:
@@ -52,7 +52,7 @@ def test_info_of_a_file_and_of_the_server(client: TestClient, calo: bytes) -> No
     server = client.get("/info").json()
     assert server["version"] == calotype.__version__
     assert server["media_type"] == MEDIA_TYPE
-    assert (server["max_upload"], server["rivals"]) == (100_000, ["jpeg", "webp", "avif"])
+    assert (server["max_upload"], server["baselines"]) == (100_000, ["jpeg", "webp", "avif"])
 
 
 def test_prepare_turns_and_shrinks(client: TestClient) -> None:
@@ -62,19 +62,19 @@ def test_prepare_turns_and_shrinks(client: TestClient) -> None:
     assert Image.open(io.BytesIO(answer.content)).size == (24, 32)
 
 
-@pytest.mark.parametrize("name", RIVALS)
-def test_rivals_keep_to_the_budget_or_give_their_smallest(client: TestClient, png: bytes, name: str) -> None:
-    roomy, tight = (client.post(f"/rivals/{name}?max_size={size}", content=png) for size in (900, 1))
+@pytest.mark.parametrize("name", BASELINES)
+def test_baselines_keep_to_the_budget_or_give_their_smallest(client: TestClient, png: bytes, name: str) -> None:
+    roomy, tight = (client.post(f"/baselines/{name}?max_size={size}", content=png) for size in (900, 1))
     assert roomy.status_code == tight.status_code == 200
-    assert roomy.headers["content-type"] == RIVALS[name]().media_type == f"image/{name}"
+    assert roomy.headers["content-type"] == BASELINES[name]().media_type == f"image/{name}"
     assert 1 < len(tight.content) <= len(roomy.content) <= 900
     assert Image.open(io.BytesIO(roomy.content)).size == (64, 48)
 
 
-def test_rivals_see_transparent_parts_over_white(client: TestClient) -> None:
+def test_baselines_see_transparent_parts_over_white(client: TestClient) -> None:
     file = io.BytesIO()
     Image.new("RGBA", (16, 16), (0, 0, 0, 0)).save(file, "PNG")
-    answer = client.post("/rivals/jpeg?max_size=5000", content=file.getvalue())
+    answer = client.post("/baselines/jpeg?max_size=5000", content=file.getvalue())
     assert np.asarray(Image.open(io.BytesIO(answer.content))).min() > 250
 
 
@@ -120,8 +120,8 @@ def test_too_small_a_target_tells_the_smallest(client: TestClient, png: bytes) -
         ("/decode", b"no file of ours", 415, "not a .calo file"),
         ("/decode", MAGIC, 422, "end"),
         ("/info", picture(), 415, "not a .calo file"),
-        ("/rivals/bmp?max_size=9", picture(), 422, "name"),
-        ("/rivals/jpeg", picture(), 422, "max_size"),
+        ("/baselines/bmp?max_size=9", picture(), 422, "name"),
+        ("/baselines/jpeg", picture(), 422, "max_size"),
         ("/nowhere", b"", 404, "Not Found"),
     ],
 )
@@ -211,7 +211,7 @@ def test_head_answers_as_get_does_without_the_body(client: TestClient, path: str
         ("/static/base.css", {"GET", "HEAD"}),
         ("/info", {"GET", "HEAD", "POST"}),
         ("/encode", {"POST"}),
-        ("/rivals/jpeg", {"POST"}),
+        ("/baselines/jpeg", {"POST"}),
     ],
 )
 def test_a_method_that_is_not_allowed_is_told_all_that_are(

@@ -35,8 +35,8 @@ def test_the_examples_do_what_they_say(tmp_path: Path) -> None:
     assert calotype.read_info(file).width == 320 and file.stat().st_size <= 5000
     with Image.open(tmp_path / "photo.png") as shown:
         assert np.array_equal(np.asarray(shown), calotype.decode(file, model="tiny", as_array=True))
-    with Image.open(tmp_path / "photo.avif") as rival:
-        assert rival.format == "AVIF" and (tmp_path / "photo.avif").stat().st_size <= 5000
+    with Image.open(tmp_path / "photo.avif") as baseline:
+        assert baseline.format == "AVIF" and (tmp_path / "photo.avif").stat().st_size <= 5000
     of_file, of_server = (json.loads(text) for text in said if text)
     assert of_file == json.loads(json.dumps(calotype.read_info(file).as_dict()))
     assert of_server["name"] == "calotype"

@@ -23,7 +23,7 @@ END = f"--{BOUNDARY}--\r\n".encode()
 
 
 @pytest.mark.parametrize(
-    "operation", ["encode?effort=1", "decode", "info", "prepare", "rivals/jpeg?max_size=900"]
+    "operation", ["encode?effort=1", "decode", "info", "prepare", "baselines/jpeg?max_size=900"]
 )
 def test_a_form_gives_what_its_file_gives(
     client: TestClient, png: bytes, calo: bytes, operation: str

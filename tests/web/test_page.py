@@ -139,7 +139,7 @@ def test_drop_move_the_slider_save_and_reopen(page: Page, photo: Path) -> None:
     assert page.pictures_drawn() == [(256, 192)] * 5
     first = page.bytes_shown("calotype")
     for name in ("jpeg", "webp", "avif"):
-        url = f"{page.address}/rivals/{name}?max_size={first}"
+        url = f"{page.address}/baselines/{name}?max_size={first}"
         answer = httpx.post(url, content=photo.read_bytes(), timeout=PATIENCE)
         assert page.bytes_shown(name) == len(answer.content) <= first
 

@@ -51,8 +51,8 @@ def test_a_pillow_without_avif_serves_all_else(monkeypatch: pytest.MonkeyPatch) 
     Image.init()
     monkeypatch.delitem(Image.SAVE, "AVIF")
     with client_of() as client:
-        assert client.get("/info").json()["rivals"] == ["jpeg", "webp"]
-        assert client.post("/rivals/webp?max_size=900", content=picture()).status_code == 200
-        refused = client.post("/rivals/avif?max_size=900", content=picture())
+        assert client.get("/info").json()["baselines"] == ["jpeg", "webp"]
+        assert client.post("/baselines/webp?max_size=900", content=picture()).status_code == 200
+        refused = client.post("/baselines/avif?max_size=900", content=picture())
     assert refused.status_code == 503
     assert refused.json()["error"] == "this build of Pillow does not write AVIF"

@@ -27,15 +27,15 @@ from calotype.web.schema import (
     EncodeQuery,
     NoQuery,
     PrepareQuery,
-    RivalQuery,
+    BaselineQuery,
     ServerInfo,
     documented_answers,
 )
 from calotype.web.settings import Settings
-from calotype.web.studio import RIVALS, MadeFile, PictureService
+from calotype.web.studio import BASELINES, MadeFile, PictureService
 from calotype.web.work_queue import WorkQueue
 
-__all__ = ["Server", "decode", "encode", "info", "prepare", "rival", "router", "server_info"]
+__all__ = ["Server", "decode", "encode", "info", "prepare", "baseline", "router", "server_info"]
 
 _Result = TypeVar("_Result")
 
@@ -93,7 +93,7 @@ async def server_info(request: Request, _: Annotated[NoQuery, Query()]) -> Serve
         extension=EXTENSION,
         model=settings.model,
         decoder=settings.decoder,
-        rivals=list(server.studio.rivals),
+        baselines=list(server.studio.baselines),
         max_upload=settings.max_upload,
         max_pixels=settings.max_pixels,
         max_side=MAX_SIDE,
@@ -117,20 +117,20 @@ async def prepare(request: Request, query: Annotated[PrepareQuery, Query()]) -> 
 
 
 @router.post(
-    "/rivals/{name}",
+    "/baselines/{name}",
     response_class=Response,
-    responses=documented_answers(*(f"image/{name}" for name in RIVALS)),
+    responses=documented_answers(*(f"image/{name}" for name in BASELINES)),
     openapi_extra=PICTURE_BODY,
 )
-async def rival(
-    request: Request, name: Literal["jpeg", "webp", "avif"], query: Annotated[RivalQuery, Query()]
+async def baseline(
+    request: Request, name: Literal["jpeg", "webp", "avif"], query: Annotated[BaselineQuery, Query()]
 ) -> Response:
     """A picture as another codec's best file of that size, or its smallest if it can make none so small.
 
     Transparent parts are laid over white.
     """
     return _file_response(
-        await _worked(request, lambda studio, upload: studio.rival(upload, name, query.max_size))
+        await _worked(request, lambda studio, upload: studio.baseline(upload, name, query.max_size))
     )
 
 

@@ -19,7 +19,7 @@ __all__ = [
     "NoQuery",
     "PrepareQuery",
     "Problem",
-    "RivalQuery",
+    "BaselineQuery",
     "ServerInfo",
     "documented_answers",
 ]
@@ -54,7 +54,7 @@ class PrepareQuery(NoQuery):
     side: int = Field(MAX_SIDE, ge=1, le=MAX_SIDE, description="The longer side in pixels, at most")
 
 
-class RivalQuery(NoQuery):
+class BaselineQuery(NoQuery):
     max_size: int = Field(ge=1, le=1 << 40, description="Bytes that the file should take at most")
 
 
@@ -74,7 +74,7 @@ class ServerInfo(BaseModel):
     extension: str
     model: str
     decoder: str | None
-    rivals: list[str]
+    baselines: list[str]
     max_upload: int = Field(description="Bytes")
     max_pixels: int
     max_side: int = Field(description="Pixels")

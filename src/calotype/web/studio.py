@@ -24,9 +24,9 @@ from calotype.warning_hook import intercepted_warnings
 from calotype.web.form import MediaError
 from calotype.web.settings import Settings
 
-__all__ = ["RIVALS", "MadeFile", "PictureService", "remarks_collected"]
+__all__ = ["BASELINES", "MadeFile", "PictureService", "remarks_collected"]
 
-RIVALS: dict[str, Callable[[], PillowCodec]] = {
+BASELINES: dict[str, Callable[[], PillowCodec]] = {
     "jpeg": jpeg,
     "webp": webp,
     # Somebody waits: this takes a tenth of the time of the speed that reports use, for 3 % more bytes.
@@ -50,16 +50,16 @@ class MadeFile:
 class PictureService:
     """Encodes, decodes, prepares and compares pictures; safe to use from several threads.
 
-    ``rivals``: the baseline codecs that can run here, by name.
+    ``baselines``: the baseline codecs that can run here, by name.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._limits = settings.limits
-        self.rivals: dict[str, PillowCodec] = {}
-        for name, make in RIVALS.items():
+        self.baselines: dict[str, PillowCodec] = {}
+        for name, make in BASELINES.items():
             with suppress(ModelError):  # a Pillow that was built without it; asking for it will say so
-                self.rivals[name] = make()
+                self.baselines[name] = make()
         self._codec = calotype.Codec(threads=threads_per_worker(settings.jobs))
 
     def warm_up(self) -> None:
@@ -93,20 +93,20 @@ class PictureService:
 
         return _make_with_remarks(reduced, "image/png")
 
-    def rival(self, upload: bytes, name: str, max_size: int) -> MadeFile:
+    def baseline(self, upload: bytes, name: str, max_size: int) -> MadeFile:
         """Compresses a picture, over white where it is transparent, with another codec.
 
         The file has at most ``max_size`` bytes, or is the codec's smallest one. Raises :class:`ModelError`
         if this build of Pillow lacks the codec.
         """
-        rival = self.rivals[name] if name in self.rivals else RIVALS[name]()
+        baseline = self.baselines[name] if name in self.baselines else BASELINES[name]()
 
         def best() -> bytes:
             picture = self._load(upload)
-            ((data, _),) = rival.within(over_white(picture.rgb, picture.alpha), [max_size])
+            ((data, _),) = baseline.within(over_white(picture.rgb, picture.alpha), [max_size])
             return data
 
-        return _make_with_remarks(best, rival.media_type)
+        return _make_with_remarks(best, baseline.media_type)
 
     def describe(self, upload: bytes) -> calotype.Info:
         """Describes a .calo file."""

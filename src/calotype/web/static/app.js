@@ -7,7 +7,7 @@ import { Stage } from "./stage.js";
 const element = (id) => document.getElementById(id);
 const TITLES = { original: "Original", calotype: "Calotype", jpeg: "JPEG", webp: "WebP", avif: "AVIF" };
 const NAMES = Object.keys(TITLES);
-let rivals = ["jpeg", "webp", "avif"]; // those that the server has
+let baselines = ["jpeg", "webp", "avif"]; // those that the server has
 const SETTLED = 350;
 
 const stage = new Stage();
@@ -123,12 +123,12 @@ async function open(file) {
 /** What the server allows; codecs that it lacks disappear from the page. */
 async function readServerInfo() {
   const serverInfo = await ask("info");
-  for (const name of rivals.filter((each) => !serverInfo.rivals.includes(each))) {
+  for (const name of baselines.filter((each) => !serverInfo.baselines.includes(each))) {
     tiles.get(name).button.parentElement.remove();
     for (const side of ["left", "right"]) element(side).querySelector(`option[value=${name}]`).remove();
     tiles.delete(name);
   }
-  rivals = rivals.filter((name) => serverInfo.rivals.includes(name));
+  baselines = baselines.filter((name) => serverInfo.baselines.includes(name));
   return serverInfo;
 }
 
@@ -163,7 +163,7 @@ async function prepare(signal) {
 async function compare(signal) {
   const size = target();
   drawSize(size);
-  ["calotype", ...rivals].forEach((name) => drawTile(name, "", true));
+  ["calotype", ...baselines].forEach((name) => drawTile(name, "", true));
   offer("save-calo", null);
   offer("save-png", null);
 
@@ -179,11 +179,11 @@ async function compare(signal) {
 
   let done = 60;
   progress(done, "Encoding with the other codecs at the same size …");
-  await Promise.all(rivals.map(async (name) => {
-    const { blob } = await send(`rivals/${name}?max_size=${file.size}`, prepared.blob, signal);
+  await Promise.all(baselines.map(async (name) => {
+    const { blob } = await send(`baselines/${name}?max_size=${file.size}`, prepared.blob, signal);
     put(name, blob, blob.size > file.size ? "can go no lower" : "");
     drawTile(name, bytes(blob.size), false);
-    done += 40 / rivals.length;
+    done += 40 / baselines.length;
     progress(done, "Encoding with the other codecs at the same size …");
   }));
   progress(100, ["Done", prepared.remark, decoded.remark].filter(Boolean).join(" · "));
