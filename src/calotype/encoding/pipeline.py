@@ -57,11 +57,12 @@ def encode_pictures(
     encoder = models.encoder(options.model, options.diffusion)
     for images_of_batch in in_batches(images, batch):
         pictures, failure = load_pictures(images_of_batch, options)
-        pixels = [picture.pixels(picture.header) for picture in pictures]
-        all_latents = encode_all(encoder, pixels, [picture.header.extension for picture in pictures])
-        for picture, latents in zip(pictures, all_latents, strict=True):
-            best = _best_candidate(picture, latents, options, encoder, models, progress)
-            yield write_verified_file(best)
+        if pictures:
+            pixels = [picture.pixels(picture.header) for picture in pictures]
+            all_latents = encode_all(encoder, pixels, [picture.header.extension for picture in pictures])
+            for picture, latents in zip(pictures, all_latents, strict=True):
+                best = _best_candidate(picture, latents, options, encoder, models, progress)
+                yield write_verified_file(best)
         if failure is not None:
             raise failure
 

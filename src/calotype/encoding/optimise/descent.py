@@ -1,13 +1,18 @@
-"""Gradient descent on latents, through the decoder and the entropy model, at constant size.
+"""Gradient descent on the latents of one picture, through the decoder and the context model.
 
 ::
 
-    y ── round ── v ─┬─ decoder ── distortion D ─┐
-                     └─ context model ── bits R ─┴─ log D + lambda log R ── gradient of v, taken for that of y
+    unquantised latents y ─ round ─ dequantised latents ─┬─ decoder ─────── distortion D ─┐
+             ▲                                           └─ context model ─ bits R ───────┤
+             └───────── step against the gradient of  log D + lambda log R ───────────────┘
 
-lambda depends on the size: it grows while R is above the budget and shrinks while R is below it. The first
-v is that of a finished file. Each v with a smaller distortion, whose actual payload fits, replaces the
-best so far.
+Rounding has no useful gradient. The gradient with respect to the dequantised latents is therefore applied to
+the unquantised ones (straight-through estimator). The logarithms make both terms relative: lambda weighs a
+per cent of bits against a per cent of distortion.
+
+The descent starts from a candidate that was coded before, and its bits are the budget. lambda grows while R
+exceeds the budget and shrinks while R is below it, so that the size stays about constant. An iterate with
+less distortion than the best one so far is entropy-coded, and replaces it if the file is small enough.
 """
 
 from __future__ import annotations
@@ -34,18 +39,32 @@ from calotype.models.windows import equal_parts, tile_windows
 
 __all__ = ["CodedLatents", "LatentDescent"]
 
-_MAX_START_OFFSET = 0.3  # Largest distance, in steps, of the first y from the integers of the file.
-_LEARNING_RATE, _MOMENTUM = 0.003, 0.9  # The rate is the root mean square of an update, in steps.
-_LAMBDA, _LAMBDA_GAIN, _LAMBDA_DRIFT = 0.3, 40.0, 6.0  # The first value, and exponents of the relative size.
-_TILE = 64  # Latents on a side, to bound memory.
-_SLACK = 1.003  # The payload is computed if the estimated bits are at most this factor over the budget.
+_MAX_START_OFFSET = 0.3
+"""The largest distance, in steps, between the first unquantised latents and the integers of the start. The
+rounding of the RDO quantiser may be further away."""
+
+_STEP_SIZE, _MOMENTUM = 0.003, 0.9
+"""The root mean square of the first update, in quantiser steps, and the decay of the momentum."""
+
+_LAMBDA = 0.3
+"""The initial multiplier: per cent of distortion for a per cent of bits."""
+
+_LAMBDA_GAIN, _LAMBDA_DRIFT = 40.0, 6.0
+"""Exponents of bits / budget. With the first one the multiplier reacts within an iteration, and with the second
+one it adapts from one iteration to the next."""
+
+_MAX_ESTIMATED_EXCESS = 1.003
+"""An iterate is entropy-coded if its estimated bits are at most this factor of the budget."""
+
+_TILE = 64
+"""The side of a tile's kept part in latent positions. Tiles bound the memory that gradients take."""
 
 
 @dataclass(frozen=True, eq=False)
 class CodedLatents:
     """Integers int16[4, h, w], the payload that codes them, and their reconstruction by a decoder.
 
-    ``distortion`` is relative to the distortion at the start.
+    ``distortion`` is relative to that of the start of the descent.
     """
 
     integers: NDArray[np.int16]
@@ -55,7 +74,7 @@ class CodedLatents:
 
 
 class LatentDescent:
-    """The descent for one picture, at the levels of its file."""
+    """The descent for one picture at fixed levels."""
 
     def __init__(
         self,
@@ -89,49 +108,72 @@ class LatentDescent:
         After ``seconds`` it returns the best result so far. ``progress`` is called after each iteration.
         """
         deadline = time.monotonic() + seconds
-        integers = torch.from_numpy(start.integers.astype(np.float32))
-        offset = torch.from_numpy(self._latents) / self._steps - integers
-        y, momentum = (
-            integers + offset.clamp(-_MAX_START_OFFSET, _MAX_START_OFFSET),
-            torch.zeros_like(integers),
-        )
         best, lambda_ = start, _LAMBDA
+        unquantised = self._first_latents(start)
+        momentum = torch.zeros_like(unquantised)
         try:
-            with torch.no_grad():
-                first = integers * self._steps
-                errors = torch.stack(list(self._errors(first, self._conditional_mean(first), deadline))).sum(
-                    0
-                )
-                budget = self._rate(first).item()
-            weights = 1 / (errors.clamp(min=1e-9) * len(errors))
+            weights, budget = self._weights_and_budget(start, deadline)
             for done in range(rounds):
-                v = (torch.round(y) * self._steps).requires_grad_()
-                distortion = 0.0
-                for error in self._errors(v, self._conditional_mean(v), deadline):
-                    weighed = error @ weights
-                    weighed.backward()
-                    distortion += weighed.item()
-                bits = self._rate(v)
-                (bits_gradient,) = torch.autograd.grad(bits, v)
-                size = bits.item()
-                if distortion < best.distortion and size <= budget * _SLACK:
-                    best = self._coded(v, distortion, limit) or best
-                excess = size / budget
-                scaled_lambda = lambda_ * excess**_LAMBDA_GAIN
-                downhill = -self._steps * (
-                    v.grad / max(distortion, 1e-9) + scaled_lambda * bits_gradient / size
+                dequantised = (torch.round(unquantised) * self._steps).requires_grad_()
+                distortion, distortion_gradient = self._distortion(dequantised, weights, deadline)
+                bits, bits_gradient = self._bits(dequantised)
+                if distortion < best.distortion and bits <= budget * _MAX_ESTIMATED_EXCESS:
+                    best = self._coded(dequantised, distortion, limit) or best
+                relative_bits = bits / budget
+                # The gradients of the two logarithms, and lambda for the bits of this iteration.
+                gradient = (
+                    distortion_gradient / max(distortion, 1e-9)
+                    + lambda_ * relative_bits**_LAMBDA_GAIN * bits_gradient / bits
                 )
-                momentum = _MOMENTUM * momentum + downhill / downhill.square().mean().sqrt().clamp(min=1e-20)
-                y += _LEARNING_RATE * math.sqrt(1 - done / rounds) * momentum
-                lambda_ *= excess**_LAMBDA_DRIFT
+                direction = -self._steps * gradient
+                root_mean_square = direction.square().mean().sqrt().clamp(min=1e-20)
+                momentum = _MOMENTUM * momentum + direction / root_mean_square
+                unquantised += _STEP_SIZE * math.sqrt(1 - done / rounds) * momentum
+                lambda_ *= relative_bits**_LAMBDA_DRIFT
                 progress()
         except TimeoutError:
             pass
         return best
 
-    def _coded(self, v: Tensor, distortion: float, limit: SizeTarget) -> CodedLatents | None:
-        """Codes the dequantised latents ``v``; returns None if its file is over ``limit``."""
-        trial = self._trial(v)
+    def _first_latents(self, start: CodedLatents) -> Tensor:
+        """Returns the encoder's latents in steps, kept near the integers of ``start``: float32[4, h, w]."""
+        integers = torch.from_numpy(start.integers.astype(np.float32))
+        offset = torch.from_numpy(self._latents) / self._steps - integers
+        return integers + offset.clamp(-_MAX_START_OFFSET, _MAX_START_OFFSET)
+
+    def _weights_and_budget(self, start: CodedLatents, deadline: float) -> tuple[Tensor, float]:
+        """Returns the weights of the distortion terms, and the bits of ``start``.
+
+        With these weights each term contributes the same to the distortion of ``start``, which is 1. Raises
+        ``TimeoutError``.
+        """
+        dequantised = torch.from_numpy(start.integers.astype(np.float32)) * self._steps
+        with torch.no_grad():
+            terms = torch.stack(list(self._terms_of_tiles(dequantised, deadline))).sum(0)
+            bits = self._rate(dequantised).item()
+        return 1 / (terms.clamp(min=1e-9) * len(terms)), bits
+
+    def _distortion(self, dequantised: Tensor, weights: Tensor, deadline: float) -> tuple[float, Tensor]:
+        """Returns the weighted distortion of the decoded picture and its gradient, float32[4, h, w].
+
+        Raises ``TimeoutError``.
+        """
+        distortion, gradient = 0.0, torch.zeros_like(dequantised)
+        for terms in self._terms_of_tiles(dequantised, deadline):
+            of_tile = terms @ weights
+            gradient += torch.autograd.grad(of_tile, dequantised)[0]
+            distortion += of_tile.item()
+        return distortion, gradient
+
+    def _bits(self, dequantised: Tensor) -> tuple[float, Tensor]:
+        """Returns the estimated bits and their gradient, float32[4, h, w]."""
+        bits = self._rate(dequantised)
+        (gradient,) = torch.autograd.grad(bits, dequantised)
+        return bits.item(), gradient
+
+    def _coded(self, dequantised: Tensor, distortion: float, limit: SizeTarget) -> CodedLatents | None:
+        """Codes the latents; returns None if the file is over ``limit``."""
+        trial = self._trial(dequantised)
         payload = trial.payload()
         if not limit.allows(len(payload)):
             return None
@@ -139,44 +181,46 @@ class LatentDescent:
             trial.integers, payload, reconstruct_latents(trial.coded, self._levels), distortion
         )
 
-    def _trial(self, v: Tensor) -> Trial:
-        """Runs the coding pass over the dequantised latents ``v``, which are multiples of their steps
-        already."""
+    def _trial(self, dequantised: Tensor) -> Trial:
+        """Runs the coding pass over latents that are multiples of their steps already."""
         coarsest = int(self._levels.max())
         refinement = coarsest - self._levels
-        return TrialEncoder(v.detach().numpy(), self._model, 0.0, refinement=refinement).trial(coarsest)
+        encoder = TrialEncoder(dequantised.detach().numpy(), self._model, 0.0, refinement=refinement)
+        return encoder.trial(coarsest)
 
-    def _conditional_mean(self, v: Tensor) -> Tensor:
-        """Returns the conditional means for the dequantised latents ``v``; their offset has no gradient."""
+    def _conditional_mean(self, dequantised: Tensor) -> Tensor:
+        """Returns the conditional means of the latents; their offset from the latents has no gradient."""
         if not self._decoder.wants_conditional_mean:
-            return v
-        reconstruction = reconstruct_latents(self._trial(v).coded, self._levels)
-        return v + torch.from_numpy(reconstruction.conditional_mean - reconstruction.latents)
+            return dequantised
+        reconstruction = reconstruct_latents(self._trial(dequantised).coded, self._levels)
+        return dequantised + torch.from_numpy(reconstruction.conditional_mean - reconstruction.latents)
 
-    def _errors(self, v: Tensor, conditional_mean: Tensor, deadline: float) -> Iterator[Tensor]:
+    def _terms_of_tiles(self, dequantised: Tensor, deadline: float) -> Iterator[Tensor]:
         """Yields the distortion terms of each tile, weighted by its share of the picture.
 
-        Raises ``TimeoutError``.
+        Raises ``TimeoutError`` after ``deadline``.
         """
-        by, margin = self._extension, self._decoder.margin
+        extension, margin = self._extension, self._decoder.margin
         log_step = torch.from_numpy(log_step_map(self._levels))
         latents, steps, means = (
-            _repeat_border_latents(array, by) for array in (v, log_step, conditional_mean)
+            _repeat_border_latents(array, extension)
+            for array in (dequantised, log_step, self._conditional_mean(dequantised))
         )
-        rows, columns = (equal_parts(size, _TILE) for size in v.shape[1:])
-        for window in tile_windows(rows, columns, margin, border=by):
+        rows, columns = (equal_parts(size, _TILE) for size in dequantised.shape[1:])
+        for window in tile_windows(rows, columns, margin, border=extension):
             if time.monotonic() > deadline:
                 raise TimeoutError
             read = (..., *window.read)
             origin = (window.read[0].start, window.read[1].start)
-            picture = self._decoder(latents[read], steps[read], means[read], origin)
-            shown = window.scaled(SD1.factor)
-            wanted = self._rgb[shown.kept].transpose(2, 0, 1)
-            reference = torch.from_numpy(wanted.astype(np.float32) / 255)[None]
-            share = v[0][window.kept].numel() / v[0].numel()
-            yield share * distortion_terms(reference, picture[(..., *shown.inner)], self._lpips)
+            decoded = self._decoder(latents[read], steps[read], means[read], origin)
+            pixel_window = window.scaled(SD1.factor)
+            original = self._rgb[pixel_window.kept].transpose(2, 0, 1).astype(np.float32) / 255
+            terms = distortion_terms(
+                torch.from_numpy(original)[None], decoded[(..., *pixel_window.inner)], self._lpips
+            )
+            yield dequantised[0][window.kept].numel() / dequantised[0].numel() * terms
 
 
 def _repeat_border_latents(array: Tensor, by: int) -> Tensor:
-    """float32[c, h, w] to [1, c, h + 2 by, w + 2 by]: the outermost positions are repeated."""
+    """Repeats the outermost positions of float32[c, h, w] to float32[1, c, h + 2 by, w + 2 by]."""
     return F.pad(array[None], (by, by, by, by), mode="replicate") if by else array[None]
