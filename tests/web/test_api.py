@@ -63,7 +63,7 @@ def test_prepare_turns_and_shrinks(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_baselines_keep_to_the_budget_or_give_their_smallest(client: TestClient, png: bytes, name: str) -> None:
+def test_baselines_keep_to_the_budget_or_give_the_smallest(client: TestClient, png: bytes, name: str) -> None:
     roomy, tight = (client.post(f"/baselines/{name}?max_size={size}", content=png) for size in (900, 1))
     assert roomy.status_code == tight.status_code == 200
     assert roomy.headers["content-type"] == BASELINES[name]().media_type == f"image/{name}"

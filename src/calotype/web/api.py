@@ -23,11 +23,11 @@ from calotype.web.form import ENVELOPE_BYTES, file_of_form, is_form
 from calotype.web.schema import (
     CALO_BODY,
     PICTURE_BODY,
+    BaselineQuery,
     DecodeQuery,
     EncodeQuery,
     NoQuery,
     PrepareQuery,
-    BaselineQuery,
     ServerInfo,
     documented_answers,
 )
@@ -35,7 +35,7 @@ from calotype.web.settings import Settings
 from calotype.web.studio import BASELINES, MadeFile, PictureService
 from calotype.web.work_queue import WorkQueue
 
-__all__ = ["Server", "decode", "encode", "info", "prepare", "baseline", "router", "server_info"]
+__all__ = ["Server", "baseline", "decode", "encode", "info", "prepare", "router", "server_info"]
 
 _Result = TypeVar("_Result")
 

@@ -14,12 +14,12 @@ from calotype.web.form import MEDIA_TYPE as FORM_TYPE
 __all__ = [
     "CALO_BODY",
     "PICTURE_BODY",
+    "BaselineQuery",
     "DecodeQuery",
     "EncodeQuery",
     "NoQuery",
     "PrepareQuery",
     "Problem",
-    "BaselineQuery",
     "ServerInfo",
     "documented_answers",
 ]

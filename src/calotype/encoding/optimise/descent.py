@@ -50,7 +50,7 @@ _LAMBDA = 0.3
 """The initial multiplier: per cent of distortion for a per cent of bits."""
 
 _LAMBDA_GAIN, _LAMBDA_DRIFT = 40.0, 6.0
-"""Exponents of bits / budget. With the first one the multiplier reacts within an iteration, and with the second
+"""Exponents of bits / budget. With the first one the multiplier reacts within an iteration; with the second
 one it adapts from one iteration to the next."""
 
 _MAX_ESTIMATED_EXCESS = 1.003
