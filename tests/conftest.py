@@ -19,7 +19,7 @@ EXTRA = {
     "training",
     "web",
 }
-EXTRA |= {"test_openvino.py", "test_optimise.py", "test_space.py"}
+EXTRA |= {"test_openvino.py", "test_torch_session.py", "test_optimise.py", "test_space.py"}
 
 
 def pytest_configure() -> None:

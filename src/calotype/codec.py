@@ -28,7 +28,7 @@ from calotype.encoding import encode_pictures
 from calotype.file_data import DataLike, read_file_data
 from calotype.info import read_info
 from calotype.models import ModelCache
-from calotype.options import BACKENDS, DEFAULT_BACKEND, DecodeOptions, EncodeOptions
+from calotype.options import BACKENDS, DEFAULT_BACKEND, DecodeOptions, EncodeOptions, check_device
 
 __all__ = [
     "Codec",
@@ -47,18 +47,40 @@ _Options = TypeVar("_Options", EncodeOptions, DecodeOptions)
 class Codec:
     """Encodes and decodes; loads each model once, at first use. Safe to use from several threads."""
 
-    def __init__(self, threads: int | None = None, backend: str = DEFAULT_BACKEND) -> None:
-        """``threads`` for the networks; None uses every core.
+    def __init__(
+        self,
+        threads: int | None = None,
+        backend: str = DEFAULT_BACKEND,
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> None:
+        """``threads`` for the networks on the CPU; None uses every core.
 
-        ``backend`` runs the embedded ones: "onnxruntime", or with ``calotype[openvino]`` "openvino" or
-        "openvino-bf16", which is the fastest and the least exact. Raises ``TypeError`` and ``ValueError``.
+        The other arguments are for the embedded networks. ``backend`` runs them: "onnxruntime", or with
+        ``calotype[openvino]`` "openvino" or "openvino-bf16", which is the fastest and the least exact.
+        ``device`` is "cpu", or a GPU: "cuda" or "mps", or one such as "cuda:1", through ONNX Runtime's
+        provider if its build has one, or else through torch (``calotype[sd]``). "auto" takes a GPU only if
+        that costs no time to start: with a build of ONNX Runtime for GPUs, or if torch is imported already.
+        ``dtype`` is "auto" (float32), "float32", or on a GPU "bfloat16" or "float16".
+
+        Raises ``TypeError`` and ``ValueError``. At the first use, a device that is not available raises
+        :class:`ModelError`.
         """
         check_type("threads", threads, int | None)
         if threads is not None and threads < 1:
             raise ValueError(f"threads (={threads}) must be positive, or None for every core")
         if backend not in BACKENDS:
             raise ValueError(f"backend (={backend!r}) must be one of {', '.join(BACKENDS)}")
-        self._models = ModelCache(threads, backend)
+        check_device(device, dtype)
+        self._models = ModelCache(threads, backend, device, dtype)
+
+    @property
+    def place(self) -> str:
+        """Where the embedded networks are computed, such as "cpu (onnxruntime, float32)".
+
+        Raises :class:`ModelError` for a device that is not available.
+        """
+        return str(self._models.place())
 
     def encode(
         self,

@@ -20,6 +20,7 @@ __all__ = [
     "DiffusionOptions",
     "EncodeOptions",
     "Roi",
+    "check_device",
 ]
 
 DEFAULT_QUALITY = 50.0
@@ -40,6 +41,16 @@ REDUCTIONS = (1, 8, 16)
 """How much smaller along each side a picture can be decoded."""
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def check_device(device: str, dtype: str) -> None:
+    """Raises ``TypeError`` or ``ValueError`` if these are no names of a device and a number format."""
+    check_type("device", device, str)
+    check_type("dtype", dtype, str)
+    if not _DEVICE.fullmatch(device):
+        raise ValueError(f"device (={device}) must be auto, cpu, cuda or mps, or one such as cuda:1")
+    if dtype not in _DTYPES:
+        raise ValueError(f"dtype (={dtype}) must be one of {', '.join(_DTYPES)}")
 
 
 @dataclass(frozen=True)
@@ -68,10 +79,7 @@ class DiffusionOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if not _DEVICE.fullmatch(self.device):
-            raise ValueError(f"device (={self.device}) must be auto, cpu, cuda or mps, or one such as cuda:1")
-        if self.dtype not in _DTYPES:
-            raise ValueError(f"dtype (={self.dtype}) must be one of {', '.join(_DTYPES)}")
+        check_device(self.device, self.dtype)
         # 8 is the factor of the latent space, which lies above this module.
         if self.tile < 256 or self.tile % 8:
             raise ValueError(f"tile (={self.tile}) must be a multiple of 8 pixels, at least 256")

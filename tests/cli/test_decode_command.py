@@ -183,6 +183,7 @@ def test_smaller_pictures_and_parts(run: Run, calo: str, tmp_path: Path) -> None
         (["--reduce", "4"], 2, "'1', '8', '16'"),
         (["--reduce", "8", "-m", "tiny"], 2, "--model would do nothing with --reduce"),
         (["--reduce", "8", "--backend", "openvino"], 2, "--backend would do nothing with --reduce"),
+        (["--reduce", "8", "--device", "cpu"], 2, "--device would do nothing with --reduce"),
     ],
 )
 def test_views_that_are_refused(

@@ -24,23 +24,29 @@ FOR_DIFFUSION = [
     ["--dtype", "float32"],
     ["--tile", "512"],
 ]
+FOR_ALL = ("--device", "--dtype")
+"""The options that the embedded models heed too, where a command encodes or decodes."""
 
 
-@pytest.mark.parametrize("option", FOR_DIFFUSION, ids=lambda option: option[0])
+CODING = [
+    ENCODE,
+    [*ENCODE, "-m", "tiny"],
+    ["decode", "photo.calo", "x.png"],
+    ["decode", "photo.calo", "x.png", "-m", "pocket"],
+]
+OTHERS = [
+    ["compare", "photo.png", "--out", "r"],
+    ["compare", "photo.png", "--models", "", "--out", "r"],
+    ["stages", "photo.png", "--out", "s"],
+    ["bench", ".", "--out", "b"],
+    ["experiment", "palette", "photo.png", "--out", "e"],
+]
+
+
 @pytest.mark.parametrize(
-    "command",
-    [
-        ENCODE,
-        [*ENCODE, "-m", "tiny"],
-        ["decode", "photo.calo", "x.png"],
-        ["decode", "photo.calo", "x.png", "-m", "pocket"],
-        ["compare", "photo.png", "--out", "r"],
-        ["compare", "photo.png", "--models", "", "--out", "r"],
-        ["stages", "photo.png", "--out", "s"],
-        ["bench", ".", "--out", "b"],
-        ["experiment", "palette", "photo.png", "--out", "e"],
-    ],
-    ids=lambda command: command[0],
+    "command, option",
+    [(command, option) for command in OTHERS for option in FOR_DIFFUSION]
+    + [(command, option) for command in CODING for option in FOR_DIFFUSION if option[0] not in FOR_ALL],
 )
 def test_options_without_effect_on_the_model_are_refused(
     command: list[str], option: list[str], refused: Refused

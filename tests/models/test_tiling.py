@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,13 +86,16 @@ def test_a_part_takes_its_share_of_the_decoder() -> None:
 
 def test_a_batch_is_cropped_afterwards() -> None:
     class Batch(Recording):
-        def decode_batch(
-            self, latents: NDArray[np.float32], *others: NDArray[np.float32]
-        ) -> NDArray[np.float32]:
-            return np.stack([self.decode(*inputs) for inputs in zip(latents, *others, strict=True)])
+        def decode_batch(self, *arguments: Any) -> NDArray[np.float32]:
+            *arrays, origin = arguments
+            return np.stack([self.decode(*one, origin) for one in zip(*arrays, strict=True)])
 
     inputs = [decoder_input(5, 6, extension) for extension in (0, 2)]
     wanted = replace(inputs[1], part=(slice(1, 3), slice(2, 6)))
     first, second = decode_all(Batch(None), [inputs[0], wanted])
     assert np.array_equal(first, decode_tiled(Recording(None), inputs[0]))
     assert np.array_equal(second, decode_tiled(Recording(None), inputs[1])[8:24, 16:48])
+    # With a margin a batch is decoded in tiles, each at its place in the pictures.
+    large = [decoder_input(9, 150), decoder_input(9, 150)]
+    for found, alone in zip(decode_all(Batch(4), large), large, strict=True):
+        assert np.array_equal(found, decode_tiled(Recording(4), alone))

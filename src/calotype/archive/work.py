@@ -82,7 +82,8 @@ class Encoder:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._codec = calotype.Codec(threads=1, backend=work.backend)
+        diffusion = work.options.diffusion
+        self._codec = calotype.Codec(1, work.backend, diffusion.device, diffusion.dtype)
         self._psnr = Psnr()
         self._ssimulacra2 = Ssimulacra2() if "ssimulacra2" in work.scores else None
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from calotype.cli.common import Command, backend_option, flags, is_given, limits_of, model_option
-from calotype.cli.diffusion import diffusion_of, diffusion_options
+from calotype.cli.diffusion import DEVICE_NAMES, diffusion_of, diffusion_options
 from calotype.cli.paths import PathType
 from calotype.cli.sizes import read_size
 from calotype.options import DEFAULT_EFFORT, DEFAULT_QUALITY, EncodeOptions
@@ -110,7 +110,7 @@ def settings_of(options: dict[str, Any], max_pixels: int) -> EncodeOptions:
     Raises ``click.UsageError`` and :class:`ModelError`.
     """
     _check_given(options)
-    diffusion = diffusion_of(options, [options["model"], options["decoder"]])
+    diffusion = diffusion_of(options, [options["model"], options["decoder"]], DEVICE_NAMES)
     try:
         return EncodeOptions(diffusion=diffusion, limits=limits_of(max_pixels), **options)
     except ValueError as error:

@@ -21,13 +21,15 @@ from calotype.cli.common import (
     model_option,
 )
 from calotype.cli.console import Console
-from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
+from calotype.cli.diffusion import DEVICE_NAMES, diffusion_of, diffusion_options, ensure_fetched
 from calotype.cli.files import STDIO, read_calotype
 from calotype.cli.pictures import FORMAT_NAMES, format_named, format_of_path
 from calotype.cli.plan import Job, plan
 from calotype.cores import threads_per_worker
 from calotype.errors import OutputError
 from calotype.imaging import FORMATS, PictureFormat, pack_picture
+from calotype.latents import SD1
+from calotype.models import decoder_name, is_embedded
 from calotype.options import REDUCTIONS, DecodeOptions
 
 __all__ = ["decode"]
@@ -116,7 +118,7 @@ def decode(
     IN is a .calo file, OUT the picture to write; '-' is standard input or output. With several inputs
     OUT is a folder.
     """
-    if reduce != "1" and (given := [name for name in ("model", "backend") if is_given(name)]):
+    if reduce != "1" and (given := [name for name in ("model", "backend", *DEVICE_NAMES) if is_given(name)]):
         raise click.UsageError(f"{flags(given)} would do nothing with --reduce: no decoder network runs")
     settings = DecodeOptions(
         model=model,
@@ -127,14 +129,16 @@ def decode(
         reduce=int(reduce),
         box=crop,
         limits=limits_of(max_pixels),
-        diffusion=diffusion_of(diffusion, [model]),
+        diffusion=diffusion_of(diffusion, [model], DEVICE_NAMES),
     )
     todo = plan(paths, out_dir, f".{format_name or _DEFAULT_FORMAT}")
     formats = {job: _picture_format_of(job, format_name) for job in todo}
     if model is not None:
         ensure_fetched(console, model, settings.diffusion, accept_licence=accept_licence, offline=offline)
     workers = worker_count(len(todo), jobs, batch)
-    codec = calotype.Codec(threads_per_worker(workers), backend)
+    codec = calotype.Codec(
+        threads_per_worker(workers), backend, settings.diffusion.device, settings.diffusion.dtype
+    )
 
     def make(group: Sequence[Job]) -> Iterator[Made]:
         started = perf_counter()
@@ -153,6 +157,8 @@ def decode(
             summary = f"{picture.width}x{picture.height}, {len(data):,} bytes, {seconds:.2f} s"
             if console.verbosity:
                 summary += f", {info.mode}, written as {formats[job].pillow} of {len(packed):,} bytes"
+                if reduce == "1" and is_embedded(decoder_name(model, SD1.id)):
+                    summary += f", on {codec.place}"
             record = {
                 "bytes": len(packed),
                 "input_bytes": len(data),

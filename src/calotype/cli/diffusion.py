@@ -20,6 +20,7 @@ from calotype.models.stable_diffusion.store import is_fetched, is_licence_accept
 from calotype.options import DiffusionOptions
 
 __all__ = [
+    "DEVICE_NAMES",
     "diffusion_of",
     "diffusion_options",
     "ensure_fetched",
@@ -29,6 +30,9 @@ __all__ = [
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+DEVICE_NAMES = ("device", "dtype")
+"""The options that the embedded models heed too, in commands that encode or decode with one codec."""
 
 _NAMES = {field.name for field in fields(DiffusionOptions)}
 
@@ -57,14 +61,14 @@ _SHARED = (
         metavar="NAME",
         default=DiffusionOptions.device,
         show_default=True,
-        help="Stable Diffusion: auto, cpu, cuda or mps.",
+        help="The device of the networks: auto, cpu, cuda or mps, or one such as cuda:1.",
     ),
     click.option(
         "--dtype",
         metavar="NAME",
         default=DiffusionOptions.dtype,
         show_default=True,
-        help="Stable Diffusion: auto, float32, bfloat16 or float16.",
+        help="The number format of the networks on a GPU: auto, float32, bfloat16 or float16.",
     ),
     click.option(
         "--tile",
@@ -112,17 +116,20 @@ def diffusion_options(*, decoding: bool) -> Callable[[Command], Command]:
     return decorate
 
 
-def diffusion_of(values: dict[str, Any], models: Iterable[str | None]) -> DiffusionOptions:
+def diffusion_of(
+    values: dict[str, Any], models: Iterable[str | None], heeded: Iterable[str] = ()
+) -> DiffusionOptions:
     """Returns the Stable Diffusion options of the current command, and removes them from its values.
 
-    ``models`` are those of the command, None for the default decoder. Raises :class:`ModelError` for one
+    ``models`` are those of the command, None for the default decoder; ``heeded`` are the options that other
+    models heed too. Raises :class:`ModelError` for one
     that there is not, and ``click.UsageError`` for values out of range or where no model heeds them.
     """
     taken = {name: values.pop(name) for name in _NAMES & values.keys()}
     named = [model for model in models if model is not None]
     for model in named:
         model_id(model)  # an unknown one fails once, not with every file
-    given = sorted(name for name in taken if is_given(name))
+    given = sorted(name for name in taken if name not in heeded and is_given(name))
     if given and not any(fetched_model(model) for model in named):
         raise click.UsageError(
             f"{flags(given)} would do nothing: {' and '.join(named) or 'the default decoder'} "

@@ -21,6 +21,7 @@ from calotype.cli.plan import Job, plan
 from calotype.cli.roi import read_regions
 from calotype.container import EXTENSION
 from calotype.cores import threads_per_worker
+from calotype.models import is_embedded
 from calotype.options import EncodeOptions
 
 __all__ = ["encode"]
@@ -74,7 +75,8 @@ def encode(
         console, settings.model, settings.diffusion, accept_licence=accept_licence, offline=offline
     )
     workers = worker_count(len(todo), jobs, batch)
-    codec = calotype.Codec(threads_per_worker(workers), backend)
+    diffusion = settings.diffusion
+    codec = calotype.Codec(threads_per_worker(workers), backend, diffusion.device, diffusion.dtype)
 
     def make(group: Sequence[Job]) -> Iterator[Made]:
         started = perf_counter()
@@ -84,19 +86,23 @@ def encode(
         with ExitStack() as open_files, console.progress(rounds) as step:
             pictures = [open_files.enter_context(open_picture(job.source, settings.limits)) for job in group]
             for data in codec.encode_many(pictures, settings, batch=len(group), progress=step):
-                yield _describe_encoded(data, perf_counter() - started, settings, console)
+                yield _describe_encoded(data, perf_counter() - started, settings, console, codec)
                 started = perf_counter()
 
     return run(todo, make, console, force=force, threads=jobs, batch=batch)
 
 
-def _describe_encoded(data: bytes, seconds: float, settings: EncodeOptions, console: Console) -> Made:
+def _describe_encoded(
+    data: bytes, seconds: float, settings: EncodeOptions, console: Console, codec: calotype.Codec
+) -> Made:
     info = calotype.read_info(data, limits=settings.limits)
     summary = f"{info.width}x{info.height}, {len(data):,} bytes, {info.bpp:.3f} bpp, {seconds:.2f} s"
     if info.scaled:
         summary += f", coded as {info.coded_width}x{info.coded_height}"
     if console.verbosity:
         summary += f", {info.mode}, encoder {info.encoder}, level {info.level} (step {info.step:.3f})"
+        if is_embedded(settings.model):
+            summary += f", on {codec.place}"
     record = {
         "bytes": len(data),
         "width": info.width,

@@ -13,7 +13,8 @@ from calotype.cli.console import Console
 from calotype.cli.diffusion import fetch_with_consent, licence_option, offline_option
 from calotype.cli.paths import PathType
 from calotype.errors import CalotypeError, ModelError
-from calotype.models import list_models
+from calotype.models import is_embedded, list_models
+from calotype.models.places import choose_place
 from calotype.models.stable_diffusion import CATALOGUE, FetchedModel, fetched_model
 from calotype.models.stable_diffusion.selftest import self_test
 from calotype.models.stable_diffusion.store import WeightsLocation, check_file_hash, fetched_location
@@ -61,10 +62,12 @@ def models(ctx: click.Context) -> int | None:
 @json_option
 @click.pass_obj
 def list_(console: Console) -> int:
-    """List the models, and which of them are available on this machine."""
+    """List the models, which of them are available on this machine, and where the embedded ones run."""
+    place = str(choose_place())
     for model in list_models():
+        embedded = is_embedded(model.name)
         if console.json:
-            console.record(asdict(model))
+            console.record(asdict(model) | {"place": place if embedded else None})
             continue
         status = "available" if model.available else "not fetched"
         size = f"{model.size_bytes / 1e6:,.1f} MB"
@@ -72,7 +75,7 @@ def list_(console: Console) -> int:
         licence = f", licence {source.licence.name}" if source else ""
         roles = ", ".join(model.roles)
         click.echo(f"{model.name:<14} {status:<12} {size:>11}  {roles} of space {model.space}{licence}")
-        click.echo(f"{'':<14} {model.description}")
+        click.echo(f"{'':<14} {model.description}" + (f"; on {place}" if embedded else ""))
     return 0
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Any
 
 from calotype.models.loaders import load_decoder, load_encoder, load_face_finder
+from calotype.models.places import CPU, Place, choose_place
 from calotype.models.protocol import Decoder, Encoder, FaceFinder
+from calotype.models.registry import decoder_name, is_embedded
 from calotype.options import DEFAULT_BACKEND, DiffusionOptions
 
 __all__ = ["ModelCache"]
@@ -16,9 +19,15 @@ __all__ = ["ModelCache"]
 class ModelCache:
     """Safe to use from several threads. Its methods raise :class:`ModelError`, as the loaders do."""
 
-    def __init__(self, threads: int | None = None, backend: str = DEFAULT_BACKEND) -> None:
-        """``threads`` and ``backend``: see :class:`calotype.Codec`."""
-        self._threads, self._backend = threads, backend
+    def __init__(
+        self,
+        threads: int | None = None,
+        backend: str = DEFAULT_BACKEND,
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> None:
+        """For the arguments see :class:`calotype.Codec`."""
+        self._threads, self._asked = threads, (device, dtype, backend)
         self._lock = threading.Lock()
         self._loaded: dict[tuple[Hashable, ...], Any] = {}
 
@@ -28,25 +37,37 @@ class ModelCache:
                 self._loaded[key] = load()
             return self._loaded[key]
 
+    def place(self) -> Place:
+        """Returns where the embedded networks are computed."""
+        place: Place = self._once(("place",), lambda: choose_place(*self._asked))
+        return place
+
     def encoder(self, name: str, diffusion: DiffusionOptions) -> Encoder:
         """Returns the encoder of the model ``name``."""
+        place = self._place_of(name)
         encoder: Encoder = self._once(
             ("encoder", name, diffusion),
-            lambda: load_encoder(name, self._threads, diffusion, self._backend),
+            lambda: load_encoder(name, self._threads, diffusion, place),
         )
         return encoder
 
     def decoder(self, name: str | None, space: int, diffusion: DiffusionOptions) -> Decoder:
         """Returns the decoder of the model ``name``; None selects the default one of the latent space."""
+        place = self._place_of(decoder_name(name, space))
         decoder: Decoder = self._once(
             ("decoder", name, space, diffusion),
-            lambda: load_decoder(name, space, self._threads, diffusion, self._backend),
+            lambda: load_decoder(name, space, self._threads, diffusion, place),
         )
         return decoder
 
     def face_finder(self, name: str) -> FaceFinder | None:
         """Returns the face finder for latents of the model ``name``; None if there is none."""
+        place = replace(self.place(), dtype="float32")
         finder: FaceFinder | None = self._once(
-            ("faces", name), lambda: load_face_finder(name, self._threads, self._backend)
+            ("faces", name), lambda: load_face_finder(name, self._threads, place)
         )
         return finder
+
+    def _place_of(self, name: str) -> Place:
+        """Returns the place of the model ``name``. Stable Diffusion models choose theirs themselves."""
+        return self.place() if is_embedded(name) else CPU

@@ -7,7 +7,14 @@ from functools import cache
 from calotype.entropy import ContextModel, read_context_model
 from calotype.errors import ModelError, UnsupportedError
 from calotype.latents import SPACES
-from calotype.models.onnx_model import OnnxDecoder, OnnxEncoder, OnnxFaceFinder
+from calotype.models.onnx_model import (
+    OnnxDecoder,
+    OnnxEncoder,
+    OnnxFaceFinder,
+    TorchOnnxDecoder,
+    TorchOnnxEncoder,
+)
+from calotype.models.places import CPU, Place
 from calotype.models.products import integer_product
 from calotype.models.protocol import Decoder, Encoder, FaceFinder
 from calotype.models.registry import (
@@ -20,7 +27,7 @@ from calotype.models.registry import (
 from calotype.models.shipped import read_shipped_file
 from calotype.models.stable_diffusion import FetchedModel, fetched_model, open_decoder, open_encoder
 from calotype.models.thumbnail import ThumbnailNetwork
-from calotype.options import DEFAULT_BACKEND, DiffusionOptions
+from calotype.options import DiffusionOptions
 
 __all__ = [
     "load_context_model",
@@ -36,16 +43,19 @@ def load_encoder(
     name: str,
     threads: int | None = None,
     diffusion: DiffusionOptions | None = None,
-    backend: str = DEFAULT_BACKEND,
+    place: Place = CPU,
 ) -> Encoder:
-    """Loads a model's encoder; ``threads`` None means every core, ``backend`` is for the embedded models.
+    """Loads a model's encoder; ``threads`` None means every core, ``place`` is for the embedded models.
 
     Raises :class:`ModelError`.
     """
     if source := fetched_model(name):
         return open_encoder(source, diffusion or DiffusionOptions(), threads)
     network = embedded_model(name).encoder
-    return OnnxEncoder(read_shipped_file(network.file), network.margin, threads, backend)
+    graph = read_shipped_file(network.file)
+    if place.runtime == "torch":
+        return TorchOnnxEncoder(graph, network.margin, place)
+    return OnnxEncoder(graph, network.margin, threads, place)
 
 
 def load_decoder(
@@ -53,7 +63,7 @@ def load_decoder(
     space: int,
     threads: int | None = None,
     diffusion: DiffusionOptions | None = None,
-    backend: str = DEFAULT_BACKEND,
+    place: Place = CPU,
 ) -> Decoder:
     """Loads a decoder of ``space``, by default the embedded one; otherwise as :func:`load_encoder`."""
     name = decoder_name(name, space)
@@ -63,16 +73,17 @@ def load_decoder(
         raise ModelError(f"model {model.name!r} decodes {SPACES[model.space].name}, not the file's {wanted}")
     if isinstance(model, FetchedModel):
         return open_decoder(model, diffusion or DiffusionOptions(), threads)
-    return OnnxDecoder(read_shipped_file(model.decoder.file), model.decoder.margin, threads, backend)
+    graph = read_shipped_file(model.decoder.file)
+    if place.runtime == "torch":
+        return TorchOnnxDecoder(graph, model.decoder.margin, place)
+    return OnnxDecoder(graph, model.decoder.margin, threads, place)
 
 
-def load_face_finder(
-    name: str, threads: int | None = None, backend: str = DEFAULT_BACKEND
-) -> FaceFinder | None:
+def load_face_finder(name: str, threads: int | None = None, place: Place = CPU) -> FaceFinder | None:
     """Loads the face finder for latents of model ``name``, as :func:`load_encoder`; None if there is none."""
     if not fetched_model(name) and not embedded_model(name).faces:
         return None
-    return OnnxFaceFinder(read_shipped_file(FACE_FINDER.file), FACE_FINDER.margin, threads, backend)
+    return OnnxFaceFinder(read_shipped_file(FACE_FINDER.file), FACE_FINDER.margin, threads, place)
 
 
 def read_weights(name: str, context_model: int) -> tuple[bytes, bytes]:

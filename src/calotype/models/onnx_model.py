@@ -1,8 +1,8 @@
-"""Embedded networks: ONNX graphs, run on the CPU by ONNX Runtime or another backend."""
+"""Embedded networks: ONNX graphs, run by ONNX Runtime, OpenVINO or torch."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,13 @@ from calotype.latents import SD1
 from calotype.models.grain import grain_noise
 from calotype.models.onnx_session import OnnxSession
 from calotype.models.openvino_session import OpenvinoSession
+from calotype.models.places import CPU, Place
 from calotype.models.protocol import TorchDecoder
-from calotype.options import DEFAULT_BACKEND
 
-__all__ = ["OnnxDecoder", "OnnxEncoder", "OnnxFaceFinder"]
+if TYPE_CHECKING:
+    from calotype.models.torch_session import TorchSession
+
+__all__ = ["OnnxDecoder", "OnnxEncoder", "OnnxFaceFinder", "TorchOnnxDecoder", "TorchOnnxEncoder"]
 
 
 class _GraphSession(Protocol):
@@ -30,21 +33,27 @@ class _GraphSession(Protocol):
         ...
 
 
-def _open_session(graph: bytes, threads: int | None, backend: str) -> _GraphSession:
-    if backend == DEFAULT_BACKEND:
-        return OnnxSession(graph, threads)
-    return OpenvinoSession(graph, threads, "bf16" if backend.endswith("bf16") else "f32")
+def _open_session(graph: bytes, threads: int | None, place: Place) -> _GraphSession:
+    if place.runtime == "openvino":
+        return OpenvinoSession(graph, threads, "bf16" if place.dtype == "bfloat16" else "f32")
+    if place.runtime == "torch":
+        return _open_torch_session(graph, place)
+    return OnnxSession(graph, threads, place.provider, place.number)
+
+
+def _open_torch_session(graph: bytes, place: Place) -> TorchSession:
+    from calotype.models.torch_session import TorchSession
+
+    return TorchSession(graph, place)
 
 
 class _OnnxNetwork:
     """One graph, and the radius of its receptive field in latents."""
 
-    def __init__(
-        self, graph: bytes, margin: int, threads: int | None = None, backend: str = DEFAULT_BACKEND
-    ) -> None:
+    def __init__(self, graph: bytes, margin: int, threads: int | None = None, place: Place = CPU) -> None:
         self.margin = margin
         self._graph = graph
-        self._session = _open_session(graph, threads, backend)
+        self._session = _open_session(graph, threads, place)
 
 
 class OnnxEncoder(_OnnxNetwork):
@@ -86,12 +95,65 @@ class OnnxDecoder(_OnnxNetwork):
         conditional_mean: NDArray[np.float32] | None = None,
         origin: tuple[int, int] = (0, 0),
     ) -> NDArray[np.float32]:
-        height, width = latents.shape[1:]
         inputs = {"latents": latents, "log_step": log_step}
-        if "conditional_mean" in self._session.inputs:
-            inputs["conditional_mean"] = latents if conditional_mean is None else conditional_mean
-        odd = ((0, 0), (0, height % 2), (0, width % 2))
-        inputs = {name: np.pad(array, odd, mode="edge") for name, array in inputs.items()}
-        if "grain" in self._session.inputs:
-            inputs["grain"] = grain_noise(origin, *inputs["latents"].shape[1:])
-        return self._session.run(**inputs)[:, : SD1.factor * height, : SD1.factor * width]
+        if conditional_mean is not None:
+            inputs["conditional_mean"] = conditional_mean
+        pixels = self._session.run(**_graph_inputs(inputs, self._session.inputs, origin))
+        return _without_padding(pixels, latents)
+
+
+class TorchOnnxEncoder(OnnxEncoder):
+    """An encoder on a GPU; see :class:`BatchEncoder`."""
+
+    def __init__(self, graph: bytes, margin: int, place: Place) -> None:
+        self.margin, self._graph = margin, graph
+        self._session = self._batches = _open_torch_session(graph, place)
+
+    def encode_batch(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._batches.run_batch(pixels=pixels)
+
+
+class TorchOnnxDecoder(OnnxDecoder):
+    """A decoder on a GPU; see :class:`BatchDecoder`."""
+
+    def __init__(self, graph: bytes, margin: int, place: Place) -> None:
+        self.margin, self._graph = margin, graph
+        self._session = self._batches = _open_torch_session(graph, place)
+
+    def decode_batch(
+        self,
+        latents: NDArray[np.float32],
+        log_step: NDArray[np.float32],
+        noise: NDArray[np.float64],
+        conditional_mean: NDArray[np.float32] | None = None,
+        origin: tuple[int, int] = (0, 0),
+    ) -> NDArray[np.float32]:
+        inputs = {"latents": latents, "log_step": log_step}
+        if conditional_mean is not None:
+            inputs["conditional_mean"] = conditional_mean
+        pixels = self._batches.run_batch(**_graph_inputs(inputs, self._batches.inputs, origin))
+        return _without_padding(pixels, latents)
+
+
+def _graph_inputs(
+    inputs: dict[str, NDArray[np.float32]], names: frozenset[str], origin: tuple[int, int]
+) -> dict[str, NDArray[np.float32]]:
+    """Returns those inputs of a decoder's graph that it has, for latents [..., 4, h, w] at ``origin``.
+
+    Sides are made even. Conditional means that are not given are the latents, and the noise is made here.
+    """
+    latents = inputs["latents"]
+    if "conditional_mean" in names:
+        inputs = {"conditional_mean": latents} | inputs
+    height, width = latents.shape[-2:]
+    odd = ((0, 0),) * (latents.ndim - 2) + ((0, height % 2), (0, width % 2))
+    padded = {name: np.pad(array, odd, mode="edge") for name, array in inputs.items() if name in names}
+    if "grain" in names:
+        grain = grain_noise(origin, *padded["latents"].shape[-2:])
+        padded["grain"] = np.broadcast_to(grain, (*latents.shape[:-3], *grain.shape))
+    return padded
+
+
+def _without_padding(pixels: NDArray[np.float32], latents: NDArray[np.float32]) -> NDArray[np.float32]:
+    height, width = latents.shape[-2:]
+    return pixels[..., : SD1.factor * height, : SD1.factor * width]

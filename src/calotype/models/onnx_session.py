@@ -1,4 +1,4 @@
-"""ONNX graphs run by ONNX Runtime on the CPU."""
+"""ONNX graphs run by ONNX Runtime, on the CPU or by another provider of its build."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from calotype.cores import available_cores
 from calotype.errors import CalotypeError, ModelError
 from calotype.models.native import PerProcess, native_memory_errors
 
-__all__ = ["OnnxSession", "open_session"]
+__all__ = ["OnnxSession", "import_onnxruntime", "open_session", "provider_starts"]
 
 _FATAL = 4
 """The severity from which ONNX Runtime prints to standard error: what fails is raised, once is enough."""
@@ -21,12 +21,13 @@ _FATAL = 4
 class OnnxSession:
     """One graph; ``threads`` None means a thread for every core that the process may use.
 
-    ``name`` is what errors call the graph. Raises :class:`ModelError` without the runtime or for a graph
-    that it cannot run, and :class:`OutOfMemoryError`.
+    ``provider`` computes it on the device with this ``number``; "" is the CPU. Raises :class:`ModelError`
+    without the runtime or for a graph that it cannot run, and :class:`OutOfMemoryError`.
     """
 
-    def __init__(self, graph: bytes, threads: int | None, name: str = "the embedded model") -> None:
-        self._session = PerProcess(partial(open_session, graph, threads, name))
+    def __init__(self, graph: bytes, threads: int | None, provider: str = "", number: int = 0) -> None:
+        name = "the embedded model"
+        self._session = PerProcess(partial(open_session, graph, threads, name, provider, number))
         self.inputs = frozenset(value.name for value in self._session.get().get_inputs())
 
     def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -37,8 +38,9 @@ class OnnxSession:
         return out
 
 
-def open_session(graph: bytes, threads: int | None, name: str) -> Any:
-    onnxruntime = _import_onnxruntime()
+def open_session(graph: bytes, threads: int | None, name: str, provider: str = "", number: int = 0) -> Any:
+    """Returns a session; ``name`` is what errors call the graph. See :class:`OnnxSession`."""
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     # A number of our own: with 0 the runtime binds its threads to cores, in every process to the same ones.
     options.intra_op_num_threads = threads or available_cores()
@@ -51,14 +53,34 @@ def open_session(graph: bytes, threads: int | None, name: str) -> Any:
     options.enable_mem_pattern = False
     try:
         with native_memory_errors():
-            return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            return onnxruntime.InferenceSession(graph, options, providers=_providers(provider, number))
     except CalotypeError:
         raise
     except Exception as error:  # the runtime's exceptions share no public base class
         raise ModelError(f"ONNX Runtime cannot load {name}: {error}") from error
 
 
-def _import_onnxruntime() -> Any:
+def _providers(provider: str, number: int) -> list[Any]:
+    """Returns the provider with its settings, and the CPU's for what the other one lacks."""
+    settings = {"device_id": str(number)} if number else {}
+    if provider == "CUDAExecutionProvider":
+        settings["use_tf32"] = "0"  # sums in float32, as on the CPU
+    return [(provider, settings)] * bool(provider) + ["CPUExecutionProvider"]
+
+
+def provider_starts(graph: bytes, provider: str, number: int) -> bool:
+    """Returns whether a provider computes ``graph`` on this machine.
+
+    ONNX Runtime uses the CPU where the provider's libraries or its device are missing, and does not say so.
+    """
+    try:
+        active = open_session(graph, 1, "the embedded model", provider, number).get_providers()
+    except ModelError:
+        return False
+    return provider in active
+
+
+def import_onnxruntime() -> Any:
     """The library; on Linux and macOS :mod:`calotype.telemetry` has switched its reports off already."""
     try:
         with native_memory_errors():

@@ -1,4 +1,4 @@
-"""ONNX graphs in torch, to differentiate what ships only as a graph: the embedded decoders, LPIPS.
+"""ONNX graphs in torch: to compute them on a GPU, and to differentiate them (the embedded decoders, LPIPS).
 
 Covers the operators that those graphs have, no more; anything else is refused by name at load.
 """
@@ -6,17 +6,20 @@ Covers the operators that those graphs have, no more; anything else is refused b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from calotype.errors import ModelError
 from calotype.latents import SD1
 from calotype.models.grain import grain_noise
+from calotype.models.onnx_file import Node, read_graph
 
 try:
-    import onnx
     import torch
     import torch.nn.functional as F
-    from onnx import numpy_helper
     from torch import Tensor
 except ImportError as error:
     raise ModelError(f"needs {error.name}: pip install 'calotype[sd]'") from error
@@ -24,11 +27,10 @@ except ImportError as error:
 __all__ = ["OPERATORS", "TorchGraph", "TorchGraphDecoder"]
 
 Attributes = Mapping[str, Any]
-_Task = tuple[str, Attributes, list[str], str]  # operator, attributes, inputs, output
 
 
 def _conv_operator(a: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    _check_attribute(a, "dilations", [1, 1])
+    _check_attribute(a, "dilations", (1, 1))
     top, left, bottom, right = a.get("pads", [0, 0, 0, 0])
     if (top, left) != (bottom, right):
         x, top, left = F.pad(x, (left, right, top, bottom)), 0, 0
@@ -36,13 +38,13 @@ def _conv_operator(a: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None
 
 
 def _max_pool_operator(a: Attributes, x: Tensor) -> Tensor:
-    _check_attribute(a, "pads", [0, 0, 0, 0])
-    _check_attribute(a, "dilations", [1, 1])
+    _check_attribute(a, "pads", (0, 0, 0, 0))
+    _check_attribute(a, "dilations", (1, 1))
     return F.max_pool2d(x, a["kernel_shape"], a["strides"], ceil_mode=bool(a.get("ceil_mode")))
 
 
 def _average_pool_operator(a: Attributes, x: Tensor) -> Tensor:
-    _check_attribute(a, "pads", [0, 0, 0, 0])
+    _check_attribute(a, "pads", (0, 0, 0, 0))
     _check_attribute(a, "ceil_mode", 0)
     return F.avg_pool2d(x, a["kernel_shape"], a["strides"])
 
@@ -64,9 +66,17 @@ def _reduction_operator(by: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return reduce
 
 
+def _reshape_operator(a: Attributes, x: Tensor, shape: Tensor) -> Tensor:
+    _check_attribute(a, "allowzero", 0)  # so that a size of 0 means the one of before
+    return x.reshape([size or x.shape[axis] for axis, size in enumerate(shape.tolist())])
+
+
 def _cast_operator(a: Attributes, x: Tensor) -> Tensor:
-    _check_attribute(a, "to", onnx.TensorProto.FLOAT)
+    _check_attribute(a, "to", _FLOAT)
     return x.float()
+
+
+_FLOAT = 1  # the number of float32 in onnx.proto
 
 
 OPERATORS: dict[str, Callable[..., Tensor]] = {
@@ -86,49 +96,70 @@ OPERATORS: dict[str, Callable[..., Tensor]] = {
     "ReduceMean": _reduction_operator(torch.mean),
     "ReduceSum": _reduction_operator(torch.sum),
     "Relu": lambda a, x: torch.relu(x),
-    "Reshape": lambda a, x, shape: x.reshape(shape.tolist()),
+    "Reshape": _reshape_operator,
     "Resize": _resize_operator,
+    "Squeeze": lambda a, x, axes: x.squeeze(axes.tolist()),
     "Sqrt": lambda a, x: torch.sqrt(x + 1e-12),  # whose gradient at 0 is finite
     "Sub": lambda a, x, y: x - y,
     "Tanh": lambda a, x: torch.tanh(x),
+    "Transpose": lambda a, x: x.permute(a["perm"]),
+    "Unsqueeze": lambda a, x, axes: _unsqueezed(x, axes.tolist()),
 }
 """By their names in ONNX: (attributes, inputs ...) to the first output."""
 
 
 class TorchGraph:
-    """A graph with one output; calling it takes the inputs by name, float32 with a batch of one."""
+    """A graph with one output; calling it takes the inputs by name, with any number of pictures."""
 
     def __init__(self, data: bytes) -> None:
         """Raises :class:`ModelError` if ``data`` is no graph, or has operators not known here."""
-        try:
-            graph = onnx.load_from_string(data).graph
-        except Exception as error:  # protobuf's exceptions share no public base class
-            raise ModelError(f"not an ONNX graph: {error}") from error
-        unknown = {node.op_type for node in graph.node} - set(OPERATORS)
+        graph = read_graph(data)
+        unknown = {node.operator for node in graph.nodes} - set(OPERATORS)
         if unknown:
-            raise ModelError(f"cannot differentiate a graph with the operators {', '.join(sorted(unknown))}")
-        self._weights = {tensor.name: _tensor_of_proto(tensor) for tensor in graph.initializer}
+            raise ModelError(f"torch cannot run a graph with the operators {', '.join(sorted(unknown))}")
+        self._constants = {name: _tensor_of_array(array) for name, array in graph.constants.items()}
         self._nodes = []
-        for node in graph.node:
-            attributes = {a.name: _attribute_of_proto(a) for a in node.attribute}
-            task = (node.op_type, attributes, list(node.input), node.output[0])
-            if all(name in self._weights for name in node.input):  # a constant: once is enough
-                self._run(task, self._weights)
+        for node in graph.nodes:
+            if all(name in self._constants for name in node.inputs):  # a constant: once is enough
+                _compute(node, self._constants)
             else:
-                self._nodes.append(task)
-        self._output = graph.output[0].name
-        self.inputs = {value.name for value in graph.input} - set(self._weights)
+                self._nodes.append(node)
+        self._output = graph.outputs[0]
+        self.inputs = frozenset(graph.inputs)
+
+    def to(self, device: str, dtype: torch.dtype) -> TorchGraph:
+        """Returns the graph with its weights on a device, in ``dtype``, which its inputs must have too.
+
+        Constants of whole numbers, such as shapes, stay on the CPU.
+        """
+        read = {name for node in self._nodes for name in node.inputs}
+        moved = object.__new__(TorchGraph)
+        moved._output, moved.inputs = self._output, self.inputs
+        # All values have the dtype: what casts one number format to another has nothing to do.
+        moved._nodes = [
+            replace(node, operator="Identity") if node.operator == "Cast" else node for node in self._nodes
+        ]
+        moved._constants = {
+            name: value.to(device, dtype) if value.is_floating_point() else value
+            for name, value in self._constants.items()
+            if name in read
+        }
+        for name, value in moved._constants.items():
+            if value.ndim == 4:
+                moved._constants[name] = value.contiguous(memory_format=torch.channels_last)
+        return moved
 
     def __call__(self, **inputs: Tensor) -> Tensor:
-        values = self._weights | inputs
-        for task in self._nodes:
-            self._run(task, values)
+        values = self._constants | inputs
+        for node in self._nodes:
+            _compute(node, values)
         return values[self._output]
 
-    @staticmethod
-    def _run(task: _Task, values: dict[str, Tensor]) -> None:
-        operator, attributes, names, output = task
-        values[output] = OPERATORS[operator](attributes, *(values[n] if n else None for n in names))
+
+def _compute(node: Node, values: dict[str, Tensor]) -> None:
+    """Computes the output of a node and adds it to ``values``."""
+    arguments = (values[name] if name else None for name in node.inputs)
+    values[node.outputs[0]] = OPERATORS[node.operator](_attributes_of_node(node), *arguments)
 
 
 class TorchGraphDecoder:
@@ -151,17 +182,24 @@ class TorchGraphDecoder:
         return self._graph(**inputs)[..., : SD1.factor * height, : SD1.factor * width]
 
 
-def _tensor_of_proto(proto: Any) -> Tensor:
-    return torch.from_numpy(numpy_helper.to_array(proto).copy())
+def _tensor_of_array(array: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(array.copy())
 
 
-def _attribute_of_proto(attribute: Any) -> Any:
-    value = onnx.helper.get_attribute_value(attribute)
-    if isinstance(value, onnx.TensorProto):
-        return _tensor_of_proto(value)
-    return value.decode() if isinstance(value, bytes) else value
+def _attributes_of_node(node: Node) -> Attributes:
+    return {
+        name: _tensor_of_array(value) if isinstance(value, np.ndarray) else value
+        for name, value in node.attributes.items()
+    }
+
+
+def _unsqueezed(x: Tensor, axes: list[int]) -> Tensor:
+    rank = x.ndim + len(axes)
+    for axis in sorted(axis % rank for axis in axes):
+        x = x.unsqueeze(axis)
+    return x
 
 
 def _check_attribute(a: Attributes, name: str, wanted: Any) -> None:
     if a.get(name, wanted) != wanted:
-        raise ModelError(f"cannot differentiate a graph with {name} (={a[name]}) other than {wanted}")
+        raise ModelError(f"torch cannot run a graph with {name} (={a[name]}) other than {wanted}")

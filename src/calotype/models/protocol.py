@@ -102,7 +102,7 @@ class Decoder(Protocol):
 
 
 @runtime_checkable
-class BatchEncoder(Protocol):
+class BatchEncoder(Encoder, Protocol):
     """An :class:`Encoder` through which several pictures of equal size can pass together."""
 
     def encode_batch(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -111,7 +111,7 @@ class BatchEncoder(Protocol):
 
 
 @runtime_checkable
-class BatchDecoder(Protocol):
+class BatchDecoder(Decoder, Protocol):
     """A :class:`Decoder` through which several pictures of equal size can pass together."""
 
     def decode_batch(
@@ -120,8 +120,9 @@ class BatchDecoder(Protocol):
         log_step: NDArray[np.float32],
         noise: NDArray[np.float64],
         conditional_mean: NDArray[np.float32] | None = None,
+        origin: tuple[int, int] = (0, 0),
     ) -> NDArray[np.float32]:
-        """Decodes n pictures to [n, 3, 8h, 8w]; see :meth:`Decoder.decode`.
+        """Decodes n pictures, or tiles at one ``origin``, to [n, 3, 8h, 8w]; see :meth:`Decoder.decode`.
 
         The arguments are float32[n, 4, h, w], float32[n, 1, h, w], float64[n, 4] and float32[n, 4, h, w].
         """

@@ -101,8 +101,13 @@ def encode_all(
     pictures = [_extend_picture(rgb, by) for rgb, by in zip(pictures, extensions, strict=True)]
     latents: dict[int, NDArray[np.float32]] = {}
     for group in _group_by_shape(pictures):
-        pixels = np.stack([_pixels_to_unit_range(pictures[number]) for number in group])
-        latents |= zip(group, encoder.encode_batch(pixels), strict=True)
+        height, width = (side // _FACTOR for side in pictures[group[0]].shape[:2])
+        together = np.empty((len(group), SD1.channels, height, width), np.float32)
+        for window in _network_windows((height, width), whole_area(height, width), encoder.margin):
+            read = window.scaled(_FACTOR).read
+            pixels = np.stack([_pixels_to_unit_range(pictures[number][read]) for number in group])
+            together[:, :, *window.kept] = encoder.encode_batch(pixels)[:, :, *window.inner]
+        latents |= zip(group, together, strict=True)
     return [_crop_latent_extension(latents[number], by) for number, by in enumerate(extensions)]
 
 
@@ -113,15 +118,27 @@ def decode_all(decoder: Decoder, inputs: Sequence[DecoderInput]) -> list[NDArray
     extended = [_extend_latents(picture) for picture in inputs]
     pictures: dict[int, NDArray[np.uint8]] = {}
     for group in _group_by_shape([picture.latents for picture in extended]):
-        batch = [extended[number] for number in group]
-        pixels = decoder.decode_batch(
-            np.stack([picture.latents for picture in batch]),
-            np.stack([picture.log_step for picture in batch]),
-            np.stack([picture.noise for picture in batch]),
-            np.stack([picture.conditional_mean for picture in batch]),
-        )
-        pictures |= zip(group, map(_pixels_to_bytes, pixels), strict=True)
+        pictures |= zip(group, _decode_together(decoder, [extended[number] for number in group]), strict=True)
     return [pictures[number][scale_area(_wanted(picture), _FACTOR)] for number, picture in enumerate(inputs)]
+
+
+def _decode_together(decoder: BatchDecoder, batch: Sequence[DecoderInput]) -> NDArray[np.uint8]:
+    """Decodes n inputs of equal size, without extensions, to sRGB uint8[n, 8h, 8w, 3]."""
+    height, width = batch[0].latents.shape[1:]
+    rgb = np.empty((len(batch), _FACTOR * height, _FACTOR * width, 3), np.uint8)
+    for window in _network_windows((height, width), whole_area(height, width), decoder.margin):
+        read_rows, read_columns = window.read
+        pixels = decoder.decode_batch(
+            np.stack([picture.latents[:, read_rows, read_columns] for picture in batch]),
+            np.stack([picture.log_step[:, read_rows, read_columns] for picture in batch]),
+            np.stack([picture.noise for picture in batch]),
+            np.stack([picture.conditional_mean[:, read_rows, read_columns] for picture in batch]),
+            (read_rows.start, read_columns.start),
+        )
+        inner, target = scale_area(window.inner, _FACTOR), scale_area(window.kept, _FACTOR)
+        for picture, decoded in zip(rgb, pixels, strict=True):
+            picture[target] = _pixels_to_bytes(decoded[:, *inner])
+    return rgb
 
 
 def _wanted(inputs: DecoderInput) -> Area:

@@ -218,8 +218,9 @@ class DiffusionDecoder:
         log_step: Array,
         noise: NDArray[np.float64],
         conditional_mean: Array | None = None,
+        origin: tuple[int, int] = (0, 0),
     ) -> Array:
-        """See :class:`calotype.models.BatchDecoder`."""
+        """See :class:`calotype.models.BatchDecoder`; ``origin`` has no meaning for whole pictures."""
         return self._autoencoder.decode(self.denoised(latents, log_step, noise, conditional_mean))
 
     def denoised(
