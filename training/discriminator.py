@@ -13,6 +13,9 @@ from losses import Vgg
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+STAGES = 4
+"""Stages of VGG16 with heads: the features of the fifth are smaller than the latents."""
+
 CONDITION = 5
 """Channels of the condition: the four latents and log2 of the step."""
 
@@ -47,7 +50,7 @@ class Discriminator(nn.Module):
         """``width``: 64 on a large GPU; a quarter of it on a processor."""
         super().__init__()
         self.heads = nn.ModuleList(
-            _Head(features, 8 >> stage, width) for stage, features in enumerate(Vgg.WIDTHS)
+            _Head(features, 8 >> stage, width) for stage, features in enumerate(Vgg.WIDTHS[:STAGES])
         )
         self.condition = _conv(CONDITION, width // 4, 3)
         self.pixels = nn.Sequential(
@@ -61,13 +64,13 @@ class Discriminator(nn.Module):
             nn.LeakyReLU(0.2),
             _conv(8 * width, 1, 1),
         )
-        self.register_buffer("unit", torch.ones(len(Vgg.WIDTHS)))
+        self.register_buffer("unit", torch.ones(STAGES))
         self.calibrated = False
 
     @torch.no_grad()
     def calibrate(self, features: list[Tensor]) -> None:
         """Takes the root mean square of each stage's features as its unit."""
-        for stage, values in enumerate(features):
+        for stage, values in enumerate(features[:STAGES]):
             self.unit[stage] = values.float().square().mean().sqrt()
         self.calibrated = True
 
@@ -78,7 +81,7 @@ class Discriminator(nn.Module):
         condition = torch.cat([latents, log_step], 1)
         scores = [
             head(values / self.unit[stage].to(values.dtype), condition)
-            for stage, (head, values) in enumerate(zip(self.heads, features, strict=True))
+            for stage, (head, values) in enumerate(zip(self.heads, features[:STAGES], strict=True))
         ]
         told = F.interpolate(self.condition(condition), scale_factor=8.0, mode="nearest")
         scores.append(self.pixels(torch.cat([2 * pixels - 1, told.to(pixels.dtype)], 1)))

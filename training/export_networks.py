@@ -15,17 +15,15 @@ import numpy as np
 import onnx
 import torch
 from loop import weights_of
-from nets import Decoder, Encoder, FaceFinder, Refiner
+from nets import Decoder, Encoder, FaceFinder
 from onnx import TensorProto, helper, numpy_helper
+from rounding import COARSE, SMALLEST, weight_scale
 from torch import nn
 
 from calotype.models.grain import grain_noise
 
-SMALLEST = 1024
-"""Weights of fewer elements are not worth the error of 8 bits."""
 
-
-def shrink_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+def shrink_weights(model: onnx.ModelProto, part: str) -> onnx.ModelProto:
     """Stores all but the smallest float32 convolution weights as int8 and a scale, the rest as float16."""
     graph, nodes = model.graph, []
     for tensor in list(graph.initializer):
@@ -34,7 +32,7 @@ def shrink_weights(model: onnx.ModelProto) -> onnx.ModelProto:
         name, values = tensor.name, numpy_helper.to_array(tensor)
         graph.initializer.remove(tensor)
         if values.ndim == 4 and values.size >= SMALLEST:
-            scale = np.maximum(np.abs(values).max((1, 2, 3), keepdims=True), 1e-12) / 127
+            scale = weight_scale(torch.from_numpy(values.copy()), COARSE.get(part)).numpy()
             small = np.rint(values / scale).astype(np.int8)
             graph.initializer.append(numpy_helper.from_array(scale, name + "_scale"))
             nodes.append(helper.make_node("Cast", [name + "_small"], [name + "_wide"], to=TensorProto.FLOAT))
@@ -49,7 +47,7 @@ def shrink_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def export(net: nn.Module, inputs: dict[str, torch.Tensor], output: str, out: Path) -> None:
+def export(net: nn.Module, part: str, inputs: dict[str, torch.Tensor], output: str, out: Path) -> None:
     """Traces ``net`` with free height and width and writes it."""
     buffer = io.BytesIO()
     axes = {name: {2: f"{name}_h", 3: f"{name}_w"} for name in [*inputs, output]}
@@ -63,7 +61,7 @@ def export(net: nn.Module, inputs: dict[str, torch.Tensor], output: str, out: Pa
         opset_version=17,
         dynamo=False,
     )
-    model = shrink_weights(onnx.load_from_string(buffer.getvalue()))
+    model = shrink_weights(onnx.load_from_string(buffer.getvalue()), part)
     model.producer_name, model.producer_version = "calotype", ""
     for node in model.graph.node:
         node.doc_string = ""
@@ -74,12 +72,12 @@ def export(net: nn.Module, inputs: dict[str, torch.Tensor], output: str, out: Pa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", choices=("encoder", "refiner", "decoder", "faces"), required=True)
+    parser.add_argument("--part", choices=("encoder", "decoder", "faces"), required=True)
     parser.add_argument("--run", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--grain", type=float, default=1.0, help="factor for what the decoder makes of noise")
     args = parser.parse_args()
-    nets = {"encoder": Encoder, "refiner": Refiner, "decoder": Decoder, "faces": FaceFinder}
+    nets = {"encoder": Encoder, "decoder": Decoder, "faces": FaceFinder}
     net: nn.Module = nets[args.part]()
     net.load_state_dict(weights_of(args.run, args.part))
     if isinstance(net, Decoder):
@@ -88,15 +86,11 @@ def main() -> None:
         inputs = {"latents": torch.zeros(1, 4, 16, 24), "log_step": torch.zeros(1, 1, 16, 24)}
         inputs["conditional_mean"] = torch.zeros(1, 4, 16, 24)
         inputs["grain"] = torch.from_numpy(grain_noise((0, 0), 16, 24))[None]
-        export(net, inputs, "pixels", args.out)
-    elif isinstance(net, Refiner):
-        inputs = {name: torch.zeros(1, 3, 128, 192) for name in ("pixels", "decoded")}
-        inputs |= {name: torch.zeros(1, 4, 16, 24) for name in ("latents", "conditional_mean")}
-        export(net, inputs | {"log_step": torch.zeros(1, 1, 16, 24)}, "correction", args.out)
+        export(net, args.part, inputs, "pixels", args.out)
     elif isinstance(net, FaceFinder):
-        export(net, {"latents": torch.zeros(1, 4, 16, 24)}, "odds", args.out)
+        export(net, args.part, {"latents": torch.zeros(1, 4, 16, 24)}, "odds", args.out)
     else:
-        export(net, {"pixels": torch.zeros(1, 3, 128, 192)}, "latents", args.out)
+        export(net, args.part, {"pixels": torch.zeros(1, 3, 128, 192)}, "latents", args.out)
 
 
 if __name__ == "__main__":

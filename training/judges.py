@@ -8,10 +8,17 @@ from typing import Any
 
 import torch
 from assets import ASSETS, Lpips
+from lattice import Lattice, Pass
+from photographs import even_pixels
+from rounding import rounded_weights
 from torch import Tensor, nn
+from weave import ALIKE, repeating
 
-LEVELS = (56, 76)
-"""About 5,000 and 2,000 bytes at 512x512."""
+LEVELS = (56, 76, 96)
+"""About 5,000, 2,500 and 1,400 bytes at 512x512."""
+
+FEW_STEPS = 8
+"""Coding steps known of the held-out crops that have only begun to arrive: two of ten sites."""
 
 
 def _perceptual() -> ModuleType:
@@ -47,28 +54,52 @@ class Judges:
         return dict(zip(("psnr", "sq", "alex", "dists"), (round(v, 4) for v in means), strict=True))
 
 
-@torch.no_grad()
-def validate(
-    nets: nn.Module, lattice: nn.Module, teacher: nn.Module, judges: Judges, pixels: Tensor, autocast: Any
-) -> dict[str, dict[str, float]]:
-    """Figures at LEVELS, without and with refinement; at the first level through TAESD's decoder too."""
-    rows: dict[str, dict[str, float]] = {}
-    for level in LEVELS:
-        levels = torch.full((len(pixels),), level, device=pixels.device)
-        lambda_ = torch.full((len(pixels),), 0.05, device=pixels.device)
-        with autocast():
-            latents = nets.encoder(pixels).float()
-        for name in ("", "refined "):
-            coded = lattice.coding_pass(latents, levels, lambda_)
-            size = float(lattice.bits(coded.coded, coded).sum()) / 8 / len(pixels)
-            with autocast():
-                shown = nets.decoder(coded.coded, coded.log_step, coded.expected).float()
-            rows[f"{name}{level}"] = {"bytes": round(size)} | judges(pixels, shown)
+class Examination:
+    """Figures on held-out crops, coded and only begun to arrive, and of even latents."""
+
+    def __init__(self, pixels: Tensor, teacher: nn.Module, autocast: Any) -> None:
+        """``pixels`` float32[N, 3, s, s] in [0, 1], ``teacher`` TAESD's decoder."""
+        self.pixels, self.teacher, self.autocast = pixels, teacher, autocast
+        self.judges = Judges(pixels.device)
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            self.even = even_pixels(8, 64, pixels.device)
+
+    @torch.no_grad()
+    def __call__(self, nets: nn.Module, lattice: Lattice) -> dict[str, Any]:
+        rows: dict[str, Any] = {}
+        latents, even = self._latents(nets, self.pixels), self._latents(nets, self.even)
+        for level in LEVELS:
+            levels = torch.full((len(latents),), level, device=latents.device)
+            coded = lattice.coding_pass(latents, levels, torch.full_like(levels, 0.05, dtype=torch.float32))
+            size = float(lattice.bits(coded.coded, coded).sum()) / 8 / len(latents)
+            rows[str(level)] = {"bytes": round(size)} | self.judges(self.pixels, self._shown(nets, coded))
             if level == LEVELS[0]:
-                with autocast():
-                    foreign = teacher(coded.coded).float()
-                rows[f"{name}{level} by TAESD"] = judges(pixels, foreign)
-            with autocast():
-                change = nets.refiner(pixels, shown.clamp(0, 1), latents, coded.expected, coded.log_step)
-            latents = latents + change.float()
-    return rows
+                with self.autocast():
+                    foreign = self.teacher(coded.coded).float()
+                rows[f"{level} by TAESD"] = self.judges(self.pixels, foreign)
+        few = torch.full_like(levels, FEW_STEPS)
+        shown = self._shown(nets, lattice.coding_pass(latents, levels * 0 + LEVELS[0], None, few))
+        rows["few"] = self.judges(self.pixels, shown) | {"repeats": _repeats(shown)}
+        shown = self._shown(nets, lattice.coding_pass(even, torch.full((len(even),), 40, device=even.device)))
+        error = float((shown - self.even).abs().mean() * 255)
+        rows["even"] = {"error": round(error, 2), "repeats": _repeats(shown)}
+        same = latents[:, :, 5:6, 5:6].expand(-1, -1, 8, 8).contiguous()
+        shown = self._shown(nets, lattice.coding_pass(same, torch.full_like(levels, 40)))
+        return rows | {"same": {"repeats": _repeats(shown)}}
+
+    def _latents(self, nets: nn.Module, pixels: Tensor) -> Tensor:
+        with self.autocast():
+            return nets.encoder(pixels).float()
+
+    def _shown(self, nets: nn.Module, coded: Pass) -> Tensor:
+        inputs = (coded.coded, coded.log_step, coded.expected)
+        with self.autocast():
+            weights = rounded_weights(nets.decoder, "decoder")
+            return torch.func.functional_call(nets.decoder, weights, inputs).float()
+
+
+def _repeats(shown: Tensor) -> float:
+    """What repeats in every 8x8 cell of ``shown``, as a deviation, of 255."""
+    square = repeating(shown, ALIKE.to(shown.device)).mean().clamp(min=0)
+    return round(float(square.sqrt()) * 255, 2)

@@ -173,11 +173,19 @@ class Lattice(nn.Module):
 
     def freeze(self) -> Lattice:
         """Rounds the weights to what ships and ends their training, so that a coding pass is cheaper."""
-        for layer in self.modules():
-            if isinstance(layer, IntConv):
-                integer, scale = layer.quantised()
-                layer.weight.data.copy_(integer * scale)
-        return self.eval().requires_grad_(False)
+        return self.eval().requires_grad_(False).follow(self)
+
+    @torch.no_grad()
+    def follow(self, trained: Lattice) -> Lattice:
+        """Takes the weights of ``trained``, rounded to what ships, into the present tensors."""
+        for layer, other in zip(self.modules(), trained.modules(), strict=True):
+            if isinstance(layer, IntConv) and isinstance(other, IntConv):
+                integer, scale = other.quantised()
+                layer.weight.copy_(integer * scale)
+                layer.bias.copy_(other.bias)
+        for mine, theirs in zip(self.shape.parameters(), trained.shape.parameters(), strict=True):
+            mine.copy_(theirs)
+        return self
 
     @torch.autocast("cuda", enabled=False)
     def coding_pass(
@@ -242,6 +250,27 @@ class Lattice(nn.Module):
                 number += 1
             decided[:, 8 + y : -8 : stride, 8 + x : -8 : stride].fill_(1)
         return Pass(coded, expected, log_step.mean(1, keepdim=True), means, scales, step)
+
+    @torch.autocast("cuda", enabled=False)
+    def code_lengths(self, values: Tensor, levels: Tensor) -> Tensor:
+        """Ideal code length float32[N, 4, h, w] of ``values``, integers times their steps, all known.
+
+        What a coding pass predicts for the same integers, but without its order, so that it trains faster.
+        """
+        step = steps_of(levels).view(-1, 1, 1, 1) * self.channel_weights
+        level = ((levels.float() - 64) * 2).clamp(-127, 127).view(-1, 1, 1, 1)
+        context = torch.floor(values * 16 + 0.5).clamp(-127, 127)
+        lengths = torch.zeros_like(values)
+        for net, stride, (y, x), before, _ in self._sites():
+            planes = [context[:, :, dy::stride, dx::stride] for dy, dx in before]
+            guide = level.expand_as(values[:, :1, y::stride, x::stride])
+            features = net.trunk(torch.cat([*planes, guide, torch.full_like(guide, 127)], 1))
+            here = context[:, :, y::stride, x::stride]
+            predicted = [head(torch.cat([features, here[:, :n]], 1)) for n, head in enumerate(net.heads)]
+            mean, scale = (torch.stack(part, 1) for part in zip(*predicted, strict=True))
+            cost = self._cost(values[:, :, y::stride, x::stride], mean / 256, scale, step)
+            lengths[:, :, y::stride, x::stride] = cost
+        return lengths
 
     def bits(self, values: Tensor, coded: Pass) -> Tensor:
         """Ideal code length float32[N, 4, h, w] of ``values``, by the predictions of a coding pass."""

@@ -8,15 +8,15 @@ from assets import ASSETS
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-WINDOWS = (16, 8, 4, 4)
-"""Sides of the windows of the local statistics, in positions of the four stages."""
+WINDOWS = (16, 8, 4, 4, 4)
+"""Sides of the windows of the local statistics, in positions of the five stages."""
 
 
 class Vgg(nn.Module):
-    """VGG16 up to relu4_3: features of four stages, at 1, 1/2, 1/4 and 1/8 of the picture's size."""
+    """VGG16 up to relu5_3: features of five stages, at 1, 1/2, 1/4, 1/8 and 1/16 of the picture's size."""
 
-    STAGES = (2, 2, 3, 3)
-    WIDTHS = (64, 128, 256, 512)
+    STAGES = (2, 2, 3, 3, 3)
+    WIDTHS = (64, 128, 256, 512, 512)
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,10 +66,10 @@ def wasserstein(shown: list[Tensor], wanted: list[Tensor]) -> Tensor:
 
 
 def _local(features: Tensor, window: int) -> tuple[Tensor, Tensor]:
-    """Means and deviations over windows that overlap by a half."""
-    step = max(window // 2, 1)
-    mean = F.avg_pool2d(features, window, step).float()
-    square = F.avg_pool2d(features.float().square(), window, step)
+    """Means and deviations over windows that overlap by a half: means of 2x2 halves."""
+    half = window // 2
+    mean = F.avg_pool2d(F.avg_pool2d(features, half).float(), 2, 1)
+    square = F.avg_pool2d(F.avg_pool2d(features.float().square(), half), 2, 1)
     return mean, ((square - mean.square()).clamp(min=0) + 1e-4).sqrt()
 
 

@@ -14,6 +14,16 @@ STEP_FEATURES = 4
 GRAINS = 4
 
 
+def _fold(x: Tensor) -> Tensor:
+    """Pixels of 2x2 to channels, in the layout that the convolutions compute in."""
+    return nn.functional.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
+
+
+def _unfold(x: Tensor) -> Tensor:
+    """Channels to pixels of 2x2, in the layout that the convolutions compute in."""
+    return nn.functional.pixel_shuffle(x, 2).contiguous(memory_format=torch.channels_last)
+
+
 class Block(nn.Module):
     """Residual pair of 3x3 convolutions; ``condition`` adds what the quantisation step says."""
 
@@ -54,7 +64,7 @@ class Context(nn.Module):
         y = self.down(x)
         for block in self.blocks:
             y = block(y, features)
-        return x + nn.functional.pixel_shuffle(self.up(y), 2)
+        return x + _unfold(self.up(y))
 
 
 class Decoder(nn.Module):
@@ -101,25 +111,18 @@ class Decoder(nn.Module):
             if number == middle:
                 x = self.context(x, nn.functional.avg_pool2d(features, 2))
             x = block(x, features)
-        x = self.at_quarter(nn.functional.pixel_shuffle(self.to_quarter(x), 2))
-        x = nn.functional.pixel_shuffle(self.to_half(x), 2)
+        x = self.at_quarter(_unfold(self.to_quarter(x)))
+        x = _unfold(self.to_half(x))
         x = self.at_half(x + self.grain(grain))
         with torch.autocast(x.device.type, enabled=False):  # bfloat16 has fewer tones than the picture
             return nn.functional.pixel_shuffle(self.leave(x.float()), 2) + 0.5
-
-
-def decoder_of(state: dict[str, Tensor]) -> Decoder:
-    """The decoder of a run, whatever its channels at half the picture's size."""
-    decoder = Decoder((256, 192, 96, state["leave.weight"].shape[1]))
-    decoder.load_state_dict(state)
-    return decoder
 
 
 class Encoder(nn.Module):
     """Pixels to latents of the `sd1` space."""
 
     def __init__(
-        self, widths: tuple[int, int, int] = (48, 96, 192), blocks: tuple[int, int, int] = (3, 5, 6)
+        self, widths: tuple[int, int, int] = (48, 96, 192), blocks: tuple[int, int, int] = (3, 5, 8)
     ) -> None:
         super().__init__()
         c, b, a = widths
@@ -133,55 +136,11 @@ class Encoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """float32[N, 3, 8h, 8w] in [0, 1] to float32[N, 4, h, w], scaled by 0.18215."""
-        x = self.at_half(self.enter(nn.functional.pixel_unshuffle(pixels - 0.5, 2)))
-        x = self.at_quarter(self.to_quarter(nn.functional.pixel_unshuffle(x, 2)))
-        x = self.at_eighth(self.to_eighth(nn.functional.pixel_unshuffle(x, 2)))
+        x = self.at_half(self.enter(_fold(pixels - 0.5)))
+        x = self.at_quarter(self.to_quarter(_fold(x)))
+        x = self.at_eighth(self.to_eighth(_fold(x)))
         with torch.autocast(x.device.type, enabled=False):  # fine steps are finer than bfloat16
             return self.leave(x.float())
-
-
-class Refiner(nn.Module):
-    """A correction of the latents, by what the decoder makes of them.
-
-    Iterated amortised inference: Marino et al., "Iterative Amortized Inference", 2018; Yang et al.,
-    "Improving Inference for Neural Image Compression", 2020.
-    """
-
-    def __init__(
-        self, widths: tuple[int, int, int] = (32, 64, 128), blocks: tuple[int, int, int] = (2, 3, 5)
-    ) -> None:
-        super().__init__()
-        c, b, a = widths
-        self.enter = nn.Conv2d(24, c, 3, 1, 1)
-        self.at_half = nn.Sequential(*(Block(c) for _ in range(blocks[0])))
-        self.to_quarter = nn.Conv2d(4 * c, b, 1)
-        self.at_quarter = nn.Sequential(*(Block(b) for _ in range(blocks[1])))
-        self.to_eighth = nn.Conv2d(4 * b, a, 1)
-        self.enter_latents = nn.Conv2d(8 + STEP_FEATURES, a, 3, 1, 1)
-        self.at_eighth = nn.ModuleList(Block(a, STEP_FEATURES) for _ in range(blocks[2]))
-        self.leave = nn.Conv2d(a, 4, 3, 1, 1)
-        nn.init.normal_(self.leave.weight, std=1e-3)
-        nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
-
-    def forward(
-        self, pixels: Tensor, decoded: Tensor, latents: Tensor, conditional_mean: Tensor, log_step: Tensor
-    ) -> Tensor:
-        """The correction float[N, 4, h, w] to add to ``latents`` before they are quantised again.
-
-        ``pixels`` and ``decoded`` float[N, 3, 8h, 8w] are the picture and what the decoder makes of its
-        quantised latents. ``latents`` float[N, 4, h, w] are those before quantisation, ``conditional_mean``
-        is their mean given the integers, ``log_step`` float[N, 1, h, w] log2 of the step.
-        """
-        unshuffle = nn.functional.pixel_unshuffle
-        features = step_features(log_step)
-        both = torch.cat([pixels - 0.5, 4 * (pixels - decoded)], 1)
-        x = self.at_half(self.enter(unshuffle(both, 2)))
-        x = self.at_quarter(self.to_quarter(unshuffle(x, 2)))
-        x = self.to_eighth(unshuffle(x, 2))
-        x = x + self.enter_latents(torch.cat([latents, latents - conditional_mean, features], 1))
-        for block in self.at_eighth:
-            x = block(x, features)
-        return self.leave(x)
 
 
 def grown(old: dict[str, Tensor], net: nn.Module) -> None:
@@ -192,7 +151,7 @@ def grown(old: dict[str, Tensor], net: nn.Module) -> None:
     """
     for name, tensor in net.state_dict().items():
         if name in old and any(a > b for a, b in zip(old[name].shape, tensor.shape, strict=True)):
-            raise ValueError(f"{name} of the start is larger, {tuple(old[name].shape)}: see narrow.py")
+            raise ValueError(f"{name} of the start is larger, {tuple(old[name].shape)}")
         if name not in old:
             if name.endswith("second.weight"):
                 tensor.zero_()
@@ -225,9 +184,8 @@ class FaceFinder(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """float[N, 4, h, w], h and w multiples of 4, to the logarithm of the odds, float[N, 1, h, w]."""
-        shuffle, unshuffle = nn.functional.pixel_shuffle, nn.functional.pixel_unshuffle
         x = self.at_eighth(self.enter(latents))
-        y = self.at_16th(self.to_16th(unshuffle(x, 2)))
-        z = self.at_32nd(self.to_32nd(unshuffle(y, 2)))
-        y = self.at_16th_again(y + shuffle(self.back_to_16th(z), 2))
-        return self.leave(self.at_eighth_again(x + shuffle(self.back_to_eighth(y), 2)))
+        y = self.at_16th(self.to_16th(_fold(x)))
+        z = self.at_32nd(self.to_32nd(_fold(y)))
+        y = self.at_16th_again(y + _unfold(self.back_to_16th(z)))
+        return self.leave(self.at_eighth_again(x + _unfold(self.back_to_eighth(y))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,12 +14,17 @@ from assets import Lpips
 from discriminator import Discriminator, discriminator_loss, generator_loss
 from lattice import Lattice, Pass
 from losses import Vgg, feature_distance, latent_distance, visible_faults, wasserstein
-from quantise import random_lambdas, random_levels
+from photographs import even_pixels
+from quantise import random_lambdas, random_levels, steps_of
+from rounding import rounded_weights
 from torch import Tensor, nn
 from weave import weave
 
 STEPS_OF_A_PASS = 40
 """Coding steps of the context model: ten sites of four channels."""
+
+ROUNDED_FROM = 0.4
+"""Share of the time after which the decoder is trained with the weights that are exported."""
 
 FINE = 60
 """Below this level the latents say what TAESD's decoder shows of them, and its picture is the aim."""
@@ -67,6 +73,29 @@ class CodingPass:
         return graph, held, found
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What is coded together: crops, even pictures, and crops of which TAESD's latents are coded.
+
+    ``pixels`` float32[N, 3, s, s]; ``levels`` and ``lambdas`` [N] are those of the quantiser, ``known``
+    int64[N] is the number of coding steps that have arrived. The first ``plain`` are crops. Up to ``own``
+    follow even ones; the last ``alike`` of them have latents that are the same everywhere. Then come the
+    ``foreign``, of which the last ``partial`` have only begun to arrive. TAESD's decoder is shown the first
+    ``watched`` as well.
+    """
+
+    pixels: Tensor
+    levels: Tensor
+    lambdas: Tensor
+    known: Tensor
+    plain: int
+    own: int
+    foreign: int
+    partial: int
+    alike: int
+    watched: int
+
+
 class Objective:
     """The losses of a batch, for the networks and for the discriminator."""
 
@@ -86,6 +115,7 @@ class Objective:
         self.discriminator = Discriminator(args.width).to(device, memory_format=torch.channels_last)
         self.weights = dict.fromkeys((*PARTS, "likeness"), 0.0)
         self._seen: tuple[Any, ...] | None = None
+        self._coded: tuple[Tensor, Tensor] | None = None
         every: dict[str, Any] = dict(nets.named_children())
         every |= {"vgg": self.vgg, "teacher_encoder": teachers[0], "teacher_decoder": teachers[1]}
         if args.compile:
@@ -93,7 +123,7 @@ class Objective:
                 False  # gradients of parts are asked for before the sum's
             )
             every = {name: torch.compile(net, dynamic=False) for name, net in every.items()}
-        self.encoder, self.refiner, self.decoder = (every[n] for n in ("encoder", "refiner", "decoder"))
+        self.encoder, self.decoder = every["encoder"], every["decoder"]
         self.features = every["vgg"]
         self.teacher_encoder, self.teacher_decoder = every["teacher_encoder"], every["teacher_decoder"]
 
@@ -103,38 +133,31 @@ class Objective:
         ``pixels`` float32[N, 3, s, s] in [0, 1], s a multiple of 64; ``done`` is the share of the run's time
         that is spent.
         """
-        count = len(pixels)
-        plain, foreign = count // 2, count // 4
-        own = count - foreign  # what the encoder makes: `plain` as it is, the others refined
-        watched = max(count // 8, 1)
-        levels = random_levels(count, self.device)
-        levels[:watched] = torch.randint(24, FINE + 1, (watched,), device=self.device)
-        lambdas = random_lambdas(levels)
-        known = torch.full((count,), STEPS_OF_A_PASS, device=self.device)
-        partial = foreign // 2  # the last ones have only begun to arrive
-        known[count - partial :] = torch.randint(2, STEPS_OF_A_PASS, (partial,), device=self.device)
-
+        batch = self._drawn(pixels)
+        own, plain = batch.own, batch.plain
         with self.autocast():
             with torch.set_grad_enabled(done < self.args.fix_encoder_from):
-                made = self.encoder(pixels[:own]).float()
+                made = self.encoder(batch.pixels[:own]).float()
             with torch.no_grad():
-                taught = self.teacher_encoder(torch.cat([pixels[:foreign], pixels[own:]])).float()
-            refined = self._refined(pixels[plain:own], made[plain:], levels[plain:own], lambdas[plain:own])
-            latents = torch.cat([made[:plain], refined, taught[foreign:]])
-            coded = self.coding_pass(latents, levels, lambdas, known)
+                taught = self.teacher_encoder(
+                    torch.cat([pixels[: batch.foreign], batch.pixels[own:]])
+                ).float()
+                alike = made[: batch.alike, :, 4:5, 4:5].detach().expand_as(made[: batch.alike])
+            latents = torch.cat([made[: own - batch.alike], alike, taught[batch.foreign :]])
+            coded = self.coding_pass(latents, batch.levels, batch.lambdas, batch.known)
             noisy = latents + (coded.coded - latents).detach()
-            noisy = torch.where((known < STEPS_OF_A_PASS).view(-1, 1, 1, 1), coded.coded, noisy)
+            noisy = torch.where((batch.known < STEPS_OF_A_PASS).view(-1, 1, 1, 1), coded.coded, noisy)
             expected = noisy + (coded.expected - coded.coded)
-            shown = self.decoder(noisy, coded.log_step, expected).float()
-            wanted = self._wanted(pixels, taught[foreign:], levels, own, partial)
+            shown = self._shown((noisy, coded.log_step, expected), done)
+            wanted = self._wanted(batch, latents, taught[batch.foreign :])
             parts = self._distortion(wanted, shown)
             features, original = self._both_features(shown, wanted)
             parts["wasserstein"] = wasserstein(features, original)
             parts["features"] = feature_distance(features, original)
-            told = (coded.expected[:own], coded.log_step[:own])
+            told = (coded.expected[:plain], coded.log_step[:plain])
             if done >= self.args.opponent_from:
-                parts["likeness"] = self._likeness(shown[:own], [f[:own] for f in features], told)
-                self._seen = (pixels[:own], shown[:own].detach(), features, original, own, told)
+                parts["likeness"] = self._likeness(shown[:plain], [f[:plain] for f in features], told)
+                self._seen = (pixels[:plain], shown[:plain].detach(), features, original, plain, told)
         if step % BALANCE_EVERY == 0:
             self._balance(parts, shown)
         ramp = min(
@@ -145,42 +168,85 @@ class Objective:
         if "likeness" in parts:
             total = total + ramp * self.weights["likeness"] * parts["likeness"]
         if done < self.args.fix_encoder_from:
-            parts["match"] = latent_distance(made[:foreign], taught[:foreign])
-            parts["by teacher"] = self._by_teacher(pixels[:watched], noisy[:watched])
+            parts["match"] = latent_distance(made[: batch.foreign], taught[: batch.foreign])
+            parts["by teacher"] = self._by_teacher(pixels[: batch.watched], noisy[: batch.watched])
             total = total + 0.4 * parts["match"] + 0.4 * parts["by teacher"]
-        bits = self.lattice.bits(noisy[:own], _first(coded, own)).sum((1, 2, 3)) / pixels[0, 0].numel()
-        parts["rate"] = (rate_weight(levels[:own]) * bits).mean()
+        bits = self.lattice.bits(noisy[:plain], _first(coded, plain)).sum((1, 2, 3)) / pixels[0, 0].numel()
+        parts["rate"] = (rate_weight(batch.levels[:plain]) * bits).mean()
+        self._coded = (
+            coded.coded[batch.known == STEPS_OF_A_PASS],
+            batch.levels[batch.known == STEPS_OF_A_PASS],
+        )
         return total + parts["rate"], {name: value.detach() for name, value in parts.items()}
 
     def opponent(self, done: float) -> Tensor | None:
         """The discriminator's loss on what :meth:`generator` has just made; None before its time."""
         if self._seen is None or done < self.args.opponent_from:
             return None
-        pixels, shown, features, original, own, told = self._seen
+        pixels, shown, features, original, count, told = self._seen
         self._seen = None
         self.discriminator.requires_grad_(True)
         with self.autocast():
-            real = self.discriminator(pixels, [f[:own].detach() for f in original], *told)
-            fake = self.discriminator(shown, [f[:own].detach() for f in features], *told)
-        return discriminator_loss(real, fake)
+            both = [
+                torch.cat([a[:count], b[:count]]).detach() for a, b in zip(original, features, strict=True)
+            ]
+            scores = self.discriminator(torch.cat([pixels, shown]), both, *(torch.cat([t, t]) for t in told))
+        return discriminator_loss([s[:count] for s in scores], [s[count:] for s in scores])
 
-    def _refined(self, pixels: Tensor, latents: Tensor, levels: Tensor, lambdas: Tensor) -> Tensor:
-        """Latents after one round of the refiner, by what the decoder makes of them now."""
-        with torch.no_grad():
-            known = torch.full_like(levels, STEPS_OF_A_PASS)
-            coded = self.coding_pass(latents, levels, lambdas, known)
-            shown = self.decoder(coded.coded, coded.log_step, coded.expected).float().clamp(0, 1)
-        change = self.refiner(pixels, shown, latents.detach(), coded.expected, coded.log_step)
-        return latents + change.float()
+    def code_length(self, trained: Lattice) -> Tensor:
+        """The code length of the last batch's integers, in bits per latent, by the model that is trained.
 
-    def _wanted(self, pixels: Tensor, taught: Tensor, levels: Tensor, own: int, partial: int) -> Tensor:
-        """The aim: the pictures, but of TAESD's latents at fine levels what TAESD's decoder shows of them."""
-        whole = len(pixels) - own - partial
+        Code lengths at coarse levels are short: they are weighed so that all levels matter alike.
+        """
+        assert self._coded is not None
+        integers, levels = self._coded
+        bits = trained.code_lengths(integers, levels).mean((1, 2, 3))
+        return (bits * (steps_of(levels) / 0.5) ** 0.5).mean()
+
+    def _drawn(self, pixels: Tensor) -> Batch:
+        """Splits a batch into its parts, replaces pixels of the even ones and draws levels."""
+        count = len(pixels)
+        foreign, even = max(count // 6, 2), max(count // 12, 2)
+        own, partial = count - foreign, foreign // 2
+        plain, watched = own - even, max(count // 8, 1)
+        flat = even_pixels(even, pixels.shape[-1], pixels.device)
+        levels = random_levels(count, self.device)
+        levels[:watched] = torch.randint(24, FINE + 1, (watched,), device=self.device)
+        known = torch.full((count,), STEPS_OF_A_PASS, device=self.device)
+        known[count - partial :] = torch.randint(1, STEPS_OF_A_PASS, (partial,), device=self.device)
+        return Batch(
+            torch.cat([pixels[:plain], flat, pixels[own:]]),
+            levels,
+            random_lambdas(levels),
+            known,
+            *(plain, own, foreign, partial, even // 2, watched),
+        )
+
+    def _shown(self, inputs: tuple[Tensor, ...], done: float) -> Tensor:
+        """What the decoder makes of its inputs, towards the end with the weights that are exported."""
+        if done < ROUNDED_FROM:
+            return self.decoder(*inputs).float()
+        return torch.func.functional_call(
+            self.decoder, rounded_weights(self.decoder, "decoder"), inputs
+        ).float()
+
+    def _wanted(self, batch: Batch, latents: Tensor, taught: Tensor) -> Tensor:
+        """The aim: the pictures; of latents that are the same everywhere, the colour by TAESD's decoder.
+
+        Of TAESD's latents at fine levels it is what TAESD's decoder shows of them.
+        """
+        own, alike = batch.own, batch.alike
+        whole = batch.foreign - batch.partial
         with torch.no_grad():
-            theirs = self.teacher_decoder(taught[:whole]).float().clamp(0, 1)
-        fine = (levels[own : own + whole] < FINE).view(-1, 1, 1, 1)
-        theirs = torch.where(fine, theirs, pixels[own : own + whole])
-        return torch.cat([pixels[:own], theirs, pixels[own + whole :]])
+            shown = (
+                self.teacher_decoder(torch.cat([latents[own - alike : own], taught[:whole]]))
+                .float()
+                .clamp(0, 1)
+            )
+        colours = shown[:alike].mean((2, 3), keepdim=True).expand_as(shown[:alike])
+        fine = (batch.levels[own : own + whole] < FINE).view(-1, 1, 1, 1)
+        theirs = torch.where(fine, shown[alike:], batch.pixels[own : own + whole])
+        return torch.cat([batch.pixels[: own - alike], colours, theirs, batch.pixels[own + whole :]])
 
     def _distortion(self, wanted: Tensor, shown: Tensor) -> dict[str, Tensor]:
         # LPIPS samples every second pixel and fewer later: always in phase with the latents, it would not see

@@ -22,8 +22,8 @@ from loop import RUNS
 from PIL import Image
 from safetensors.torch import save_file
 
-LONGEST = 800
-QUALITY = 88
+LONGEST = 768
+QUALITY = 80
 TAESD = ("taesd_encoder.safetensors", "taesd_decoder.safetensors")
 
 
@@ -59,7 +59,7 @@ def pack(out: Path, start: str, limit: int, threads: int) -> None:
     with tarfile.open(out / "models.tar", "w") as archive:
         perceptual = "models/lpips-alex-vgg/perceptual.safetensors"
         archive.add(ASSETS / perceptual, perceptual)
-    with tarfile.open(out / "start.tar", "w") as archive:
+    with tarfile.open(out / "teachers.tar", "w") as archive:
         for name in TAESD:
             archive.add(ASSETS / "models" / "taesd" / name, f"models/taesd/{name}")
         squeeze = out / "lpips_sq.safetensors"
@@ -67,11 +67,10 @@ def pack(out: Path, start: str, limit: int, threads: int) -> None:
         archive.add(squeeze, "models/lpips-squeeze/lpips_sq.safetensors")
         squeeze.unlink()
         archive.add(ASSETS / "tools" / "perceptual.py", "tools/perceptual.py")
+    with tarfile.open(out / "start.tar", "w") as archive:
         state = torch.load(RUNS / start / "last.pt", weights_only=True)["average"]
         buffer = io.BytesIO()
-        exact = ("lattice.",)  # its integers are exact, the networks lose nothing in 16 bits
-        small = {n: v if n.startswith(exact) else v.half() for n, v in state.items()}
-        torch.save({"average": small}, buffer)
+        torch.save({"average": {name: value.half() for name, value in state.items()}}, buffer)
         add(archive, f"runs/{start}/last.pt", buffer.getvalue())
     number, size = 0, limit * 10**6
     archive = tarfile.open(out / "photographs-0.tar", "w")  # noqa: SIM115

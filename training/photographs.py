@@ -37,6 +37,19 @@ def listed() -> list[tuple[Path, float]]:
     return sorted(found)
 
 
+def even_pixels(count: int, size: int, device: torch.device) -> Tensor:
+    """float32[count, 3, size, size] in [0, 1]: colours and gradients, half of them saturated."""
+    ends = torch.rand((count, 2, 3, 1, 1), device=device)
+    saturated = torch.rand((count, 1, 1, 1, 1), device=device) < 0.5
+    ends = torch.where(saturated, ends.round(), ends)
+    ramp = torch.linspace(0, 1, size, device=device)
+    ramp = torch.stack([ramp.expand(size, size), ramp.view(-1, 1).expand(size, size)])
+    share = ramp[torch.randint(2, (count,), device=device)].unsqueeze(1)
+    varies = torch.rand((2, count, 1, 1, 1), device=device)
+    share = share * varies[0] * (varies[1] < 0.5)
+    return ends[:, 0] * (1 - share) + ends[:, 1] * share
+
+
 def _decoded(path: Path) -> Tensor:
     """uint8[3, H, W]."""
     with Image.open(path) as image:

@@ -16,10 +16,10 @@ def steps_of(levels: Tensor) -> Tensor:
 
 
 def random_levels(count: int, device: torch.device | str = "cpu") -> Tensor:
-    """int64[N]: levels 8 to 104 (steps 0.044 to 2.8), most of them 40 to 96, as files have them."""
+    """int64[N]: levels 8 to 104 (steps 0.044 to 2.8), most of them 44 to 104, as small files have them."""
     wide = torch.randint(8, 105, (count,), device=device)
-    middle = torch.randint(40, 97, (count,), device=device)
-    return torch.where(torch.rand(count, device=device) < 0.25, wide, middle)
+    middle = torch.randint(44, 105, (count,), device=device)
+    return torch.where(torch.rand(count, device=device) < 0.2, wide, middle)
 
 
 def random_lambdas(levels: Tensor) -> Tensor:

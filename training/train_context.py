@@ -1,8 +1,8 @@
 """Stages 1 and 3: the integer-valued context model, on latents as the codec quantises them.
 
-``python training/train_context.py --name context --start pictures --minutes 60``. A third of the latents are
-the encoder's, a third these after refinement, a third TAESD's. All but TAESD's are quantised by rate and
-distortion, with the model as it is at that step. Without ``--start`` all are TAESD's.
+``python training/train_context.py --name context --start pictures --minutes 60``. Two thirds of the latents
+are the encoder's, quantised by rate and distortion with the model as it is at that step; a third are TAESD's.
+Without ``--start`` all are TAESD's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from assets import taesd_encoder
 from lattice import Lattice
 from loop import RUNS, autocast, weights_of
-from nets import Decoder, Encoder, Refiner
+from nets import Encoder
 from objective import STEPS_OF_A_PASS, CodingPass
 from photographs import Photographs
 from quantise import CHANNEL_WEIGHTS, random_lambdas, random_levels, steps_of
@@ -42,16 +42,14 @@ class Source:
     def __init__(self, args: argparse.Namespace, model: Lattice, device: torch.device) -> None:
         self.args, self.device = args, device
         self.photographs = Photographs(args.seed, device, args.threads, limit=args.photographs)
-        self.nets = nn.ModuleDict()
-        parts = {"encoder": Encoder(), "refiner": Refiner(), "decoder": Decoder()} if args.start else {}
-        for part, net in parts.items():
-            state = weights_of(args.start, part)
-            if "enter.weight" in state:  # restored runs have no refiner
-                net.load_state_dict(state)
-                self.nets[part] = net
-        self.nets.to(device, memory_format=torch.channels_last).requires_grad_(False)
+        self.encoder: nn.Module | None = None
+        if args.start:
+            self.encoder = Encoder()
+            self.encoder.load_state_dict(weights_of(args.start, "encoder"))
+            self.encoder.to(device, memory_format=torch.channels_last).requires_grad_(False)
         self.teacher = taesd_encoder().to(device, memory_format=torch.channels_last)
-        self.coding_pass = CodingPass(model)
+        self.model = copy.deepcopy(model).freeze()
+        self.coding_pass = CodingPass(self.model)
 
     def autocast(self) -> torch.autocast:
         return autocast(self.device)
@@ -61,24 +59,13 @@ class Source:
         """(latents float32[N, 4, h, w] to quantise, their levels int64[N] and Lagrangian multipliers)."""
         pixels = self.photographs.batch(self.args.batch, self.args.crop)
         levels = random_levels(len(pixels), self.device)
-        lambdas, third = random_lambdas(levels), len(pixels) // 3 if self.nets else 0
-        lambdas[2 * third :] = 0
+        lambdas, own = random_lambdas(levels), 2 * len(pixels) // 3 if self.encoder is not None else 0
+        lambdas[own:] = 0
         with self.autocast():
-            theirs = self.teacher(pixels[2 * third :]).float()
-            if not self.nets:
-                return theirs, levels, lambdas
-            own = self.nets["encoder"](pixels[: 2 * third]).float()
-        if "refiner" in self.nets:
-            own[:third] = self.refined(pixels[:third], own[:third], levels[:third], lambdas[:third])
-        return torch.cat([own, theirs]), levels, lambdas
-
-    @torch.no_grad()
-    def refined(self, pixels: Tensor, latents: Tensor, levels: Tensor, lambdas: Tensor) -> Tensor:
-        coded = self.coding_pass(latents, levels, lambdas, torch.full_like(levels, STEPS_OF_A_PASS))
-        with self.autocast():
-            shown = self.nets["decoder"](coded.coded, coded.log_step, coded.expected).float().clamp(0, 1)
-            change = self.nets["refiner"](pixels, shown, latents, coded.expected, coded.log_step)
-        return latents + change.float()
+            latents = self.teacher(pixels[own:]).float()
+            if self.encoder is not None:
+                latents = torch.cat([self.encoder(pixels[:own]).float(), latents])
+        return latents, levels, lambdas
 
 
 def validate(model: Lattice, pictures: Tensor, own: Tensor) -> dict[str, float]:
@@ -100,7 +87,7 @@ def validate(model: Lattice, pictures: Tensor, own: Tensor) -> dict[str, float]:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", default="context")
-    parser.add_argument("--start", help="a run with encoder, refiner and decoder")
+    parser.add_argument("--start", help="a run with the encoder")
     parser.add_argument("--warm-start", help="a run with the context model to begin with")
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -142,7 +129,7 @@ def main() -> None:
         step, before = state["step"], state["spent"]
     source = Source(args, model, device)
     held_out = source.photographs.held_out(512, args.held_out)
-    encoder = source.nets["encoder"] if args.start else source.teacher
+    encoder = source.teacher if source.encoder is None else source.encoder
     with torch.no_grad(), source.autocast():
         own = torch.cat([encoder(part).float() for part in held_out.split(4)])
         pictures = torch.cat([source.teacher(part).float() for part in held_out.split(4)])
@@ -173,14 +160,14 @@ def main() -> None:
         latents, levels, lambdas = source.batch()
         everything = torch.full_like(levels, STEPS_OF_A_PASS)
         integers = source.coding_pass(latents, levels, lambdas, everything).coded
-        coded = model.coding_pass(integers, levels)  # the same integers again, with gradients
         # Code lengths at coarse levels are short: weigh them so that all levels matter alike.
         weight = (steps_of(levels) / 0.5) ** 0.5
-        loss = (model.bits(integers, coded).mean((1, 2, 3)) * weight).mean()
+        loss = (model.code_lengths(integers, levels).mean((1, 2, 3)) * weight).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
+        source.model.follow(model)
         step += 1
         decay = min(0.998, (1 + step) / (10 + step))
         with torch.no_grad():

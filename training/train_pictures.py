@@ -1,12 +1,13 @@
-"""Stage 2: encoder, refiner and decoder together, through the codec's own quantiser.
+"""Stage 2: encoder, decoder and context model together, through the codec's own quantiser.
 
 ``python training/train_pictures.py --name pictures --start shipped --minutes 120`` on a processor. On a CUDA
 machine: ``... --minutes 9 --batch 48 --crop 256 --lr 5e-4 --width 64 --out FOLDER``. The code is the same.
 
-A batch has three parts. The latents of the first half are coded as the encoder makes them. Those of a quarter
-are coded, decoded, refined and coded again. Of the last quarter TAESD's latents are coded, for files that
-other encoders of the space made; half of these are only partly known, as in a file that is still arriving.
-``objective.py`` has the losses.
+Of a batch three quarters are crops. A twelfth is even: colours, gradients, or latents that are the same
+everywhere. Of the last sixth TAESD's latents are coded, for files that other encoders of the space made; half
+of these are only partly known, as in a file that is still arriving. ``objective.py`` has the losses. The
+context model learns the code length of the integers that the coding pass chose. The coding pass takes over
+its weights every few steps.
 """
 
 from __future__ import annotations
@@ -20,14 +21,17 @@ from pathlib import Path
 
 import torch
 from assets import taesd_decoder, taesd_encoder
-from judges import Judges, validate
+from judges import Examination
 from lattice import Lattice
 from loop import RUNS, autocast, weights_of
-from nets import Decoder, Encoder, Refiner, grown
+from nets import Decoder, Encoder, grown
 from objective import Objective
 from photographs import Photographs
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+CONTEXT_EVERY = 4
+"""Steps of the networks to one of the context model."""
 
 SHARD = 14_000_000
 """Bytes of a file of weights, at most."""
@@ -38,12 +42,12 @@ class Nets(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder, self.refiner, self.decoder = Encoder(), Refiner(), Decoder()
+        self.encoder, self.decoder = Encoder(), Decoder()
 
 
-def learning_rate(args: argparse.Namespace, step: int, done: float) -> float:
+def learning_rate(peak: float, step: int, done: float) -> float:
     """Warm-up of 100 steps, then a cosine over time down to a fiftieth."""
-    return args.lr * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+    return peak * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 class Run:
@@ -59,14 +63,14 @@ class Run:
         nets = Nets()
         if args.start:
             for part, net in nets.named_children():
-                state = weights_of(args.start, part)
-                if "enter.weight" in state:  # older runs have no refiner
-                    grown(state, net)
+                grown(weights_of(args.start, part), net)
         self.nets = nets.to(self.device, memory_format=torch.channels_last)
-        lattice = Lattice()
-        lattice.load_state_dict(weights_of(args.entropy or args.start, "lattice"))
-        self.lattice = lattice.freeze().to(self.device)
+        self.context = Lattice()
+        self.context.load_state_dict(weights_of(args.entropy or args.start, "lattice"))
+        self.context.to(self.device)
+        self.lattice = copy.deepcopy(self.context).freeze()
         self.average = copy.deepcopy(self.nets).requires_grad_(False)
+        self.context_average = copy.deepcopy(self.context).requires_grad_(False)
         teachers = nn.ModuleList((taesd_encoder(), taesd_decoder()))
         self.teachers = teachers.to(self.device, memory_format=torch.channels_last)
         self.objective = Objective(args, self.nets, self.lattice, self.teachers, self.autocast, self.device)
@@ -75,8 +79,11 @@ class Run:
         self.optimiser = torch.optim.AdamW(self.nets.parameters(), lr=args.lr, **decayed, **fused)
         against = self.objective.discriminator.parameters()
         self.opponent = torch.optim.Adam(against, lr=3e-4, betas=(0.0, 0.99), **fused)
-        self.judges = Judges(self.device)
-        self.held_out = self.photographs.held_out(args.validation, args.held_out)
+        self.context_optimiser = torch.optim.AdamW(
+            self.context.parameters(), lr=args.context_lr, **decayed, **fused
+        )
+        held_out = self.photographs.held_out(args.validation, args.held_out)
+        self.examination = Examination(held_out, self.teachers[1], self.autocast)
         self._resume()
 
     def autocast(self) -> torch.autocast:
@@ -96,27 +103,7 @@ class Run:
         saved = checked = time.monotonic()
         first, means = self.step, dict[str, Tensor]()
         while self.done < 1 or self.step == 0:
-            done = self.done
-            for group in self.optimiser.param_groups:
-                group["lr"] = learning_rate(self.args, self.step, done)
-            pixels = self.photographs.batch(self.args.batch, self.args.crop)
-            total, parts = self.objective.generator(pixels, done, self.step)
-            self.optimiser.zero_grad(set_to_none=True)
-            total.backward()
-            norm = torch.nn.utils.clip_grad_norm_(self.nets.parameters(), 1.0)
-            _step(self.optimiser, norm)
-            against = self.objective.opponent(done)
-            if against is not None:
-                self.opponent.zero_grad(set_to_none=True)
-                against.backward()
-                _step(
-                    self.opponent,
-                    torch.nn.utils.clip_grad_norm_(self.objective.discriminator.parameters(), 10.0),
-                )
-                parts["told apart"] = against.detach()
-            self.step += 1
-            self._average()
-            for name, value in parts.items():
+            for name, value in self.advance(self.done).items():
                 means[name] = means.get(name, torch.zeros((), device=self.device)) + value.detach()
             now = time.monotonic()
             if now - checked > self.args.check_every:
@@ -128,39 +115,78 @@ class Run:
         self.save()
         self._check(means, max(self.step - first, 1), time.monotonic() - checked)
 
+    def advance(self, done: float) -> dict[str, Tensor]:
+        """One step of everything that learns; returns the losses. ``done`` is the share of the time spent."""
+        for optimiser, peak in (
+            (self.optimiser, self.args.lr),
+            (self.context_optimiser, self.args.context_lr),
+        ):
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(peak, self.step, done)
+        pixels = self.photographs.batch(self.args.batch, self.args.crop)
+        total, parts = self.objective.generator(pixels, done, self.step)
+        _step(self.optimiser, total, self.nets, 1.0)
+        against = self.objective.opponent(done)
+        if against is not None:
+            _step(self.opponent, against, self.objective.discriminator, 10.0)
+            parts["told apart"] = against
+        if self.step % CONTEXT_EVERY == 0:
+            length = self.objective.code_length(self.context)
+            _step(self.context_optimiser, length, self.context, 1.0)
+            self.lattice.follow(self.context)
+            parts["code length"] = length * CONTEXT_EVERY
+        self.step += 1
+        self._average()
+        return parts
+
     @torch.no_grad()
     def _average(self) -> None:
         decay = min(0.999, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.nets.parameters()), 1 - decay)
+        if self.step % CONTEXT_EVERY == 1:
+            mine, theirs = (list(net.parameters()) for net in (self.context_average, self.context))
+            torch._foreach_lerp_(mine, theirs, 1 - decay**CONTEXT_EVERY)
 
     def _check(self, means: dict[str, Tensor], steps: int, seconds: float) -> None:
         row: dict[str, object] = {"step": self.step, "minutes": round(self.spent / 60, 2)}
         row["crops per second"] = round(steps * self.args.batch / seconds, 1)
         row["losses"] = {name: round(float(value) / steps, 5) for name, value in means.items()}
         row["weights"] = {name: round(value, 4) for name, value in self.objective.weights.items()}
-        row["held out"] = validate(
-            self.average, self.lattice, self.teachers[1], self.judges, self.held_out, self.autocast
-        )
+        row["held out"] = self.examination(self.average, copy.deepcopy(self.context_average).freeze())
         with (self.out / "log.jsonl").open("a") as log:
             log.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
 
     def save(self) -> None:
         """The whole state to the run's folder, and the averaged weights in 16 bits, in small files."""
-        state = {"nets": self.nets.state_dict(), "average": self.average.state_dict()}
+        shipped = self.average.state_dict() | {
+            f"lattice.{name}": value for name, value in self.context_average.state_dict().items()
+        }
+        state = {"nets": self.nets.state_dict(), "average": shipped, "context": self.context.state_dict()}
+        state |= {"context optimiser": self.context_optimiser.state_dict()}
         state |= {"discriminator": self.objective.discriminator.state_dict(), "step": self.step}
         state |= {"optimiser": self.optimiser.state_dict(), "opponent": self.opponent.state_dict()}
         state |= {"spent": self.spent, "weights": dict(self.objective.weights)}
         torch.save(state, self.folder / "last.tmp")
         (self.folder / "last.tmp").replace(self.folder / "last.pt")
-        write_shards({n: v.half().cpu() for n, v in self.average.state_dict().items()}, self.out)
+        exact = "lattice."  # its integers are exact, the networks lose nothing in 16 bits
+        small = {n: (v if n.startswith(exact) else v.half()).cpu() for n, v in shipped.items()}
+        write_shards(small, self.out)
 
     def _resume(self) -> None:
         if not (self.folder / "last.pt").exists():
             return
         state = torch.load(self.folder / "last.pt", weights_only=True, map_location=self.device)
         self.nets.load_state_dict(state["nets"])
-        self.average.load_state_dict(state["average"])
+        self.average.load_state_dict(
+            {n: v for n, v in state["average"].items() if not n.startswith("lattice.")}
+        )
+        self.context.load_state_dict(state["context"])
+        self.context_optimiser.load_state_dict(state["context optimiser"])
+        self.context_average.load_state_dict(
+            {n.removeprefix("lattice."): v for n, v in state["average"].items() if n.startswith("lattice.")}
+        )
+        self.lattice.follow(self.context)
         self.objective.discriminator.load_state_dict(state["discriminator"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.opponent.load_state_dict(state["opponent"])
@@ -168,8 +194,14 @@ class Run:
         self.objective.weights.update(state["weights"])
 
 
-def _step(optimiser: torch.optim.Optimizer, norm: Tensor) -> None:
-    """Steps unless the norm of the gradients is not finite; on CUDA without waiting for its value."""
+def _step(optimiser: torch.optim.Optimizer, loss: Tensor, net: nn.Module, longest: float) -> None:
+    """Steps along the gradient, of a norm of at most ``longest``, unless that is not finite.
+
+    On CUDA that is found out without waiting for its value.
+    """
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(net.parameters(), longest)
     if norm.device.type == "cuda":
         optimiser.grad_scale, optimiser.found_inf = None, (~torch.isfinite(norm)).float()
         optimiser.step()
@@ -203,6 +235,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--crop", type=int, default=192)
     parser.add_argument("--lr", type=float, default=3e-4)
+    parser.add_argument("--context-lr", type=float, default=3e-4, help="learning rate of the context model")
     parser.add_argument("--width", type=int, default=16, help="of the discriminator")
     parser.add_argument("--opponent-from", type=float, default=0.2, help="share of the time; 1: none")
     parser.add_argument(
@@ -217,6 +250,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--check-every", type=float, default=420, help="seconds")
     parser.add_argument("--save-every", type=float, default=180, help="seconds")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--benchmark", action="store_true", help="cuDNN times its kernels")
     parser.add_argument("--out", type=Path, help="folder of the log and the averaged weights")
     return parser.parse_args()
 
@@ -226,7 +260,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     if args.device == "cpu":
         torch.set_num_threads(args.threads)
-    torch.backends.cudnn.benchmark = False  # the coding pass has hundreds of small shapes to be timed
+    torch.backends.cudnn.benchmark = args.benchmark
     torch.backends.cudnn.allow_tf32 = (
         False  # what is not in bfloat16 is to be exact: the context model, the judges
     )
