@@ -2,14 +2,14 @@
 
     python scripts/make_golden.py [--replace]
 
-The folders are ``table-ID/CASE``, or ``no-table/CASE`` for codings that need no context model. Each
+The folders are ``context-ID/CASE``, or ``without-context-model/CASE`` for codings that need no context model. Each
 holds ``picture.calo``, ``reference.png`` (what the tiny model shows of it) and ``test.json``: what
 ``calotype info`` says, the sha256 of the decoded integers (int16 little-endian, [4, h, w] in C order), how
 far the pixels may be from the reference (in 0 to 255), and the metadata.
 
-New tables get new folders; those of older tables stay. Without ``--replace`` only missing folders are
-written. It replaces files whose tables have an experimental id, for tables may change until the first
-tagged release; files whose tables have a permanent id, or which need none, are never replaced.
+New context models get new folders; those of older ones stay. Without ``--replace`` only missing folders are
+written. It replaces files whose context model has an experimental id, for it may change until the first
+tagged release; files whose context model has a permanent id, or which need none, are never replaced.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Case:
 
     def folder(self, name: str) -> Path:
         """Where the case is kept; that of tables no longer the default stays where it is."""
-        return GOLDEN / (f"table-{DEFAULT_CONTEXT_MODEL}" if self.needs_context_model else "no-table") / name
+        return GOLDEN / (f"context-{DEFAULT_CONTEXT_MODEL}" if self.needs_context_model else "without-context-model") / name
 
 
 def _photo(rows: slice, columns: slice) -> NDArray[np.uint8]:

@@ -28,7 +28,7 @@ from calotype.models.products import SignedWeights, UnsignedWeights, gives_known
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = sorted(path.parent for path in (ROOT / "tests" / "golden").rglob("picture.calo"))
-NEWEST = ROOT / "tests" / "golden" / f"table-{DEFAULT_CONTEXT_MODEL}"
+NEWEST = ROOT / "tests" / "golden" / f"context-{DEFAULT_CONTEXT_MODEL}"
 SINGLE_BITS = [1 << bit for bit in range(8)]
 ALL_CHANGES = list(range(1, 256))
 SMALL_PAYLOAD = 16  # bytes; of longer ones only one bit of each byte is changed, to save time
@@ -253,7 +253,7 @@ def test_the_script_adds_and_does_not_replace(
 ) -> None:
     monkeypatch.setattr(make_golden, "GOLDEN", tmp_path)
     monkeypatch.setattr(make_golden, "CASES", {"one-pixel": make_golden.CASES["one-pixel"]})
-    folder = tmp_path / f"table-{DEFAULT_CONTEXT_MODEL}" / "one-pixel"
+    folder = tmp_path / f"context-{DEFAULT_CONTEXT_MODEL}" / "one-pixel"
     reference, picture = folder / "reference.png", folder / "picture.calo"
     assert make_golden.main([]) == 0
     assert {path.name for path in reference.parent.iterdir()} == {

@@ -29,7 +29,7 @@ from calotype.pillow_plugin import FORMAT
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = {path.parent.name: path for path in (ROOT / "tests" / "golden").rglob("picture.calo")}
-NEWEST = sorted(name for name, path in GOLDEN.items() if path.parts[-3] != "no-table")
+NEWEST = sorted(name for name, path in GOLDEN.items() if path.parts[-3] != "without-context-model")
 LIMITS = Limits(max_pixels=1 << 20)
 PARTIAL = calotype.DecodeOptions(model="tiny", partial=True)
 

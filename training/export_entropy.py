@@ -1,6 +1,6 @@
 """Stage 4: the trained context model to the integer file that ships.
 
-``python training/export_entropy.py --run context --out src/calotype/models/weights/lattice-242.npz``.
+``python training/export_entropy.py --run context --out src/calotype/models/weights/context-242.npz``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lattice import BIAS_UNIT, HEAD, WIDTHS, IntConv, Lattice, Shape
+from context_model import BIAS_UNIT, HEAD, WIDTHS, ContextModel, IntConv, Shape
 from loop import weights_of
 from torch import Tensor
 
@@ -42,7 +42,7 @@ def frequencies(shape: Shape) -> np.ndarray:
     return out.astype(np.uint16)
 
 
-def export(model: Lattice, out: Path) -> None:
+def export(model: ContextModel, out: Path) -> None:
     """Writes the file that ``calotype.entropy.load_model`` reads."""
     weight, multiplier, bias = [], [], []
     for layer in model.modules():
@@ -67,8 +67,8 @@ def main() -> None:
     parser.add_argument("--run", default="context")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    model = Lattice()
-    model.load_state_dict(weights_of(args.run, "lattice"))
+    model = ContextModel()
+    model.load_state_dict(weights_of(args.run, "context_model"))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     export(model, args.out)
     print(f"{args.out}: {args.out.stat().st_size} bytes")

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from assets import ASSETS, Lpips
-from lattice import Lattice, Pass
+from context_model import ContextModel, Pass
 from photographs import even_pixels
 from rounding import rounded_weights
 from torch import Tensor, nn
@@ -66,26 +66,30 @@ class Examination:
             self.even = even_pixels(8, 64, pixels.device)
 
     @torch.no_grad()
-    def __call__(self, nets: nn.Module, lattice: Lattice) -> dict[str, Any]:
+    def __call__(self, nets: nn.Module, context_model: ContextModel) -> dict[str, Any]:
         rows: dict[str, Any] = {}
         latents, even = self._latents(nets, self.pixels), self._latents(nets, self.even)
         for level in LEVELS:
             levels = torch.full((len(latents),), level, device=latents.device)
-            coded = lattice.coding_pass(latents, levels, torch.full_like(levels, 0.05, dtype=torch.float32))
-            size = float(lattice.bits(coded.coded, coded).sum()) / 8 / len(latents)
+            coded = context_model.coding_pass(
+                latents, levels, torch.full_like(levels, 0.05, dtype=torch.float32)
+            )
+            size = float(context_model.bits(coded.coded, coded).sum()) / 8 / len(latents)
             rows[str(level)] = {"bytes": round(size)} | self.judges(self.pixels, self._shown(nets, coded))
             if level == LEVELS[0]:
                 with self.autocast():
                     foreign = self.teacher(coded.coded).float()
                 rows[f"{level} by TAESD"] = self.judges(self.pixels, foreign)
         few = torch.full_like(levels, FEW_STEPS)
-        shown = self._shown(nets, lattice.coding_pass(latents, levels * 0 + LEVELS[0], None, few))
+        shown = self._shown(nets, context_model.coding_pass(latents, levels * 0 + LEVELS[0], None, few))
         rows["few"] = self.judges(self.pixels, shown) | {"repeats": _repeats(shown)}
-        shown = self._shown(nets, lattice.coding_pass(even, torch.full((len(even),), 40, device=even.device)))
+        shown = self._shown(
+            nets, context_model.coding_pass(even, torch.full((len(even),), 40, device=even.device))
+        )
         error = float((shown - self.even).abs().mean() * 255)
         rows["even"] = {"error": round(error, 2), "repeats": _repeats(shown)}
         same = latents[:, :, 5:6, 5:6].expand(-1, -1, 8, 8).contiguous()
-        shown = self._shown(nets, lattice.coding_pass(same, torch.full_like(levels, 40)))
+        shown = self._shown(nets, context_model.coding_pass(same, torch.full_like(levels, 40)))
         return rows | {"same": {"repeats": _repeats(shown)}}
 
     def _latents(self, nets: nn.Module, pixels: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 import torch._functorch.config
 from assets import Lpips
+from context_model import ContextModel, Pass
 from discriminator import Discriminator, discriminator_loss, generator_loss
-from lattice import Lattice, Pass
 from losses import Vgg, feature_distance, latent_distance, visible_faults, wasserstein
 from photographs import even_pixels
 from quantise import random_lambdas, random_levels, steps_of
@@ -42,15 +42,15 @@ class CodingPass:
     On CUDA it is captured as a graph, for it launches thousands of small kernels.
     """
 
-    def __init__(self, lattice: Lattice) -> None:
-        self._lattice = lattice
+    def __init__(self, context_model: ContextModel) -> None:
+        self._model = context_model
         self._graphs: dict[torch.Size, tuple[Any, tuple[Tensor, ...], Pass]] = {}
 
     @torch.no_grad()
     def __call__(self, latents: Tensor, levels: Tensor, lambda_: Tensor, known: Tensor) -> Pass:
         inputs = (latents.detach().contiguous(), levels, lambda_, known)
         if latents.device.type != "cuda":
-            return self._lattice.coding_pass(*inputs)
+            return self._model.coding_pass(*inputs)
         if latents.shape not in self._graphs:
             self._graphs[latents.shape] = self._captured(inputs)
         graph, held, found = self._graphs[latents.shape]
@@ -65,11 +65,11 @@ class CodingPass:
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(2):
-                self._lattice.coding_pass(*held)
+                self._model.coding_pass(*held)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            found = self._lattice.coding_pass(*held)
+            found = self._model.coding_pass(*held)
         return graph, held, found
 
 
@@ -103,13 +103,13 @@ class Objective:
         self,
         args: argparse.Namespace,
         nets: nn.Module,
-        lattice: Lattice,
+        context_model: ContextModel,
         teachers: nn.Module,
         autocast: Callable[[], contextlib.AbstractContextManager[None]],
         device: torch.device,
     ) -> None:
-        self.args, self.autocast, self.lattice, self.device = args, autocast, lattice, device
-        self.coding_pass = CodingPass(lattice)
+        self.args, self.autocast, self.context_model, self.device = args, autocast, context_model, device
+        self.coding_pass = CodingPass(context_model)
         self.vgg = Vgg().to(device, memory_format=torch.channels_last)
         self.lpips = Lpips().to(device)
         self.discriminator = Discriminator(args.width).to(device, memory_format=torch.channels_last)
@@ -171,7 +171,9 @@ class Objective:
             parts["match"] = latent_distance(made[: batch.foreign], taught[: batch.foreign])
             parts["by teacher"] = self._by_teacher(pixels[: batch.watched], noisy[: batch.watched])
             total = total + 0.4 * parts["match"] + 0.4 * parts["by teacher"]
-        bits = self.lattice.bits(noisy[:plain], _first(coded, plain)).sum((1, 2, 3)) / pixels[0, 0].numel()
+        bits = (
+            self.context_model.bits(noisy[:plain], _first(coded, plain)).sum((1, 2, 3)) / pixels[0, 0].numel()
+        )
         parts["rate"] = (rate_weight(batch.levels[:plain]) * bits).mean()
         self._coded = (
             coded.coded[batch.known == STEPS_OF_A_PASS],
@@ -193,7 +195,7 @@ class Objective:
             scores = self.discriminator(torch.cat([pixels, shown]), both, *(torch.cat([t, t]) for t in told))
         return discriminator_loss([s[:count] for s in scores], [s[count:] for s in scores])
 
-    def code_length(self, trained: Lattice) -> Tensor:
+    def code_length(self, trained: ContextModel) -> Tensor:
         """The code length of the last batch's integers, in bits per latent, by the model that is trained.
 
         Code lengths at coarse levels are short: they are weighed so that all levels matter alike.

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from context_model import BIAS_UNIT, ContextModel, IntConv, Shape
 from export_entropy import density, frequencies
-from lattice import BIAS_UNIT, IntConv, Lattice, Shape
 from loop import RUNS
 from nets import Decoder, Encoder
 from onnx.numpy_helper import to_array
@@ -35,9 +35,9 @@ def restored(net: nn.Module, graph: Path) -> dict[str, Tensor]:
     }
 
 
-def restored_lattice(file: Path) -> dict[str, Tensor]:
-    """The state of a ``Lattice`` by what ``export_entropy.py`` wrote."""
-    arrays, model = np.load(file), Lattice().requires_grad_(False)
+def restored_context_model(file: Path) -> dict[str, Tensor]:
+    """The state of a ``ContextModel`` by what ``export_entropy.py`` wrote."""
+    arrays, model = np.load(file), ContextModel().requires_grad_(False)
     weight, multiplier, bias = (
         torch.from_numpy(arrays[name].astype(np.float64)) for name in ("weight", "multiplier", "bias")
     )
@@ -75,8 +75,8 @@ def main() -> None:
     for part, net in (("encoder", Encoder()), ("decoder", Decoder())):
         state = restored(net, WEIGHTS / f"pocket-240-{part}.onnx")
         average |= {f"{part}.{name}": value for name, value in state.items()}
-    lattice = restored_lattice(WEIGHTS / "lattice-241.npz")
-    average |= {f"lattice.{name}": value for name, value in lattice.items()}
+    context_model = restored_context_model(WEIGHTS / "context-242.npz")
+    average |= {f"context_model.{name}": value for name, value in context_model.items()}
     torch.save({"average": average}, folder / "last.pt")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from assets import taesd_encoder
-from lattice import Lattice
+from context_model import ContextModel
 from loop import RUNS, autocast, weights_of
 from nets import Encoder
 from objective import STEPS_OF_A_PASS, CodingPass
@@ -39,7 +39,7 @@ def order0(values: Tensor) -> float:
 class Source:
     """Quantised latents of random crops."""
 
-    def __init__(self, args: argparse.Namespace, model: Lattice, device: torch.device) -> None:
+    def __init__(self, args: argparse.Namespace, model: ContextModel, device: torch.device) -> None:
         self.args, self.device = args, device
         self.photographs = Photographs(args.seed, device, args.threads, limit=args.photographs)
         self.encoder: nn.Module | None = None
@@ -68,7 +68,7 @@ class Source:
         return latents, levels, lambdas
 
 
-def validate(model: Lattice, pictures: Tensor, own: Tensor) -> dict[str, float]:
+def validate(model: ContextModel, pictures: Tensor, own: Tensor) -> dict[str, float]:
     """Bytes of 512x512 pictures: TAESD's latents rounded, against order 0; the encoder's with RDO."""
     row: dict[str, float] = {}
     for level in LEVELS:
@@ -115,16 +115,16 @@ def main() -> None:
     for path in (folder, out):
         path.mkdir(parents=True, exist_ok=True)
     began, before, step = time.monotonic(), 0.0, 0
-    model = Lattice()
+    model = ContextModel()
     if args.warm_start:
-        model.load_state_dict(weights_of(args.warm_start, "lattice"))
+        model.load_state_dict(weights_of(args.warm_start, "context_model"))
     model.to(device)
     average = copy.deepcopy(model).requires_grad_(False)
     optimiser = torch.optim.AdamW(model.parameters(), lr=args.lr, betas=(0.9, 0.98), weight_decay=1e-4)
     if (folder / "last.pt").exists():
         state = torch.load(folder / "last.pt", weights_only=True, map_location=device)
         model.load_state_dict(state["model"])
-        average.load_state_dict({n.removeprefix("lattice."): v for n, v in state["average"].items()})
+        average.load_state_dict({n.removeprefix("context_model."): v for n, v in state["average"].items()})
         optimiser.load_state_dict(state["optimiser"])
         step, before = state["step"], state["spent"]
     source = Source(args, model, device)
@@ -138,7 +138,7 @@ def main() -> None:
         return before + time.monotonic() - began
 
     def save() -> None:
-        shipped = {f"lattice.{n}": v.cpu() for n, v in average.state_dict().items()}
+        shipped = {f"context_model.{n}": v.cpu() for n, v in average.state_dict().items()}
         state = {"model": model.state_dict(), "average": shipped, "optimiser": optimiser.state_dict()}
         torch.save(state | {"step": step, "spent": spent()}, folder / "last.tmp")
         (folder / "last.tmp").replace(folder / "last.pt")

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import torch
 from assets import taesd_decoder, taesd_encoder
+from context_model import ContextModel
 from judges import Examination
-from lattice import Lattice
 from loop import RUNS, autocast, weights_of
 from nets import Decoder, Encoder, grown
 from objective import Objective
@@ -65,15 +65,17 @@ class Run:
             for part, net in nets.named_children():
                 grown(weights_of(args.start, part), net)
         self.nets = nets.to(self.device, memory_format=torch.channels_last)
-        self.context = Lattice()
-        self.context.load_state_dict(weights_of(args.entropy or args.start, "lattice"))
+        self.context = ContextModel()
+        self.context.load_state_dict(weights_of(args.entropy or args.start, "context_model"))
         self.context.to(self.device)
-        self.lattice = copy.deepcopy(self.context).freeze()
+        self.fixed_context = copy.deepcopy(self.context).freeze()
         self.average = copy.deepcopy(self.nets).requires_grad_(False)
         self.context_average = copy.deepcopy(self.context).requires_grad_(False)
         teachers = nn.ModuleList((taesd_encoder(), taesd_decoder()))
         self.teachers = teachers.to(self.device, memory_format=torch.channels_last)
-        self.objective = Objective(args, self.nets, self.lattice, self.teachers, self.autocast, self.device)
+        self.objective = Objective(
+            args, self.nets, self.fixed_context, self.teachers, self.autocast, self.device
+        )
         fused = {"fused": True} if self.device.type == "cuda" else {}
         decayed = {"betas": (0.9, 0.98), "weight_decay": 1e-4}
         self.optimiser = torch.optim.AdamW(self.nets.parameters(), lr=args.lr, **decayed, **fused)
@@ -133,7 +135,7 @@ class Run:
         if self.step % CONTEXT_EVERY == 0:
             length = self.objective.code_length(self.context)
             _step(self.context_optimiser, length, self.context, 1.0)
-            self.lattice.follow(self.context)
+            self.fixed_context.follow(self.context)
             parts["code length"] = length * CONTEXT_EVERY
         self.step += 1
         self._average()
@@ -160,7 +162,7 @@ class Run:
     def save(self) -> None:
         """The whole state to the run's folder, and the averaged weights in 16 bits, in small files."""
         shipped = self.average.state_dict() | {
-            f"lattice.{name}": value for name, value in self.context_average.state_dict().items()
+            f"context_model.{name}": value for name, value in self.context_average.state_dict().items()
         }
         state = {"nets": self.nets.state_dict(), "average": shipped, "context": self.context.state_dict()}
         state |= {"context optimiser": self.context_optimiser.state_dict()}
@@ -169,7 +171,7 @@ class Run:
         state |= {"spent": self.spent, "weights": dict(self.objective.weights)}
         torch.save(state, self.folder / "last.tmp")
         (self.folder / "last.tmp").replace(self.folder / "last.pt")
-        exact = "lattice."  # its integers are exact, the networks lose nothing in 16 bits
+        exact = "context_model."  # its integers are exact, the networks lose nothing in 16 bits
         small = {n: (v if n.startswith(exact) else v.half()).cpu() for n, v in shipped.items()}
         write_shards(small, self.out)
 
@@ -178,15 +180,12 @@ class Run:
             return
         state = torch.load(self.folder / "last.pt", weights_only=True, map_location=self.device)
         self.nets.load_state_dict(state["nets"])
-        self.average.load_state_dict(
-            {n: v for n, v in state["average"].items() if not n.startswith("lattice.")}
-        )
+        for prefix, net in (("context_model.", self.context_average), ("", self.average)):
+            own = {f"{prefix}{name}" for name in net.state_dict()}
+            net.load_state_dict({n.removeprefix(prefix): v for n, v in state["average"].items() if n in own})
         self.context.load_state_dict(state["context"])
         self.context_optimiser.load_state_dict(state["context optimiser"])
-        self.context_average.load_state_dict(
-            {n.removeprefix("lattice."): v for n, v in state["average"].items() if n.startswith("lattice.")}
-        )
-        self.lattice.follow(self.context)
+        self.fixed_context.follow(self.context)
         self.objective.discriminator.load_state_dict(state["discriminator"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.opponent.load_state_dict(state["opponent"])

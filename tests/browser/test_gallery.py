@@ -20,7 +20,7 @@ from calotype.errors import ModelError
 from calotype.gallery import DECODER_FILES, decoder_folder
 from calotype.models import list_models
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "table-241"
+GOLDEN = Path(__file__).parents[1] / "golden" / "context-242"
 
 
 @pytest.fixture

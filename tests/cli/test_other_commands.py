@@ -18,7 +18,7 @@ from calotype.models import list_models
 ROOT = Path(__file__).parents[2]
 OTHERS = ["torch", "calotype.compare", "calotype.web"]
 LIGHT = [*OTHERS, "onnxruntime", "calotype.cli.encode"]
-GOLDEN = ROOT / "tests" / "golden" / "table-241" / "rgb-24x24"
+GOLDEN = ROOT / "tests" / "golden" / "context-242" / "rgb-24x24"
 
 
 def test_info_describes_a_file_in_words_and_as_json(run: Run, calo: str, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from calotype.options import EncodeOptions
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "astronaut.png"
 HEADER = Header(
-    coding=Coding.HIERARCHICAL, space=1, context_model=241, encoder=240, width=8, height=8, level=64
+    coding=Coding.HIERARCHICAL, space=1, context_model=242, encoder=240, width=8, height=8, level=64
 )
 
 

@@ -56,7 +56,7 @@ class Linear:
 def test_solving_keeps_to_the_rate(
     options: dict[str, int], rate: RateTarget, scale: int, level: int | None
 ) -> None:
-    header = Header(coding=0, space=1, context_model=241, encoder=240, width=64, height=64, level=0)
+    header = Header(coding=0, space=1, context_model=242, encoder=240, width=64, height=64, level=0)
     picture = PreparedPicture(np.full((64, 64, 3), 220, np.uint8), header, (), Limits(), False)
     plan = Plan.of(EncodeOptions(**options), 64, 64)  # type: ignore[arg-type]
     latents = Linear().encode(picture.pixels(picture.at(scale)).transpose(2, 0, 1))

@@ -38,7 +38,7 @@ from calotype.models.tiling import TILE, find_faces_tiled
 from calotype.options import EncodeOptions
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-HEADER = Header(coding=0, space=1, context_model=241, encoder=250, width=160, height=128, level=0)
+HEADER = Header(coding=0, space=1, context_model=242, encoder=250, width=160, height=128, level=0)
 FACE = (220, 110)
 """Where the nose of the astronaut is, x and y in pixels."""
 

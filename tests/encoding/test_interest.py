@@ -18,7 +18,7 @@ from calotype.limits import Limits
 from calotype.options import EncodeOptions
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-HEADER = Header(coding=0, space=1, context_model=241, encoder=250, width=160, height=120, level=0)
+HEADER = Header(coding=0, space=1, context_model=242, encoder=250, width=160, height=120, level=0)
 
 
 def covered(regions: tuple[Region, ...], shape: tuple[int, int]) -> np.ndarray:
@@ -41,7 +41,7 @@ def test_boxes_cover_every_position_that_they_touch() -> None:
 @pytest.mark.parametrize("scale", [16, 48, 88])
 def test_boxes_and_masks_agree_at_every_scale(scale: int) -> None:
     header = Header(
-        coding=0, space=1, context_model=241, encoder=250, width=158, height=119, level=0, scale=scale
+        coding=0, space=1, context_model=242, encoder=250, width=158, height=119, level=0, scale=scale
     )
     mask = np.zeros((119, 158), np.uint8)
     mask[20:61, 37:100] = 255

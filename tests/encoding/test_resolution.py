@@ -69,7 +69,7 @@ def test_the_next_larger_scale() -> None:
         header = Header(
             coding=0,
             space=1,
-            context_model=241,
+            context_model=242,
             encoder=250,
             width=512,
             height=512,

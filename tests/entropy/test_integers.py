@@ -241,7 +241,7 @@ def test_a_grid_is_decoded_alone(
             assert np.array_equal(begun_coarse.result().missing.mean, thinned.missing.mean)
 
 
-def test_a_lattice_of_one_position(small_model: ContextModel) -> None:
+def test_a_grid_of_one_position(small_model: ContextModel) -> None:
     integers, levels = random_integers(20, (1, 1))
     payload = encode_integers(small_model, integers, levels)
     coarse = integer_decoder(small_model, len(payload), levels, 8)

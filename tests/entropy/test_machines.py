@@ -20,7 +20,7 @@ from calotype.errors import FormatError
 from calotype.limits import Limits
 from calotype.models import products, shipped
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "table-241" / "rgb-24x24" / "picture.calo"
+GOLDEN = Path(__file__).parents[1] / "golden" / "context-242" / "rgb-24x24" / "picture.calo"
 
 
 def big_endian(data: bytes) -> bytes:
@@ -126,7 +126,7 @@ def test_the_checksum_covers_little_endian_integers_whatever_the_machine() -> No
 def test_tables_in_either_byte_order_code_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     photo = np.random.default_rng(3).integers(0, 256, (24, 40, 3), np.uint8)
     data = calotype.encode(photo, model="tiny", quality=40, effort=1)
-    model = read_context_model(big_endian(shipped.read_shipped_file("lattice-241.npz")))
+    model = read_context_model(big_endian(shipped.read_shipped_file("context-242.npz")))
     monkeypatch.setattr("calotype.decoding.latents.load_context_model", lambda _: model)
     pixels = calotype.decode(data, model="tiny", as_array=True)
     monkeypatch.undo()

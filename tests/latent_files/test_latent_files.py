@@ -38,7 +38,7 @@ def rms(a: NDArray[Any], b: NDArray[Any]) -> float:
 
 @pytest.mark.parametrize("folder", ["fine-64x64", "regions-first-112x80", "smaller-47x36"])
 def test_latents_are_those_that_the_decoder_has(folder: str) -> None:
-    path = GOLDEN / "table-241" / folder / "picture.calo"
+    path = GOLDEN / "context-242" / folder / "picture.calo"
     reconstruction = decode_latents(parse_file(path.read_bytes(), limits=Limits()))
     info = calotype.read_info(path)
     latents = calotype.read_latents(path)
@@ -50,7 +50,7 @@ def test_latents_are_those_that_the_decoder_has(folder: str) -> None:
 
 
 def test_a_file_that_ends_too_early_has_latents_in_part() -> None:
-    data = (GOLDEN / "table-241" / "fine-64x64" / "picture.calo").read_bytes()
+    data = (GOLDEN / "context-242" / "fine-64x64" / "picture.calo").read_bytes()
     with pytest.raises(errors.TruncatedError):
         calotype.read_latents(data[:200])
     part = calotype.read_latents(data[:200], partial=True)

@@ -312,7 +312,7 @@ def test_only_as_many_packets_are_kept_as_the_limits_allow() -> None:
 
 
 def test_leading_packets_give_the_beginning_of_the_file() -> None:
-    data = (GOLDEN / "table-241" / "fine-64x64" / "picture.calo").read_bytes()
+    data = (GOLDEN / "context-242" / "fine-64x64" / "picture.calo").read_bytes()
     packets = split(data, MIN_MTU, 0.3)
     needed = headers(packets)[0].data
     for count in range(1, needed + 1):

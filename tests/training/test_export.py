@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from context_model import CASCADE, FEEDBACK, ContextModel, Shape
 from export_entropy import export, frequencies
 from export_networks import export as export_network
-from lattice import CASCADE, FEEDBACK, Lattice, Shape
 from nets import Decoder
 from quantise import CHANNEL_OFFSETS, steps_of
-from restore import restored, restored_lattice
+from restore import restored, restored_context_model
 
 from calotype.encoding.plan import EFFORTS
 from calotype.encoding.rate import TrialEncoder
@@ -25,10 +25,10 @@ from calotype.models.onnx_model import OnnxDecoder
 
 
 @pytest.fixture(scope="module")
-def lattice() -> Lattice:
+def context_model() -> ContextModel:
     """Random, with predictions that are wide enough for unit latents."""
     torch.manual_seed(5)
-    model = Lattice().requires_grad_(False)
+    model = ContextModel().requires_grad_(False)
     for site in [model.base, *(net for nets in model.rounds for net in nets)]:
         for head in site.heads:
             head.last.weight *= 0.1
@@ -43,17 +43,17 @@ def latents() -> np.ndarray:
 
 @pytest.mark.parametrize("lambda_", [0.0, 0.1])
 def test_the_shipped_model_is_the_trained_one(
-    lattice: Lattice, latents: np.ndarray, tmp_path: Path, lambda_: float
+    context_model: ContextModel, latents: np.ndarray, tmp_path: Path, lambda_: float
 ) -> None:
-    export(lattice, tmp_path / "model.npz")
+    export(context_model, tmp_path / "model.npz")
     shipped = read_context_model((tmp_path / "model.npz").read_bytes())
     for level in (40, 64, 90):
         feedback = FEEDBACK if lambda_ else 0.0
         trial = TrialEncoder(latents, shipped, lambda_, error_diffusion=feedback).trial(level, lambda_)
         multiplier = torch.tensor([lambda_]) if lambda_ else None
-        coded = lattice.coding_pass(torch.from_numpy(latents)[None], torch.tensor([level]), multiplier)
+        coded = context_model.coding_pass(torch.from_numpy(latents)[None], torch.tensor([level]), multiplier)
         # Means are rounded to a sixteenth of a step and probabilities to 2**-16 when shipped.
-        assert trial.bits == pytest.approx(float(lattice.bits(coded.coded, coded).sum()), rel=0.01)
+        assert trial.bits == pytest.approx(float(context_model.bits(coded.coded, coded).sum()), rel=0.01)
         shipped_pass = reconstruct_latents(trial.coded, np.full((32, 40), level))
         same = np.isclose(shipped_pass.latents, coded.coded[0].numpy(), atol=1e-4)
         assert same.mean() > (0.999 if not lambda_ else 0.97)
@@ -61,10 +61,10 @@ def test_the_shipped_model_is_the_trained_one(
         assert apart.mean() < 0.02 * step_of_level(level)
 
 
-def test_what_has_not_arrived_takes_its_mean(lattice: Lattice, latents: np.ndarray) -> None:
+def test_what_has_not_arrived_takes_its_mean(context_model: ContextModel, latents: np.ndarray) -> None:
     picture, level = torch.from_numpy(latents)[None], torch.tensor([64])
-    whole = lattice.coding_pass(picture, level)
-    part = lattice.coding_pass(picture, level, known=torch.tensor([4]))  # the base grid only
+    whole = context_model.coding_pass(picture, level)
+    part = context_model.coding_pass(picture, level, known=torch.tensor([4]))  # the base grid only
     base = (..., slice(None, None, 8), slice(None, None, 8))
     assert torch.equal(part.coded[base], whole.coded[base])
     assert torch.equal(part.log_step[base], whole.log_step[base])
@@ -75,15 +75,18 @@ def test_what_has_not_arrived_takes_its_mean(lattice: Lattice, latents: np.ndarr
     assert (part.log_step >= whole.log_step).all() and (part.log_step > whole.log_step).any()
 
 
-def test_the_shipped_model_can_be_trained_on(lattice: Lattice, latents: np.ndarray, tmp_path: Path) -> None:
-    export(lattice, tmp_path / "model.npz")
-    again = Lattice().requires_grad_(False)
-    again.load_state_dict(restored_lattice(tmp_path / "model.npz"))
+def test_the_shipped_model_can_be_trained_on(
+    context_model: ContextModel, latents: np.ndarray, tmp_path: Path
+) -> None:
+    export(context_model, tmp_path / "model.npz")
+    again = ContextModel().requires_grad_(False)
+    again.load_state_dict(restored_context_model(tmp_path / "model.npz"))
     level, picture = torch.tensor([64]), torch.from_numpy(latents)[None]
-    coded, coded_again = (model.coding_pass(picture, level) for model in (lattice, again))
+    coded, coded_again = (model.coding_pass(picture, level) for model in (context_model, again))
     assert torch.equal(coded.coded, coded_again.coded)
     bits, bits_again = (
-        float(model.bits(one.coded, one).sum()) for model, one in ((lattice, coded), (again, coded_again))
+        float(model.bits(one.coded, one).sum())
+        for model, one in ((context_model, coded), (again, coded_again))
     )
     assert bits_again == pytest.approx(bits, rel=2e-3)
 

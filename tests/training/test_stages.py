@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from assets import ASSETS
-from lattice import Lattice
+from context_model import ContextModel
 from narrow import narrowed
 from nets import Decoder, Encoder, Refiner, grown
 from safetensors.torch import load_file
@@ -43,7 +43,7 @@ def run(script: str, folder: Path, *arguments: str) -> list[dict]:
 @needs_assets
 def test_the_stages_run_on_a_processor_and_continue(tmp_path: Path) -> None:
     torch.manual_seed(3)
-    state = {f"lattice.{name}": value for name, value in Lattice().state_dict().items()}
+    state = {f"context_model.{name}": value for name, value in ContextModel().state_dict().items()}
     (tmp_path / "context-0").mkdir()
     torch.save({"average": state}, tmp_path / "context-0" / "last.pt")
     joint = ("--name", "pictures", "--entropy", "context-0", "--crop", "64", "--width", "4")

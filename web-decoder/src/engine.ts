@@ -81,7 +81,7 @@ export class Engine {
   }
 
   private contextModel(id: number): Promise<ContextModel> {
-    return remembered(this.contextModels, id, async () => ContextModel.load(await this.load(`lattice-${id}.npz`), await this.compiled()));
+    return remembered(this.contextModels, id, async () => ContextModel.load(await this.load(`context-${id}.npz`), await this.compiled()));
   }
 
   private network(name: string): Promise<DecoderNetwork> {

@@ -11,7 +11,7 @@ import { decodePalette } from "./palette.js";
 import { levelMap } from "./regions.js";
 
 /** Ids that this decoder knows: those of the Python package. */
-export const KNOWN_CONTEXT_MODELS = [241];
+export const KNOWN_CONTEXT_MODELS = [242];
 export const KNOWN_ENCODERS = [240, 250, 241, 242, 243, 244];
 
 export interface OpenOptions {

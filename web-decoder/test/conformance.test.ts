@@ -32,7 +32,7 @@ const KERNELS: Record<string, () => Promise<IntegerKernels>> = {
   wasm: async () => wasmKernels(await WebAssembly.compile(readFileSync(join(DIST, "kernels.wasm")))),
   plain: async () => plainKernels(),
 };
-const loadModel = async (kernels: IntegerKernels) => ContextModel.load(read("src/calotype/models/weights/lattice-241.npz"), kernels);
+const loadModel = async (kernels: IntegerKernels) => ContextModel.load(read("src/calotype/models/weights/context-242.npz"), kernels);
 
 for (const [name, kernels] of Object.entries(KERNELS)) {
   describe(`kernels: ${name}`, () => {

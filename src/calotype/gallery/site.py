@@ -124,7 +124,7 @@ def _add_decoder(target: Path, decoder: Path) -> None:
         (target / name).write_bytes((decoder / name).read_bytes())
     network, context_model = read_weights(_DECODER_NAME, DEFAULT_CONTEXT_MODEL)
     (target / f"{_DECODER_NAME}-decoder.onnx.gz").write_bytes(gzip.compress(network, 9, mtime=0))
-    (target / f"lattice-{DEFAULT_CONTEXT_MODEL}.npz").write_bytes(context_model)
+    (target / f"context-{DEFAULT_CONTEXT_MODEL}.npz").write_bytes(context_model)
 
 
 def _page_text(title: str, pictures: Sequence[_Picture]) -> str:

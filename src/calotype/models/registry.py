@@ -56,7 +56,7 @@ _MODELS = (
         240,
         "pocket",
         SD1.id,
-        ShippedNetwork("pocket-240-encoder.onnx", 20),
+        ShippedNetwork("pocket-240-encoder.onnx", 24),
         ShippedNetwork("pocket-240-decoder.onnx", 34),
         "small and embedded, one step, knows the quantisation step",
     ),
@@ -74,10 +74,10 @@ _DEFAULT_DECODER = {SD1.id: "pocket"}
 
 FACE_FINDER = ShippedNetwork("faces-240.onnx", 48)
 
-CONTEXT_MODEL_FILES = {241: "lattice-241.npz"}
+CONTEXT_MODEL_FILES = {242: "context-242.npz"}
 """The file of each context model, by its permanent id."""
 
-DEFAULT_CONTEXT_MODEL = 241
+DEFAULT_CONTEXT_MODEL = 242
 
 THUMBNAIL_FILES = {SD1.id: "thumbnail-240.npz"}
 """The file of the thumbnail networks of each latent space."""

@@ -1,0 +1,298 @@
+"""The integer-valued context model in torch, with quantisation in the loop.
+
+Every activation is an integer in [0, 255] or [-127, 127]; every weight is an int8 times a scale per
+output channel that is a multiple of 2^-16. The forward pass here computes what
+``calotype.entropy`` computes in integers, up to float rounding of the accumulators.
+See docs/format.md ("Context model") for the arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from quantise import CHANNEL_WEIGHTS, steps_of
+from torch import Tensor, nn
+
+ROUNDS = (4, 2, 1)  # grid spacing after each round; the base grid has spacing 8
+WIDTHS = {8: 16, 4: 48, 2: 64, 1: 96}
+HEAD = 48
+SITES = ((1, 1), (0, 1), (1, 0))  # order of the three sub-grids of a round
+CASCADE = (0.5, 0.6, 0.8, 1.0)  # as in calotype.encoding.rdo
+FEEDBACK, MOST_OWED = 0.5, 0.4  # likewise
+BIAS_UNIT = 64.0
+MEAN_LIMIT, SCALE_LIMIT = 2047, 127
+
+
+def _around(plane: Tensor, y: int, x: int, stride: int) -> Tensor:
+    """The sum of the eight neighbours, half a stride away, of a site in float[N, h + 16, w + 16]."""
+    height, width = plane.shape[1] - 16, plane.shape[2] - 16
+    shifts = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
+    starts = [(8 + y + dy * stride // 2, 8 + x + dx * stride // 2) for dy, dx in shifts]
+    parts = [plane[:, a : a + height - y : stride, b : b + width - x : stride] for a, b in starts]
+    return torch.stack(parts).sum(0)
+
+
+def _offset(distance: Tensor, scale: Tensor, step: Tensor) -> Tensor:
+    """Where within the step a latent probably was before rounding, in steps from its middle.
+
+    The mean of a normal distribution cut to the step, as in ``calotype.entropy.tables.expected_offsets``;
+    ``distance`` is the middle's from the distribution's mean.
+    """
+    inverse = torch.exp2(6.5 - scale / 16)
+    near = -distance.abs() * inverse  # by symmetry the lower tail, as in ContextModel._cost
+    half = step * inverse / 2
+    low, high = near - half, near + half
+    mass = torch.special.ndtr(high) - torch.special.ndtr(low)
+    slope = (torch.exp(-low * low / 2) - torch.exp(-high * high / 2)) * 0.39894228
+    towards = ((slope / mass.clamp(min=1e-12) - near) / (2 * half)).clamp(-0.5, 0.5)
+    towards = torch.where(mass < 1e-6, 0.5, towards)
+    return torch.where(distance > 0, -towards, towards)
+
+
+def _ste(x: Tensor, value: Tensor) -> Tensor:
+    return x + (value - x).detach()
+
+
+class IntConv(nn.Module):
+    """Convolution with int8 weights; out = clip(floor(acc * scale + bias + 1/2), low, high)."""
+
+    def __init__(self, cin: int, cout: int, size: int, low: int, high: int, gain: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(cout, cin, size, size) * gain * (2 / (cin * size**2)) ** 0.5)
+        self.bias = nn.Parameter(torch.zeros(cout))
+        self.low, self.high = low, high
+
+    def quantised(self) -> tuple[Tensor, Tensor]:
+        """(integer-valued weights float[O, I, k, k], scale float[O, 1, 1, 1], a multiple of 2^-16)."""
+        peak = self.weight.detach().abs().amax((1, 2, 3), keepdim=True)
+        scale = (peak / 127 * 65536).ceil().clamp(min=1) / 65536
+        return (self.weight.detach() / scale).round().clamp(-127, 127), scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight
+        if weight.requires_grad:  # a model that is not trained holds rounded weights already: see ``freeze``
+            integer, scale = self.quantised()
+            weight = _ste(weight, integer * scale)
+        pad = self.weight.shape[-1] // 2
+        real = F.conv2d(x, weight, padding=pad).float() + (self.bias * BIAS_UNIT).view(1, -1, 1, 1)
+        # The clip lets a gradient through when it would pull the value back inside.
+        clipped = real.clamp(self.low, self.high)
+        return _ste(clipped + 0.02 * (real - clipped), torch.floor(clipped + 0.5))
+
+
+class Trunk(nn.Module):
+    """Known planes to features: one entry convolution, two residual pairs."""
+
+    def __init__(self, cin: int, width: int) -> None:
+        super().__init__()
+        self.enter = IntConv(cin, width, 3, 0, 255)
+        self.pairs = nn.ModuleList()
+        for _ in range(2 if cin > 2 else 0):
+            first, second = IntConv(width, width, 3, 0, 255), IntConv(width, width, 3, -255, 255, 0.3)
+            self.pairs.append(nn.ModuleList([first, second]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.enter(x)
+        for first, second in self.pairs:  # type: ignore[misc]
+            x = (x + second(first(x))).clamp(0, 255)
+        return x
+
+
+class Head(nn.Module):
+    """Features and the channels already coded at this site to (mean, scale) of the next channel."""
+
+    def __init__(self, width: int, coded: int) -> None:
+        super().__init__()
+        self.first = IntConv(width + coded, HEAD, 3, 0, 255)
+        self.second = IntConv(HEAD, HEAD, 1, 0, 255)
+        self.last = IntConv(HEAD, 2, 1, -MEAN_LIMIT, MEAN_LIMIT)
+        with torch.no_grad():
+            self.last.bias[1] = 92 / BIAS_UNIT
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        out = self.last(self.second(self.first(x)))
+        return out[:, 0], out[:, 1].clamp(0, SCALE_LIMIT)
+
+
+class Site(nn.Module):
+    """One sub-grid: a trunk over what is known, four heads in channel order."""
+
+    def __init__(self, known: int, width: int) -> None:
+        super().__init__()
+        self.trunk = Trunk(4 * known + 2, width)
+        self.heads = nn.ModuleList(Head(width, channel) for channel in range(4))
+
+
+class Shape(nn.Module):
+    """The residual's density: a zero-mean Gaussian scale mixture that depends on sigma / step."""
+
+    def __init__(self, parts: int = 3) -> None:
+        super().__init__()
+        self.logit = nn.Parameter(torch.tensor([[1.0, 0.5, -2.0], [0.0, 0.0, 0.0]])[:, :parts])
+        self.scale = nn.Parameter(torch.tensor([[-0.3, 0.3, 1.2], [0.0, 0.0, 0.0]])[:, :parts])
+
+    def cdf(self, x: Tensor, octave: Tensor) -> Tensor:
+        """P(residual / sigma < x) where sigma / step = 2^octave."""
+        t = octave.unsqueeze(-1).clamp(-4, 4) / 4
+        weight = (self.logit[0] + t * self.logit[1]).softmax(-1)
+        inverse = torch.exp(-(self.scale[0] + t * self.scale[1]))
+        return (weight * torch.special.ndtr(x.unsqueeze(-1) * inverse)).sum(-1)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a coding pass found, float32[N, 4, h, w] but for ``log_step``.
+
+    ``coded`` are the integers times their steps, ``expected`` the conditional mean of the latents given the
+    integers; ``log_step`` float32[N, 1, h, w] is log2 of the step, or, where nothing has arrived, of a step
+    whose rounding noise would have the predicted deviation (the mean over the channels). ``means`` (in 1/256)
+    and ``scales`` are the model's predictions, ``step`` float32[N, 4, 1, 1].
+    """
+
+    coded: Tensor
+    expected: Tensor
+    log_step: Tensor
+    means: Tensor
+    scales: Tensor
+    step: Tensor
+
+
+class ContextModel(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.base = Site(0, WIDTHS[8])
+        self.rounds = nn.ModuleList(
+            nn.ModuleList(Site(known, WIDTHS[spacing]) for known in (1, 2, 3)) for spacing in ROUNDS
+        )
+        self.shape = Shape()
+        self.register_buffer("channel_weights", CHANNEL_WEIGHTS.clone(), persistent=False)
+
+    def freeze(self) -> ContextModel:
+        """Rounds the weights to what ships and ends their training, so that a coding pass is cheaper."""
+        return self.eval().requires_grad_(False).follow(self)
+
+    @torch.no_grad()
+    def follow(self, trained: ContextModel) -> ContextModel:
+        """Takes the weights of ``trained``, rounded to what ships, into the present tensors."""
+        for layer, other in zip(self.modules(), trained.modules(), strict=True):
+            if isinstance(layer, IntConv) and isinstance(other, IntConv):
+                integer, scale = other.quantised()
+                layer.weight.copy_(integer * scale)
+                layer.bias.copy_(other.bias)
+        for mine, theirs in zip(self.shape.parameters(), trained.shape.parameters(), strict=True):
+            mine.copy_(theirs)
+        return self
+
+    @torch.autocast("cuda", enabled=False)
+    def coding_pass(
+        self,
+        latents: Tensor,
+        levels: Tensor,
+        lambda_: Tensor | None = None,
+        known: Tensor | None = None,
+    ) -> Pass:
+        """Codes latents float32[N, 4, h, w], sides multiples of 8, at ``levels`` int64[N] as the codec does.
+
+        ``lambda_`` float[N] switches rate-distortion-optimised quantisation and error diffusion on, as in
+        the codec's encoder; None rounds. ``known`` int64[N] is how many of the 40 coding steps (ten sites
+        of four channels) have arrived: latents of later steps take their predicted mean.
+        """
+        step = steps_of(levels).view(-1, 1, 1, 1) * self.channel_weights
+        level = ((levels.float() - 64) * 2).clamp(-127, 127).view(-1, 1, 1, 1)
+        coded, context = torch.zeros_like(latents), torch.zeros_like(latents)
+        expected, means, scales = (torch.zeros_like(latents) for _ in range(3))
+        log_step = torch.zeros_like(latents)
+        nominal = steps_of(levels).log2().view(-1, 1, 1)
+        errors = F.pad(torch.zeros_like(latents), (8, 8, 8, 8))  # in steps, of what is quantised already
+        decided = F.pad(torch.zeros_like(latents[:1, 0]), (8, 8, 8, 8))
+        number = 0
+        for net, stride, (y, x), before, share in self._sites():
+            planes = [context[:, :, dy::stride, dx::stride] for dy, dx in before]
+            guide = level.expand_as(latents[:, :1, y::stride, x::stride])
+            features = net.trunk(torch.cat([*planes, guide, torch.full_like(guide, 127)], 1))
+            neighbours = _around(decided, y, x, stride).clamp(min=1)
+            for channel, head in enumerate(net.heads):
+                at = (slice(None), channel, slice(y, None, stride), slice(x, None, stride))
+                here = context[:, :channel, y::stride, x::stride]
+                mean, scale = head(torch.cat([features, here], 1))
+                size = step[:, channel]
+                exact = latents[at] / size
+                if lambda_ is not None:
+                    diffused = FEEDBACK * _around(errors[:, channel], y, x, stride) / neighbours
+                    diffused = diffused * (lambda_ > 0).view(-1, 1, 1)
+                    exact = exact + diffused.clamp(-MOST_OWED, MOST_OWED)
+                chosen = torch.round(exact)
+                if lambda_ is not None:
+                    cost = self._cost(chosen * size, mean / 256, scale, size)
+                    other = chosen + torch.where(exact > chosen, 1.0, -1.0)
+                    other_cost = self._cost(other * size, mean / 256, scale, size)
+                    price = share * lambda_.view(-1, 1, 1)
+                    better = (exact - other) ** 2 + price * other_cost < (exact - chosen) ** 2 + price * cost
+                    chosen = torch.where(better, other, chosen)
+                value = chosen * size
+                likely = value + _offset(value - mean / 256, scale, size) * size
+                if lambda_ is not None:
+                    error = ((latents[at] - likely) / size).detach()
+                    errors[:, channel, 8 + y : -8 : stride, 8 + x : -8 : stride] = error
+                log_step[at] = nominal
+                if known is not None:
+                    arrived = (known > number).view(-1, 1, 1)
+                    value = torch.where(arrived, value, mean / 256)
+                    likely = torch.where(arrived, likely, mean / 256)
+                    spread = scale / 16 - 6.5 + 0.5 * math.log2(12)
+                    log_step[at] = torch.where(arrived, nominal, torch.maximum(spread, nominal))
+                coded[at], expected[at], means[at], scales[at] = value, likely, mean, scale
+                context[at] = torch.floor(value * 16 + 0.5).clamp(-127, 127)
+                number += 1
+            decided[:, 8 + y : -8 : stride, 8 + x : -8 : stride].fill_(1)
+        return Pass(coded, expected, log_step.mean(1, keepdim=True), means, scales, step)
+
+    @torch.autocast("cuda", enabled=False)
+    def code_lengths(self, values: Tensor, levels: Tensor) -> Tensor:
+        """Ideal code length float32[N, 4, h, w] of ``values``, integers times their steps, all known.
+
+        What a coding pass predicts for the same integers, but without its order, so that it trains faster.
+        """
+        step = steps_of(levels).view(-1, 1, 1, 1) * self.channel_weights
+        level = ((levels.float() - 64) * 2).clamp(-127, 127).view(-1, 1, 1, 1)
+        context = torch.floor(values * 16 + 0.5).clamp(-127, 127)
+        lengths = torch.zeros_like(values)
+        for net, stride, (y, x), before, _ in self._sites():
+            planes = [context[:, :, dy::stride, dx::stride] for dy, dx in before]
+            guide = level.expand_as(values[:, :1, y::stride, x::stride])
+            features = net.trunk(torch.cat([*planes, guide, torch.full_like(guide, 127)], 1))
+            here = context[:, :, y::stride, x::stride]
+            predicted = [head(torch.cat([features, here[:, :n]], 1)) for n, head in enumerate(net.heads)]
+            mean, scale = (torch.stack(part, 1) for part in zip(*predicted, strict=True))
+            cost = self._cost(values[:, :, y::stride, x::stride], mean / 256, scale, step)
+            lengths[:, :, y::stride, x::stride] = cost
+        return lengths
+
+    def bits(self, values: Tensor, coded: Pass) -> Tensor:
+        """Ideal code length float32[N, 4, h, w] of ``values``, by the predictions of a coding pass."""
+        return self._cost(values, coded.means / 256, coded.scales, coded.step)
+
+    def _sites(self) -> Iterator[tuple[Site, int, tuple[int, int], list[tuple[int, int]], float]]:
+        """(network, stride, offset, offsets known before it, share of the strength) in coding order."""
+        yield self.base, 8, (0, 0), [], CASCADE[0]
+        for spacing, nets, share in zip(ROUNDS, self.rounds, CASCADE[1:], strict=True):
+            known = [(0, 0)]
+            for (dy, dx), net in zip(SITES, nets, strict=True):  # type: ignore[arg-type]
+                site = (dy * spacing, dx * spacing)
+                yield net, 2 * spacing, site, list(known), share
+                known.append(site)
+
+    def _cost(self, value: Tensor, mean: Tensor, scale: Tensor, step: Tensor) -> Tensor:
+        log_sigma = scale / 16 - 6.5
+        inverse = torch.exp2(-log_sigma)
+        octave = log_sigma - torch.log2(step)
+        delta = value - mean
+        # By symmetry the tail that is computed is the lower one, where float32 keeps its precision.
+        near = -delta.abs()
+        high = self.shape.cdf((near + step / 2) * inverse, octave)
+        low = self.shape.cdf((near - step / 2) * inverse, octave)
+        return -torch.log2((high - low) * (1 - 2**-11) + 2**-16)
