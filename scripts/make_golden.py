@@ -2,7 +2,7 @@
 
     python scripts/make_golden.py [--replace]
 
-The folders are ``context-ID/CASE``, or ``without-context-model/CASE`` for codings that need no context model. Each
+The folders are ``context-ID/CASE``, or ``without-context-model/CASE`` for codings that need none. Each
 holds ``picture.calo``, ``reference.png`` (what the tiny model shows of it) and ``test.json``: what
 ``calotype info`` says, the sha256 of the decoded integers (int16 little-endian, [4, h, w] in C order), how
 far the pixels may be from the reference (in 0 to 255), and the metadata.
@@ -72,7 +72,11 @@ class Case:
 
     def folder(self, name: str) -> Path:
         """Where the case is kept; that of tables no longer the default stays where it is."""
-        return GOLDEN / (f"context-{DEFAULT_CONTEXT_MODEL}" if self.needs_context_model else "without-context-model") / name
+        return (
+            GOLDEN
+            / (f"context-{DEFAULT_CONTEXT_MODEL}" if self.needs_context_model else "without-context-model")
+            / name
+        )
 
 
 def _photo(rows: slice, columns: slice) -> NDArray[np.uint8]:

@@ -15,23 +15,22 @@ import torch
 from context_model import BIAS_UNIT, ContextModel, IntConv, Shape
 from export_entropy import density, frequencies
 from loop import RUNS
-from nets import Decoder, Encoder
 from onnx.numpy_helper import to_array
 from seal import WEIGHTS
-from torch import Tensor, nn
+from torch import Tensor
 
 from calotype.entropy.tables import FREQUENCY_TOTAL
 
 
-def restored(net: nn.Module, graph: Path) -> dict[str, Tensor]:
-    """The state of ``net`` by what ``export_networks.py`` wrote."""
+def restored(graph: Path) -> dict[str, Tensor]:
+    """The state of a network by what ``export_networks.py`` wrote."""
     stored = {
         tensor.name: torch.from_numpy(to_array(tensor).copy())
         for tensor in onnx.load(graph).graph.initializer
     }
+    names = [name.removesuffix("_small") for name in stored if name.endswith("_small")]
     return {
-        name: stored[f"{name}_small"].float() * stored.get(f"{name}_scale", torch.ones(()))
-        for name in net.state_dict()
+        name: stored[f"{name}_small"].float() * stored.get(f"{name}_scale", torch.ones(())) for name in names
     }
 
 
@@ -72,8 +71,8 @@ def main() -> None:
     folder = RUNS / parser.parse_args().name
     folder.mkdir(parents=True, exist_ok=True)
     average: dict[str, Tensor] = {}
-    for part, net in (("encoder", Encoder()), ("decoder", Decoder())):
-        state = restored(net, WEIGHTS / f"pocket-240-{part}.onnx")
+    for part in ("encoder", "decoder"):
+        state = restored(WEIGHTS / f"pocket-240-{part}.onnx")
         average |= {f"{part}.{name}": value for name, value in state.items()}
     context_model = restored_context_model(WEIGHTS / "context-242.npz")
     average |= {f"context_model.{name}": value for name, value in context_model.items()}

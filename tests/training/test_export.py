@@ -13,6 +13,7 @@ from export_networks import export as export_network
 from nets import Decoder
 from quantise import CHANNEL_OFFSETS, steps_of
 from restore import restored, restored_context_model
+from rounding import rounded_weights, weight_scale
 
 from calotype.encoding.plan import EFFORTS
 from calotype.encoding.rate import TrialEncoder
@@ -123,12 +124,50 @@ def test_networks_ship_with_eight_bit_weights(tmp_path: Path) -> None:
         wanted = network(latents, log_step, latents, noise)[0].numpy()
     path = tmp_path / "decoder.onnx"
     inputs = {"latents": latents, "log_step": log_step, "conditional_mean": latents, "grain": noise}
-    export_network(network, inputs, "pixels", path)
+    export_network(network, "decoder", inputs, "pixels", path)
     assert path.stat().st_size < 1.5 * sum(p.numel() for p in network.parameters())
     decoder = OnnxDecoder(path.read_bytes(), margin=8)
     shown = decoder.decode(latents[0].numpy(), log_step[0].numpy(), np.zeros(4), origin=(3, 40))
     assert 0 < np.abs(shown - wanted).max() < 0.02
     assert not np.isclose(wanted.std(), 0, atol=0.02)
-    for name, found in restored(network, path).items():  # and can be trained on from what ships
+    for name, found in restored(path).items():  # and can be trained on from what ships
         exact = network.state_dict()[name]
         assert (found - exact).abs().max() <= max(exact.abs().max() / 254, 1e-3) * 1.01
+
+
+def test_most_of_the_decoder_ships_with_coarse_weights_that_training_knows() -> None:
+    torch.manual_seed(8)
+    network = torch.nn.ModuleDict(
+        {"large": torch.nn.Conv2d(128, 128, 3), "small": torch.nn.Conv2d(64, 64, 3)}
+    )
+    rounded = rounded_weights(network, "decoder")
+    for name, steps in (("large.weight", 8.0), ("small.weight", None)):
+        exact = network.get_parameter(name).detach()
+        scale = weight_scale(exact, steps)
+        integers = rounded[name].detach() / scale
+        assert (integers - integers.round()).abs().max() < 1e-2 and integers.abs().max() < 127.5
+        assert (rounded[name] - exact).abs().max() <= 0.51 * scale.max()
+    # Gradients pass straight through; another part keeps its precision.
+    rounded["large.weight"].sum().backward()
+    assert torch.equal(network["large"].weight.grad, torch.ones_like(network["large"].weight))
+    fine = rounded_weights(network, "encoder")["large.weight"] - network["large"].weight
+    coarse = rounded["large.weight"] - network["large"].weight
+    assert fine.detach().square().mean() < 0.2 * coarse.detach().square().mean()
+
+
+def test_code_lengths_of_known_integers_are_those_of_a_coding_pass(latents: np.ndarray) -> None:
+    torch.manual_seed(9)
+    model = ContextModel().freeze()
+    levels = torch.tensor([70])
+    coded = model.coding_pass(torch.from_numpy(latents)[None], levels, torch.tensor([0.05]))
+    assert torch.allclose(model.code_lengths(coded.coded, levels), model.bits(coded.coded, coded), atol=1e-5)
+
+
+def test_a_fixed_copy_follows_the_model_that_is_trained() -> None:
+    torch.manual_seed(10)
+    trained, fixed = ContextModel(), ContextModel().freeze()
+    pointers = [p.data_ptr() for p in fixed.parameters()]
+    fixed.follow(trained)
+    assert pointers == [p.data_ptr() for p in fixed.parameters()]  # a captured graph reads the same memory
+    wanted = trained.freeze().state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in fixed.state_dict().items())

@@ -7,11 +7,11 @@ import torch
 from discriminator import Discriminator, discriminator_loss, generator_loss
 from losses import feature_distance, latent_distance, visible_faults, wasserstein
 
-WIDTHS = (8, 16, 16, 32)
+WIDTHS = (8, 16, 16, 32, 32)
 
 
 def features(seed: int, scale: float = 1.0) -> list[torch.Tensor]:
-    """As VGG16's: four stages, each at half the size of the one before."""
+    """As VGG16's: five stages, each at half the size of the one before."""
     noise = torch.Generator().manual_seed(seed)
     return [
         torch.rand(2, width, 64 >> stage, 64 >> stage, generator=noise) * scale

@@ -12,8 +12,7 @@ import pytest
 import torch
 from assets import ASSETS
 from context_model import ContextModel
-from narrow import narrowed
-from nets import Decoder, Encoder, Refiner, grown
+from nets import Decoder, Encoder, grown
 from safetensors.torch import load_file
 
 TRAINING = Path(__file__).parents[2] / "training"
@@ -50,17 +49,14 @@ def test_the_stages_run_on_a_processor_and_continue(tmp_path: Path) -> None:
     joint += ("--validation", "64", "--opponent-from", "0")
     for _ in range(2):  # the second goes on where the first ended, for no more than its last validation
         rows = run("train_pictures.py", tmp_path, *joint)
-    assert rows[-1]["step"] >= 1 and {"56", "refined 76", "56 by TAESD"} < set(rows[-1]["held out"])
+    assert rows[-1]["step"] >= 1 and {"56", "76", "56 by TAESD", "few", "even"} < set(rows[-1]["held out"])
     weights: dict[str, torch.Tensor] = {}
     for shard in (tmp_path / "pictures").glob("weights-*.safetensors"):
         assert shard.stat().st_size < 15e6
         weights |= load_file(shard)
-    for part, net in (("encoder", Encoder()), ("refiner", Refiner()), ("decoder", Decoder())):
+    parts = (("encoder", Encoder()), ("decoder", Decoder()), ("context_model", ContextModel()))
+    for part, net in parts:
         net.load_state_dict({n.removeprefix(f"{part}."): v for n, v in weights.items() if n.startswith(part)})
-    decoder = ("--name", "decoder", "--start", "pictures", "--entropy", "context-0", "--batch", "5")
-    decoder += ("--crop", "128", "--validation", "64")
-    row = run("train_decoder.py", tmp_path, *decoder)[-1]
-    assert row["step"] >= 1 and row["even: repeats"] >= 0
     context = ("--name", "context", "--start", "pictures", "--warm-start", "context-0", "--crop", "64")
     (row,) = run("train_context.py", tmp_path, *context)
     assert row["step"] >= 1 and row["bytes@1.00"] > 0
@@ -78,25 +74,3 @@ def test_a_network_grows_without_a_change_of_what_it_computes() -> None:
 def test_a_start_with_larger_networks_is_refused() -> None:
     with pytest.raises(ValueError, match="weight of the start is larger"):
         grown(Encoder((32, 32, 48), (1, 1, 1)).state_dict(), Encoder((16, 32, 48), (1, 1, 1)))
-
-
-def test_a_narrowed_decoder_computes_the_same_if_channels_depend_on_each_other() -> None:
-    torch.manual_seed(6)
-    wide = Decoder((16, 16, 16, 24), (1, 2, 1, 2))
-    basis = torch.linalg.qr(torch.randn(24, 24))[0][:16]  # what is added lies in 16 of 24 dimensions
-    project = basis.T @ basis
-    with torch.no_grad():
-        wide.to_half.weight.copy_(
-            torch.einsum("ab,bpihw->apihw", project, wide.to_half.weight.unflatten(0, (-1, 4))).flatten(0, 1)
-        )
-        wide.to_half.bias.copy_((project @ wide.to_half.bias.unflatten(0, (-1, 4))).flatten())
-        wide.grain.weight.copy_(torch.einsum("ab,bihw->aihw", project, wide.grain.weight))
-        for block in wide.at_half:
-            block.second.weight.copy_(torch.einsum("ab,bihw->aihw", project, torch.randn(24, 24, 3, 3) / 15))
-            block.second.weight[:, 3:11] = 0  # eight channels within the block have no effect
-            block.second.bias.copy_(project @ torch.randn(24))
-        inputs = (torch.randn(1, 4, 8, 8), torch.zeros(1, 1, 8, 8), torch.randn(1, 4, 8, 8))
-        inputs += (torch.randn(1, 4, 32, 32),)
-        narrow = narrowed(wide, 16, inputs)
-        assert narrow.leave.weight.shape[1] == 16
-        assert torch.allclose(narrow(*inputs), wide(*inputs), atol=1e-4)
