@@ -109,7 +109,7 @@ def decode() -> dict[str, bytes]:
     files = {
         f"{folder.parent.name}-{folder.name}": (folder / "picture.calo").read_bytes() for folder in folders
     }
-    newest = f"table-{DEFAULT_CONTEXT_MODEL}"
+    newest = f"context-{DEFAULT_CONTEXT_MODEL}"
     smaller = files[f"{newest}-smaller-47x36"]
     transparent, grey = files[f"{newest}-rgba-40x24"], files[f"{newest}-grey-17x9"]
     return files | {
