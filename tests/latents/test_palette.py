@@ -1,4 +1,4 @@
-"""The recipe of 2022, step by step, and its payload under hostile hands."""
+"""The palette coding of 2022, step by step, and its payload when it is damaged or hostile."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_k_means_beats_the_cut_it_starts_from(
 
 def test_large_pictures_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (40, 50, 4)).astype(np.uint8)
-    monkeypatch.setattr(palette, "_SAMPLE", 500)
+    monkeypatch.setattr(palette, "_MAX_SAMPLED_POSITIONS", 500)
     thinned = pixels.reshape(-1, 4)[::4].reshape(20, 25, 4)
     assert np.array_equal(palette.choose_palette(pixels), palette.choose_palette(thinned))
 

@@ -25,12 +25,18 @@ __all__ = ["Experiment", "Result", "Settings", "run_experiment"]
 
 Pixels = NDArray[np.uint8]
 
-_UNDITHER, _UNDITHER_STEPS = 16, 2  # strength 0.04 of 66 steps: the last two, from timestep 16 of 1,000
+_DENOISE_TIMESTEP, _DENOISE_STEPS = 16, 2
+"""The denoising of 2022: a strength of 0.04 of 66 scheduler steps, which is the last two of them, from
+timestep 16 of 1,000."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """``model`` encodes and decodes; ``also`` names more experiments; ``lpips`` is that metric's graph."""
+    """The settings of an experiment.
+
+    ``model`` encodes and decodes. ``also`` names further variants: see
+    :func:`calotype.experiments.variants.coding_variants`. ``lpips`` is the path of that metric's ONNX graph.
+    """
 
     model: str = "pocket"
     also: tuple[str, ...] = ()
@@ -40,7 +46,7 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One stage: bytes that it takes, its picture uint8[H, W, 3], its figures by the metrics' names."""
+    """One stage: its ``size`` in bytes, its picture ``rgb`` uint8[H, W, 3], and its figures by metric."""
 
     name: str
     title: str
@@ -51,20 +57,20 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """The results of an experiment; ``missing`` says by name why a metric has no figures."""
+    """The results of an experiment. ``missing`` gives the reason for each metric without figures."""
 
     model: str
     original: Pixels
     results: tuple[Result, ...]
     missing: Mapping[str, str]
     file: bytes
-    """The recipe as a .calo file."""
+    """The .calo file of the picture in the palette coding."""
 
 
 def run_experiment(
     rgb: Pixels, settings: Settings, progress: Callable[[], None] = lambda: None
 ) -> Experiment:
-    """Every stage for the picture ``rgb`` uint8[H, W, 3]; ``progress`` is called after each.
+    """Runs every stage for the picture ``rgb`` uint8[H, W, 3]; ``progress`` is called after each.
 
     Raises :class:`ModelError`.
     """
@@ -74,10 +80,12 @@ def run_experiment(
     height, width = rgb.shape[:2]
     plain = replace(settings.diffusion, denoise="off")
     latents = encode_tiled(load_encoder(settings.model, diffusion=plain), pad_to_latent_blocks(rgb))
-    ways = [("", "", load_decoder(settings.model, SD1.id, diffusion=plain))]
+    decoders = [("", "", load_decoder(settings.model, SD1.id, diffusion=plain))]
     if _has_unet(settings.model):
-        undithering = replace(settings.diffusion, denoise=_UNDITHER, steps=_UNDITHER_STEPS)
-        ways.append(("-denoised", ", denoised", load_decoder(settings.model, SD1.id, diffusion=undithering)))
+        denoising = replace(settings.diffusion, denoise=_DENOISE_TIMESTEP, steps=_DENOISE_STEPS)
+        decoders.append(
+            ("-denoised", ", denoised", load_decoder(settings.model, SD1.id, diffusion=denoising))
+        )
     results = []
 
     def add(name: str, title: str, size: int, picture: Pixels) -> None:
@@ -90,15 +98,15 @@ def run_experiment(
         results.append(Result(name, title, size, picture, figures))
         progress()
 
-    recipe = 0
+    palette_size = 0
     for variant in coding_variants(latents, settings.also):
-        for suffix, remark, decoder in ways:
+        for suffix, remark, decoder in decoders:
             picture = _decode_with_noise(decoder, latents, variant.latents)[:height, :width]
             add(variant.name + suffix, variant.title + remark, variant.size, picture)
         if variant.name == "zlib-dithered":
-            recipe = variant.size
+            palette_size = variant.size
     for format_name in ("JPEG", "WEBP"):
-        data = lowest_quality_of_size(Image.fromarray(rgb), format_name, recipe)
+        data = lowest_quality_of_size(Image.fromarray(rgb), format_name, palette_size)
         title = f"the picture as {'JPEG' if format_name == 'JPEG' else 'WebP'}"
         add(f"picture-{format_name.lower()}", title, len(data), decode_with_pillow(data))
     file = calotype.encode(rgb, recipe="palette", model=settings.model, diffusion=plain)
@@ -111,7 +119,7 @@ def _has_unet(model: str) -> bool:
 
 
 def _decode_with_noise(decoder: Decoder, latents: NDArray[np.float32], coded: NDArray[np.float32]) -> Pixels:
-    """The picture of ``coded``, with the decoder told how much noise the coding has added to ``latents``."""
+    """Decodes ``coded``; the decoder receives the deviation of the noise that coding added to ``latents``."""
     error = coded - latents
     level = level_of_rounding_error(float(error.std()))
     levels = np.full(latents.shape[1:], level, np.int64)

@@ -22,7 +22,7 @@ __all__ = ["ALSO", "Variant", "coding_variants", "lowest_quality_of_size", "reci
 Pixels = NDArray[np.uint8]
 
 ALSO = ("bits", "jpeg", "webp", "webp-lossless", "imagequant")
-"""What can be tried beside the recipe."""
+"""The names of the variants that can be tried beside the palette coding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +36,11 @@ class Variant:
 
 
 def coding_variants(latents: NDArray[np.float32], also: Collection[str] = ()) -> Iterator[Variant]:
-    """The stages of the recipe and what ``also`` names (see ``ALSO``), for latents float32[4, h, w].
+    """Yields the stages of the palette coding, and the variants in ``also``, for latents float32[4, h, w].
 
     Lossy formats get the lowest quality whose file is at least as large as the palette coding's, as in the
-    article. Raises :class:`ModelError` if libimagequant is asked for and missing.
+    article. ``also`` names variants of :data:`ALSO`. Raises :class:`ModelError` if libimagequant is named and
+    not installed.
     """
     pixels = palette.latents_to_bytes(latents)
     stages = list(recipe_stages(latents, pixels))

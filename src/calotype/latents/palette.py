@@ -1,13 +1,14 @@
-"""The recipe of September 2022: latents in 8 bits, 256 colours with error diffusion, zlib.
+"""The palette coding of 2022: latents in 8 bits, vector quantisation to 256 colours, and zlib.
 
 ::
 
-    latents ── to_bytes ── pixels uint8[h, w, 4] ─┬─ palette_of ── palette uint8[256, 4] ─┬─ pack ── payload
-                                                  └─ dither, or nearest ── indices ───────┘
+    latents ─ 8 bits ─ pixels uint8[h, w, 4] ─┬─ choose ─ palette uint8[256, 4] ─┬─ zlib ─ payload
+                                              └─ dither ─ indices uint8[h, w] ───┘
 
-Source: M. Bühlmann, "Stable Diffusion Based Image Compression", 2022. The original's library treats the
-fourth channel as opacity; here all four channels are equal. docs/format.md ("Palette coding") specifies
-the payload.
+The four channels of a latent position are taken for the four channels of a pixel, and one of 256 such pixels,
+the colours of the palette, replaces each of them. Source: M. Bühlmann, "Stable Diffusion Based Image
+Compression", 2022. His palette came from libimagequant, which treats the fourth channel as opacity; here all
+channels count alike. docs/format.md, section 11, specifies the payload.
 """
 
 from __future__ import annotations
@@ -31,11 +32,22 @@ __all__ = [
 ]
 
 COLOURS = 256
-_PALETTE_BYTES = 4 * COLOURS  # this coding is for four channels (docs/format.md), whatever the space
-_STEP = 0.18215**2  # Scaled-latent units per unit of the 8 bits, or 0.18215 unscaled units.
-_SAMPLE = 1 << 16  # Positions from which the palette is computed.
+"""Number of colours in a palette. Unused entries of a small palette repeat the last colour."""
+
+_PALETTE_BYTES = 4 * COLOURS
+"""Size of a palette in the payload: the coding has four channels, whatever the latent space."""
+
+_STEP = 0.18215**2
+"""The change of a scaled latent for a change of 1 in its 8 bits; 0.18215 for an unscaled latent."""
+
+_MAX_SAMPLED_POSITIONS = 1 << 16
+"""About the largest number of positions from which a palette is chosen, to bound the time."""
+
 _ROUNDS = 20
-_BLOCK = 1 << 14
+"""The largest number of iterations of k-means."""
+
+_BLOCK_POINTS = 1 << 14
+"""Number of points whose distances to all colours are computed together, to bound the memory."""
 
 
 def latents_to_bytes(latents: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -57,47 +69,49 @@ def latents_from_bytes(integers: NDArray[np.integer]) -> NDArray[np.float32]:
 
 
 def choose_palette(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Chooses 256 colours, uint8[256, 4], for uint8[h, w, 4] by a cut by variance and k-means (Lloyd).
+    """Chooses a palette uint8[256, 4] for the pixels uint8[h, w, 4].
 
-    If there are at most 256 distinct colours, all are kept exactly, and the last one fills the palette. Large
-    pictures are sampled at about 65,536 evenly spaced positions.
+    The first colours come from a variance-based cut. k-means (Lloyd's algorithm) then reduces the squared
+    error, until the colours stay the same or for ``_ROUNDS`` iterations. If there are at most 256 distinct
+    colours, all are kept exactly. Large pictures are sampled at evenly spaced positions.
     """
     flat = pixels.reshape(-1, 4)
-    sample = flat[:: -(-len(flat) // _SAMPLE)]
+    sample = flat[:: -(-len(flat) // _MAX_SAMPLED_POSITIONS)]
     distinct = np.unique(sample, axis=0)
     if len(distinct) <= COLOURS:
         return np.pad(distinct, ((0, COLOURS - len(distinct)), (0, 0)), mode="edge")
     points = sample.astype(np.float64)
     colours = _variance_cut(points)
     for _ in range(_ROUNDS):
-        owner = _closest_colours(points, colours)
-        count = np.bincount(owner, minlength=COLOURS)
-        total = np.stack([np.bincount(owner, points[:, c], COLOURS) for c in range(4)], 1)
-        moved = np.where(count[:, None] > 0, total / np.maximum(count, 1)[:, None], colours)
-        if np.array_equal(moved, colours):
+        cluster = _closest_colours(points, colours)
+        counts = np.bincount(cluster, minlength=COLOURS)
+        sums = np.stack([np.bincount(cluster, points[:, channel], COLOURS) for channel in range(4)], 1)
+        means = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], colours)
+        if np.array_equal(means, colours):
             break
-        colours = moved
+        colours = means
     return np.floor(colours + 0.5).astype(np.uint8)
 
 
 def dither_to_palette(pixels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Returns indices uint8[h, w] into ``palette`` for uint8[h, w, 4], by Floyd-Steinberg error diffusion.
 
-    A position depends on the errors of its left neighbour and of three positions in the row above, so that
-    all positions with equal x + 2y are computed together.
+    Each position adds 7/16 of the error of its left neighbour, and 1/16, 5/16 and 3/16 of the errors of the
+    three positions above, to its own value. Positions with the same x + 2y do not depend on each other and
+    are computed together.
     """
     height, width = pixels.shape[:2]
     colours = palette.astype(np.float64)
     indices = np.empty((height, width), np.uint8)
-    errors = np.zeros((height + 1, width + 2, 4))  # one row above and one column at each side, without error
-    for front in range(width + 2 * height - 2):
-        y = np.arange(max(0, (front - width + 2) // 2), min(height - 1, front // 2) + 1)
-        x = front - 2 * y
-        spread = 7 * errors[y + 1, x] + errors[y, x] + 5 * errors[y, x + 1] + 3 * errors[y, x + 2]
-        wanted = pixels[y, x] + spread / 16
-        chosen = _closest_colours(wanted, colours)
+    errors = np.zeros((height + 1, width + 2, 4))  # padded by one row above and one column at each side
+    for diagonal in range(width + 2 * height - 2):
+        y = np.arange(max(0, (diagonal - width + 2) // 2), min(height - 1, diagonal // 2) + 1)
+        x = diagonal - 2 * y
+        diffused = 7 * errors[y + 1, x] + errors[y, x] + 5 * errors[y, x + 1] + 3 * errors[y, x + 2]
+        target = pixels[y, x] + diffused / 16
+        chosen = _closest_colours(target, colours)
         indices[y, x] = chosen
-        errors[y + 1, x + 1] = wanted - colours[chosen]
+        errors[y + 1, x + 1] = target - colours[chosen]
     return indices
 
 
@@ -110,11 +124,12 @@ def nearest_in_palette(pixels: NDArray[np.uint8], palette: NDArray[np.uint8]) ->
 def pack_palette_payload(palette: NDArray[np.uint8], indices: NDArray[np.uint8]) -> bytes:
     """Packs palette uint8[256, 4] and indices uint8[h, w] into a payload: one zlib stream of level 9.
 
-    The most frequent colours come first, as in libimagequant's palettes; this saves 1 % of the stream.
+    The colours are sorted by their frequency, the most frequent one first, as in libimagequant's palettes.
+    This makes the stream 1 % smaller.
     """
     order = np.argsort(-np.bincount(indices.ravel(), minlength=COLOURS), kind="stable")
-    renamed = np.argsort(order).astype(np.uint8)[indices]
-    return zlib.compress(palette[order].tobytes() + renamed.tobytes(), 9)
+    sorted_indices = np.argsort(order).astype(np.uint8)[indices]
+    return zlib.compress(palette[order].tobytes() + sorted_indices.tobytes(), 9)
 
 
 def unpack_palette_payload(payload: bytes, height: int, width: int) -> NDArray[np.int16]:
@@ -140,20 +155,25 @@ def unpack_palette_payload(payload: bytes, height: int, width: int) -> NDArray[n
 
 def _closest_colours(points: NDArray[np.float64], colours: NDArray[np.float64]) -> NDArray[np.int64]:
     """Returns the index int64[N] of the colour [256, 4] that is nearest to each point [N, 4]."""
-    norms = (colours**2).sum(1)
-    blocks = [points[i : i + _BLOCK] for i in range(0, max(len(points), 1), _BLOCK)]
-    return np.concatenate([(norms - block @ (2 * colours.T)).argmin(1) for block in blocks])
+    # Of |point - colour|**2 the term |point|**2 is the same for all colours, and is left out.
+    squared_norms = (colours**2).sum(1)
+    blocks = [points[i : i + _BLOCK_POINTS] for i in range(0, max(len(points), 1), _BLOCK_POINTS)]
+    return np.concatenate([(squared_norms - block @ (2 * colours.T)).argmin(1) for block in blocks])
 
 
 def _variance_cut(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns 256 means, float64[256, 4]: the box with the largest error is cut at its mean repeatedly."""
-    boxes = [points]
+    """Divides points float64[N, 4] into 256 clusters and returns their means, float64[256, 4].
+
+    The cluster and channel with the largest sum of squared errors are chosen, and the cluster is cut in two
+    at the mean of that channel, until there are 256 clusters.
+    """
+    clusters = [points]
     errors = [((points - points.mean(0)) ** 2).sum(0)]
-    while len(boxes) < COLOURS:
+    while len(clusters) < COLOURS:
         worst = int(np.argmax([error.max() for error in errors]))
-        box, axis = boxes[worst], int(errors[worst].argmax())
-        low = box[:, axis] <= box[:, axis].mean()
-        halves = [box[low], box[~low]]
-        boxes[worst : worst + 1] = halves
+        cluster, channel = clusters[worst], int(errors[worst].argmax())
+        low = cluster[:, channel] <= cluster[:, channel].mean()
+        halves = [cluster[low], cluster[~low]]
+        clusters[worst : worst + 1] = halves
         errors[worst : worst + 1] = [((half - half.mean(0)) ** 2).sum(0) for half in halves]
-    return np.array([box.mean(0) for box in boxes])
+    return np.array([cluster.mean(0) for cluster in clusters])

@@ -2,12 +2,11 @@
 
 ::
 
-    candidate of the searches ── descent ─┬─ rate         bits, by the context model in torch
-                                          └─ distortion   of the decoded picture
-                    │
-                    └─ a candidate of no more bytes
+    candidate ─ descent ─┬─ rate         bits of the latents, by the context model in torch
+                  │      └─ distortion   of the picture that the decoder makes of them
+                  └─ candidate of no more bytes, with less distortion
 
-Torch is imported at the first use.
+Only this module is imported without torch. It imports the others, and torch, when effort 9 runs.
 """
 
 from __future__ import annotations
@@ -43,12 +42,13 @@ def optimise_latents(
     lpips: str | os.PathLike[str] | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Candidate:
-    """Returns the candidate with integers from which ``decoder`` makes a better picture.
+    """Returns the candidate with other integers, from which ``decoder`` makes a better picture.
 
-    ``rgb`` uint8[8h, 8w, 3] are the original pixels. The distortion is made of squared error, loss of
-    contrast and structure and, with the path of a graph, LPIPS. The file takes at most ``max_size`` bytes.
-    ``progress`` is called up to ``ROUNDS`` times in at most ``seconds``. Without torch, or with a decoder
-    that torch cannot differentiate, it returns the candidate itself and warns.
+    ``rgb`` uint8[8h, 8w, 3] are the original pixels. The distortion consists of squared error, loss of
+    contrast and structure and, if ``lpips`` is the path of that metric's ONNX graph, LPIPS. The file takes at
+    most ``max_size`` bytes. The descent ends after ``ROUNDS`` iterations or after ``seconds``. It calls
+    ``progress`` after each iteration. Without torch, or with a decoder that torch cannot differentiate, it
+    returns the candidate itself and warns.
 
     Raises :class:`ModelError` if the LPIPS graph cannot be used, and :class:`OutOfMemoryError`.
     """

@@ -1,8 +1,15 @@
-"""The rate of latents, differentiable: the shipped context model and its tables, evaluated in torch.
+"""The rate: the bits of quantised latents under the context model, differentiable in torch.
 
-The networks give the same values as those of :mod:`calotype.entropy`; gradients pass their rounding unchanged
-(straight-through estimator). The tables are interpolated as one surface: bits as a function of
-log2(sigma / step) and of the distance from the mean in sixteenths of a step.
+::
+
+    known latents ─ networks ─ mean, scale of each latent ─┐
+    latent ────────────────────────────────────────────────┴─ table of bits, interpolated ─ sum
+
+The networks compute the same integers as those of :mod:`calotype.entropy`. Gradients pass their rounding
+unchanged (straight-through estimator). The frequency tables have a row for each scale, a phase for the
+position of the mean within a step, and a symbol for each residual. Phase and residual together are the
+distance of the integer from the mean. The tables are therefore read as one surface of bits over
+(row, distance), which is interpolated bilinearly and so has a gradient.
 """
 
 from __future__ import annotations
@@ -22,20 +29,29 @@ from calotype.latents import CHANNEL_OFFSETS, channel_steps
 
 __all__ = ["DifferentiableRate"]
 
-_LEAK = 0.02  # Share of the gradient that passes a clip, so that a clipped value can leave its bound.
-_SHIFT = 2.0**-16
+_LEAK = 0.02
+"""Share of the gradient that passes a clip, so that a clipped value can return from its bound."""
+
+_FIXED_POINT = 2.0**-16
+"""The unit of the multipliers and biases of the integer networks, whose sums are shifted by 16 bits."""
+
 _FEATURE_PEAK, _SCALE_PEAK = 255, 127
-_NEAREST_ROW = 0.25  # The middle of the two scales that share a row, in rows.
-_COLUMN_OF_ZERO = 16 * MAX_RESIDUAL + 7  # The column of distance 0.
+"""The largest values of features and of scales (docs/format.md, section 10)."""
+
+_CENTRE_OF_ROW = 0.25
+"""Two scales, half a row apart, share a row of the tables: the row stands for the middle between them."""
+
+_COLUMN_OF_ZERO = 16 * MAX_RESIDUAL + 7
+"""The column of the surface at which the distance from the mean is 0."""
 
 
 class _TorchConv:
-    """An :class:`IntConv` in floating point. Its sums are exact, and gradients pass the rounding."""
+    """An :class:`IntConv` in floating point. Its sums are exact integers, and gradients pass the rounding."""
 
     def __init__(self, layer: IntConv) -> None:
         self._weight = torch.from_numpy(layer.weight.astype(np.float32))
-        self._scale = torch.from_numpy((layer.multiplier * _SHIFT).astype(np.float32)).view(1, -1, 1, 1)
-        self._bias = torch.from_numpy((layer.bias * _SHIFT).astype(np.float32)).view(1, -1, 1, 1)
+        self._scale = torch.from_numpy((layer.multiplier * _FIXED_POINT).astype(np.float32)).view(1, -1, 1, 1)
+        self._bias = torch.from_numpy((layer.bias * _FIXED_POINT).astype(np.float32)).view(1, -1, 1, 1)
         self._low, self._high = layer.low, layer.high
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -44,7 +60,7 @@ class _TorchConv:
 
 
 class _TorchSiteNet:
-    """A :class:`SiteNet` in floating point."""
+    """A :class:`SiteNet`, the networks for one subset of the positions, in floating point."""
 
     def __init__(self, net: SiteNet) -> None:
         self._enter = _TorchConv(net.enter)
@@ -54,16 +70,18 @@ class _TorchSiteNet:
     def predict(self, planes: Tensor, site_latents: Tensor) -> Tensor:
         """Predicts (mean, scale) of every channel, float32[4, 2, H, W].
 
-        ``planes`` float32[1, I, H, W] are the known sites; ``site_latents`` float32[1, 4, H, W] the
-        latents of this site.
+        ``planes`` float32[1, I, H, W] are the latents of the sites that were coded before, and the levels.
+        ``site_latents`` float32[1, 4, H, W] are those of this site, of which a channel sees the channels
+        before it.
         """
-        x = self._enter(planes)
+        features = self._enter(planes)
         for first, second in self._pairs:
-            x = (x + second(first(x))).clamp(0, _FEATURE_PEAK)
-        out = []
+            features = (features + second(first(features))).clamp(0, _FEATURE_PEAK)
+        predictions = []
         for channel, (first, second, last) in enumerate(self._heads):
-            out.append(last(second(first(torch.cat([x, site_latents[:, :channel]], 1)))))
-        return torch.cat(out)
+            inputs = torch.cat([features, site_latents[:, :channel]], 1)
+            predictions.append(last(second(first(inputs))))
+        return torch.cat(predictions)
 
 
 class DifferentiableRate:
@@ -78,10 +96,11 @@ class DifferentiableRate:
         self._guide = torch.from_numpy(guide)[None]
         self._steps = torch.from_numpy(channel_steps(levels).astype(np.float32))
         self._levels = torch.tensor(CHANNEL_OFFSETS).view(-1, 1, 1) + torch.from_numpy(levels)
-        # Column 16 r + 8 - phase + 327 holds residual r under that phase; this is a bijection.
+        # The distance of residual r under a phase is 16 r + 8 - phase sixteenths of a step. Each pair of them
+        # has a column of its own. Escapes have none.
         frequencies = model.tables.frequencies.reshape(ROWS, PHASES, SYMBOLS)[:, ::-1, : 2 * MAX_RESIDUAL + 1]
         bits = FREQUENCY_BITS - np.log2(frequencies.transpose(0, 2, 1).reshape(ROWS, -1))
-        self._bits = torch.from_numpy(bits.astype(np.float32))
+        self._bits_surface = torch.from_numpy(bits.astype(np.float32))
 
     def __call__(self, latents: Tensor) -> Tensor:
         """Returns the bits that code dequantised latents float32[4, h, w], a scalar."""
@@ -97,33 +116,41 @@ class DifferentiableRate:
             if not values.numel():
                 continue
             planes = [context[..., dy::stride, dx::stride] for dy, dx in known]
-            out = net.predict(torch.cat([*planes, guide[site]], 1), context[site])
-            mean, scale = out[:, :, : values.shape[1], : values.shape[2]].unbind(1)
-            total = total + self._cost(site, values, mean / 256, scale.clamp(0, _SCALE_PEAK)).sum()
+            predicted = net.predict(torch.cat([*planes, guide[site]], 1), context[site])
+            mean, scale = predicted[:, :, : values.shape[1], : values.shape[2]].unbind(1)
+            total = total + self._bits(site, values, mean / 256, scale.clamp(0, _SCALE_PEAK)).sum()
         return total
 
-    def _cost(self, site: tuple[Any, ...], values: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    def _bits(self, site: tuple[Any, ...], values: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+        """Returns the bits of the latents ``values`` of a site, float32[4, H, W] like its other arguments."""
         row = (scale - self._levels[site] + SCALE_ORIGIN) / 2
-        fine = torch.floor((row.detach() - (ROWS - 1) + 7) / 8).clamp(min=0)
-        distance = 16 * (values - mean) / self._steps[site] * torch.exp2(-fine)
-        beyond = F.relu(distance.abs() - 16 * MAX_RESIDUAL) / 16  # An escape takes about a bit for each step.
-        return self._surface(row - 8 * fine - _NEAREST_ROW, distance + _COLUMN_OF_ZERO) + beyond + fine
+        # Where sigma is large, the lowest bits of the integer are not modelled: each costs one bit.
+        unmodelled = torch.floor((row.detach() - (ROWS - 1) + 7) / 8).clamp(min=0)
+        distance = 16 * (values - mean) / self._steps[site] * torch.exp2(-unmodelled)
+        # Beyond the largest residual an escape takes about a bit for each step.
+        escape = F.relu(distance.abs() - 16 * MAX_RESIDUAL) / 16
+        modelled = self._interpolated_bits(row - 8 * unmodelled - _CENTRE_OF_ROW, distance + _COLUMN_OF_ZERO)
+        return modelled + escape + unmodelled
 
-    def _surface(self, row: Tensor, column: Tensor) -> Tensor:
-        """Interpolates the table of bits bilinearly; beyond its edges the value at the edge holds."""
-        rows, columns = self._bits.shape
-        r, c = row.clamp(0, rows - 1), column.clamp(0, columns - 1)
-        r0, c0 = r.detach().floor().clamp(max=rows - 2), c.detach().floor().clamp(max=columns - 2)
-        r, c = r - r0, c - c0
-        index = (r0 * columns + c0).long()
-        flat = self._bits.view(-1)
-        upper_row = (1 - c) * flat[index] + c * flat[index + 1]
-        lower_row = (1 - c) * flat[index + columns] + c * flat[index + columns + 1]
-        return (1 - r) * upper_row + r * lower_row
+    def _interpolated_bits(self, row: Tensor, column: Tensor) -> Tensor:
+        """Interpolates the surface bilinearly; beyond its edges it continues with the values at the edges."""
+        rows, columns = self._bits_surface.shape
+        row, column = row.clamp(0, rows - 1), column.clamp(0, columns - 1)
+        upper = row.detach().floor().clamp(max=rows - 2)
+        left = column.detach().floor().clamp(max=columns - 2)
+        down, right = row - upper, column - left
+        index = (upper * columns + left).long()
+        bits = self._bits_surface.view(-1)
+        upper_row = (1 - right) * bits[index] + right * bits[index + 1]
+        lower_row = (1 - right) * bits[index + columns] + right * bits[index + columns + 1]
+        return (1 - down) * upper_row + down * lower_row
 
 
 def _floor_with_gradient(x: Tensor, low: int, high: int) -> Tensor:
-    """Rounds down and clips; the gradient is that of the clip, with ``_LEAK`` of it beyond the bounds."""
+    """Rounds ``x`` down and clips it.
+
+    The gradient is 1 within the bounds and ``_LEAK`` beyond them.
+    """
     clipped = x.clamp(low, high)
     through = clipped + _LEAK * (x - clipped)
     return through + (torch.floor(x).clamp(low, high) - through).detach()
