@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _needs_extra(item.path):
             item.add_marker("extra")
+
+
+@pytest.fixture
+def registered_plugin() -> Iterator[None]:
+    """Registers the Pillow plugin for one test."""
+    from PIL import Image
+
+    from calotype.pillow_plugin import FORMAT, register_pillow
+
+    register_pillow()
+    yield
+    for registry in (Image.OPEN, Image.SAVE, Image.MIME):
+        registry.pop(FORMAT, None)
+    Image.EXTENSION.pop(".calo", None)
+    Image.ID.remove(FORMAT)

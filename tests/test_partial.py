@@ -5,12 +5,11 @@ from __future__ import annotations
 import importlib
 import io
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from golden_files import GOLDEN, LIMITS, ROOT, golden, ignoring_warnings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
@@ -19,25 +18,15 @@ import calotype
 from calotype import PartialPictureWarning, ProgressiveDecoder
 from calotype.container import Chunk, ParsedFile, parse_file, serialise_file
 from calotype.container.chunks import write_chunk
-from calotype.decoding import OpenedFile, decode_latents, first_picture_size, region_refinements
-from calotype.entropy import IntegerDecoder, PassResult, SiteNet
+from calotype.decoding import OpenedFile, first_picture_size, region_refinements
+from calotype.entropy import IntegerDecoder, PassResult
 from calotype.errors import CalotypeWarning, ChecksumError, FormatError, LimitError, TruncatedError
 from calotype.latents import CHANNEL_OFFSETS, STEPS, level_map, log_step_map, noise_deviations
 from calotype.limits import Limits
 from calotype.models import load_context_model
-from calotype.pillow_plugin import FORMAT
 
-ROOT = Path(__file__).parents[1]
-GOLDEN = {path.parent.name: path for path in (ROOT / "tests" / "golden").rglob("picture.calo")}
 NEWEST = sorted(name for name, path in GOLDEN.items() if path.parts[-3] != "without-context-model")
-LIMITS = Limits(max_pixels=1 << 20)
 PARTIAL = calotype.DecodeOptions(model="tiny", partial=True)
-
-ignoring = pytest.mark.filterwarnings("ignore::calotype.CalotypeWarning")
-
-
-def golden(name: str) -> bytes:
-    return GOLDEN[name].read_bytes()
 
 
 def coded_prefix(parsed: ParsedFile, size: int) -> PassResult:
@@ -67,7 +56,7 @@ def test_integers_of_a_prefix_are_those_of_the_whole(name: str) -> None:
     assert before > 0 or parsed.payload_size < 12
 
 
-@ignoring
+@ignoring_warnings
 @pytest.mark.parametrize(
     "name",
     [
@@ -100,7 +89,7 @@ def test_every_prefix_gives_a_picture_or_an_error(name: str) -> None:
             OpenedFile.of(prefix, replace(PARTIAL, partial=False))
 
 
-@ignoring
+@ignoring_warnings
 @pytest.mark.parametrize("name", ["one-pixel", "rgb-24x24"])
 def test_pixels_of_every_prefix(name: str) -> None:
     data = golden(name)
@@ -157,7 +146,7 @@ def test_what_the_decoder_is_told_where_nothing_is_known() -> None:
     assert np.allclose(every, np.sqrt((4.0 ** (scale / 16 - 6.5)).mean((1, 2))))
 
 
-@ignoring
+@ignoring_warnings
 def test_what_stands_behind_the_payload_may_be_missing() -> None:
     data = golden("rgba-40x24")
     parsed = parse_file(data, limits=LIMITS)
@@ -179,7 +168,7 @@ def test_what_stands_behind_the_payload_may_be_missing() -> None:
         calotype.decode(bytes(wrong), PARTIAL)
 
 
-@ignoring
+@ignoring_warnings
 def test_regions_behind_the_payload_are_waited_for() -> None:
     data = golden("regions-112x80")
     parsed = parse_file(data, limits=LIMITS)
@@ -234,7 +223,7 @@ def test_regions_of_new_files_stand_before_the_payload() -> None:
     assert parse_file(data, limits=LIMITS).header.regions_first
 
 
-@ignoring
+@ignoring_warnings
 def test_the_palette_has_no_prefixes() -> None:
     data = golden("palette-70x50")
     with pytest.raises(TruncatedError, match="palette"):
@@ -249,105 +238,7 @@ def test_the_palette_has_no_prefixes() -> None:
     assert first_picture_size(parse_file(data, limits=LIMITS)) == len(data)
 
 
-@ignoring
-@pytest.mark.parametrize(
-    "name", ["rgb-24x24", "rgba-40x24", "regions-112x80", "regions-first-112x80", "grey-17x9"]
-)
-@pytest.mark.parametrize("pieces", [1, 7, 20])
-def test_pieces_give_the_pictures_of_prefixes(name: str, pieces: int) -> None:
-    data = golden(name)
-    arriving = ProgressiveDecoder(model="tiny")
-    assert arriving.fraction == 0
-    size = -(-len(data) // pieces)
-    parsed = parse_file(data, limits=LIMITS)
-    for begin in range(0, len(data), size):
-        before = arriving.fraction
-        arriving.feed(data[begin : begin + size])
-        assert 0 <= arriving.fraction <= 1
-        # It falls only when a chunk begins to arrive, whose length nobody knew before.
-        behind = begin + size > parsed.payload_start + parsed.payload_size
-        assert arriving.fraction >= before or behind
-        prefix = data[: begin + size]
-        try:
-            expected = calotype.decode(prefix, PARTIAL)
-        except TruncatedError as error:
-            with pytest.raises(TruncatedError) as refused:
-                arriving.picture()
-            assert str(refused.value) == str(error)
-            continue
-        image = arriving.picture()
-        assert np.array_equal(np.asarray(image), np.asarray(expected))
-        assert image.info == expected.info
-        assert image.info.get("partial", 1.0) == arriving.fraction
-    assert arriving.fraction == 1
-    assert "partial" not in arriving.picture().info
-
-
-def test_twenty_pieces_cost_what_one_decode_costs(monkeypatch: pytest.MonkeyPatch) -> None:
-    channels: list[int] = []
-    original = SiteNet.predict
-    monkeypatch.setattr(SiteNet, "predict", lambda *given: channels.append(given[1]) or original(*given))
-    data = golden("fine-64x64")
-    decode_latents(parse_file(data, limits=LIMITS))
-    once = len(channels)
-    arriving = ProgressiveDecoder(model="tiny")
-    size = -(-len(data) // 20)
-    for begin in range(0, len(data), size):
-        arriving.feed(data[begin : begin + size])
-    assert once == 40
-    assert len(channels) - once == once  # at most 1.5 times would do
-    arriving.picture()
-    assert len(channels) == 2 * once
-
-
-def test_an_error_stays() -> None:
-    data = bytearray(golden("rgb-24x24"))
-    start = parse_file(bytes(data), limits=LIMITS).payload_start
-    data[start : start + 5] = bytes(5)  # no coder state
-    arriving = ProgressiveDecoder()
-    arriving.feed(data[:start])
-    with pytest.raises(ChecksumError):
-        arriving.feed(data[start:])
-    for again in (arriving.picture, lambda: arriving.feed(b""), lambda: arriving.fraction):
-        with pytest.raises(ChecksumError):
-            again()
-    arriving = ProgressiveDecoder(limits=Limits(max_pixels=100))
-    with pytest.raises(LimitError):
-        arriving.feed(golden("rgb-24x24"))
-    arriving = ProgressiveDecoder()
-    arriving.feed(memoryview(golden("rgb-24x24")[:9]))
-    assert arriving.fraction == 0
-    with pytest.raises(TruncatedError):
-        arriving.picture()
-    with pytest.raises(TypeError, match="data"):
-        arriving.feed("text")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="codec"):
-        ProgressiveDecoder(codec=3)  # type: ignore[arg-type]
-    with pytest.raises(TypeError):
-        ProgressiveDecoder(no_such=3)
-
-
-@ignoring
-@settings(deadline=None, max_examples=15, derandomize=True)
-@given(st.data())
-def test_any_piece_of_any_picture(data: st.DataObject) -> None:
-    width, height = data.draw(st.integers(1, 24)), data.draw(st.integers(1, 24))
-    mode = data.draw(st.sampled_from(["RGB", "L", "RGBA"]))
-    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
-    plain = rng.integers(0, 256, (height, width, 4), np.uint8)
-    photo = Image.fromarray(plain).convert(mode)
-    file = calotype.encode(photo, model="tiny", effort=1, quality=data.draw(st.integers(0, 100)))
-    cut = data.draw(st.integers(0, len(file) - 1))
-    try:
-        image = calotype.decode(file[:cut], PARTIAL)
-    except TruncatedError:
-        assert cut < parse_file(file, limits=LIMITS).payload_start
-        return
-    assert image.size == photo.size
-    assert 0 < image.info["partial"] < 1
-
-
-@ignoring
+@ignoring_warnings
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["coffee.png"])
 def test_more_of_a_file_is_a_better_picture(name: str) -> None:
@@ -363,17 +254,7 @@ def test_more_of_a_file_is_a_better_picture(name: str) -> None:
     assert (np.diff(psnr) > 0.3).all(), psnr
 
 
-@pytest.fixture
-def pillow() -> Iterator[None]:
-    calotype.register_pillow()
-    yield
-    for registry in (Image.OPEN, Image.SAVE, Image.MIME):
-        registry.pop(FORMAT, None)
-    Image.EXTENSION.pop(".calo", None)
-    Image.ID.remove(FORMAT)
-
-
-@pytest.mark.usefixtures("pillow")
+@pytest.mark.usefixtures("registered_plugin")
 def test_pillow_loads_truncated_images_if_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
     data = golden("rgb-24x24")
     with Image.open(io.BytesIO(data[:30])) as image, pytest.raises(OSError, match="ends after 30 bytes"):

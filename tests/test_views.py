@@ -2,51 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from golden_files import GOLDEN, LIMITS, golden, ignoring_warnings
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from PIL import Image, ImageFilter
+from view_samples import TINY, photograph, pixels, psnr
 
 import calotype
 from calotype import DecodeOptions, ProgressiveDecoder
 from calotype.container import parse_file
 from calotype.decoding import OpenedFile, decode_latents
 from calotype.entropy import SiteNet
-from calotype.errors import BoxError, ChecksumError, ModelError, TruncatedError
-from calotype.limits import Limits
-from calotype.models import load_thumbnail_network, tiling
-from calotype.models.thumbnail import ThumbnailNetwork
-
-ROOT = Path(__file__).parents[1]
-GOLDEN = {path.parent.name: path for path in (ROOT / "tests" / "golden").rglob("picture.calo")}
-LIMITS = Limits(max_pixels=1 << 20)
-TINY: dict[str, Any] = {"model": "tiny"}
-
-ignoring = pytest.mark.filterwarnings("ignore::calotype.CalotypeWarning")
-
-
-def golden(name: str) -> bytes:
-    return GOLDEN[name].read_bytes()
-
-
-def pixels(data: bytes, **options: Any) -> NDArray[np.int64]:
-    return calotype.decode(data, as_array=True, **TINY, **options).astype(np.int64)
-
-
-def photograph(width: int, height: int) -> Image.Image:
-    with Image.open(ROOT / "samples" / "coffee.png") as image:
-        return image.convert("RGB").resize((width, height), Image.Resampling.BOX)
-
+from calotype.errors import BoxError, ChecksumError, TruncatedError
+from calotype.models import tiling
 
 # Parts
 
 
-@ignoring
+@ignoring_warnings
 @pytest.mark.parametrize("name", sorted(GOLDEN))
 @pytest.mark.parametrize("reduce", [1, 8, 16])
 def test_a_part_is_that_part_of_the_whole(name: str, reduce: int) -> None:
@@ -136,7 +113,7 @@ def test_a_part_takes_the_decoder_only_for_its_window(monkeypatch: pytest.Monkey
 # Smaller pictures
 
 
-@ignoring
+@ignoring_warnings
 @pytest.mark.parametrize("name", sorted(GOLDEN))
 def test_smaller_pictures_need_no_decoder(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("calotype.decoding.pipeline.decode_all", None)
@@ -188,7 +165,7 @@ def test_what_of_a_damaged_file_a_smaller_picture_notices() -> None:
         calotype.decode(damaged[:-1], reduce=16)
 
 
-@ignoring
+@ignoring_warnings
 @pytest.mark.parametrize("reduce", [8, 16])
 def test_smaller_pictures_of_every_prefix(reduce: int) -> None:
     data = golden("regions-first-112x80")
@@ -204,11 +181,6 @@ def test_smaller_pictures_of_every_prefix(reduce: int) -> None:
             continue
         assert np.array_equal(np.asarray(image), np.asarray(arriving.picture()))
         assert image.info.get("partial", 1) == arriving.fraction
-
-
-def psnr(decoded: Image.Image, wanted: Image.Image) -> float:
-    error = np.asarray(decoded).astype(float) - np.asarray(wanted)
-    return float(10 * np.log10(255**2 / np.square(error).mean()))
 
 
 @pytest.mark.parametrize("reduce", [8, 16])
@@ -255,94 +227,6 @@ def test_metadata_stay_with_smaller_pictures() -> None:
 def test_other_factors_are_refused(reduce: int) -> None:
     with pytest.raises(ValueError, match="1, 8, 16"):
         calotype.decode(golden("rgb-24x24"), reduce=reduce)
-
-
-# Thumbnails
-
-
-@pytest.mark.parametrize(
-    ("size", "box", "reduce", "expected"),
-    [
-        (64, None, 1, (64, 48)),
-        ((20, 100), None, 8, (20, 15)),
-        (12, None, 16, (12, 9)),
-        (1, None, 16, (1, 1)),
-        (1000, None, 1, (200, 150)),
-        ((1000, 100), None, 1, (133, 100)),
-        (10, (3, 5, 119, 90), 8, (10, 7)),
-    ],
-)
-def test_thumbnails(
-    size: Any,
-    box: Any,
-    reduce: int,
-    expected: tuple[int, int],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    data = calotype.encode(photograph(200, 150), effort=1, **TINY)
-    options: list[DecodeOptions] = []
-    original = calotype.Codec.decode
-    monkeypatch.setattr(
-        calotype.Codec,
-        "decode",
-        lambda self, data, given: options.append(given) or original(self, data, given),
-    )
-    image = calotype.thumbnail(data, size, box=box, **TINY)
-    assert image.size == expected
-    assert [given.reduce for given in options] == [reduce]
-
-
-def test_a_thumbnail_shows_what_the_picture_shows() -> None:
-    photo = photograph(203, 150)
-    data = calotype.encode(photo, effort=1, quality=60)
-    for size, box in ((12, None), (25, None), (7, (40, 10, 160, 131))):
-        image = calotype.thumbnail(data, size, box=box)
-        wanted = photo.resize(image.size, Image.Resampling.BOX, box=box)
-        assert psnr(image, wanted) > 19
-    whole = calotype.decode(data)
-    assert np.array_equal(np.asarray(calotype.thumbnail(data, 300)), np.asarray(whole))
-
-
-@pytest.mark.parametrize("size", [0, (3, 0), (3,), (1, 2, 3), 2.5, (3, 2.5), "9", None, True])
-def test_thumbnails_of_no_size(size: Any) -> None:
-    with pytest.raises((TypeError, ValueError), match="size"):
-        calotype.thumbnail(golden("rgb-24x24"), size)
-
-
-def test_the_reduction_of_a_thumbnail_is_not_chosen() -> None:
-    with pytest.raises(ValueError, match="reduce"):
-        calotype.thumbnail(golden("rgb-24x24"), 3, reduce=8)
-    with pytest.raises(BoxError):
-        calotype.thumbnail(golden("rgb-24x24"), 3, box=(0, 0, 30, 30))
-
-
-@ignoring
-def test_a_partial_thumbnail_says_so() -> None:
-    data = golden("fine-64x64")
-    with pytest.raises(TruncatedError):
-        calotype.thumbnail(data[:200], 8)
-    assert calotype.thumbnail(data[:200], 3, partial=True).info["partial"] == 200 / len(data)
-
-
-# The network
-
-
-def test_strips_and_parts_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = load_thumbnail_network(1)
-    rng = np.random.default_rng(2)
-    mean = rng.normal(size=(4, 33, 21)).astype(np.float32)
-    log_step = np.full((1, 33, 21), -1, np.float32)
-    whole = network.picture(mean, log_step, 1, (slice(0, 33), slice(0, 21)))
-    monkeypatch.setattr("calotype.models.thumbnail._STRIP_POSITIONS", 50)
-    strips = network.picture(mean, log_step, 1, (slice(0, 33), slice(0, 21)))
-    assert np.abs(strips.astype(int) - whole).max() <= 1
-    part = network.picture(mean, log_step, 1, (slice(0, 5), slice(20, 21)))
-    assert np.abs(part.astype(int) - whole[:5, 20:]).max() <= 1
-
-
-def test_a_file_that_is_no_network_is_refused() -> None:
-    with pytest.raises(ModelError, match="damaged"):
-        ThumbnailNetwork(b"no archive")
 
 
 @settings(deadline=None, max_examples=15, derandomize=True)
