@@ -33,6 +33,7 @@ def numbers(version: str) -> list[int]:
     return [int(part) for part in version.split(".")]
 
 
+@pytest.mark.slow
 def test_the_sdist_holds_every_file_of_the_repository(tmp_path: Path) -> None:
     sdist = pytest.importorskip("hatchling.builders.sdist", reason="hatchling is not installed")
     tracked = git_files()

@@ -149,6 +149,7 @@ def test_a_file_that_ends_too_early_is_developed_if_it_may_be_partial(
     assert run(*TINY, "--partial", "--quiet", "begun.calo", "again.png").stderr == b""
 
 
+@pytest.mark.slow
 def test_pictures_say_what_made_them_unless_that_is_refused(run: Run, calo: str, tmp_path: Path) -> None:
     assert run(*TINY, calo, "noted.png").returncode == 0
     assert run(*TINY, "--no-provenance", calo, "bare.png").returncode == 0
@@ -158,6 +159,7 @@ def test_pictures_say_what_made_them_unless_that_is_refused(run: Run, calo: str,
     assert b"Calotype" not in (tmp_path / "bare.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_smaller_pictures_and_parts(run: Run, calo: str, tmp_path: Path) -> None:
     data = (tmp_path / calo).read_bytes()
     record = json.loads(run("decode", "--reduce", "8", "--json", calo, "small.png").stdout)

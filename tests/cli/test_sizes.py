@@ -75,6 +75,7 @@ def test_whole_numbers_are_exact(number: int, unit: tuple[str, int]) -> None:
     assert parse_size(f"{number}{unit[0]}") == number * unit[1]
 
 
+@pytest.mark.slow
 @given(st.text(max_size=12))
 def test_no_text_raises_anything_else(text: str) -> None:
     try:

@@ -98,6 +98,7 @@ except MemoryError:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux to limit the address space")
 def test_a_network_without_memory_says_so_once() -> None:
     done = subprocess.run(
