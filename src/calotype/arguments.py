@@ -49,7 +49,7 @@ def _field_hints(kind: Any) -> dict[str, Any]:
 
 @cache
 def _plain_types_of_hint(hint: Any) -> tuple[Any, ...]:
-    """The plain types that a hint allows."""
+    """Returns the plain types that a hint allows."""
     if get_origin(hint) is UnionType:
         return tuple(kind for part in get_args(hint) for kind in _plain_types_of_hint(part))
     if get_origin(hint) is Literal:
@@ -64,5 +64,5 @@ def _is_of_type(value: Any, kind: Any) -> bool:
 
 
 def _without_numpy(value: Any) -> Any:
-    """The Python value of a NumPy scalar; anything else as it is."""
+    """Returns the Python value of a NumPy scalar, and anything else as it is."""
     return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value

@@ -90,7 +90,7 @@ class Codec:
         progress: Callable[[], None] = lambda: None,
         **fields: Any,
     ) -> bytes:
-        """A picture to the bytes of a .calo file.
+        """Encodes a picture to the bytes of a .calo file.
 
         ``image``: a Pillow image, an array (uint8[H, W], [H, W, 3] or [H, W, 4]), a path or a binary file;
         ``fields`` are those of :class:`EncodeOptions`; effort 9 calls ``progress`` up to ``optimise.ROUNDS``
@@ -108,7 +108,8 @@ class Codec:
         progress: Callable[[], None] = lambda: None,
         **fields: Any,
     ) -> Iterator[bytes]:
-        """As :meth:`encode` for each of ``images``, in their order; an error ends it, after the files before.
+        """Encodes each of ``images``, in order, as :meth:`encode` does. An error ends the iterator, after the
+        files before.
 
         ``batch`` of them are read at a time, and those of one size go through a Stable Diffusion model
         together, which uses a GPU better and takes more memory. Other models take one after the other.
@@ -134,7 +135,8 @@ class Codec:
     def decode(
         self, data: DataLike, options: DecodeOptions | None = None, *, as_array: bool = False, **fields: Any
     ) -> Image.Image | NDArray[np.uint8]:
-        """A .calo file to a Pillow image, or with ``as_array`` to uint8[H, W] or [H, W, channels] in sRGB.
+        """Decodes a .calo file to a Pillow image, or with ``as_array`` to uint8[H, W] or [H, W, channels] in
+        sRGB.
 
         ``data``: bytes, a path or a binary file; ``fields`` are those of :class:`DecodeOptions`.
         Raises :class:`FormatError`, :class:`LimitError`, :class:`ModelError`.
@@ -152,7 +154,8 @@ class Codec:
         options: DecodeOptions | None = None,
         **fields: Any,
     ) -> Image.Image:
-        """A .calo file to a Pillow image of at most ``size`` pixels: (width, height), or one number for both.
+        """Decodes a .calo file to a Pillow image of at most ``size`` pixels: (width, height), or one number
+        for both.
 
         The proportions are kept, and no picture is enlarged. It is made as :meth:`decode` does with the
         largest ``reduce`` that gives enough pixels: without the decoder network from 1/8 of the picture's
@@ -173,7 +176,9 @@ class Codec:
         batch: int = 8,
         **fields: Any,
     ) -> Iterator[Image.Image]:
-        """As :meth:`decode` for each of ``files``, in their order; for ``batch`` see :meth:`encode_many`."""
+        """Decodes each of ``files``, in order, as :meth:`decode` does. For ``batch`` see
+        :meth:`encode_many`.
+        """
         options = _merge_options(DecodeOptions, options, fields)
         yield from decode_files(map(read_file_data, files), options, self._models, batch=batch)
 
@@ -199,7 +204,7 @@ class ProgressiveDecoder:
         self._file = ArrivingFile(self._options)
 
     def feed(self, data: bytes) -> None:
-        """The next bytes of the file, as many as there are."""
+        """Takes the next bytes of the file, any number of them."""
         check_type("data", data, bytes | bytearray | memoryview)
         self._file.feed(bytes(data))
 
@@ -213,7 +218,7 @@ class ProgressiveDecoder:
         return self._file.fraction
 
     def picture(self) -> Image.Image:
-        """The picture so far, as :func:`decode` makes it.
+        """Returns the picture so far, as :func:`decode` does.
 
         One of a file that is not whole has ``info["partial"]``, the fraction, and gives a
         :class:`PartialPictureWarning`. What has not arrived is predicted anew each time, which takes up to as
@@ -224,7 +229,7 @@ class ProgressiveDecoder:
 
 
 def _merge_options(kind: type[_Options], options: _Options | None, fields: dict[str, Any]) -> _Options:
-    """``options``, or those of the default, with ``fields`` in them. Raises ``TypeError``."""
+    """Returns ``options``, or those of the default, with ``fields`` in them. Raises ``TypeError``."""
     if options is None:
         return kind(**fields)
     check_type("options", options, kind)
@@ -235,7 +240,7 @@ _shared = Codec()
 
 
 def encode(image: ImageLike, options: EncodeOptions | None = None, **fields: Any) -> bytes:
-    """As :meth:`Codec.encode`, with models shared by the process."""
+    """Does the same as :meth:`Codec.encode`, with models shared by the process."""
     return _shared.encode(image, options, **fields)
 
 
@@ -254,7 +259,7 @@ def decode(
 def decode(
     data: DataLike, options: DecodeOptions | None = None, *, as_array: bool = False, **fields: Any
 ) -> Image.Image | NDArray[np.uint8]:
-    """As :meth:`Codec.decode`, with models shared by the process."""
+    """Does the same as :meth:`Codec.decode`, with models shared by the process."""
     if as_array:
         return _shared.decode(data, options, as_array=True, **fields)
     return _shared.decode(data, options, as_array=False, **fields)
@@ -263,5 +268,5 @@ def decode(
 def thumbnail(
     data: DataLike, size: int | tuple[int, int], options: DecodeOptions | None = None, **fields: Any
 ) -> Image.Image:
-    """As :meth:`Codec.thumbnail`, with models shared by the process."""
+    """Does the same as :meth:`Codec.thumbnail`, with models shared by the process."""
     return _shared.thumbnail(data, size, options, **fields)

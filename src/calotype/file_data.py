@@ -16,7 +16,8 @@ DataLike = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 
 
 def read_file_data(data: DataLike) -> bytes:
-    """The bytes of a file; a stream is read from its start if it can seek, as a picture to encode is.
+    """Returns the bytes of a file; a stream is read from its start if it can seek, as for a picture to
+    encode.
 
     Raises :class:`SourceError` if a path cannot be read and ``TypeError`` for what is no source at all.
     """

@@ -48,11 +48,11 @@ class Info:
         return (self.coded_width, self.coded_height) != (self.width, self.height)
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain values, ready for JSON."""
+        """Returns the same as plain values, ready for JSON."""
         return asdict(self)
 
     def _repr_html_(self) -> str:
-        """A table, for notebooks."""
+        """Returns a table, for notebooks."""
         from html import escape  # which takes as long to import as this module
 
         rows = [(name, str(value)) for name, value in self.as_dict().items() if name != "chunks"]
@@ -68,7 +68,8 @@ class Info:
 
 
 def read_info(data: DataLike, limits: Limits | None = None, *, partial: bool = False) -> Info:
-    """What a .calo file says of itself, without decoding it; with ``partial`` also one that ends too early.
+    """Reads the header and the list of chunks of a .calo file, without decoding it; with ``partial`` also of
+    a file that ends too early.
 
     Raises :class:`FormatError` and :class:`LimitError`.
     """

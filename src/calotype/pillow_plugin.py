@@ -141,7 +141,7 @@ def _save_calotype(image: Image.Image, file: IO[bytes], _filename: str | bytes) 
 
 
 def _image_to_encode(image: Image.Image, metadata: dict[str, Any], options: EncodeOptions) -> Image.Image:
-    """``image`` as ``metadata`` describe it, without any other unless all is to be kept."""
+    """Returns ``image`` with the given metadata, and without any other unless all is to be kept."""
     named = {
         name: value.tobytes() if isinstance(value, Image.Exif) else value
         for name, value in metadata.items()

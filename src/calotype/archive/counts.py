@@ -41,5 +41,5 @@ class Counts:
             raise CalotypeError(f"internal error, please report it: the counts do not add up: {asdict(self)}")
 
     def as_dict(self) -> dict[str, int | float | bool]:
-        """The same as plain values, ready for JSON."""
+        """Returns the same as plain values, ready for JSON."""
         return asdict(self)

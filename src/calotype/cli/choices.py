@@ -55,7 +55,7 @@ def rules_options(command: Command) -> Command:
 def rules_of(
     models: tuple[str, ...], codecs: tuple[str, ...], lpips: Path | None, diffusion: DiffusionOptions
 ) -> Rules:
-    """The values of :func:`rules_options`.
+    """Returns the values of :func:`rules_options`.
 
     Raises ``click.UsageError`` if no codec is selected or ``--weights`` would apply to two models, and
     :class:`ModelError` for an unknown model.

@@ -38,26 +38,26 @@ class Console:
         self._current = threading.local()
 
     def error(self, message: str) -> None:
-        """Print ``calotype: error: message``."""
+        """Prints ``calotype: error: message``."""
         self._say(f"calotype: error: {message}")
 
     def note(self, text: str) -> None:
-        """Print ``text`` unless ``quiet`` is set."""
+        """Prints ``text`` unless ``quiet`` is set."""
         if not self.quiet:
             self._say(text)
 
     def record(self, record: Mapping[str, Any]) -> None:
-        """Print ``record`` as one line of JSON on standard output if JSON was asked for."""
+        """Prints ``record`` as one line of JSON on standard output if JSON was asked for."""
         if self.json:
             click.echo(json.dumps(record))
 
     def result(self, text: str) -> None:
-        """Print ``text`` on standard output; characters that its encoding lacks are escaped."""
+        """Prints ``text`` on standard output; characters that its encoding lacks are escaped."""
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
 
     def failure(self, error: Exception, subject: str = "") -> int:
-        """Report ``error``, which concerns ``subject``, in one sentence; returns its exit code."""
+        """Reports ``error``, which concerns ``subject``, in one sentence; returns its exit code."""
         sentence, code = describe(error)
         self.error(_with_subject(subject, sentence))
         if self.verbosity >= 2:

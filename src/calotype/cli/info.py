@@ -53,7 +53,7 @@ def info(console: Console, paths: Sequence[str], partial: bool, max_pixels: int)
 
 
 def _first_picture_size(data: bytes, limits: calotype.Limits) -> int | None:
-    """See :func:`first_picture_size`; None also for a file that cannot be decoded."""
+    """Returns :func:`first_picture_size`; None also for a file that cannot be decoded."""
     from calotype.decoding import first_picture_size  # with numpy, which takes longer than all the rest
 
     try:
@@ -83,7 +83,7 @@ def _info_text(name: str, file_info: calotype.Info, first_picture_size: int | No
 
 
 def _size_text(file_info: calotype.Info) -> str:
-    """How large the file is, or how much of it is there, rounded down: it is not whole before its end."""
+    """Returns the size of the file, or which part of it has arrived, rounded down to a per cent."""
     if not file_info.missing:
         return f"{file_info.file_size:,} bytes, {file_info.bpp:.3f} bpp"
     size = file_info.file_size + file_info.missing

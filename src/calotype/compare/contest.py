@@ -97,7 +97,7 @@ class Contest:
         sizes: Sequence[int],
         labels: Sequence[int] | None = None,
     ) -> list[Entry]:
-        """One codec of the contest; see :meth:`enter`.
+        """Runs one codec of the contest; see :meth:`enter`.
 
         Raises :class:`ModelError`, :class:`UncodableError`, :class:`OutOfMemoryError`.
         """

@@ -84,7 +84,7 @@ class PageFiles:
         self._folder, self._embed = folder, embed or folder is None
 
     def add(self, name: str, rgb: NDArray[np.uint8]) -> str:
-        """``name``: a path below the folder, without suffix."""
+        """Adds a picture. ``name`` is a path below the folder, without suffix."""
         data = to_png(rgb)
         if self._embed:
             return f"data:image/png;base64,{base64.b64encode(data).decode()}"
@@ -92,7 +92,7 @@ class PageFiles:
         return f"{name}.png"
 
     def write(self, name: str, data: bytes) -> None:
-        """A file below the folder, if there is one."""
+        """Writes a file below the folder, if there is one."""
         if self._folder is None:
             return
         path = self._folder / name
@@ -101,7 +101,7 @@ class PageFiles:
 
 
 def to_png(rgb: NDArray[np.uint8]) -> bytes:
-    """uint8[H, W, 3] as a PNG file."""
+    """Returns uint8[H, W, 3] as a PNG file."""
     file = BytesIO()
     Image.fromarray(rgb).save(file, "PNG", compress_level=6)
     return file.getvalue()

@@ -25,7 +25,7 @@ class Widget:
     height: int = 900
 
     def _repr_html_(self) -> str:
-        """The page in a frame that may run its own scripts and nothing else."""
+        """Returns the page in a frame that may run its own scripts and nothing else."""
         return (
             f'<iframe title="Codecs compared" sandbox="allow-scripts" srcdoc="{escape(self.page)}"'
             f' style="width: 100%; height: {self.height}px; border: 0; border-radius: 10px"></iframe>'

@@ -73,7 +73,8 @@ class Curve:
 
 
 def mean_curves(rows: Sequence[Row], metric: str) -> list[Curve]:
-    """The curves of a metric, one for each codec that has figures of it, over the pictures that all have.
+    """Returns one curve of a metric for each codec that has its figures, over the pictures that all of them
+    have.
 
     A codec that cannot go as low as a budget stands at the rate it really has.
     """
@@ -92,7 +93,7 @@ def mean_curves(rows: Sequence[Row], metric: str) -> list[Curve]:
 
 
 def curve_style(codec: str, codecs: Sequence[str]) -> tuple[str, str, float]:
-    """(colour, matplotlib's marker, width of the line) of a codec among those of the same plot."""
+    """Returns (colour, matplotlib's marker, width of the line) of a codec among those of the same plot."""
     ours = codec.startswith(OURS)
     number = [name for name in codecs if name.startswith(OURS) == ours].index(codec)
     palette = _OUR_COLOURS if ours else _COLOURS
@@ -101,7 +102,7 @@ def curve_style(codec: str, codecs: Sequence[str]) -> tuple[str, str, float]:
 
 
 def plots_svg(rows: Sequence[Row]) -> dict[str, str]:
-    """One SVG element by the name of each metric that has figures.
+    """Returns one SVG element by the name of each metric that has figures.
 
     Raises :class:`ModelError` without the package ``matplotlib``.
     """
@@ -120,7 +121,9 @@ def plots_svg(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def legend_svg(codec: str, codecs: Sequence[str]) -> str:
-    """The line and marker of a codec. Raises :class:`ModelError` without the package ``matplotlib``."""
+    """Returns the line and marker of a codec. Raises :class:`ModelError` without the package
+    ``matplotlib``.
+    """
     with _matplotlib():
         figure = _new_figure(32, 14, layout=None)
         axes = figure.add_axes((0, 0, 1, 1))
@@ -131,7 +134,7 @@ def legend_svg(codec: str, codecs: Sequence[str]) -> str:
 
 
 def plots_png(rows: Sequence[Row], title: str) -> bytes:
-    """A PNG file with a panel for each metric that has figures, and a legend.
+    """Returns a PNG file with a panel for each metric that has figures, and a legend.
 
     Raises :class:`ModelError` without the package ``matplotlib``.
     """
@@ -172,7 +175,7 @@ def _matplotlib() -> Iterator[None]:
 
 
 def _new_figure(width: float, height: float, layout: str | None = "constrained") -> Any:
-    """A figure of that size in CSS pixels, which belongs to no window and no global state."""
+    """Returns a figure of that size in CSS pixels, which belongs to no window and no global state."""
     size = width / _DPI, height / _DPI
     return import_module("matplotlib.figure").Figure(size, dpi=_DPI, layout=layout)
 
@@ -194,7 +197,7 @@ def _draw_panel(axes: Any, name: str, curves_of_metric: Sequence[Curve], codecs:
 
 
 def _draw_curve(axes: Any, points: Sequence[Point], style: tuple[str, str, float], **more: Any) -> Any:
-    """The line through ``points``, with a marker at each; drawn on ``axes``, if there are any."""
+    """Draws a line through ``points``, with a marker at each, on ``axes`` if there are any."""
     colour, marker, width = style
     radius = 3 + width / 2 if marker != "o" else 2 + width / 2
     lines = import_module("matplotlib.lines")
@@ -215,7 +218,7 @@ def _draw_curve(axes: Any, points: Sequence[Point], style: tuple[str, str, float
 
 
 def _figure_as_svg(figure: Any, name: str, attributes: str) -> str:
-    """``figure`` as an element with ``attributes`` for a page in which ``name`` is used once."""
+    """Returns ``figure`` as an element with ``attributes``, for a page in which ``name`` is used once."""
     file = StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(file, format="svg", transparent=True, metadata=nothing)
@@ -230,7 +233,9 @@ def _figure_as_svg(figure: Any, name: str, attributes: str) -> str:
 
 
 def _without_references(body: str) -> str:
-    """SVG in which each marker is drawn where it stands, not once and referred to by an address."""
+    """Returns SVG in which each marker is drawn at its place, instead of once and referred to by an
+    address.
+    """
     shapes = dict(re.findall(r'<path id="([^"]+)" d="([^"]+)"', body))
     body = re.sub(r"<defs>\s*<path id=.*?</defs>", "", body, flags=re.DOTALL)
     return re.sub(
@@ -241,5 +246,5 @@ def _without_references(body: str) -> str:
 
 
 def _font_size_only(font: re.Match[str]) -> str:
-    """Of a CSS font its size, so that the family is the page's."""
+    """Removes the family from a CSS font, so that the page's family is used."""
     return f"font-size: {font[1]}" if font[1] else ""

@@ -68,7 +68,7 @@ def write_report(
 
 
 def _photos_by_report_name(photos: Sequence[Path]) -> dict[str, Path]:
-    """``photos`` by the names that they have in the report; of equal names, the later ones are numbered."""
+    """Returns ``photos`` by their names in the report; of equal names, the later ones are numbered."""
     named: dict[str, Path] = {}
     for photo in photos:
         name = stem = shown_name(photo.stem)
@@ -85,7 +85,7 @@ def _readable_photos(
     limits: Limits | None,
     failed: Callable[[Path, CalotypeError], None] | None,
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """The name and pixels of every photo that can be read."""
+    """Returns the name and pixels of every photo that can be read."""
     for name, photo in photos.items():
         try:
             rgb = read_pixels(photo, limits)
@@ -107,7 +107,8 @@ def render_report(
     progress: Callable[[], None] = lambda: None,
     failed: Callable[[str, CalotypeError], None] | None = None,
 ) -> tuple[str, list[Row]]:
-    """(the page, its figures) of named photos, uint8[H, W, 3]; ``links`` is HTML that tells of other files.
+    """Returns (the page, its figures) of named photos, uint8[H, W, 3]; ``links`` is HTML with links to other
+    files.
 
     ``failed`` is called for a photo that no codec can code, which is left out (if None, an error is raised).
     Raises :class:`ModelError` if no codec can run, :class:`SourceError` if no photo is left.
@@ -184,7 +185,7 @@ def _report_page(
 
 
 def _curves_section(rows: Sequence[Row], titles: dict[str, str]) -> tuple[str, str, str]:
-    """(the legend, the plots, what is to be said about them)."""
+    """Returns (the legend, the plots, the remarks on them)."""
     try:
         plots = "".join(plots_svg(rows).values())
         names = list(titles)
@@ -196,7 +197,7 @@ def _curves_section(rows: Sequence[Row], titles: dict[str, str]) -> tuple[str, s
 
 
 def _missing_columns(subject: ReportSubject, missing: dict[str, str]) -> list[dict[str, str]]:
-    """What stands in place of the columns of codecs that have no picture, with the reason."""
+    """Returns the reasons in place of the columns of codecs that have no picture."""
     codecs = {name: why for name, why in missing.items() if name not in METRICS} | dict(subject.failed)
     return [{"id": name, "label": name, "why": why} for name, why in codecs.items()]
 
@@ -210,7 +211,7 @@ def _fieldset(legend: str, content: str, *, hidden: bool = False) -> str:
 
 
 def _radio_buttons(name: str, labels: Sequence[str], values: Sequence[str] | None = None) -> str:
-    """A choice for each of ``labels`` (HTML), the first one made."""
+    """Returns radio buttons, one for each of ``labels`` (HTML); the first one is selected."""
     values = values or [str(number) for number in range(len(labels))]
     choices = []
     for number, (label, value) in enumerate(zip(labels, values, strict=True)):

@@ -46,7 +46,9 @@ class Row:
         return 3 * self.width * self.height / self.size
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, rounded to what they are good for; None for a figure that is missing or infinite."""
+        """Returns plain values, rounded to their useful digits; None for a figure that is missing or
+        infinite.
+        """
         plain = {
             "picture": self.picture,
             "codec": self.codec,
@@ -62,7 +64,7 @@ class Row:
 
 
 def rows_of_pictures_all_coded(rows: Iterable[Row]) -> list[Row]:
-    """The rows of the pictures that every codec has coded: only over these are means to be compared."""
+    """Returns the rows of the pictures that every codec has coded: only their means can be compared."""
     rows = list(rows)
     codecs: dict[str, set[str]] = {}
     for row in rows:
@@ -80,7 +82,7 @@ def _rounded_figure(value: float | None) -> float | None:
 
 
 def rows_to_csv(rows: Iterable[Row], *, header: bool = True) -> str:
-    """One line for each row; a figure that is missing is empty."""
+    """Writes one line for each row; a figure that is missing is empty."""
     file = io.StringIO()
     writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
     if header:
@@ -90,12 +92,12 @@ def rows_to_csv(rows: Iterable[Row], *, header: bool = True) -> str:
 
 
 def rows_to_json(rows: Iterable[Row], **remarks: Any) -> str:
-    """``{"rows": [...]}`` and what else is to be told."""
+    """Returns ``{"rows": [...]}`` and further fields as JSON."""
     return json.dumps(remarks | {"rows": [row.as_dict() for row in rows]}, indent=1) + "\n"
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows that :func:`rows_to_csv` wrote; a last line that was cut short is left out.
+    """Reads the rows that :func:`rows_to_csv` wrote; an incomplete last line is left out.
 
     Raises :class:`SourceError` for a file of another kind.
     """

@@ -130,7 +130,7 @@ def _scale_note(info: calotype.Info) -> str:
 
 
 def _size_as_bar(size: int, raw: int) -> str:
-    """A size in bytes, in words and as a bar against the original."""
+    """Returns a size in bytes, in words and as a bar against the original."""
     share = 100 * size / raw
     return (
         f'<p class="size">{size:,} <small>bytes, {share:.3g} %</small></p>'

@@ -69,7 +69,9 @@ class ReportSubject:
         }
 
     def _written(self, entry: Entry) -> tuple[str, tuple[str, str] | None]:
-        """(address of the picture, (that of its latents, their shape)); equal files are written once."""
+        """Returns (address of the picture, (that of its latents, their shape)); equal files are written
+        once.
+        """
         name = f"{self._place}/{entry.row.codec}-{entry.row.size}"
         if name not in self._addresses:
             ghost = None

@@ -120,11 +120,13 @@ def _format_figure(metric: str, value: float | None) -> str:
 
 
 def _markdown_cell(text: str) -> str:
-    """A name as it may stand in a table."""
+    """Returns a name as it may stand in a table."""
     return text.replace("|", "\\|")
 
 
 def _markdown_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the columns of names are aligned on the left, those of figures on the right."""
+    """Returns a Markdown table; the columns of names are aligned on the left, those of figures on the
+    right.
+    """
     marks = ["---" if head in ("codec", "against") else "---:" for head in heads]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (heads, marks, *lines)) + "\n"

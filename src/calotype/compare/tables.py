@@ -17,7 +17,7 @@ _HEADS = ("codec", "asked for", "bytes", "ratio", "bpp")
 
 
 def formatted_figure(metric: str, value: float | None) -> str:
-    """A figure with its unit, for people; a dash if there is none."""
+    """Formats a figure with its unit, for people; a dash stands for None."""
     if value is None:
         return "–"
     if math.isinf(value):
@@ -29,7 +29,7 @@ def formatted_figure(metric: str, value: float | None) -> str:
 def figures_table(
     caption: str, rows: Sequence[Row], titles: Mapping[str, str], missing: Mapping[str, str]
 ) -> str:
-    """One line for each row; ``missing`` says by name why a metric has no figures here."""
+    """Returns one line for each row; ``missing`` gives the reason for each metric without figures."""
     rows = sorted(rows, key=lambda row: -row.budget)
     best = {
         (budget, metric): _best_figure(metric, [row for row in rows if row.budget == budget and row.fits])
@@ -66,7 +66,7 @@ def figures_table(
 
 
 def mean_rows(rows: Sequence[Row]) -> list[Row]:
-    """One row for each codec and budget, with means over the pictures; it fits if all of them do.
+    """Returns one row of means over the pictures for each codec and budget; it fits if all of them fit.
 
     Pictures that one of the codecs could not code are left out.
     """

@@ -135,7 +135,7 @@ class ChunkScan:
 def read_chunks(
     data: bytes, position: int, limits: Limits, strict: bool
 ) -> tuple[tuple[Chunk, ...], tuple[ChunkInfo, ...]]:
-    """(the intact chunks, every chunk as found): :func:`scan_chunks` of a whole file.
+    """Returns (the intact chunks, every chunk as found) of a whole file: see :func:`scan_chunks`.
 
     Raises :class:`TruncatedError` besides.
     """
@@ -148,7 +148,7 @@ def read_chunks(
 def scan_chunks(
     data: bytes, position: int, limits: Limits, strict: bool, before: Sequence[Chunk] = ()
 ) -> ChunkScan:
-    """The chunks from ``position`` to the end of the file ``data``; those ``before`` count as well.
+    """Returns the chunks from ``position`` to the end of the file ``data``; those ``before`` count as well.
 
     Ancillary chunks that are damaged or repeated are dropped, as are bytes that cannot be a chunk;
     ``strict`` makes them errors. Raises :class:`ChecksumError`, :class:`UnsupportedError`,
@@ -207,7 +207,7 @@ def read_chunk_type_and_sizes(start: bytes) -> tuple[int, int, int]:
 
 
 def _rest_of_chunk(data: bytes, position: int) -> int:
-    """How many bytes the chunk at ``position``, which the file ends in, lacks at least."""
+    """Returns at least how many bytes are missing of the chunk at ``position``, in which the file ends."""
     try:
         _, _, size = read_chunk_type_and_sizes(data[position : position + MAX_FRAME_START])
     except TruncatedError:
@@ -216,7 +216,7 @@ def _rest_of_chunk(data: bytes, position: int) -> int:
 
 
 def _chunk_frame(data: bytes, position: int, strict: bool) -> tuple[int, int, int] | None:
-    """(type, start and end of the data) of the chunk at ``position``; None: no chunk starts here.
+    """Returns (type, start and end of the data) of the chunk at ``position``; None: no chunk starts here.
 
     An unfinished chunk is a truncated file if its type is known or critical; otherwise it is as likely
     padding, or a line end that some tool has added, and no reason to refuse a picture.
@@ -239,7 +239,7 @@ def _chunk_frame(data: bytes, position: int, strict: bool) -> tuple[int, int, in
 def _chunk_problem(
     data: bytes, position: int, end: int, type_: int, types_seen: set[int]
 ) -> FormatError | None:
-    """Why the framed chunk at ``position``, whose data stops at ``end``, cannot be used; None: it can."""
+    """Returns why the chunk at ``position``, whose data end at ``end``, cannot be used; None: it can."""
     crc, _ = _CRC.read(data, end)
     if zlib.crc32(memoryview(data)[position:end]) != crc:
         return ChecksumError(

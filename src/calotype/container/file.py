@@ -95,7 +95,7 @@ class ParsedFile:
         return self.size / (self.size + self.missing)
 
     def chunk(self, type_: int) -> bytes | None:
-        """Data of the intact chunk of that type, or None."""
+        """Returns the data of the intact chunk of that type, or None."""
         return chunk_data(self.chunks, type_)
 
 
@@ -143,7 +143,8 @@ def parse_file(data: bytes, *, limits: Limits, strict: bool = False, partial: bo
 
 
 def read_layout(start: bytes, limits: Limits) -> FileLayout:
-    """What stands before the payload of the file that begins with ``start``, and where the payload lies.
+    """Returns the parts before the payload of the file that begins with ``start``, and the payload's
+    position.
 
     The first ``MAX_START`` bytes of a file are enough. Raises :class:`FormatError`, :class:`LimitError`.
     """
@@ -161,7 +162,7 @@ def read_layout(start: bytes, limits: Limits) -> FileLayout:
 
 
 def serialise_file(header: Header, payload: bytes, checksum: int, chunks: Sequence[Chunk] = ()) -> bytes:
-    """The file that :func:`parse_file` takes apart again.
+    """Returns the file from which :func:`parse_file` reads these parts.
 
     Critical chunks are written first, whatever their order in ``chunks``: damage to an ancillary one
     then never hides them. REGIONS stands before the payload if the header says so. Raises ``ValueError`` if
@@ -181,12 +182,12 @@ def serialise_file(header: Header, payload: bytes, checksum: int, chunks: Sequen
 
 
 def _announced_size(header: Header) -> tuple[tuple[bool, ChunkType], ...]:
-    """For every critical type of chunk whether the header says that there is one."""
+    """Returns for every critical chunk type whether the header announces the chunk."""
     return (header.alpha, ChunkType.ALPHA), (header.regions, ChunkType.REGIONS)
 
 
 def file_checksum(header: Header, integers: bytes) -> int:
-    """CRC-32 (uint32) of the fixed header followed by the decoded latents.
+    """Returns the CRC-32 (uint32) of the fixed header followed by the decoded integers.
 
     ``integers``: int16[4, h, w], little-endian, in C order.
     """

@@ -116,13 +116,15 @@ def _header_number(header: Header, name: str) -> int:
 
 
 def fixed_header(header: Header) -> bytes:
-    """The magic and every field up to ``noise``: 17 to 20 bytes, and what the checksum covers first."""
+    """Returns the magic and every field up to ``noise``: 17 to 20 bytes, and what the checksum covers
+    first.
+    """
     fields = [field for field in _FIELDS if field.name != "scale" or header.scaled]
     return MAGIC + b"".join(field.write(_header_number(header, field.name)) for field in fields)
 
 
 def read_header(data: bytes, limits: Limits) -> tuple[Header, int]:
-    """(header, position behind it) of the file ``data``.
+    """Returns (header, position behind it) of the file ``data``.
 
     Raises :class:`FormatError` (or a subclass: :class:`TruncatedError`, :class:`UnsupportedError`) and
     :class:`LimitError` if the picture is larger than ``limits`` allow.

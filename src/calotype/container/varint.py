@@ -24,7 +24,7 @@ def write_varint(value: int) -> bytes:
 
 
 def read_varint(data: bytes, position: int, what: str = "number") -> tuple[int, int]:
-    """(value, position behind it) of the varint at ``position``; ``what`` names it in error messages.
+    """Returns (value, position behind it) of the varint at ``position``; ``what`` names it in error messages.
 
     Every value has one encoding only. Raises :class:`TruncatedError` if ``data`` ends too early and
     :class:`FormatError` if the encoding is not the shortest or the value exceeds ``MAX_VARINT``.

@@ -38,7 +38,7 @@ class ArrivingFile:
         self._error: CalotypeError | None = None
 
     def feed(self, data: bytes) -> None:
-        """The next bytes of the file."""
+        """Takes the next bytes of the file."""
         with self._remembering():
             self._data += data
             self._advance()

@@ -140,14 +140,16 @@ class PayloadDecoder:
             _verify_checksum(self._header, self._integers.result().integers, b"", self._stored)
 
     def reconstruction(self) -> Reconstruction:
-        """The latents so far. What has not arrived is predicted at the first call after :meth:`feed`."""
+        """Returns the latents so far. What has not arrived is predicted at the first call after
+        :meth:`feed`.
+        """
         if self._found is None:
             self._found = reconstruct_latents(self._integers.result(), self._levels).thinned(self._thinning)
         return self._found
 
 
 def first_picture_size(parsed: ParsedFile) -> int | None:
-    """How many bytes of a file give a first picture: all that is before the end of its base grid.
+    """Returns how many bytes of a file give a first picture: all bytes up to the end of its base grid.
 
     Only this part of the payload, 1/64 of the latents, is decoded; it is None if this part has not arrived.
     In the palette coding, and where the regions come last, nothing less than the payload and its critical
@@ -163,7 +165,9 @@ def first_picture_size(parsed: ParsedFile) -> int | None:
 
 
 def _latent_size(header: Header) -> tuple[int, int]:
-    """(h, w) of the latents. Raises :class:`UnsupportedError` for a space or an encoder unknown here."""
+    """Returns (h, w) of the latents. Raises :class:`UnsupportedError` for a space or an encoder unknown
+    here.
+    """
     space = latent_space_of_id(header.space)
     model_name_of_id(header.encoder)
     width, height = (-(-side // space.factor) for side in header.coded_size)

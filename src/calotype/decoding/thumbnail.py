@@ -24,7 +24,7 @@ class ThumbnailPlan:
     area: tuple[float, float, float, float]
 
     def resample(self, image: Image.Image) -> Image.Image:
-        """The thumbnail, of what ``options`` have decoded."""
+        """Returns the thumbnail, from the picture that ``options`` have decoded."""
         if (0, 0, *self.size) == self.area and image.size == self.size:
             return image
         return image.resize(self.size, Image.Resampling.LANCZOS, box=self.area)
@@ -33,7 +33,7 @@ class ThumbnailPlan:
 def plan_thumbnail(
     shown: tuple[int, int], size: int | tuple[int, int], options: DecodeOptions
 ) -> ThumbnailPlan:
-    """The plan for a picture of ``shown`` (width, height) to fit into ``size``.
+    """Returns the plan for a picture of ``shown`` (width, height) to fit into ``size``.
 
     Raises ``TypeError`` and ``ValueError`` for a ``size`` that is none, and for ``options`` with ``reduce``.
     """

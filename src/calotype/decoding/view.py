@@ -55,7 +55,7 @@ class View:
 
     @classmethod
     def of(cls, header: Header, options: DecodeOptions) -> View:
-        """The view of a file that is asked for. Raises :class:`BoxError` for a box beyond the picture."""
+        """Returns the requested view of a file. Raises :class:`BoxError` for a box beyond the picture."""
         width, height = shown = header.width, header.height
         reduce = options.reduce
         left, top, right, bottom = options.box or (0, 0, width, height)
@@ -120,11 +120,11 @@ class View:
         )
 
     def _source_size(self, axis: int) -> int:
-        """How many pixels the source has along an axis (0: x)."""
+        """Returns the number of pixels of the source along an axis (0: x)."""
         return ceil(self.coded_size[axis] / self.unit)
 
     def _scaled(self, axis: int, sides: Sequence[int]) -> list[float]:
-        """Positions along an axis of the reduced picture, in pixels of the source."""
+        """Returns positions along an axis of the reduced picture, in pixels of the source."""
         coded, shown = self.coded_size[axis], self.shown_size[axis]
         return [side * self.reduce * coded / (shown * self.unit) for side in sides]
 

@@ -121,13 +121,16 @@ class SymbolDecoder:
         return True
 
     def take(self, prediction: Prediction) -> NDArray[np.int64]:
-        """The integers int64[N] of a prediction that :meth:`read` has read; then the next one can be read."""
+        """Returns the integers int64[N] of a prediction that :meth:`read` has read; then the next one can
+        be read.
+        """
         chosen, _ = self.arrived(prediction)
         self._start()
         return chosen
 
     def arrived(self, prediction: Prediction) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """(integers int64[N], which of them have arrived bool[N]) of the prediction that is being read.
+        """Returns (integers int64[N], which of them have arrived bool[N]) of the prediction that is being
+        read.
 
         The others are 0. Raises :class:`ChecksumError` for impossible ones.
         """

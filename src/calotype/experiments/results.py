@@ -25,7 +25,9 @@ _COLUMNS, _GAP, _CAPTION, _LARGEST = 4, 12, 40, 512
 
 
 def experiment_rows(experiment: Experiment) -> list[dict[str, Any]]:
-    """One record for each stage: name, title, bytes, bits per pixel and a figure or None for each metric."""
+    """Returns one record for each stage: name, title, bytes, bits per pixel and a figure or None for each
+    metric.
+    """
     height, width = experiment.original.shape[:2]
     return [
         {
@@ -78,7 +80,7 @@ def write_results(experiment: Experiment, folder: Path, *, force: bool = False) 
 
 
 def contact_sheet(experiment: Experiment) -> NDArray[np.uint8]:
-    """The original and every stage, labelled, four in a row: uint8[H, W, 3]."""
+    """Returns the original and every stage, labelled, four in a row: uint8[H, W, 3]."""
     height, width = experiment.original.shape[:2]
     shrink = min(1.0, _LARGEST / max(height, width))
     across, down = max(round(width * shrink), 160), round(height * shrink)

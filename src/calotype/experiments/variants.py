@@ -17,7 +17,7 @@ from PIL import Image
 from calotype.errors import ModelError
 from calotype.latents import SD1, palette
 
-__all__ = ["ALSO", "Variant", "coding_variants", "lowest_quality_of_size", "recipe_stages"]
+__all__ = ["ALSO", "Variant", "coding_variants", "lowest_quality_of_size", "palette_stages"]
 
 Pixels = NDArray[np.uint8]
 
@@ -43,7 +43,7 @@ def coding_variants(latents: NDArray[np.float32], also: Collection[str] = ()) ->
     not installed.
     """
     pixels = palette.latents_to_bytes(latents)
-    stages = list(recipe_stages(latents, pixels))
+    stages = list(palette_stages(latents, pixels))
     yield from stages
     least = stages[-1].size
     if "bits" in also:
@@ -67,8 +67,8 @@ def coding_variants(latents: NDArray[np.float32], also: Collection[str] = ()) ->
         yield _by_imagequant(pixels)
 
 
-def recipe_stages(latents: NDArray[np.float32], pixels: Pixels) -> Iterator[Variant]:
-    """The stages of the recipe; ``pixels`` uint8[h, w, 4] are the latents in 8 bits."""
+def palette_stages(latents: NDArray[np.float32], pixels: Pixels) -> Iterator[Variant]:
+    """Yields the stages of the palette coding; ``pixels`` uint8[h, w, 4] are the latents in 8 bits."""
     colours = palette.choose_palette(pixels)
     yield Variant("vae", "VAE round trip, 32-bit latents", latents.nbytes, latents)
     yield Variant("bits-8", "8-bit latents", pixels.nbytes, _latents_of_pixels(pixels))
@@ -85,7 +85,8 @@ def recipe_stages(latents: NDArray[np.float32], pixels: Pixels) -> Iterator[Vari
 
 
 def lowest_quality_of_size(image: Image.Image, format_name: str, least: int) -> bytes:
-    """``image`` in a lossy format of Pillow, at the lowest quality that takes at least ``least`` bytes.
+    """Returns ``image`` in a lossy format of Pillow, at the lowest quality that takes at least ``least``
+    bytes.
 
     The file of the highest quality if none does.
     """
@@ -115,7 +116,7 @@ def _keep_upper_bits(pixels: Pixels, bits: int) -> Variant:
 def _lossy_grey_picture(
     pixels: Pixels, name: str, title: str, encode: Callable[[Image.Image], bytes]
 ) -> Variant:
-    """The four channels as one grey picture, two by two, in the format that ``encode`` writes."""
+    """Returns the four channels as one grey picture, two by two, in the format that ``encode`` writes."""
     planes = pixels.transpose(2, 0, 1)
     data = encode(Image.fromarray(np.block([[planes[0], planes[1]], [planes[2], planes[3]]])))
     with Image.open(io.BytesIO(data)) as image:

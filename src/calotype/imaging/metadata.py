@@ -101,7 +101,9 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def exif_held_by_image(image: Image.Image) -> Image.Exif:
-    """EXIF of ``image``, to be looked at in every way: ``get_ifd`` leaves traces in what is written later."""
+    """Returns a copy of the EXIF of ``image`` for reading, because ``get_ifd`` changes what is written
+    later.
+    """
     exif = image.getexif()
     try:
         return copy.deepcopy(exif)

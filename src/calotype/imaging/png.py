@@ -43,7 +43,7 @@ class PngHeader:
     interlaced: bool
 
     def passes(self) -> Iterator[tuple[int, int]]:
-        """(number of rows, bytes of each with its filter) of each pass that has pixels."""
+        """Yields (number of rows, bytes of each with its filter) of each pass that has pixels."""
         bits = self.depth * _SAMPLES[self.colour]
         for x, y, across, down in _PASSES if self.interlaced else ((0, 0, 1, 1),):
             columns, rows = -((x - self.width) // across), -((y - self.height) // down)
@@ -52,7 +52,7 @@ class PngHeader:
 
 
 def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """(name, length) of each chunk, the file standing at its data, up to the first that is damaged."""
+    """Yields (name, length) of each chunk, with the file at its data, up to the first damaged chunk."""
     file.seek(len(SIGNATURE))
     while len(start := file.read(8)) == 8:
         length, name = struct.unpack(">I4s", start)
@@ -120,7 +120,8 @@ def _inflated_size(file: BinaryIO, enough: int) -> int:
 
 
 def alpha_of_key_colour(file: BinaryIO) -> NDArray[np.uint8] | None:
-    """Alpha uint8[H, W] by the transparent colour of a file whose depth is not the one of Pillow's pixels.
+    """Returns alpha uint8[H, W] by the transparent colour of a file whose depth is not the one of Pillow's
+    pixels.
 
     None: the file has no such colour, or is one of those of which Pillow finds it by itself. Of 16-bit RGB
     Pillow keeps the upper bytes only; of 2 and 4 bits it compares the scaled value with the unscaled; and
@@ -161,7 +162,8 @@ def _alpha_of_hidden_pixels(hidden: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def imagemagick_raw_profile(info: Mapping[Any, Any], *kinds: str) -> bytes | None:
-    """The profile that ImageMagick has written as text of one of these ``kinds``, such as "exif"; or None.
+    """Returns the profile that ImageMagick has written as text of one of these ``kinds``, such as "exif"; or
+    None.
 
     ``info``: that of the image. Raises ``ValueError`` for a damaged one.
     """

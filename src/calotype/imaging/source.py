@@ -81,7 +81,7 @@ def _image_of_array(array: NDArray[np.uint8]) -> Image.Image:
 
 
 def _open_by_format(file: BinaryIO, name: str, limits: Limits) -> Image.Image:
-    """``Image.open`` without its check of the size against ``PIL.Image.MAX_IMAGE_PIXELS``.
+    """Calls ``Image.open`` without its check of the size against ``PIL.Image.MAX_IMAGE_PIXELS``.
 
     That global belongs to the application, and changing it for a moment would not be thread-safe; so
     Pillow's registry of readers is asked directly, and ``limits`` decide.

@@ -179,7 +179,7 @@ ROMM_RGB = ColourSpace(
 
 
 def colour_space_of_codes(primaries: int, transfer: int) -> ColourSpace:
-    """The space with the code points of ITU-T H.273 (those of cICP and nclx).
+    """Returns the space with the code points of ITU-T H.273 (those of cICP and nclx).
 
     Raises :class:`ColourSpaceError`.
     """

@@ -36,7 +36,7 @@ def write_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def read_npz(data: bytes, wanted: Wanted, limits: Limits) -> tuple[Arrays, tuple[str, ...]]:
-    """(the arrays that are ``wanted`` by their names, the names of the others) of a ``.npz`` file.
+    """Returns (the arrays that are ``wanted`` by their names, the names of the others) of a ``.npz`` file.
 
     Raises :class:`SourceError` and :class:`LimitError`.
     """
@@ -68,7 +68,9 @@ def write_safetensors(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def read_safetensors(data: bytes, wanted: Wanted, limits: Limits) -> tuple[Arrays, tuple[str, ...]]:
-    """As :func:`read_npz`, of a ``.safetensors`` file. Raises :class:`ModelError` without the package too."""
+    """Does the same as :func:`read_npz` for a ``.safetensors`` file. Raises :class:`ModelError` without
+    the package.
+    """
     library = _safetensors()
     try:
         entries = dict(library.deserialize(data))

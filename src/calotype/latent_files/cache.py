@@ -74,7 +74,7 @@ def pack_cache(
 def unpack_cache(
     data: bytes, name: str, *, scaled: bool = False, size: str | None = None, limits: Limits | None = None
 ) -> tuple[CachedLatents, tuple[str, ...]]:
-    """(the latents in a cache file, the names of arrays that were not used).
+    """Returns (the latents in a cache file, the names of the arrays that were not used).
 
     ``name`` is that of the file: its extension tells the format. ``scaled``: the latents were multiplied by
     0.18215. ``size``, such as "64x48" (rows, columns), chooses among several. Raises :class:`SourceError`,

@@ -31,7 +31,7 @@ class OnnxSession:
         self.inputs = frozenset(value.name for value in self._session.get().get_inputs())
 
     def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The graph's output for inputs without their first axis, of length 1; from any thread."""
+        """Returns the graph's output for inputs without their first axis, of length 1; from any thread."""
         feed = {name: np.ascontiguousarray(array[None]) for name, array in inputs.items()}
         with native_memory_errors():
             out: NDArray[np.float32] = self._session.get().run(None, feed)[0][0]
@@ -81,7 +81,9 @@ def provider_starts(graph: bytes, provider: str, number: int) -> bool:
 
 
 def import_onnxruntime() -> Any:
-    """The library; on Linux and macOS :mod:`calotype.telemetry` has switched its reports off already."""
+    """Imports the library; on Linux and macOS :mod:`calotype.telemetry` has switched its reports off
+    already.
+    """
     try:
         with native_memory_errors():
             import onnxruntime

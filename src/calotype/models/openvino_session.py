@@ -34,7 +34,7 @@ class OpenvinoSession:
         self.inputs = frozenset(port.any_name for port in self._compiled.get().inputs)
 
     def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The graph's output for inputs without their first axis, of length 1; from any thread."""
+        """Returns the graph's output for inputs without their first axis, of length 1; from any thread."""
         feed = {name: np.ascontiguousarray(array[None]) for name, array in inputs.items()}
         with native_memory_errors():
             request = self._compiled.get().create_infer_request()  # A request serves one thread at a time.

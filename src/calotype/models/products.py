@@ -28,7 +28,9 @@ _SIGN = 128
 
 
 def integer_product(columns: NDArray[np.uint8], weight: NDArray[np.int8]) -> NDArray[Any]:
-    """The exact product of uint8[N, K] and int8[K, O], by the fastest way that is exact on this machine."""
+    """Returns the exact product of uint8[N, K] and int8[K, O], by the fastest way that is exact on this
+    machine.
+    """
     return _choose_product()(columns, weight)
 
 

@@ -33,7 +33,7 @@ _FACTOR = SD1.factor
 
 
 def _network_windows(size: tuple[int, int], kept: Area, margin: int | None) -> Iterator[Window]:
-    """The windows that keep an area of h x w latents, for a network of this margin.
+    """Yields the windows that keep an area of h x w latents, for a network of this margin.
 
     If it has none, there is one window, which reads everything.
     """
@@ -142,7 +142,7 @@ def _decode_together(decoder: BatchDecoder, batch: Sequence[DecoderInput]) -> ND
 
 
 def _wanted(inputs: DecoderInput) -> Area:
-    """The rows and columns of the extended latents whose pixels are wanted."""
+    """Returns the rows and columns of the extended latents whose pixels are wanted."""
     height, width = inputs.latents.shape[1:]
     return shift_area(inputs.part or whole_area(height, width), inputs.extension, inputs.extension)
 

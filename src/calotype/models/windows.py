@@ -43,40 +43,43 @@ class Window(NamedTuple):
     inner: Area
 
     def scaled(self, factor: int) -> Window:
-        """The same window where each position is ``factor`` by ``factor`` samples."""
+        """Returns the same window where each position is ``factor`` by ``factor`` samples."""
         return Window(*(scale_area(area, factor) for area in self))
 
 
 def whole_area(height: int, width: int) -> Area:
-    """The area of all rows and columns."""
+    """Returns the area of all rows and columns."""
     return slice(0, height), slice(0, width)
 
 
 def shift_area(area: Area, down: int, right: int) -> Area:
-    """The area as many rows further down and columns further to the right."""
+    """Returns the area shifted by ``down`` rows and ``right`` columns."""
     rows, columns = area
     return slice(rows.start + down, rows.stop + down), slice(columns.start + right, columns.stop + right)
 
 
 def scale_area(area: Area, factor: int) -> Area:
-    """The same area where each position is ``factor`` by ``factor`` samples."""
+    """Returns the same area where each position is ``factor`` by ``factor`` samples."""
     rows, columns = (slice(part.start * factor, part.stop * factor) for part in area)
     return rows, columns
 
 
 def full_parts(stop: int, side: int, start: int = 0) -> list[slice]:
-    """The positions from ``start`` to ``stop`` in parts of ``side``; the last part has what remains."""
+    """Divides the positions from ``start`` to ``stop`` into parts of ``side``; the last part has the
+    remainder.
+    """
     return [slice(begin, min(begin + side, stop)) for begin in range(start, stop, side)]
 
 
 def equal_parts(size: int, side: int) -> list[slice]:
-    """``size`` positions in as few parts as ``side`` allows, whose sizes differ by 1 at most."""
+    """Divides ``size`` positions into as few parts as ``side`` allows, whose sizes differ by 1 at most."""
     count = ceil(size / side)
     return [slice(size * part // count, size * (part + 1) // count) for part in range(count)]
 
 
 def overlapping_parts(size: int, side: int, overlap: int, margin: int) -> list[slice]:
-    """``size`` positions in parts that, with ``margin``, all have ``side`` and share at least ``overlap``.
+    """Divides ``size`` positions into parts that, with ``margin``, all have ``side`` and share at least
+    ``overlap``.
 
     The parts themselves share at least ``overlap - 2 * margin``. There is one part if ``size`` is at most
     ``side``. ``overlap`` is at most half of ``side``, ``margin`` at most half of ``overlap``.
@@ -112,7 +115,7 @@ def tile_windows(
 
 
 def _tile_margins(kept: slice, size: int, margin: int, border: int) -> tuple[slice, slice, slice]:
-    """(read, kept, inner) along an axis of ``size`` positions."""
+    """Returns (read, kept, inner) along an axis of ``size`` positions."""
     start, stop = kept.start + border, kept.stop + border
     read = slice(max(start - margin, 0), min(stop + margin, size + 2 * border))
     return read, kept, slice(start - read.start, stop - read.start)

@@ -64,7 +64,7 @@ def write_packet(header: PacketHeader, payload: bytes) -> bytes:
 
 
 def read_packet(packet: bytes) -> tuple[PacketHeader, bytes]:
-    """(header, payload) of a packet.
+    """Returns (header, payload) of a packet.
 
     Raises :class:`UnsupportedError` for a packet of another version, :class:`ChecksumError` for a damaged
     one, :class:`TruncatedError` and :class:`LimitError` for one of an impossible size, and

@@ -87,7 +87,7 @@ def split(
 
 
 def _packet_counts(data: int, redundancy: float, head: bool) -> tuple[int, int, int]:
-    """(data packets of the head, its repair packets, the other repair packets) of a stream."""
+    """Returns (data packets of the head, its repair packets, the other repair packets) of a stream."""
     if not 0 <= redundancy < math.inf:
         raise ValueError(f"redundancy (={redundancy}) must be 0 or more, and finite")
     blocks = blocks_of(data)

@@ -64,7 +64,7 @@ class Server:
     "/encode", response_class=Response, responses=documented_answers(MEDIA_TYPE), openapi_extra=PICTURE_BODY
 )
 async def encode(request: Request, query: Annotated[EncodeQuery, Query()]) -> Response:
-    """A picture to a .calo file. Metadata is left out."""
+    """Encodes a picture to a .calo file. Metadata is left out."""
     try:
         options = EncodeOptions(**query.model_dump())
     except ValueError as error:
@@ -83,7 +83,7 @@ async def decode(request: Request, query: Annotated[DecodeQuery, Query()]) -> Re
 @router.head("/info", include_in_schema=False)
 @router.get("/info", responses={code: documented_answers()[code] for code in (403, 422)})
 async def server_info(request: Request, _: Annotated[NoQuery, Query()]) -> ServerInfo:
-    """The server's version and limits."""
+    """Returns the server's version and limits."""
     server = _server_of_request(request)
     settings = server.settings
     return ServerInfo(
@@ -104,7 +104,7 @@ async def server_info(request: Request, _: Annotated[NoQuery, Query()]) -> Serve
 
 @router.post("/info", responses=documented_answers(), openapi_extra=CALO_BODY)
 async def info(request: Request, _: Annotated[NoQuery, Query()]) -> dict[str, Any]:
-    """What a .calo file says of itself, without decoding it."""
+    """Returns the header and the chunks of a .calo file, without decoding it."""
     return await _worked(request, lambda studio, upload: studio.describe(upload).as_dict())
 
 
@@ -112,7 +112,7 @@ async def info(request: Request, _: Annotated[NoQuery, Query()]) -> dict[str, An
     "/prepare", response_class=Response, responses=documented_answers("image/png"), openapi_extra=PICTURE_BODY
 )
 async def prepare(request: Request, query: Annotated[PrepareQuery, Query()]) -> Response:
-    """A picture as the codec sees it: upright, in sRGB, of the size asked for. A PNG file."""
+    """Returns the picture as the encoder receives it: a PNG file, upright, in sRGB, of the requested size."""
     return _file_response(await _worked(request, lambda studio, upload: studio.prepare(upload, query.side)))
 
 
@@ -125,7 +125,7 @@ async def prepare(request: Request, query: Annotated[PrepareQuery, Query()]) -> 
 async def baseline(
     request: Request, name: Literal["jpeg", "webp", "avif"], query: Annotated[BaselineQuery, Query()]
 ) -> Response:
-    """A picture as another codec's best file of that size, or its smallest if it can make none so small.
+    """Encodes a picture by another codec: its best file of at most that size, or else its smallest file.
 
     Transparent parts are laid over white.
     """
@@ -148,7 +148,7 @@ def _file_response(file: MadeFile) -> Response:
 
 
 async def _worked(request: Request, work: Callable[[PictureService, bytes], _Result]) -> _Result:
-    """What ``work`` makes of the upload, which is only read once there is a place for it."""
+    """Returns the result of ``work`` for the upload, which is read only once there is a place for it."""
     server = _server_of_request(request)
     content_type = request.headers.get("content-type", "")
     form = is_form(content_type)
@@ -168,7 +168,9 @@ async def _worked(request: Request, work: Callable[[PictureService, bytes], _Res
 
 
 async def _body(request: Request, settings: Settings, envelope: int) -> bytes:
-    """The whole body, of at most ``max_upload`` bytes and those of the ``envelope`` around the file."""
+    """Returns the whole body, of at most ``max_upload`` bytes and those of the ``envelope`` around the
+    file.
+    """
     max_body = settings.max_upload + envelope
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_body:

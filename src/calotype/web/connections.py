@@ -35,7 +35,7 @@ _RATE_SECONDS = 15.0  # over which that is measured
 
 
 def bounded_server(app: ASGIApp, settings: Settings, *, log_level: str) -> uvicorn.Server:
-    """A server of ``app`` for HTTP/1.1, which bounds its connections by ``settings``."""
+    """Returns a server of ``app`` for HTTP/1.1, which bounds its connections by ``settings``."""
 
     def protocol(*arguments: Any, **more: Any) -> _Connection:
         return _Connection(settings, *arguments, **more)

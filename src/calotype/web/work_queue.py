@@ -39,7 +39,7 @@ class WorkQueue:
 
     @asynccontextmanager
     async def place(self, client: str) -> AsyncIterator[QueuePlace]:
-        """A place for one request of ``client``.
+        """Returns a place for one request of ``client``.
 
         Raises ``HTTPException``: 429 if the client holds as many as it may, 503 if none is left.
         """
@@ -76,7 +76,7 @@ class QueuePlace:
         self._running: asyncio.Future[Any] | None = None
 
     async def run(self, work: Callable[[], _Result], gone: Callable[[], Awaitable[bool]]) -> _Result:
-        """What ``work`` returns or raises, on a thread of the pool.
+        """Runs ``work`` on a thread of the pool, and returns its result or raises its error.
 
         A thread cannot be stopped: when the time is up, or the client is ``gone``, what waits is dropped
         and what runs goes on unheard, in its place. Raises ``HTTPException`` 503 then.

@@ -54,7 +54,7 @@ def codec_makers(
     threads: int | None = None,
     diffusion: DiffusionOptions | None = None,
 ) -> dict[str, Callable[[], Codec]]:
-    """How to make Calotype with each of ``models``, then each of ``codecs``, by the name of its column.
+    """Returns a function that makes each codec, by the name of its column: ``models`` first, then ``codecs``.
 
     Making one raises :class:`ModelError` if it cannot run here. Raises :class:`CalotypeError` for an unknown
     that there is not.

@@ -8,5 +8,5 @@ __all__ = ["avif"]
 
 
 def avif(speed: int = 2) -> PillowCodec:
-    """AVIF (libaom); the number of threads is fixed because the file depends on it."""
+    """Returns AVIF (libaom); the number of threads is fixed because the file depends on it."""
     return PillowCodec("AVIF", ".avif", "AVIF", "image/avif", {"speed": speed, "max_threads": 2})

@@ -49,7 +49,7 @@ class Codec(Protocol):
         ...
 
     def compress(self, rgb: NDArray[np.uint8], budgets: Sequence[int]) -> list[Coded]:
-        """``rgb``, uint8[H, W, 3] in sRGB, within each of ``budgets`` (bytes of the whole file).
+        """Compresses ``rgb``, uint8[H, W, 3] in sRGB, within each of ``budgets`` (bytes of the whole file).
 
         Where even the smallest file is larger than the budget, that one is returned with ``fits`` False.
         Raises :class:`UncodableError`.
@@ -79,6 +79,6 @@ def largest_file_within(
 
 
 def decode_with_pillow(data: bytes) -> NDArray[np.uint8]:
-    """The pixels uint8[H, W, 3] of a picture file that Pillow reads, whatever its size."""
+    """Returns the pixels uint8[H, W, 3] of a picture file that Pillow reads, whatever its size."""
     with open_picture_source(io.BytesIO(data), ANY_SIZE) as (image, _):
         return np.asarray(image.convert("RGB"))

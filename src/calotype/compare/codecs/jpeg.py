@@ -8,6 +8,8 @@ __all__ = ["jpeg"]
 
 
 def jpeg() -> PillowCodec:
-    """JPEG as Pillow's libjpeg-turbo writes it; quality 0 is taken for "not given", so the lowest is 1."""
+    """Returns JPEG by Pillow's libjpeg-turbo. Pillow takes quality 0 for "not given", so that the lowest
+    one is 1.
+    """
     settings = {"optimize": True, "progressive": True, "subsampling": "4:2:0"}
     return PillowCodec("JPEG", ".jpg", "JPEG", "image/jpeg", settings, lowest=1)

@@ -8,7 +8,7 @@ __all__ = ["jpeg_xl"]
 
 
 def jpeg_xl() -> PillowCodec:
-    """JPEG XL (libjxl) at effort 7.
+    """Returns JPEG XL (libjxl) at effort 7.
 
     Quality 100 would be its lossless mode, which the plugin does not ask for as libjxl demands.
     """

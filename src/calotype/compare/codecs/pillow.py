@@ -49,7 +49,7 @@ class PillowCodec:
             raise ModelError(f"this build of Pillow does not write {self.title}")
 
     def encode(self, rgb: NDArray[np.uint8], quality: float) -> bytes:
-        """The whole file of uint8[H, W, 3] at ``quality``.
+        """Returns the whole file of uint8[H, W, 3] at ``quality``.
 
         Raises :class:`UncodableError` where the format has no such picture, mostly for its size.
         """
@@ -64,7 +64,7 @@ class PillowCodec:
         return file.getvalue()
 
     def within(self, rgb: NDArray[np.uint8], budgets: Sequence[int]) -> list[tuple[bytes, bool]]:
-        """For each budget the largest file that fits, or the smallest there is and False."""
+        """Returns for each budget the largest file that fits, or the smallest file and False."""
         fine = self.fineness
         encode = cache(lambda setting: self.encode(rgb, setting if fine == 1 else setting / fine))
         return [

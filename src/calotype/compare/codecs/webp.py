@@ -8,5 +8,5 @@ __all__ = ["webp"]
 
 
 def webp() -> PillowCodec:
-    """WebP (libwebp), method 6; small files need its fractions of a quality."""
+    """Returns WebP (libwebp) with method 6. Small files need fractions of a quality."""
     return PillowCodec("WebP", ".webp", "WEBP", "image/webp", {"method": 6}, fineness=10)

@@ -40,7 +40,7 @@ METRICS: dict[str, type[Psnr | MsSsim | Ssimulacra2 | Lpips]] = {
 def available_metrics(
     lpips: Path | None = None, threads: int | None = None
 ) -> tuple[dict[str, Metric], dict[str, str]]:
-    """(the metrics that can run here, why the others cannot), by name.
+    """Returns (the metrics that can run here, the reasons why the others cannot), by name.
 
     ``lpips`` is the graph of that metric. Raises :class:`ModelError` if one is given and cannot be used.
     """

@@ -42,7 +42,7 @@ class Ssimulacra2:
 
 
 def _png_file(rgb: Pixels) -> io.BytesIO:
-    """A picture file in memory: the package reads files only."""
+    """Returns a picture file in memory, because the package reads files only."""
     file = io.BytesIO()
     Image.fromarray(rgb).save(file, "PNG", compress_level=0)
     file.seek(0)

@@ -19,24 +19,25 @@ SHARED = ("base.css", "theme.js")
 
 
 def read_page_part(name: str) -> str:
-    """A file of this folder."""
+    """Reads a file of this folder."""
     return (files(__name__) / name).read_text("utf-8")
 
 
 def fill_template(name: str, /, **parts: str) -> str:
-    """A template of this folder with its ``$names`` replaced; the parts are HTML already."""
+    """Replaces the ``$names`` in a template of this folder; the parts are HTML already."""
     return Template(read_page_part(name)).substitute(parts)
 
 
 def safe_json(value: Any) -> str:
-    """JSON that may stand within a script element."""
+    """Returns JSON that may stand within a script element."""
     return json.dumps(value).replace("<", "\\u003c")
 
 
 def build_page(
     title: str, subtitle: str, main: str, footer: str, *, data: Any, scripts: tuple[str, ...]
 ) -> str:
-    """A whole page. ``title`` is text, the other strings are HTML; ``data`` is what the ``scripts`` read.
+    """Builds a whole page. ``title`` is text, the other strings are HTML; ``data`` is what the ``scripts``
+    read.
 
     Its policy allows the scripts in it and pictures beside it, and nothing from any network.
     """

@@ -58,7 +58,7 @@ class Tiler:
         self._most: int | None = None
 
     def together(self, run: Callable[[slice], Array], count: int) -> Array:
-        """``run`` of 0 to ``count`` at once, or in parts one after the other if memory is too short for that.
+        """Calls ``run`` on 0 to ``count`` at once, or in parts if memory is too short.
 
         ``run`` gets the slice of the pictures that it is to take, and gives what becomes of them.
         """
@@ -78,19 +78,20 @@ class Tiler:
         return done[0] if len(done) == 1 else np.concatenate(done)
 
     def encode(self, network: Network, pixels: Array, factor: int = SD1.factor) -> Array:
-        """float32[c, H, W], H and W multiples of ``factor``, to float32[c', H/factor, W/factor]."""
+        """Encodes float32[c, H, W], H and W multiples of ``factor``, to float32[c', H/factor, W/factor]."""
         return self._run(network, pixels, factor, 1)
 
     def decode(self, network: Network, latents: Array, factor: int = SD1.factor) -> Array:
-        """float32[c, h, w] to float32[c', factor h, factor w]."""
+        """Decodes float32[c, h, w] to float32[c', factor h, factor w]."""
         return self._run(network, latents, 1, factor)
 
     def denoise(self, network: Network, latents: Array) -> Array:
-        """float32[c, h, w] to the same size."""
+        """Denoises float32[c, h, w] to the same size."""
         return self._run(network, latents, 1, 1)
 
     def edges(self, size: int, fine: int = 1) -> list[int]:
-        """Where along an axis of ``size`` latents tiles begin and end to count: what seams would show at.
+        """Returns where tiles begin and end along an axis of ``size`` latents: the places where seams would
+        show.
 
         In samples of the result, ``fine`` to a latent.
         """
@@ -113,7 +114,9 @@ class Tiler:
             self._short_of_memory(f"tiles of {SD1.factor * self.tile} pixels")
 
     def _short_of_memory(self, instead: str) -> None:
-        """Called outside of the handler: the error's traceback holds the very tensors that must go."""
+        """Handles a lack of memory outside of the handler, because the traceback holds the tensors to be
+        freed.
+        """
         self._free()
         warnings.warn(
             f"{self.name} does not fit in memory: going on with {instead}", CalotypeWarning, stacklevel=3
@@ -136,11 +139,13 @@ class Tiler:
         return out
 
     def _parts(self, size: int) -> list[slice]:
-        """What tiles keep along an axis of ``size`` latents: without the guard, with the ramps."""
+        """Returns the kept parts of the tiles along an axis of ``size`` latents: without the guard, with
+        the ramps.
+        """
         return overlapping_parts(size, self.tile, self.overlap, self.guard)
 
     def _weights(self, parts: list[slice], fine: int) -> list[Array]:
-        """For each of the parts of an axis what the samples of its tile weigh, float32[fine * tile].
+        """Returns the weights of the samples of each tile along an axis, float32[fine * tile].
 
         At each place they add to 1.
         """
@@ -167,7 +172,9 @@ class Tiler:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; but for torch's own type only its text tells."""
+    """Returns whether an error means that memory ran out; for errors not of torch's own type the text
+    decides.
+    """
     text = str(error).lower()
     return (
         isinstance(error, MemoryError)

@@ -33,7 +33,9 @@ _TAESD_FILES = ("taesd_encoder.safetensors", "taesd_decoder.safetensors")
 
 
 def read_config(location: WeightsLocation, source: FetchedModel, part: Part) -> dict[str, Any]:
-    """A network's configuration: the folder's own, or the one in ``configs``. Raises :class:`ModelError`."""
+    """Returns a network's configuration: the folder's own, or the one in ``configs``. Raises
+    :class:`ModelError`.
+    """
     folder = None if location.path.is_file() else _part_folder(location, source, part)
     if folder is None or not _has_weights_file(location, folder / part.config):
         embedded = files("calotype.models.stable_diffusion") / "configs" / part.name / part.config
@@ -47,7 +49,7 @@ def read_config(location: WeightsLocation, source: FetchedModel, part: Part) -> 
 
 
 def part_hash(location: WeightsLocation, source: FetchedModel, part: Part) -> str:
-    """The sha256 of the file that a network's weights lie in, as recorded or else as it is now."""
+    """Returns the sha256 of the file that a network's weights lie in, as recorded or else as it is now."""
     path = _weights_path(location, source, part)
     return _recorded_hash(location, path) or file_hash(path)
 
@@ -55,7 +57,8 @@ def part_hash(location: WeightsLocation, source: FetchedModel, part: Part) -> st
 def read_weights(
     location: WeightsLocation, source: FetchedModel, part: Part, config: dict[str, Any]
 ) -> Tensors:
-    """A network's tensors under the names that diffusers gives them, checked against the recorded hash.
+    """Returns a network's tensors under the names that diffusers gives them, checked against the recorded
+    hash.
 
     Raises :class:`ModelError` if they are missing, damaged, changed, or could run code when read.
     """
@@ -73,7 +76,7 @@ def read_weights(
 
 
 def _part_folder(location: WeightsLocation, source: FetchedModel, part: Part) -> Path | None:
-    """The folder of a part: its own, or the top if that is a folder of this one network."""
+    """Returns the folder of a part: its own, or the top if that is a folder of this one network."""
     tops = [location.path / part.name, location.path]
     for folder in reversed(tops) if source.root else tops:
         if _has_weights_file(location, folder / part.config):
@@ -101,7 +104,7 @@ def _weights_path(location: WeightsLocation, source: FetchedModel, part: Part) -
 
 
 def _has_weights_file(location: WeightsLocation, path: Path) -> bool:
-    """Whether a location has a file; of fetched ones only those count that were fetched.
+    """Returns whether a location has a file; of fetched locations only fetched files count.
 
     Other programs put more files into the same folder of the hub's cache.
     """
@@ -128,7 +131,7 @@ def _read_checked(location: WeightsLocation, source: FetchedModel, path: Path) -
 
 
 def _read_tensors(path: Path) -> Tensors:
-    """All tensors of a file, on the CPU."""
+    """Reads all tensors of a file, to the CPU."""
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -147,7 +150,9 @@ def _read_tensors(path: Path) -> Tensors:
 
 
 def _to_diffusers_names(tensors: Tensors, part: Part, config: dict[str, Any]) -> Tensors:
-    """From the names of original files to those of diffusers; empty if the part is not among them."""
+    """Converts the names of original files to those of diffusers; the result is empty if the part is
+    missing.
+    """
     from diffusers.loaders import single_file_utils as original
 
     try:
