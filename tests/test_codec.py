@@ -231,7 +231,7 @@ def test_every_public_name_is_in_all() -> None:
 
 
 @pytest.mark.slow
-def test_decoders_are_told_what_the_latents_probably_were(photo: Image.Image) -> None:
+def test_decoders_receive_conditional_means(photo: Image.Image) -> None:
     """Within half a step of what they were rounded to, and nearer to the truth."""
     latents = encode_tiled(load_encoder("pocket"), np.asarray(photo))
     data = calotype.encode(photo, quality=20, scale=1, effort=1)
@@ -253,7 +253,7 @@ def test_an_array_can_be_written_to(small: Image.Image) -> None:
     assert array[0, 0].tolist() == [7, 7, 7]
 
 
-def test_decoded_pictures_say_what_made_them(small: Image.Image) -> None:
+def test_decoded_pictures_have_a_provenance_note(small: Image.Image) -> None:
     data = calotype.encode(small, model="tiny", effort=1)
     info = calotype.decode(data, model="tiny").info
     assert info["software"] == f"Calotype {calotype.__version__}"

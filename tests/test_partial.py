@@ -100,7 +100,7 @@ def test_pixels_of_every_prefix(name: str) -> None:
         assert image.info["partial"] == size / len(data)
 
 
-def test_a_partial_picture_says_so_and_a_whole_one_does_not() -> None:
+def test_only_partial_pictures_are_marked() -> None:
     data = golden("rgb-24x24")
     with pytest.warns(PartialPictureWarning, match=r"at least 9 bytes after the first 30 are missing"):
         image = calotype.decode(data[:30], PARTIAL)
@@ -119,7 +119,7 @@ def test_a_partial_picture_says_so_and_a_whole_one_does_not() -> None:
         calotype.decode(bytes(wrong), PARTIAL)
 
 
-def test_what_the_decoder_is_told_where_nothing_is_known() -> None:
+def test_inputs_of_the_decoder_where_integers_are_missing() -> None:
     data = golden("coarse-105x70")
     parsed = parse_file(data, limits=LIMITS)
     size = parsed.payload_size // 2
@@ -147,7 +147,7 @@ def test_what_the_decoder_is_told_where_nothing_is_known() -> None:
 
 
 @ignoring_warnings
-def test_what_stands_behind_the_payload_may_be_missing() -> None:
+def test_chunks_behind_the_payload_may_be_missing() -> None:
     data = golden("rgba-40x24")
     parsed = parse_file(data, limits=LIMITS)
     end = parsed.payload_start + parsed.payload_size
@@ -187,7 +187,7 @@ def test_regions_behind_the_payload_are_waited_for() -> None:
     assert first_picture_size(parse_file(first, limits=LIMITS)) < len(first)
 
 
-def test_what_may_stand_before_the_payload() -> None:
+def test_chunks_that_may_stand_before_the_payload() -> None:
     data = golden("regions-first-112x80")
     parsed = parse_file(data, limits=LIMITS)
     (chunk,) = parsed.chunks

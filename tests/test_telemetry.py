@@ -121,7 +121,7 @@ def start(code: str, folder: Path, home: Path, before: tuple[str, ...] = (), **m
         for way, (_, package) in WAYS.items()
     ],
 )
-def test_nothing_is_looked_up_and_nothing_is_left_at_home(way: str, folder: Path, tmp_path: Path) -> None:
+def test_no_network_and_no_file_in_the_home_directory(way: str, folder: Path, tmp_path: Path) -> None:
     code, package = WAYS[way]
     if package is not None and find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
@@ -148,7 +148,7 @@ def test_no_socket_is_opened_by_native_code_either(way: str, folder: Path, tmp_p
     assert "/etc/resolv.conf" not in calls
 
 
-def test_this_would_see_a_runtime_that_reports(folder: Path, tmp_path: Path) -> None:
+def test_a_runtime_that_reports_is_detected(folder: Path, tmp_path: Path) -> None:
     """The variable is what stops it: without it there are files at once, and sockets ten seconds later."""
     start("import onnxruntime", folder, tmp_path / "home")
     if not files_of(tmp_path / "home"):
@@ -169,7 +169,7 @@ def test_only_one_module_imports_the_runtime() -> None:
     assert files == {"onnx_session.py"}
 
 
-def test_who_sets_a_switch_himself_decides(folder: Path, tmp_path: Path) -> None:
+def test_a_variable_that_the_user_has_set_stays(folder: Path, tmp_path: Path) -> None:
     name = "HF_HUB_DISABLE_TELEMETRY"
     code = f"import os, calotype; assert os.environ[{name!r}] == '0'"
     start(code, folder, tmp_path / "home", **{name: "0"})

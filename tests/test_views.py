@@ -151,7 +151,7 @@ def test_a_sixteenth_decodes_the_coarse_latents_only(monkeypatch: pytest.MonkeyP
     assert np.array_equal(coarse.conditional_mean, verified.conditional_mean)
 
 
-def test_what_of_a_damaged_file_a_smaller_picture_notices() -> None:
+def test_damage_that_smaller_pictures_detect() -> None:
     """An eighth is verified like the whole, a sixteenth only if it is asked for."""
     data = bytearray(golden("fine-64x64"))
     data[parse_file(bytes(data), limits=LIMITS).payload_start - 1] ^= 1  # of the checksum

@@ -166,7 +166,7 @@ def test_a_source_that_changes_while_it_is_read_is_an_error(
         assert "changed while it was read" in archive.errors()[0]["reason"]
 
 
-def test_what_is_written_but_not_recorded_is_recorded_by_the_next_run(pictures: Path, tmp_path: Path) -> None:
+def test_a_part_without_a_record_is_recorded_by_the_next_run(pictures: Path, tmp_path: Path) -> None:
     destination = tmp_path / "archive"
     archived(pictures, destination)
     before = contents(destination)

@@ -129,9 +129,7 @@ def test_the_format_follows_from_the_name_or_the_option() -> None:
 
 
 @pytest.mark.slow
-def test_a_file_that_ends_too_early_is_developed_if_it_may_be_partial(
-    run: Run, calo: str, tmp_path: Path
-) -> None:
+def test_a_truncated_file_is_decoded_with_partial(run: Run, calo: str, tmp_path: Path) -> None:
     data = (tmp_path / calo).read_bytes()
     (tmp_path / "begun.calo").write_bytes(data[:-8])
     refused = run(*TINY, "begun.calo", "out.png")
@@ -150,7 +148,9 @@ def test_a_file_that_ends_too_early_is_developed_if_it_may_be_partial(
 
 
 @pytest.mark.slow
-def test_pictures_say_what_made_them_unless_that_is_refused(run: Run, calo: str, tmp_path: Path) -> None:
+def test_decoded_pictures_have_a_provenance_note_unless_it_is_refused(
+    run: Run, calo: str, tmp_path: Path
+) -> None:
     assert run(*TINY, calo, "noted.png").returncode == 0
     assert run(*TINY, "--no-provenance", calo, "bare.png").returncode == 0
     with Image.open(tmp_path / "noted.png") as image:

@@ -47,7 +47,7 @@ def colour_error(data: bytes, source: Image.Image) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", [{"target_size": 700}, {"target_size": 1500}, {"quality": 20, "scale": 1}])
-def test_looking_at_the_picture_leaves_less_of_its_tints(
+def test_closed_loop_encoding_reduces_tints(
     photo: Image.Image, rate: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked = calotype.encode(photo, **rate)
@@ -174,7 +174,7 @@ class Halves:
         return (latents[:3] / 2 + 0.5).repeat(8, 1).repeat(8, 2)
 
 
-def test_correction_gives_back_a_share_of_what_a_round_trip_takes() -> None:
+def test_the_round_trip_correction_adds_a_share_of_the_loss() -> None:
     latents = np.full((4, 3, 5), 0.2, np.float32)
     model = Halves()
     assert round_trip_corrected(model, model, latents) == pytest.approx(

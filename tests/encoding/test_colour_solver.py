@@ -95,7 +95,9 @@ def test_pure_colours_come_back(
 @pytest.mark.slow
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize("side", [1, 8, 17])
-def test_so_does_every_corner_of_the_cube(codec: calotype.Codec, colour: tuple[int, ...], side: int) -> None:
+def test_every_corner_of_the_colour_cube_comes_back(
+    codec: calotype.Codec, colour: tuple[int, ...], side: int
+) -> None:
     assert worst(codec, colour, (side, side)) <= 8
 
 

@@ -96,7 +96,7 @@ def test_the_palette_has_no_regions(latents: NDArray[np.float32]) -> None:
         calotype.decode(data, model="tiny")
 
 
-def test_boxes_of_what_is_likely_a_face() -> None:
+def test_boxes_around_probable_faces() -> None:
     probability = np.zeros((40, 50), np.float32)
     probability[10:14, 20:25], probability[12:14, 22:24] = 0.6, 0.95
     probability[38, :2], probability[39, :2] = 0.95, 0.95

@@ -83,7 +83,7 @@ def mosaic(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("regions", [False, True])
 @pytest.mark.parametrize("level", [10, LEVEL, 84])
-def test_the_surrogate_tells_the_size_of_the_payload(level: int, regions: bool) -> None:
+def test_the_differentiable_rate_predicts_the_payload_size(level: int, regions: bool) -> None:
     rng = np.random.default_rng(level)
     latents = np.cumsum(rng.normal(0, 0.3, (4, 21, 30)), 2).astype(np.float32)
     model = load_context_model(DEFAULT_CONTEXT_MODEL)

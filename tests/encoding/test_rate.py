@@ -122,7 +122,7 @@ def blotches(trial: Trial, latents: NDArray[np.float32]) -> float:
     return float(np.sqrt((errors.reshape(4, 8, 4, 8, 4).mean((2, 4)) ** 2).mean()))
 
 
-def test_what_a_latent_is_wrong_by_its_neighbours_make_up_for(
+def test_error_diffusion_reduces_errors_over_several_positions(
     latents: NDArray[np.float32], context_model: ContextModel
 ) -> None:
     for level, lambda_ in [(64, 0.0), (76, 0.05), (88, 0.05)]:
@@ -135,7 +135,7 @@ def test_what_a_latent_is_wrong_by_its_neighbours_make_up_for(
         assert trials[1].bits < 1.12 * trials[0].bits
 
 
-def test_an_even_shade_between_two_steps_does_not_all_go_to_one(context_model: ContextModel) -> None:
+def test_an_even_shade_between_two_steps_is_dithered(context_model: ContextModel) -> None:
     shade = np.full((4, 32, 32), 0.4 * 2.0 ** (80 / 16 - 5), np.float32)
     means = [
         TrialEncoder(shade, context_model, 0.0, error_diffusion=share).trial(80).integers[0].mean()

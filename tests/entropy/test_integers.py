@@ -68,7 +68,7 @@ def expectations(
     ("spread", "level"),
     [(3, 60), *(pytest.param(*values, marks=pytest.mark.slow) for values in ((300, 60), (40, 8)))],
 )
-def test_every_prefix_is_exact_and_then_what_the_model_expects(
+def test_a_prefix_is_exact_and_the_rest_is_predicted(
     small_model: ContextModel, spread: int, level: int
 ) -> None:
     integers, levels = random_integers(spread, (3, 9), level=level)
@@ -91,7 +91,7 @@ def test_every_prefix_is_exact_and_then_what_the_model_expects(
 
 
 @pytest.mark.slow
-def test_pieces_of_any_size_give_what_one_gives(small_model: ContextModel) -> None:
+def test_pieces_of_any_size_give_the_same_integers(small_model: ContextModel) -> None:
     integers, levels = random_integers(100, (3, 9))
     payload = encode_integers(small_model, integers, levels)
     for size in range(0, len(payload) + 1, 5):
@@ -106,7 +106,7 @@ def test_pieces_of_any_size_give_what_one_gives(small_model: ContextModel) -> No
 
 
 @pytest.mark.slow
-def test_what_follows_a_prefix_does_not_matter_to_it(small_model: ContextModel) -> None:
+def test_bytes_after_a_prefix_do_not_change_its_integers(small_model: ContextModel) -> None:
     """The integers that count as arrived are determined: other bytes behind them leave them as they are."""
     integers, levels = random_integers(60, (3, 9))
     payload = encode_integers(small_model, integers, levels)
@@ -188,7 +188,9 @@ def test_feeding_in_pieces_evaluates_no_network_twice(
     assert sorted(evaluations) == once
 
 
-def test_looking_at_it_does_not_disturb_it(small_model: ContextModel, evaluations: list[str]) -> None:
+def test_an_intermediate_result_does_not_change_the_decoding(
+    small_model: ContextModel, evaluations: list[str]
+) -> None:
     integers, levels = random_integers(9, (3, 9))
     payload = encode_integers(small_model, integers, levels)
     looked, blind = (integer_decoder(small_model, len(payload), levels) for _ in range(2))

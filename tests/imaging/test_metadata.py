@@ -188,7 +188,7 @@ IN_PLACE: dict[str, Callable[[Image.Image], object]] = {
 
 
 @pytest.mark.parametrize("name", IN_PLACE)
-def test_what_is_changed_in_place_is_turned_as_it_was(name: str) -> None:
+def test_an_image_changed_in_place_keeps_its_orientation(name: str) -> None:
     image = Image.open(saved("JPEG", exif=exif(6)))
     IN_PLACE[name](image)
     held = np.asarray(image.convert("RGB"))

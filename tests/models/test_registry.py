@@ -193,7 +193,7 @@ class ShowsWhatIsExpected:
         return (expected[:3] + log_step).repeat(8, 1).repeat(8, 2)
 
 
-def test_tiles_cut_what_is_expected_where_they_cut_the_latents(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_cut_conditional_means_as_they_cut_latents(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = np.random.default_rng(2).random((4, 13, 11), np.float32)
     numbered = np.arange(4 * 13 * 11, dtype=np.float32).reshape(expected.shape)
     coded = models.DecoderInput(numbered, np.zeros((1, 13, 11), np.float32), NOISE, expected)

@@ -121,7 +121,7 @@ def test_half_sent_headers_lock_nobody_out() -> None:
         assert answer_of(waiting[-1])[0] == 200
 
 
-def test_who_holds_most_makes_room_not_who_came_first() -> None:
+def test_the_client_with_the_most_connections_loses_one() -> None:
     with serving(connections=8, connections_per_client=8, header_time=60) as (connect, _):
         patient = connect(HALF, host=2)
         greedy = [connect(HALF, host=3) for _ in range(7)]
@@ -142,7 +142,7 @@ def test_one_client_has_so_many_connections_at_once() -> None:
         assert [answer_of(connection)[0] for connection in held] == [200, 200]
 
 
-def test_when_all_connections_are_at_work_the_next_is_told_to_come_back() -> None:
+def test_a_connection_beyond_the_limit_gets_503() -> None:
     with serving(connections=2) as (connect, application):
         held = [connect(WHOLE.replace(b"/ ", b"/held "), host=host) for host in (2, 3)]
         time.sleep(0.1)

@@ -165,7 +165,7 @@ def fetched(folder: Path, names: list[str]) -> WeightsLocation:
 
 
 @pytest.mark.parametrize("recorded", [WEIGHTS_FILE, WEIGHTS_FILE.replace(".safe", ".fp16.safe")])
-def test_what_other_programs_put_beside_fetched_weights_is_left_alone(recorded: str, tmp_path: Path) -> None:
+def test_foreign_files_beside_fetched_weights_are_not_read(recorded: str, tmp_path: Path) -> None:
     """Nothing of it was recorded, so that it could not be checked."""
     source = fetched_model("taesd")
     assert source is not None

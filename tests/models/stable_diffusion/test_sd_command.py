@@ -103,7 +103,7 @@ def test_fetch_list_path_verify_and_use(
     assert not (tmp_path / "again.png").exists()
 
 
-def test_compare_with_what_was_fetched_and_with_own_weights(
+def test_compare_with_fetched_and_with_own_weights(
     vae_hub: FakeHub, run: Run, pipeline: Path, photo: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     Image.fromarray(photo).save(tmp_path / "in.png")
