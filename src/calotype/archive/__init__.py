@@ -2,6 +2,7 @@
 
 ::
 
+    plan ─ sources ─ sample ─ estimates      what an archive would take
     create ─ sources ─ engine ─ parts        from pictures to an archive
     Archive ─ index ─ parts                  pictures by id or name, verification, figures
     Dataset ─ selection ─ Archive            pictures by number or shuffled, for training
@@ -17,6 +18,7 @@ from calotype.archive.counts import Counts
 from calotype.archive.create import Settings, create
 from calotype.archive.dataset import Dataset
 from calotype.archive.export import ExportCounts, ExportSettings, export
+from calotype.archive.plan import Plan, PlanSettings, Prediction, plan
 from calotype.archive.reader import Archive
 from calotype.archive.work import Work
 
@@ -27,8 +29,12 @@ __all__ = [
     "Dataset",
     "ExportCounts",
     "ExportSettings",
+    "Plan",
+    "PlanSettings",
+    "Prediction",
     "Settings",
     "Work",
     "create",
     "export",
+    "plan",
 ]

@@ -14,13 +14,14 @@ from calotype.archive.ledger import Ledger, Record
 from calotype.archive.schema import PICTURES, Row, schema_of
 from calotype.archive.store import Store, flush
 from calotype.archive.verify import check_part
+from calotype.archive.work import picture_bytes
 
-__all__ = ["GROUP_ROWS", "PartWriter"]
+__all__ = ["GROUP_BYTES", "GROUP_ROWS", "PartWriter"]
 
 GROUP_ROWS = 100
 """Most pictures in a row group, which a reader has to hold in memory at once."""
 
-_GROUP_BYTES = 1 << 24
+GROUP_BYTES = 1 << 24
 """A row group is closed early when its rows have this many bytes, as original files may."""
 
 
@@ -53,12 +54,12 @@ class PartWriter:
 
     def add(self, row: Row) -> None:
         """Appends a row. Raises :class:`OutputError`."""
-        size = sum(len(row[name] or b"") for name in ("payload", "original", "thumbnail"))
+        size = picture_bytes(row)
         self._group.append(row)
         self._group_bytes += size
         self.rows += 1
         self.bytes += size
-        if len(self._group) >= GROUP_ROWS or self._group_bytes >= _GROUP_BYTES:
+        if len(self._group) >= GROUP_ROWS or self._group_bytes >= GROUP_BYTES:
             self._flush()
 
     def close(self) -> Record:

@@ -23,7 +23,7 @@ from calotype.errors import CalotypeError, CalotypeWarning, OutOfMemoryError
 from calotype.imaging import load_picture
 from calotype.options import DEFAULT_BACKEND, DEFAULT_QUALITY, EncodeOptions
 
-__all__ = ["SCORES", "Encoded", "Encoder", "Failure", "Work", "failure_of"]
+__all__ = ["SCORES", "Encoded", "Encoder", "Failure", "Work", "codec_of", "failure_of", "picture_bytes"]
 
 SCORES = ("psnr", "ssimulacra2")
 """The metrics that can be stored with each picture."""
@@ -61,6 +61,11 @@ class Failure:
     reason: str
 
 
+def picture_bytes(row: Row) -> int:
+    """Returns the bytes of what a row stores of its picture: payload, original and thumbnail."""
+    return sum(len(row[name] or b"") for name in ("payload", "original", "thumbnail"))
+
+
 def failure_of(error: Exception) -> Failure:
     """Returns the class and a sentence of an error that concerns one picture."""
     if isinstance(error, CalotypeError):
@@ -77,13 +82,18 @@ class Encoded:
     row: Row
 
 
-class Encoder:
-    """Makes the row of a picture; holds one codec with one thread."""
+def codec_of(work: Work) -> calotype.Codec:
+    """Returns a codec with one thread."""
+    diffusion = work.options.diffusion
+    return calotype.Codec(1, work.backend, diffusion.device, diffusion.dtype)
 
-    def __init__(self, work: Work) -> None:
+
+class Encoder:
+    """Makes the row of a picture; holds one codec with one thread, unless it is given one."""
+
+    def __init__(self, work: Work, codec: calotype.Codec | None = None) -> None:
         self._work = work
-        diffusion = work.options.diffusion
-        self._codec = calotype.Codec(1, work.backend, diffusion.device, diffusion.dtype)
+        self._codec = codec or codec_of(work)
         self._psnr = Psnr()
         self._ssimulacra2 = Ssimulacra2() if "ssimulacra2" in work.scores else None
 

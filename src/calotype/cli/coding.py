@@ -12,11 +12,37 @@ from calotype.cli.paths import PathType
 from calotype.cli.sizes import read_size
 from calotype.options import DEFAULT_EFFORT, DEFAULT_QUALITY, EncodeOptions
 
-__all__ = ["encoder_options", "settings_of"]
+__all__ = ["encoder_options", "encoder_options_without_rate", "settings_of"]
 
 
 def encoder_options(command: Command) -> Command:
     """Adds the fields of :class:`EncodeOptions`, ``--backend`` and the options of Stable Diffusion."""
+    for decorate in (
+        encoder_options_without_rate,
+        click.option(
+            "--bpp", metavar="BITS", type=float, help="Largest size of the whole file, in bits per pixel."
+        ),
+        click.option(
+            "--target-size",
+            metavar="BYTES",
+            callback=read_size,
+            help="Largest size of the whole file: 5000, 5kB (5,000), 5KiB (5,120); also MB, MiB.",
+        ),
+        click.option(
+            "-q",
+            "--quality",
+            metavar="0-100",
+            type=click.FloatRange(0, 100),
+            show_default=f"{DEFAULT_QUALITY:g}, about 0.15 bits per pixel",
+            help="Quality, higher is better.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def encoder_options_without_rate(command: Command) -> Command:
+    """Adds what :func:`encoder_options` adds, but for ``--quality``, ``--target-size`` and ``--bpp``."""
     for decorate in (
         diffusion_options(decoding=False),
         backend_option,
@@ -81,23 +107,6 @@ def encoder_options(command: Command) -> Command:
             type=click.FloatRange(0.125, 2),
             show_default="what looks best: less than 1 for few bytes, more for many",
             help="Scale width and height by this factor before coding; the decoder scales the picture back.",
-        ),
-        click.option(
-            "--bpp", metavar="BITS", type=float, help="Largest size of the whole file, in bits per pixel."
-        ),
-        click.option(
-            "--target-size",
-            metavar="BYTES",
-            callback=read_size,
-            help="Largest size of the whole file: 5000, 5kB (5,000), 5KiB (5,120); also MB, MiB.",
-        ),
-        click.option(
-            "-q",
-            "--quality",
-            metavar="0-100",
-            type=click.FloatRange(0, 100),
-            show_default=f"{DEFAULT_QUALITY:g}, about 0.15 bits per pixel",
-            help="Quality, higher is better.",
         ),
     ):
         command = decorate(command)

@@ -6,16 +6,18 @@ import click
 
 from calotype.cli.archive.create import create
 from calotype.cli.archive.export import export, extract
+from calotype.cli.archive.plan import plan
 from calotype.cli.archive.read import get, list_, stats, verify
 
 __all__ = ["archive"]
 
 
-@click.group(short_help="Archives of many pictures in Parquet files: create, list, get, export, verify.")
+@click.group(short_help="Archives of many pictures in Parquet files: plan, create, get, export, verify.")
 def archive() -> None:
     """Archives of many pictures in Parquet files; they need 'calotype[archive]'.
 
     \b
+      calotype archive plan photos/
       calotype archive create photos/ archive/
       calotype archive stats archive/
       calotype archive get archive/ photo.jpg photo.calo
@@ -24,5 +26,5 @@ def archive() -> None:
     """
 
 
-for _command in (create, list_, get, extract, export, verify, stats):
+for _command in (plan, create, list_, get, extract, export, verify, stats):
     archive.add_command(_command)

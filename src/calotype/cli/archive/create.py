@@ -10,46 +10,22 @@ import click
 
 from calotype.archive import Counts, Settings, Work
 from calotype.archive import create as create_archive
-from calotype.archive.work import SCORES
+from calotype.cli.archive.options import measuring_options, part_size_option, workers_option
 from calotype.cli.archive.running import INTERRUPTED, shown, stopped_by_signals
 from calotype.cli.coding import encoder_options, settings_of
 from calotype.cli.common import max_pixels_option, talk_options
 from calotype.cli.console import Console
 from calotype.cli.diffusion import ensure_fetched
 from calotype.cli.paths import PathType
-from calotype.cli.sizes import read_size
 
 __all__ = ["create"]
-
-
-def _read_scores(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    for name in names:
-        if name not in SCORES:
-            raise click.BadParameter(f"{name!r} is none of {', '.join(SCORES)}")
-    return names
 
 
 @click.command(short_help="Archive the pictures of folders, lists, tar files and URLs.")
 @click.argument("sources", nargs=-1, required=True, metavar="SRC... DST", type=PathType())
 @encoder_options
-@click.option(
-    "-j",
-    "--jobs",
-    "workers",
-    metavar="N",
-    type=click.IntRange(min=1),
-    show_default="one for each core",
-    help="Number of worker processes.",
-)
-@click.option(
-    "--part-size",
-    metavar="BYTES",
-    callback=read_size,
-    default=str(Settings.part_size),
-    show_default="32MB",
-    help="Close a part when its pictures have this many bytes; it is also closed after 10 minutes.",
-)
+@workers_option
+@part_size_option
 @click.option(
     "--on-error",
     type=click.Choice(["skip", "stop"]),
@@ -61,26 +37,7 @@ def _read_scores(_ctx: click.Context, _param: click.Parameter, text: str) -> tup
 @click.option(
     "--dedupe", is_flag=True, help="Store pictures whose source files have the same bytes (SHA-256) once."
 )
-@click.option(
-    "--scores",
-    metavar="NAME,...",
-    callback=_read_scores,
-    default="",
-    help=f"Decode each picture and store these scores, of {', '.join(SCORES)}.",
-)
-@click.option(
-    "--keep-originals-over",
-    metavar="SCORE",
-    type=click.FloatRange(min=0),
-    help="Decode each picture, and keep the original bytes of those whose root-mean-square error, in units of"
-    " 1/255, is above this.",
-)
-@click.option(
-    "--thumbnail",
-    metavar="SIDE",
-    type=click.IntRange(min=1),
-    help="Store a JPEG of at most this side in pixels.",
-)
+@measuring_options
 @click.option(
     "--verify",
     type=click.Choice(["checksum", "decode"]),

@@ -15,7 +15,7 @@ from calotype.archive import export as export_archive
 from calotype.archive.conversion import EXPORT_FORMATS, STORED
 from calotype.archive.sinks import Existing
 from calotype.archive.work import Failure
-from calotype.cli.archive.read import archive_argument, force_option
+from calotype.cli.archive.options import archive_argument, force_option, workers_option
 from calotype.cli.archive.running import INTERRUPTED, shown, stopped_by_signals
 from calotype.cli.common import (
     Command,
@@ -91,15 +91,7 @@ def extract(
     show_default=True,
     help="WebDataset: number of pictures in a tar file.",
 )
-@click.option(
-    "-j",
-    "--jobs",
-    "workers",
-    metavar="N",
-    type=click.IntRange(min=1),
-    show_default="one for each core",
-    help="Number of worker processes.",
-)
+@workers_option
 @model_option("Pictures: the decoder.", shown="the default one of the file's latent space")
 @click.option(
     "--reduce",

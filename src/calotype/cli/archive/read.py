@@ -8,16 +8,14 @@ import click
 
 from calotype.archive import Archive
 from calotype.archive.schema import Row
+from calotype.cli.archive.options import archive_argument, force_option
 from calotype.cli.common import talk_options
 from calotype.cli.console import Console
 from calotype.cli.files import write_target
 from calotype.cli.paths import PathType
 from calotype.errors import OutputError
 
-__all__ = ["archive_argument", "force_option", "get", "list_", "stats", "verify"]
-
-force_option = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
-archive_argument = click.argument("address", metavar="ARCHIVE", type=PathType())
+__all__ = ["get", "list_", "stats", "verify"]
 
 
 @click.command("list", short_help="List the pictures of an archive, or its errors.")
