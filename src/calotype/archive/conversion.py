@@ -71,7 +71,8 @@ class Converter:
 
     def __init__(self, conversion: Conversion) -> None:
         self._conversion = conversion
-        self._codec = calotype.Codec(threads=1, backend=conversion.backend)
+        diffusion = conversion.decode.diffusion
+        self._codec = calotype.Codec(1, conversion.backend, diffusion.device, diffusion.dtype)
 
     def __call__(self, content: Content) -> bytes | Failure:
         """Returns the file, or why there is none; nothing about a picture raises."""

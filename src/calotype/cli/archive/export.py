@@ -29,7 +29,7 @@ from calotype.cli.common import (
     talk_options,
 )
 from calotype.cli.console import Console
-from calotype.cli.diffusion import diffusion_of, diffusion_options, ensure_fetched
+from calotype.cli.diffusion import DEVICE_NAMES, diffusion_of, diffusion_options, ensure_fetched
 from calotype.cli.paths import PathType
 from calotype.imaging import FORMATS
 from calotype.latent_files import CACHE_FORMATS
@@ -161,7 +161,7 @@ def export(
         model=model,
         reduce=int(reduce),
         limits=limits_of(max_pixels),
-        diffusion=diffusion_of(diffusion, [model]),
+        diffusion=diffusion_of(diffusion, [model], DEVICE_NAMES),
     )
     if model is not None:
         ensure_fetched(console, model, decode.diffusion, accept_licence=accept_licence, offline=offline)
