@@ -5,6 +5,8 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 PIP_INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST := $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+# "make lint docs test EXTRA=dev" installs everything once, instead of what each of them needs.
+EXTRA ?=
 # What "make test" adds to pytest: "make test COVERAGE=1" measures, and fails below the floor of pyproject.toml.
 COVERAGE_OPTIONS := $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
 # "yes" where the browser's decoder can be built: with npm, and Node 20.12 or newer.
@@ -20,16 +22,16 @@ dev: $(VENV)/installed-dev   ## an editable install with everything that work on
 check: lint $(VENV)/installed-check   ## lint, and the quick tests of what the default install runs
 	$(PYTEST) -m 'not slow and not extra'
 
-test: $(VENV)/installed-test $(if $(NODE),web)   ## every test; those of the browser's decoder need npm
+test: $(VENV)/installed-$(or $(EXTRA),test) $(if $(NODE),web)   ## every test; those of the browser's decoder need npm
 	$(PYTEST) $(COVERAGE_OPTIONS)
 
-lint: $(VENV)/installed-lint   ## style, types and dead code
+lint: $(VENV)/installed-$(or $(EXTRA),lint)   ## style, types and dead code
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(RUN) -m vulture
 
-docs: $(VENV)/installed-docs   ## the documentation as a site: build/site/docs/index.html; warnings are errors
+docs: $(VENV)/installed-$(or $(EXTRA),docs)   ## the documentation as a site: build/site/docs/index.html; warnings are errors
 	$(RUN) -m sphinx --quiet --fail-on-warning --keep-going --nitpicky -c docs . build/site
 
 links: $(VENV)/installed-docs   ## ask every web address that the documentation links to whether it is there

@@ -20,10 +20,14 @@ from scripts.environment import ROOT, create, run
 
 __all__ = ["find_interpreter", "main", "oldest_constraints", "supported_versions"]
 
-# The extras whose tests run with the oldest packages. Those that need torch are left out: the builds of old
-# releases take several gigabytes.
+# The extras whose tests run with the oldest packages, too. Those that need torch are left out: the builds of
+# old releases take several gigabytes.
 _OLDEST_EXTRAS = ("web", "compare")
 _QUICK = ("-m", "pytest", "--numprocesses", "auto", "--maxprocesses", "4", "-m", "not slow and not extra")
+# Old releases use what newer releases of their own dependencies have deprecated.
+_QUICK_OF_EXTRAS = ("-m", "pytest", "-m", "not slow", "-W", "ignore::DeprecationWarning")
+# The HTTP clients of old and of new releases of Starlette, and what else the tests of the server import.
+_TEST_CLIENTS = ("httpx", "httpx2>=2", "schemathesis>=4", "selenium>=4.20")
 _BOUND = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?>=([0-9.]+)$")
 
 
@@ -77,9 +81,11 @@ def _jobs(folder: Path) -> Iterator[tuple[str, Callable[[Path], None], str]]:
         constraints = folder / "oldest.txt"
         constraints.write_text(oldest_constraints(), "utf-8")
         extras = ",".join(("check", *_OLDEST_EXTRAS))
-        requirements = ["--editable", f".[{extras}]", "httpx2>=2"]
+        requirements = ["--editable", f".[{extras}]", *_TEST_CLIENTS]
         python = create(folder / "oldest", requirements, interpreter=interpreter, constraints=constraints)
         run(python, *_QUICK)
+        folders = [f"tests/{extra}" for extra in _OLDEST_EXTRAS]
+        run(python, *_QUICK_OF_EXTRAS, *folders)
 
     versions = supported_versions()
     for version in versions:

@@ -96,11 +96,11 @@ def test_a_payload_too_short_for_the_size_claimed_is_refused_at_once(size: int) 
     data = claiming(16_384, 10_000, b"\xff" * size)
     parsed = parse_file(data, limits=Limits())
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         with pytest.raises(TruncatedError, match=f"{size} bytes, too few for any 10240000 integers"):
             decode_latents(parsed)
-        assert time.perf_counter() - began < 1
+        assert time.process_time() - began < 1
         assert tracemalloc.get_traced_memory()[1] < 32_000_000  # the map of levels, no more
     finally:
         tracemalloc.stop()
@@ -109,10 +109,10 @@ def test_a_payload_too_short_for_the_size_claimed_is_refused_at_once(size: int) 
 def test_a_long_payload_of_nothing_fails_when_it_ends() -> None:
     """Far from the end of the picture: its 10 million integers would take minutes."""
     data = claiming(16_384, 10_000, b"\xff" * 5 + np.random.default_rng(1).bytes(2000))
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(TruncatedError, match="ends before"):
         calotype.decode(data, model="tiny")
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_no_conforming_payload_is_too_short() -> None:
