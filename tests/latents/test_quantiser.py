@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from calotype.entropy import MissingIntegers
 from calotype.latents import (
     CHANNEL_OFFSETS,
     COARSEST,
@@ -46,6 +49,33 @@ def test_quality_spans_the_levels_and_rises() -> None:
 def test_the_log_step_map_is_log2_of_the_steps() -> None:
     assert log_step_map(np.array([[80, 64]])).tolist() == [[[0.0, -1.0]]]
     assert step_of_level(80) == 1.0
+
+
+@pytest.mark.parametrize(("spacing", "smoothing"), [(4, 1.0), (2, 0.0)])
+def test_the_step_map_of_few_integers_does_not_show_their_grid(spacing: int, smoothing: float) -> None:
+    levels = np.full((32, 32), 64)
+    unknown = np.ones((4, 32, 32), bool)
+    unknown[:, ::spacing, ::spacing] = False
+    shape = unknown.shape
+    missing = MissingIntegers(unknown, np.zeros(shape, np.int16), np.full(shape, 96, np.uint8))
+    inside = log_step_map(levels, missing)[0, 4:-4, 4:-4]
+    known, step = -1.0, 96 / 16 - 6.5 + math.log2(12) / 2
+    centre = known + smoothing * 0.75 * (step - known)
+    assert inside[::spacing, ::spacing] == pytest.approx(centre, abs=1e-5)
+    assert inside.max() == pytest.approx(step, abs=1e-5)
+
+
+@pytest.mark.parametrize("rows", range(6))
+def test_the_step_map_is_smoothed_less_the_more_integers_have_arrived(rows: int) -> None:
+    shape = (4, 16, 16)
+    unknown = np.ones(shape, bool)
+    unknown[:, 4, 4] = False
+    unknown[:, 16 - rows :] = False
+    missing = MissingIntegers(unknown, np.zeros(shape, np.int16), np.full(shape, 96, np.uint8))
+    known, step = -1.0, 96 / 16 - 6.5 + math.log2(12) / 2
+    smoothing = np.clip((0.25 - (1 + 16 * rows) / 256) / 0.125, 0, 1)
+    result = log_step_map(np.full((16, 16), 64), missing)
+    assert result[0, 4, 4] == pytest.approx(known + smoothing * 0.75 * (step - known), abs=1e-5)
 
 
 @pytest.mark.parametrize("level", [30, 56, 90])

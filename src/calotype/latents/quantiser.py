@@ -32,6 +32,12 @@ CHANNEL_OFFSETS = (1, -1, 3, -3)
 _LOG_STEP_OF_DEVIATION = 0.5 * math.log2(12)
 """log2 of the step whose rounding error, uniformly distributed, has a standard deviation of 1."""
 
+_SMOOTH_BELOW, _SMOOTH_FULLY = 0.25, 0.125
+"""The share of the integers below which the step map of a prefix is smoothed, and that below which fully.
+
+With fewer, known positions lie on a grid. A step map that shows the grid makes decoders show it as well.
+"""
+
 # round(2**(i / 16) * 2**16): written out, because the format must not depend on a library's exp2.
 _OCTAVE = [65536, 68438, 71468, 74632, 77936, 81386, 84990, 88752]
 _OCTAVE += [92682, 96785, 101070, 105545, 110218, 115098, 120194, 125515]
@@ -65,14 +71,30 @@ def log_step_map(levels: NDArray[np.int64], missing: MissingIntegers | None = No
     """Returns log2 of the nominal step of levels int64[h, w], as float32[1, h, w] for a decoder network.
 
     A ``missing`` integer counts with the step whose rounding error has the predicted standard deviation, if
-    that step is larger. The result is then the mean over the four channels.
+    that step is larger. The result is then the mean over the four channels, smoothed while few integers have
+    arrived (docs/format.md, section 12).
     """
     nominal = levels[None] / 16 - 5
     if missing is not None:
         predicted = missing.scale / 16 - 6.5 + _LOG_STEP_OF_DEVIATION
         by_channel = np.where(missing.unknown, np.maximum(nominal, predicted), nominal)
         nominal = by_channel.mean(0, keepdims=True)
+        arrived = 1 - float(missing.unknown.mean())
+        smoothing = min(max((_SMOOTH_BELOW - arrived) / (_SMOOTH_BELOW - _SMOOTH_FULLY), 0.0), 1.0)
+        if smoothing:
+            nominal = nominal + smoothing * (_binomial_mean(nominal) - nominal)
     return nominal.astype(np.float32)
+
+
+def _binomial_mean(planes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the mean of 3x3 positions of float64[n, h, w], weighted 1-2-1 along both axes.
+
+    It removes what alternates from one position to the next.
+    """
+    padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    rows = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
+    mean: NDArray[np.float64] = (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 4
+    return mean
 
 
 def noise_codes(
