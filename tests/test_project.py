@@ -83,4 +83,4 @@ def test_the_citation_names_this_version() -> None:
 
 def test_commits_and_ci_run_the_same_linters() -> None:
     assert "entry: make lint\n" in (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
-    assert "\nmake lint\n" in (ROOT / ".ci" / "run").read_text("utf-8")
+    assert re.search(r"^make .*\blint\b", (ROOT / ".ci" / "run").read_text("utf-8"), re.MULTILINE)
