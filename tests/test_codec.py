@@ -101,7 +101,7 @@ def test_more_quality_means_more_bytes_and_less_error(photo: Image.Image) -> Non
 
 
 def errors_of(photo: Image.Image, effort: int, wanted: np.ndarray) -> tuple[float, float]:
-    """Returns two squared errors of a file of 600 bytes: of means over 4x4 latents, and of latents in steps."""
+    """Returns two squared errors of a file of 600 bytes: of means over 4x4 latents, of latents in steps."""
     data = calotype.encode(photo, target_size=600, scale=1, effort=effort)
     reconstruction = decode_latents(parse_file(data, limits=Limits()))
     cells = (reconstruction.conditional_mean - wanted).reshape(4, 8, 4, 8, 4).mean((2, 4))
