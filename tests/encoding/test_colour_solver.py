@@ -83,16 +83,6 @@ def test_one_colour_of_any_size_comes_back(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("colour", "size"), [((255, 0, 0), (8, 8)), ((0, 255, 0), (8, 8)), ((0, 0, 255), (1, 1))]
-)
-def test_pure_colours_come_back(
-    codec: calotype.Codec, colour: tuple[int, ...], size: tuple[int, int]
-) -> None:
-    assert worst(codec, colour, size) <= 8
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize("side", [1, 8, 17])
 def test_every_corner_of_the_colour_cube_comes_back(
