@@ -84,13 +84,13 @@ class Dataset:
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """Returns several pictures; each row group that holds some of them is read once."""
-        found: dict[int, Any] = {}
+        items: dict[int, Any] = {}
         places = sorted((*self._selection.place(index), position) for position, index in enumerate(indices))
         for number, members in groupby(places, key=lambda place: place[0]):
             rows = self._cached(number)
             for _, row, position in members:
-                found[position] = self._item(rows[row])
-        return [found[position] for position in range(len(indices))]
+                items[position] = self._item(rows[row])
+        return [items[position] for position in range(len(indices))]
 
     def __iter__(self) -> Iterator[Any]:
         """Yields all pictures in the order of the archive."""

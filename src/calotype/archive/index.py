@@ -90,19 +90,18 @@ class Index:
     def find(self, id_or_name: str) -> list[Place]:
         """Returns where the picture of that id is, or every picture of that name."""
         query = "SELECT pictures.id, parts.name, row FROM pictures JOIN parts ON part = number WHERE "
-        found = self._db.execute(query + "pictures.id = ?", (id_or_name,)).fetchall()
-        found = (
-            found
-            or self._db.execute(query + "pictures.name = ? ORDER BY part, row", (id_or_name,)).fetchall()
+        rows = self._db.execute(query + "pictures.id = ?", (id_or_name,)).fetchall()
+        rows = (
+            rows or self._db.execute(query + "pictures.name = ? ORDER BY part, row", (id_or_name,)).fetchall()
         )
-        return [Place(*place) for place in found]
+        return [Place(*place) for place in rows]
 
     def with_content(self, sha256: str) -> str | None:
         """Returns the id of the picture whose source has this SHA-256; of several the first."""
-        found = self._db.execute(
+        row = self._db.execute(
             "SELECT id FROM pictures WHERE sha256 = ? AND whole ORDER BY part, row LIMIT 1", (sha256,)
         ).fetchone()
-        return None if found is None else str(found[0])
+        return None if row is None else str(row[0])
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

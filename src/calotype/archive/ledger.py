@@ -69,11 +69,11 @@ class Ledger:
 
     def new_name(self) -> str:
         """Returns a name for the next part, after those of all others and like that of no other run."""
-        taken = [0]
+        numbers = [0]
         for name in self._store.sizes(_PARTS):
             number = name.rpartition("/")[2].split("-")[1:2]
-            taken += [int(text) for text in number if text.isdecimal()]
-        return f"{_PARTS}/part-{max(taken) + 1:06d}-{self._run}.parquet"
+            numbers += [int(text) for text in number if text.isdecimal()]
+        return f"{_PARTS}/part-{max(numbers) + 1:06d}-{self._run}.parquet"
 
     def record(self, record: Record) -> None:
         """Makes a written part belong to the archive."""

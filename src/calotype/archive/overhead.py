@@ -37,20 +37,22 @@ class Overhead:
         If there are fewer than a row group has, they are repeated with ids, checksums and ``names`` of their
         own.
         """
-        one, full, two = (_overhead_of(rows, names, count) for count in (1, GROUP_ROWS, 2 * GROUP_ROWS))
+        of_one_row, full, two = (
+            _overhead_of(rows, names, count) for count in (1, GROUP_ROWS, 2 * GROUP_ROWS)
+        )
         full_group = two - full
         part = full - full_group
-        row = (full - one) / (GROUP_ROWS - 1)
+        row = (full - of_one_row) / (GROUP_ROWS - 1)
         return cls(part, full_group - GROUP_ROWS * row, row)
 
     def of(self, rows: int, stored_bytes: float, part_size: int) -> float:
         """Returns the bytes that an archive of ``rows`` rows with ``stored_bytes`` takes besides these."""
-        each = stored_bytes / rows
-        rows_of_part = max(math.ceil(part_size / max(each, 1e-9)), 1)
-        rows_of_group = min(GROUP_ROWS, max(math.ceil(GROUP_BYTES / max(each, 1e-9)), 1))
-        parts, rest = divmod(rows, rows_of_part)
-        groups = parts * math.ceil(rows_of_part / rows_of_group) + math.ceil(rest / rows_of_group)
-        return (parts + bool(rest)) * self.part + groups * self.group + rows * self.row
+        bytes_of_row = stored_bytes / rows
+        rows_of_part = max(math.ceil(part_size / max(bytes_of_row, 1e-9)), 1)
+        rows_of_group = min(GROUP_ROWS, max(math.ceil(GROUP_BYTES / max(bytes_of_row, 1e-9)), 1))
+        parts, remaining_rows = divmod(rows, rows_of_part)
+        groups = parts * math.ceil(rows_of_part / rows_of_group) + math.ceil(remaining_rows / rows_of_group)
+        return (parts + bool(remaining_rows)) * self.part + groups * self.group + rows * self.row
 
 
 def _overhead_of(rows: Sequence[Row], names: Sequence[str], count: int) -> float:

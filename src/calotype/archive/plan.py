@@ -173,8 +173,8 @@ class _Sample:
     def add(self, result: list[Measured] | Died) -> None:
         if isinstance(result, Died):
             result = [Measured(Failure("WorkerDied", result.reason), 0.0)] * len(self._measured)
-        for measured, one in zip(self._measured, result, strict=True):
-            measured.append(one)
+        for measured, measurement in zip(self._measured, result, strict=True):
+            measured.append(measurement)
 
     def is_precise(self) -> bool:
         """Whether the intervals of the payloads' bytes are narrow enough."""
@@ -184,7 +184,11 @@ class _Sample:
     def plan(self, *, interrupted: bool) -> Plan:
         pictures = self._drawn.pictures
         pixels, source_bytes = (estimate_mean(column, pictures, least=0) for column in self._sizes.T)
-        reasons = Counter(one.outcome.kind for one in self._measured[0] if isinstance(one.outcome, Failure))
+        reasons = Counter(
+            measurement.outcome.kind
+            for measurement in self._measured[0]
+            if isinstance(measurement.outcome, Failure)
+        )
         pairs = zip(self._settings.works, self._measured, strict=True)
         return Plan(
             pictures,
@@ -200,29 +204,29 @@ class _Sample:
         )
 
     def _predicted(self, work: Work, measured: list[Measured]) -> Prediction:
-        pictures, rows = self._drawn.pictures, [_row_of(one) for one in measured]
-        there = [row for row in rows if row is not None]
+        pictures, rows = self._drawn.pictures, [_row_of(measurement) for measurement in measured]
+        archived = [row for row in rows if row is not None]
         failed = np.array([row is None for row in rows], np.float64)
-        kept = np.array([row is not None and row["original"] is not None for row in rows], np.float64)
+        has_original = np.array([row is not None and row["original"] is not None for row in rows], np.float64)
         payload = self._mean(_bytes_of(measured)).times(pictures)
-        rest = 0.0
-        if there and payload.value:
+        overhead = 0.0
+        if archived and payload.value:
             count = round(pictures * (1 - failed.mean()))
             names = [item.name for item in self._drawn.items]
-            rest = Overhead.measured(there, names).of(count, payload.value, self._settings.part_size)
-        scores = {name: [row[name] for row in there if row[name] is not None] for name in SCORES}
+            overhead = Overhead.measured(archived, names).of(count, payload.value, self._settings.part_size)
+        scores = {name: [row[name] for row in archived if row[name] is not None] for name in SCORES}
         return Prediction(
             work,
-            Estimate(payload.value + rest, payload.low + rest, payload.high + rest),
+            Estimate(payload.value + overhead, payload.low + overhead, payload.high + overhead),
             payload,
-            self._mean(np.array([one.seconds for one in measured])).times(pictures),
+            self._mean(np.array([measurement.seconds for measurement in measured])).times(pictures),
             {
                 name: estimate_mean(np.array(values, np.float64), pictures)
                 for name, values in scores.items()
                 if values
             },
             estimate_mean(failed, pictures, least=0),
-            estimate_mean(kept, pictures, least=0),
+            estimate_mean(has_original, pictures, least=0),
         )
 
     def _mean(self, values: np.ndarray[Any, np.dtype[np.float64]]) -> Estimate:

@@ -117,18 +117,18 @@ class Archive:
 
         Raises :class:`SourceError` if there is no such picture, or if several have that name.
         """
-        found = self.find(id_or_name)
-        if not found:
+        rows = self.find(id_or_name)
+        if not rows:
             reason = next(
                 (f": {row['reason']}" for row in self.errors() if id_or_name in (row["id"], row["name"])), ""
             )
             raise SourceError(f"{self._store.address} has no picture {id_or_name!r}{reason}")
-        if len(found) > 1:
-            ids = ", ".join(row["id"] for row in found[:3])
+        if len(rows) > 1:
+            ids = ", ".join(row["id"] for row in rows[:3])
             raise SourceError(
-                f"{len(found)} pictures are named {id_or_name!r}: ask for one by its id ({ids} ...)"
+                f"{len(rows)} pictures are named {id_or_name!r}: ask for one by its id ({ids} ...)"
             )
-        return self.resolved(found[0])
+        return self.resolved(rows[0])
 
     def resolved(self, row: Row) -> Row:
         """Returns the row of a duplicate with the content of the picture that it refers to, any other as it
@@ -136,11 +136,11 @@ class Archive:
         """
         if row.get("duplicate_of") is None:
             return row
-        found = self.find(row["duplicate_of"])
-        if not found:
+        originals = self.find(row["duplicate_of"])
+        if not originals:
             raise ChecksumError(f"picture {row['id']} refers to {row['duplicate_of']}, which is not there")
         content = {
-            name: found[0][name] for name in ("payload", "payload_bytes", "payload_sha256", "original")
+            name: originals[0][name] for name in ("payload", "payload_bytes", "payload_sha256", "original")
         }
         return row | content
 

@@ -56,7 +56,9 @@ class Draw:
     ignored: int
 
 
-def draw(listing: Iterable[Item | Problem], counts: Counts, most: int, seed: int, folder: Path) -> Draw:
+def draw(
+    listing: Iterable[Item | Problem], counts: Counts, max_pictures: int, seed: int, folder: Path
+) -> Draw:
     """Draws up to ``most`` pictures of a listing, which is read to its end, each with the same probability.
 
     Pictures that come with their bytes, as those of compressed tar files do, are written to ``folder``.
@@ -67,8 +69,8 @@ def draw(listing: Iterable[Item | Problem], counts: Counts, most: int, seed: int
             problems += 1
             continue
         pictures += 1
-        slot = len(reservoir) if len(reservoir) < most else random.randrange(pictures)
-        if slot >= most:
+        slot = len(reservoir) if len(reservoir) < max_pictures else random.randrange(pictures)
+        if slot >= max_pictures:
             continue
         if item.data is not None:
             path = folder / f"{slot}"

@@ -153,7 +153,9 @@ def _parsed(filters: Filters | None) -> tuple[list[str], Any]:
     to_expression = parquet().filters_to_expression
     try:
         expression = to_expression(filters)
-        conditions = [one for each in filters for one in ([each] if isinstance(each, tuple) else each)]
+        conditions = [
+            part for clause in filters for part in ([clause] if isinstance(clause, tuple) else clause)
+        ]
         return list(dict.fromkeys(str(condition[0]) for condition in conditions)), expression
     except Exception as error:
         raise ValueError(

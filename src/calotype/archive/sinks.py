@@ -149,15 +149,15 @@ class ShardSink(Sink):
         self._tar.addfile(member, io.BytesIO(data))
 
 
-def file_name(row: Row, extension: str, taken: set[str]) -> str:
-    """Returns a file name for a picture, within the folder and unlike those ``taken``, to which it is added.
+def file_name(row: Row, extension: str, used_names: set[str]) -> str:
+    """Returns a file name for a picture, that is none of ``used_names``, and adds it to them.
 
     ``extension`` takes the place of the picture's own.
     """
     name = PurePosixPath(row["name"].replace("\\", "/"))
     parts = [part.replace(":", "_").replace("\0", "_") for part in name.parts if part not in ("/", "..", ".")]
     path = PurePosixPath(*parts or (row["id"],)).with_suffix(extension)
-    if str(path).lower() in taken:
+    if str(path).lower() in used_names:
         path = path.with_name(f"{path.stem}-{row['id']}{path.suffix}")
-    taken.add(str(path).lower())
+    used_names.add(str(path).lower())
     return str(path)

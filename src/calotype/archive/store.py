@@ -127,12 +127,12 @@ class FolderStore(Store):
 
     def sizes(self, folder: str) -> dict[str, int]:
         prefix = f"{folder}/" if folder else ""
-        found = {}
+        sizes = {}
         with self.reading(folder), suppress(FileNotFoundError):
             for entry in os.scandir(self._folder / folder):
                 if entry.is_file() and not entry.name.startswith(_TEMPORARY):
-                    found[prefix + entry.name] = entry.stat().st_size
-        return found
+                    sizes[prefix + entry.name] = entry.stat().st_size
+        return sizes
 
     def open(self, name: str) -> Any:
         with self.reading(name):

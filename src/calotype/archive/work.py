@@ -198,5 +198,5 @@ def _jpeg_thumbnail(rgb: np.ndarray[Any, np.dtype[np.uint8]], side: int) -> byte
 
 
 def _warning_sentences(caught: list[warnings.WarningMessage]) -> str | None:
-    found = [str(one.message) for one in caught if issubclass(one.category, CalotypeWarning)]
-    return "; ".join(dict.fromkeys(found)) or None
+    sentences = [str(warning.message) for warning in caught if issubclass(warning.category, CalotypeWarning)]
+    return "; ".join(dict.fromkeys(sentences)) or None

@@ -214,9 +214,13 @@ def _joined_streams(receiver: Receiver, stream: int | None, partial: bool) -> li
 def _stream_names(streams: Sequence[Stream]) -> Iterator[str]:
     """Yields a name for each stream: its number, with a second number if that is taken."""
     names_used: Counter[int] = Counter()
-    for each in streams:
-        names_used[each.id] += 1
-        yield f"{each.id}-{names_used[each.id]}" if names_used[each.id] > 1 else str(each.id)
+    for packet_stream in streams:
+        names_used[packet_stream.id] += 1
+        yield (
+            f"{packet_stream.id}-{names_used[packet_stream.id]}"
+            if names_used[packet_stream.id] > 1
+            else str(packet_stream.id)
+        )
 
 
 def _report_stream(console: Console, stream: Stream, name: str, data: bytes) -> None:

@@ -63,4 +63,4 @@ def expand_braces(name: str) -> list[str]:
         if not 0 <= last - first < _MOST_EXPANDED:
             return [name]
         middles = [f"{number:0{len(bounds[1])}d}" for number in range(first, last + 1)]
-    return [rest for middle in middles for rest in expand_braces(before + middle + after)]
+    return [expanded for middle in middles for expanded in expand_braces(before + middle + after)]

@@ -22,14 +22,14 @@ def scan_url(url: str, counts: Counts) -> Iterator[Item | Problem]:
     try:
         fs, path = filesystems().core.url_to_fs(url)
         if has_wildcard(path):
-            found: Iterable[str] = sorted(fs.glob(path))
+            addresses: Iterable[str] = sorted(fs.glob(path))
         elif fs.isfile(path):
-            found = [path]
+            addresses = [path]
         elif fs.isdir(path):
-            found = (name for _, _, names in fs.walk(path, detail=True) for name in _remote_paths(names))
+            addresses = (name for _, _, names in fs.walk(path, detail=True) for name in _remote_paths(names))
         else:
-            found = [path]  # reading it reports why it cannot be read
-        for name in found:
+            addresses = [path]  # reading it reports why it cannot be read
+        for name in addresses:
             address = fs.unstrip_protocol(name)
             short = address.rstrip("/").rpartition("/")[2]
             if has_wildcard(path) and is_tar(address):

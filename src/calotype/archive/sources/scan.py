@@ -25,11 +25,11 @@ def scan(sources: Sequence[str], counts: Counts) -> Iterator[Item | Problem]:
     several of them by braces, as in ``shard-{000..099}.tar``. Raises :class:`SourceError` at once if a path
     is not there.
     """
-    expanded = [one for source in sources for one in _expanded_source(source)]
+    expanded = [name for source in sources for name in _expanded_source(source)]
     for source in expanded:
-        there = is_url(source) or Path(source).exists() or _is_source_pattern(source)
+        exists = is_url(source) or Path(source).exists() or _is_source_pattern(source)
         if (
-            not there and not Path(source).is_symlink()
+            not exists and not Path(source).is_symlink()
         ):  # one that leads nowhere is a picture that cannot be read
             raise SourceError(
                 f"{shown(source)} is not there: name a folder, picture, pattern, manifest or URL"

@@ -30,7 +30,7 @@ def scan_tar(location: str, counts: Counts) -> Iterator[Item | Problem]:
     are read here; of a compressed one each picture is read on the way.
     """
     compressed = location.lower().endswith(_COMPRESSED)
-    source, seen = shown(location), dict[str, int]()
+    source, times_seen = shown(location), dict[str, int]()
     try:
         with opened(location) as file, tarfile.open(fileobj=file, mode="r|*" if compressed else "r:") as tar:
             for member in tar:
@@ -39,8 +39,8 @@ def scan_tar(location: str, counts: Counts) -> Iterator[Item | Problem]:
                     counts.ignored += member.isfile()
                     tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every header
                     continue
-                uri, occurrence = f"tar://{name}::{source}", seen.get(name, 0)
-                seen[name] = occurrence + 1
+                uri, occurrence = f"tar://{name}::{source}", times_seen.get(name, 0)
+                times_seen[name] = occurrence + 1
                 place = (uri, name, source, location, member.offset_data, member.size)
                 if not compressed:
                     yield Item(*place, occurrence=occurrence)

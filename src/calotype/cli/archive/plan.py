@@ -197,8 +197,10 @@ def _print(console: Console, plan: Plan, cores: int) -> None:
         console.result(f"  archive      {_range(size, _size)}")
         if size.value and plan.pictures:
             ratio = plan.source_bytes.value / size.value
-            each = prediction.payload_bytes.value / plan.pictures
-            console.result(f"  ratio        1/{ratio:,.1f} of the source, {each:,.0f} bytes a picture")
+            bytes_of_picture = prediction.payload_bytes.value / plan.pictures
+            console.result(
+                f"  ratio        1/{ratio:,.1f} of the source, {bytes_of_picture:,.0f} bytes a picture"
+            )
         console.result(f"  time         {_range(time.times(1 / cores), _time)} on {cores:,} cores like these")
         for name, score in prediction.scores.items():
             console.result(f"  {name:<12} {_range(score, '{:.2f}'.format)}, mean")
