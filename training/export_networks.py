@@ -17,7 +17,7 @@ import torch
 from loop import weights_of
 from nets import Decoder, Encoder, FaceFinder
 from onnx import TensorProto, helper, numpy_helper
-from rounding import COARSE, SMALLEST, weight_scale
+from rounding import SMALLEST, weight_scale
 from torch import nn
 
 from calotype.models.grain import grain_noise
@@ -32,7 +32,7 @@ def shrink_weights(model: onnx.ModelProto, part: str) -> onnx.ModelProto:
         name, values = tensor.name, numpy_helper.to_array(tensor)
         graph.initializer.remove(tensor)
         if values.ndim == 4 and values.size >= SMALLEST:
-            scale = weight_scale(torch.from_numpy(values.copy()), COARSE.get(part)).numpy()
+            scale = weight_scale(torch.from_numpy(values.copy()), part).numpy()
             small = np.rint(values / scale).astype(np.int8)
             graph.initializer.append(numpy_helper.from_array(scale, name + "_scale"))
             nodes.append(helper.make_node("Cast", [name + "_small"], [name + "_wide"], to=TensorProto.FLOAT))
