@@ -6,17 +6,21 @@ import hashlib
 import json
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from archive_samples import TINY, archived, contents, inline, write_picture
 
 import calotype
-from calotype.archive import Archive, Settings, Work, create
+from calotype.archive import Archive, Counts, Settings, Work, create
 from calotype.archive.ledger import Ledger
 from calotype.archive.parts import GROUP_ROWS
 from calotype.archive.schema import ERRORS, PICTURES
+from calotype.archive.sources import PictureCounter
 from calotype.archive.store import open_store
+from calotype.cli.archive.create import _run_state
+from calotype.cli.archive.running import duration
 from calotype.errors import CalotypeError, FormatError, OutputError, SourceError, UnsupportedError
 from calotype.limits import Limits
 from calotype.options import EncodeOptions
@@ -286,3 +290,35 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(CalotypeError, match=r"pip install 'calotype\[archive\]'"):
         archived(tmp_path, tmp_path / "archive")
+
+
+def test_the_line_of_progress_has_rates_sizes_and_the_time_left() -> None:
+    counts = Counts(
+        input=30, archived=20, already=8, failed=2, seconds=10, bytes_in=90_000_000, bytes_out=3_000_000
+    )
+    assert (
+        _run_state(counts, 130)
+        == "30 of 130 pictures, 2.00 a second, 90.0 MB in, 3.0 MB out (1/30), 2 failed, 50.0 seconds left"
+    )
+    assert _run_state(Counts(), None) == "0 pictures, 0.00 a second, 0.0 MB in, 0.0 MB out"
+    assert [duration(seconds) for seconds in (1, 300, 1e4, 1e6, 1e9)] == [
+        "1.0 seconds",
+        "5.0 minutes",
+        "2.8 hours",
+        "11.6 days",
+        "31.7 years",
+    ]
+
+
+def test_pictures_are_counted_beside_the_run(pictures: Path, tmp_path: Path) -> None:
+    def counted(*sources: object) -> int | None:
+        with PictureCounter(list(map(str, sources))) as counter:
+            deadline = time.monotonic() + 20
+            while counter.total is None and counter._thread.is_alive() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            return counter.total
+
+    assert counted(pictures, pictures / "notes.txt") == 10
+    assert counted(pictures, "memory://x") is None
+    assert counted(tmp_path / "a.tar.gz") is None
+    assert counted(tmp_path / "nothing") is None

@@ -8,7 +8,8 @@
     Dataset ─ selection ─ Archive            pictures by number or shuffled, for training
     export ─ Archive ─ converter ─ sink      from an archive to files, WebDataset shards, latents
 
-``pip install 'calotype[archive]'`` installs what they need. ``docs/archive.md`` describes the tables.
+``pip install 'calotype[archive]'`` installs what they need, ``calotype[ray]`` the engine of many machines.
+``docs/archive.md`` describes the tables.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from calotype.archive.create import Settings, create
 from calotype.archive.dataset import Dataset
 from calotype.archive.export import ExportCounts, ExportSettings, export
 from calotype.archive.plan import Plan, PlanSettings, Prediction, plan
+from calotype.archive.ray_engine import RaySettings, ray_engine
 from calotype.archive.reader import Archive
 from calotype.archive.work import Work
 
@@ -32,9 +34,11 @@ __all__ = [
     "Plan",
     "PlanSettings",
     "Prediction",
+    "RaySettings",
     "Settings",
     "Work",
     "create",
     "export",
     "plan",
+    "ray_engine",
 ]

@@ -1,4 +1,4 @@
-"""The packages of the extra ``calotype[archive]``, imported when they are needed."""
+"""The packages of the extras ``calotype[archive]`` and ``calotype[ray]``, imported when they are needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from calotype.errors import ModelError
 
-__all__ = ["arrow", "filesystems", "parquet"]
+__all__ = ["arrow", "filesystems", "parquet", "ray_data"]
 
 
 def arrow() -> Any:
@@ -23,6 +23,11 @@ def parquet() -> Any:
 def filesystems() -> Any:
     """Returns the module ``fsspec``. Raises :class:`ModelError` if it is not installed."""
     return _import_of_extra("fsspec", "addresses such as s3:// and memory:// need", "archive")
+
+
+def ray_data() -> Any:
+    """Returns the module ``ray.data``. Raises :class:`ModelError` if it is not installed."""
+    return _import_of_extra("ray.data", "the engine ray needs", "ray")
 
 
 def _import_of_extra(name: str, user: str, extra: str) -> Any:

@@ -82,11 +82,16 @@ class Console:
         with intercepted_warnings(self._show_warning):
             yield
 
+    @property
+    def shows_progress(self) -> bool:
+        """Whether there is a terminal to show progress on."""
+        return not self.quiet and bool(sys.stderr and sys.stderr.isatty())
+
     @contextmanager
     def progress(self, total: int) -> Iterator[Callable[[], None]]:
         """Shows a progress bar over ``total`` steps, if there are several and on a terminal; yields the
         step."""
-        if total < 2 or self.quiet or not (sys.stderr and sys.stderr.isatty()):
+        if total < 2 or not self.shows_progress:
             yield lambda: None
             return
         with click.progressbar(length=total, file=sys.stderr, show_pos=True) as bar:
@@ -99,7 +104,7 @@ class Console:
     @contextmanager
     def status(self) -> Iterator[Callable[[str], None]]:
         """Yields a function that shows a line in place of the one before, on a terminal only."""
-        if self.quiet or not (sys.stderr and sys.stderr.isatty()):
+        if not self.shows_progress:
             yield lambda text: None
             return
         self._bar_shown = True

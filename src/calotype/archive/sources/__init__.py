@@ -11,5 +11,6 @@
 from __future__ import annotations
 
 from calotype.archive.sources.scan import scan
+from calotype.archive.sources.total import PictureCounter
 
-__all__ = ["scan"]
+__all__ = ["PictureCounter", "scan"]

@@ -10,7 +10,7 @@ from calotype.archive.item import Item, Problem, opened, reason_of, shown
 from calotype.archive.sources.names import is_hidden, is_picture
 from calotype.errors import CalotypeError
 
-__all__ = ["is_tar", "scan_tar"]
+__all__ = ["is_compressed_tar", "is_tar", "scan_tar"]
 
 _PLAIN = (".tar",)
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -23,13 +23,18 @@ def is_tar(name: str) -> bool:
     return name.lower().endswith(_PLAIN + _COMPRESSED)
 
 
+def is_compressed_tar(name: str) -> bool:
+    """Returns whether a path or URL is named like a tar file that must be unpacked to be listed."""
+    return name.lower().endswith(_COMPRESSED)
+
+
 def scan_tar(location: str, counts: Counts) -> Iterator[Item | Problem]:
     """Yields the pictures of a tar file in its order; other members count as ignored.
 
     Their addresses are ``tar://member::file``, which fsspec can open. Of a plain tar file only the headers
     are read here; of a compressed one each picture is read on the way.
     """
-    compressed = location.lower().endswith(_COMPRESSED)
+    compressed = is_compressed_tar(location)
     source, times_seen = shown(location), dict[str, int]()
     try:
         with opened(location) as file, tarfile.open(fileobj=file, mode="r|*" if compressed else "r:") as tar:

@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
-from calotype.archive import Counts, Settings, Work
+from calotype.archive import Counts, RaySettings, Settings, Work, ray_engine
 from calotype.archive import create as create_archive
+from calotype.archive.sources import PictureCounter
 from calotype.cli.archive.options import measuring_options, part_size_option, workers_option
-from calotype.cli.archive.running import INTERRUPTED, shown, stopped_by_signals
+from calotype.cli.archive.running import INTERRUPTED, duration, shown, stopped_by_signals
 from calotype.cli.coding import encoder_options, settings_of
-from calotype.cli.common import max_pixels_option, talk_options
+from calotype.cli.common import flags, is_given, max_pixels_option, talk_options
 from calotype.cli.console import Console
 from calotype.cli.diffusion import ensure_fetched
 from calotype.cli.paths import PathType
@@ -25,6 +26,30 @@ __all__ = ["create"]
 @click.argument("sources", nargs=-1, required=True, metavar="SRC... DST", type=PathType())
 @encoder_options
 @workers_option
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Encode by processes of this machine, or on a Ray cluster: that of RAY_ADDRESS, or one that the"
+    " command starts here. It needs 'calotype[ray]'.",
+)
+@click.option(
+    "--ray-cpus",
+    metavar="N",
+    type=click.FloatRange(min=0, min_open=True),
+    default=RaySettings.encoder_cpus,
+    show_default=True,
+    help="Ray: CPUs that each encoder is given; it computes on one.",
+)
+@click.option(
+    "--ray-gpus",
+    metavar="N",
+    type=click.FloatRange(min=0),
+    default=RaySettings.encoder_gpus,
+    show_default=True,
+    help="Ray: GPUs, or a share of one, that each encoder is given, for models that use one.",
+)
 @part_size_option
 @click.option(
     "--on-error",
@@ -54,6 +79,9 @@ def create(
     /,
     sources: Sequence[str],
     workers: int | None,
+    engine: str,
+    ray_cpus: float,
+    ray_gpus: float,
     part_size: int,
     on_error: Any,
     retry_errors: bool,
@@ -97,8 +125,20 @@ def create(
         retry_errors=retry_errors,
         verify=verify,
     )
-    with stopped_by_signals() as stop, console.status() as show:
-        counts = create_archive(sources, destination, settings, stop=stop, progress=shown(show, _run_state))
+    given = [name for name in ("ray_cpus", "ray_gpus") if is_given(name)]
+    if given and engine != "ray":
+        raise click.UsageError(f"{flags(given)} would do nothing without --engine ray")
+    chosen = ray_engine(work, RaySettings(workers, ray_cpus, ray_gpus)) if engine == "ray" else None
+    counter = PictureCounter(sources if console.shows_progress else [])
+    with stopped_by_signals() as stop, console.status() as show, counter:
+        counts = create_archive(
+            sources,
+            destination,
+            settings,
+            engine=chosen,
+            stop=stop,
+            progress=shown(show, lambda counts: _run_state(counts, counter.total)),
+        )
     console.note(_run_summary(counts))
     console.record({"archive": destination, "ok": not counts.failed, **asdict(counts)})
     if counts.interrupted:
@@ -112,10 +152,16 @@ def create(
     return 1 if counts.failed else 0
 
 
-def _run_state(counts: Counts) -> str:
+def _run_state(counts: Counts, total: int | None) -> str:
+    """Returns the line that shows the progress; ``total`` pictures are to be archived, as far as is known."""
     rate = counts.archived / counts.seconds if counts.seconds else 0.0
-    text = f"{counts.input:,} pictures, {rate:.2f} a second, {_megabytes_in_and_out(counts)}"
-    return text + (f", {counts.failed:,} failed" if counts.failed else "")
+    of = f" of {total:,}" if total is not None else ""
+    text = f"{counts.input:,}{of} pictures, {rate:.2f} a second, {_megabytes_in_and_out(counts)}"
+    if counts.failed:
+        text += f", {counts.failed:,} failed"
+    if total is not None and rate:
+        text += f", {duration((total - counts.input) / rate)} left"
+    return text
 
 
 def _megabytes_in_and_out(counts: Counts) -> str:

@@ -12,7 +12,7 @@ from calotype.archive import Plan, PlanSettings, Prediction, Work
 from calotype.archive import plan as plan_archive
 from calotype.archive.estimate import CONFIDENCE, Estimate
 from calotype.cli.archive.options import measuring_options, part_size_option, workers_option
-from calotype.cli.archive.running import shown, stopped_by_signals
+from calotype.cli.archive.running import duration, shown, stopped_by_signals
 from calotype.cli.coding import encoder_options_without_rate, settings_of
 from calotype.cli.common import flags, max_pixels_option, talk_options
 from calotype.cli.console import Console
@@ -25,7 +25,6 @@ from calotype.options import EncodeOptions
 __all__ = ["plan"]
 
 _QUALITIES = "30,50,70"
-_UNITS = ((86400 * 365.25, "years"), (86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 Rates = dict[str, list[Any]]
 
@@ -201,7 +200,8 @@ def _print(console: Console, plan: Plan, cores: int) -> None:
             console.result(
                 f"  ratio        1/{ratio:,.1f} of the source, {bytes_of_picture:,.0f} bytes a picture"
             )
-        console.result(f"  time         {_range(time.times(1 / cores), _time)} on {cores:,} cores like these")
+        taken = _range(time.times(1 / cores), duration)
+        console.result(f"  time         {taken} on {cores:,} cores like these")
         for name, score in prediction.scores.items():
             console.result(f"  {name:<12} {_range(score, '{:.2f}'.format)}, mean")
         if prediction.originals.value:
@@ -241,10 +241,3 @@ def _megapixels(count: float) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
-
-
-def _time(seconds: float) -> str:
-    for factor, unit in _UNITS:
-        if seconds >= 2 * factor:
-            return f"{seconds / factor:,.1f} {unit}"
-    return f"{seconds:,.1f} seconds"

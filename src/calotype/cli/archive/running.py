@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-__all__ = ["INTERRUPTED", "shown", "stopped_by_signals"]
+__all__ = ["INTERRUPTED", "duration", "shown", "stopped_by_signals"]
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C or SIGTERM."""
 
 _REPAINT = 0.25
 """Seconds between two states of the line that shows the progress."""
+
+_YEAR = 86400 * 365.25
+_UNITS = ((_YEAR, "years"), (86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 State = TypeVar("State")
 
@@ -52,3 +55,11 @@ def shown(show: Callable[[str], None], text_of: Callable[[State], str]) -> Calla
             show(text_of(state))
 
     return progress
+
+
+def duration(seconds: float) -> str:
+    """Returns a time as text: "2.5 minutes"."""
+    for factor, unit in _UNITS:
+        if seconds >= 2 * factor:
+            return f"{seconds / factor:,.1f} {unit}"
+    return f"{seconds:,.1f} seconds"

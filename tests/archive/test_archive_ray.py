@@ -1,0 +1,131 @@
+"""The engine of many machines, on a Ray cluster of several nodes on this one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from archive_samples import TINY, archived, contents, write_picture
+
+from calotype.archive import Archive, Counts, RaySettings, Settings, create, ray_engine
+from calotype.cli import main
+from calotype.errors import CalotypeError, ModelError
+
+PICTURES = 48
+NODES = 2
+
+
+def test_ray_is_named_where_it_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(__import__("sys").modules, "ray.data", None)
+    with pytest.raises(ModelError, match=r"pip install 'calotype\[ray\]'"):
+        ray_engine(TINY)
+    command = ["archive", "create", str(tmp_path), str(tmp_path / "a")]
+    assert main([*command, "--engine", "ray"]) == 5
+    assert main([*command, "--ray-gpus", "1"]) == 2
+    assert "would do nothing without --engine ray" in capsys.readouterr().err
+
+
+def test_settings_are_checked() -> None:
+    for wrong in ({"encoders": 0}, {"readers": 0}, {"encoder_cpus": 0}, {"encoder_gpus": -1}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            RaySettings(**wrong)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head, which has no CPU for tasks, and two nodes with one CPU each."""
+    pytest.importorskip("ray.data", reason="needs pip install 'calotype[ray]'")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import ray
+        from ray.cluster_utils import Cluster
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setenv("RAY_BACKEND_LOG_LEVEL", "fatal")
+            patched.setenv("RAY_raylet_start_wait_time_s", "300")
+            cluster = Cluster(
+                initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+            )
+            try:
+                cluster.nodes = [cluster.add_node(num_cpus=1) for _ in range(NODES)]
+                ray.init(cluster.address, log_to_driver=False)
+                yield cluster
+            finally:
+                ray.shutdown()
+                cluster.shutdown()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    for number in range(PICTURES):
+        write_picture(tmp_path / "in" / f"{number:02d}.png", number)
+    (tmp_path / "in" / "broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "in" / "gone.png").symlink_to(tmp_path / "nothing")
+    return tmp_path / "in"
+
+
+def encoders() -> list[int]:
+    """The process ids of the encoding actors."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"_RayEncoder" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+        except OSError:  # it has ended meanwhile
+            continue
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
+def test_a_killed_worker_and_a_killed_node_lose_nothing(cluster: Any, source: Path, tmp_path: Path) -> None:
+    """The archive is that of the local engine: rows, payloads, order and errors."""
+    seen = []
+
+    def progress(counts: Counts) -> None:
+        seen.append(counts.input)
+        if len(seen) == 6:
+            os.kill(encoders()[0], signal.SIGKILL)
+        if len(seen) == 14:
+            cluster.remove_node(cluster.nodes.pop(), allow_graceful=False)
+
+    settings = Settings(TINY, part_size=400)
+    engine = ray_engine(TINY, RaySettings(encoders=NODES))
+    counts = create([source], tmp_path / "ray", settings, engine=engine, progress=progress)
+    counts.check()
+    assert (counts.archived, counts.failed, counts.already) == (PICTURES, 2, 0)
+    archived(source, tmp_path / "local", part_size=400)
+    assert contents(tmp_path / "ray") == contents(tmp_path / "local")
+    with Archive(tmp_path / "ray") as one, Archive(tmp_path / "local") as other:
+        assert not any(one.verify())
+        assert [record.groups for record in one.records] == [record.groups for record in other.records]
+        assert list(one.rows(["id"])) == list(other.rows(["id"]))
+        failures = [{(row["name"], row["reason"]) for row in archive.errors()} for archive in (one, other)]
+        assert failures[0] == failures[1] and len(failures[0]) == 2
+    write_picture(source / "new.png", 99)
+    counts = create([source], tmp_path / "ray", settings, engine=engine)
+    assert (counts.archived, counts.already, counts.failed_before) == (1, PICTURES, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_that_is_not_there_is_a_sentence(source: Path, tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray", reason="needs pip install 'calotype[ray]'")
+    if ray.is_initialized():
+        pytest.skip("this process has a cluster")
+    with pytest.raises(CalotypeError, match=r"the Ray cluster nowhere:1 cannot be used"):
+        create(
+            [source],
+            tmp_path / "a",
+            Settings(TINY),
+            engine=ray_engine(TINY, RaySettings(address="nowhere:1")),
+        )
