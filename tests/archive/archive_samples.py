@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -80,3 +81,39 @@ class FaultyFileSystem(MemoryFileSystem):
             raise OSError(errno.ENOSPC, "No space left on device")
         with self.open(rpath, "wb") as file:
             file.write(Path(lpath).read_bytes())
+
+
+class SlowFileSystem(FaultyFileSystem):
+    """A store in memory that takes a moment for everything."""
+
+    protocol = "slow"
+    store: dict[str, Any] = {}  # noqa: RUF012 (as in the parent class)
+    pseudo_dirs: list[str] = [""]  # noqa: RUF012
+    delay = 0.01
+
+    def put_file(self, lpath: Any, rpath: Any, **options: Any) -> None:
+        time.sleep(self.delay)
+        super().put_file(lpath, rpath, **options)
+
+    def ls(self, path: str, detail: bool = True, **options: Any) -> Any:
+        time.sleep(self.delay)
+        return super().ls(path, detail, **options)
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
+        time.sleep(self.delay)
+        return super()._open(path, mode, **options)
+
+
+class LockedFileSystem(MemoryFileSystem):
+    """A store that wants credentials."""
+
+    protocol = "locked"
+
+    def _open(self, *_: Any, **__: Any) -> Any:
+        raise PermissionError("Unable to locate credentials")
+
+    def info(self, *_: Any, **__: Any) -> Any:
+        raise PermissionError("Unable to locate credentials")
+
+    def ls(self, *_: Any, **__: Any) -> Any:
+        raise PermissionError("Unable to locate credentials")

@@ -14,11 +14,19 @@ from typing import Any
 
 import fsspec
 import pytest
-from archive_samples import TINY, FaultyFileSystem, archived, contents, write_picture
+from archive_samples import (
+    TINY,
+    FaultyFileSystem,
+    LockedFileSystem,
+    SlowFileSystem,
+    archived,
+    contents,
+    write_picture,
+)
 
 from calotype.archive import Archive, Settings, create
 from calotype.archive.pool import Died, WorkerPool
-from calotype.errors import OutputError
+from calotype.errors import OutputError, SourceError
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -69,6 +77,27 @@ def test_errors_of_a_store_that_pass_are_waited_for(
     with pytest.raises(OutputError, match="input/output error"):
         archived(pictures, "faulty://archive")
     assert archived(pictures, "faulty://archive").archived == 1
+
+
+def test_a_slow_store_gets_the_same_archive(pictures: Path, tmp_path: Path) -> None:
+    fsspec.register_implementation("slow", SlowFileSystem, clobber=True)
+    SlowFileSystem.store.clear()
+    archived(pictures, tmp_path / "whole", part_size=100)
+    assert archived(pictures, "slow://archive", part_size=100).archived == 8
+    assert contents("slow://archive") == contents(tmp_path / "whole")
+    assert archived(pictures, "slow://archive", part_size=100).already == 8
+
+
+def test_missing_credentials_are_a_sentence(pictures: Path, tmp_path: Path) -> None:
+    fsspec.register_implementation("locked", LockedFileSystem, clobber=True)
+    counts = archived(["locked://bucket/x.png", pictures / "0.png"], tmp_path / "archive")
+    assert (counts.archived, counts.failed) == (1, 1)
+    with Archive(tmp_path / "archive") as archive:
+        assert "Unable to locate credentials" in archive.errors()[0]["reason"]
+    with pytest.raises((OutputError, SourceError), match="Unable to locate credentials"):
+        archived(pictures, "locked://bucket/archive")
+    with pytest.raises(SourceError, match="Unable to locate credentials"):
+        Archive("locked://bucket/archive")
 
 
 def test_a_disk_that_fills_up_leaves_no_half_part(

@@ -134,7 +134,8 @@ def test_bad_input_is_a_row_of_the_errors_table(tmp_path: Path) -> None:
     write_picture(folder / "large.png", 2, 80)
     (folder / "nowhere.png").symlink_to(tmp_path / "nothing")
     (folder / "loop").symlink_to(folder)
-    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(folder / "pipe.png")
+    (folder / "folder.png").mkdir()
     (folder / "größe-写真.png").write_bytes(good.read_bytes())
     with open(os.fsencode(folder) + b"/\xff.png", "wb") as file:  # noqa: PTH123 (no text)
         file.write(good.read_bytes())
@@ -145,10 +146,11 @@ def test_bad_input_is_a_row_of_the_errors_table(tmp_path: Path) -> None:
         reasons = {row["name"]: row["reason"] for row in archive.errors()}
         names = {row["name"] for row in archive.rows(["name"])}
     assert names == {"good.png", "größe-写真.png", "\\xff.png"}
-    assert set(reasons) == {"empty.png", "cut.png", "large.png", "nowhere.png", "loop"}
+    assert set(reasons) == {"empty.png", "cut.png", "large.png", "nowhere.png", "loop", "pipe.png"}
     assert reasons["empty.png"] == "empty.png is empty"
     assert "at most 5000 are allowed" in reasons["large.png"]
     assert reasons["nowhere.png"] == "cannot be read (no such file or directory)"
+    assert reasons["pipe.png"] == "is not a regular file"
     assert reasons["loop"] == "is a link to a folder that it is in"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,12 +76,22 @@ class Item:
         except Exception as error:  # file systems of other packages raise many kinds
             raise SourceError(f"cannot be read ({reason_of(error)})") from error
 
+    def opened(self) -> Any:
+        """Opens the file that holds the picture.
+
+        Raises :class:`SourceError` for a pipe or a device, whose end may never come, and what the file system
+        raises.
+        """
+        if not is_url(self.location) and not stat.S_ISREG(os.stat(self.location).st_mode):  # noqa: PTH116
+            raise SourceError("is not a regular file")
+        return opened(self.location)
+
     def _read_file(self, most: int) -> bytes:
-        with open(self.location, "rb") as file:  # noqa: PTH123 (the name may not be text)
+        with self.opened() as file:
             before = os.fstat(file.fileno())
             if self.size is not None:
                 file.seek(self.offset or 0)
-            data = file.read(most + 1 if self.size is None else self.size)
+            data = bytes(file.read(most + 1 if self.size is None else self.size))
             after = os.fstat(file.fileno())
         _checked_item_size(data, most)
         length = before.st_size if self.size is None else self.size
@@ -89,7 +100,7 @@ class Item:
         return data
 
     def _fetched(self, most: int) -> bytes:
-        with opened(self.location) as file:
+        with self.opened() as file:
             if self.size is None:
                 return bytes(file.read(most + 1))
             file.seek(self.offset or 0)

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from calotype.archive.counts import Counts
-from calotype.archive.item import Item, Problem, opened
+from calotype.archive.item import Item, Problem
 from calotype.archive.schema import Row
 from calotype.archive.work import Encoder, Failure, Work, codec_of, failure_of
 from calotype.errors import CalotypeError
@@ -130,7 +130,7 @@ def _size_of(item: Item, limits: Limits) -> Size:
     """Reads the header of a picture."""
     length = 0
     try:
-        with opened(item.location) as file:
+        with item.opened() as file:
             start = item.offset or 0
             length = item.size if item.size is not None else file.seek(0, io.SEEK_END) - start
             for size in (_HEAD, length):

@@ -213,14 +213,15 @@ class ObjectStore(Store):
     def exists(self, name: str) -> bool:
         def there() -> bool:
             self._fs.invalidate_cache()
-            return bool(self._fs.exists(f"{self._root}/{name}"))
+            with suppress(FileNotFoundError):  # fsspec's own "exists" takes every error for this one
+                return bool(self._fs.info(f"{self._root}/{name}"))
+            return False
 
         with self.reading(name):
             return _retried(there)
 
     def publish(self, file: Path, name: str, *, flushed: bool = True) -> None:
-        del flushed  # an object is safe once it has arrived
-        target = f"{self._root}/{name}"
+        target = f"{self._root}/{name}"  # safe once it has arrived, flushed or not
 
         def upload() -> None:
             self._fs.makedirs(target.rpartition("/")[0], exist_ok=True)
