@@ -10,11 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-__all__ = ["ASSETS", "POOLS", "RESULTS", "ROOT", "SAMPLE", "centre", "load_rgb", "mirror_to"]
+__all__ = [
+    "ASSETS",
+    "POOLS",
+    "RESULTS",
+    "ROOT",
+    "SAMPLE",
+    "centre",
+    "load_rgb",
+    "mirror_to",
+    "sample_photographs",
+    "training_photographs",
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 ASSETS = Path(os.environ.get("CALOTYPE_ASSETS", ROOT.parent / "shared"))
 SAMPLE = ROOT / "samples" / "astronaut.png"
+_EXTENSIONS = {".jpg", ".png", ".webp"}
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -22,12 +34,31 @@ def _kodak(side: int) -> list[Path]:
     return sorted((ASSETS / "data" / "kodak").glob("*.png"))
 
 
+def _photographs(side: int, *, held_out: bool) -> list[Path]:
+    """The photographs that training holds out, or uses, of at least ``side`` x ``side`` pixels."""
+    names = set((ROOT / "training" / "held_out.txt").read_text("utf-8").split())
+    files = [
+        file
+        for folder in ("train", "train2")
+        for file in (ASSETS / "data" / folder).glob("*.*")
+        if file.suffix in _EXTENSIONS and (file.name in names) == held_out
+    ]
+    return [file for file in sorted(files, key=lambda file: file.name) if _shortest_side(file) >= side]
+
+
 def _held_out(side: int) -> list[Path]:
-    """The photographs that training holds out, and that are at least ``side`` pixels in both directions."""
-    names = (ROOT / "training" / "held_out.txt").read_text("utf-8").split()
-    folders = [ASSETS / "data" / folder for folder in ("train", "train2")]
-    files = [folder / name for name in sorted(names) for folder in folders if (folder / name).is_file()]
-    return [file for file in files if _shortest_side(file) >= side]
+    return _photographs(side, held_out=True)
+
+
+def sample_photographs(side: int) -> list[Path]:
+    """The photographs of the checkout, of at least ``side`` x ``side`` pixels."""
+    files = [file for file in (ROOT / "samples").glob("*.*") if file.suffix in _EXTENSIONS]
+    return [file for file in sorted(files) if _shortest_side(file) >= side]
+
+
+def training_photographs(side: int) -> list[Path]:
+    """The photographs that training uses, of at least ``side`` x ``side`` pixels."""
+    return _photographs(side, held_out=False)
 
 
 def _shortest_side(path: Path) -> int:

@@ -81,6 +81,8 @@ def check(data: bytes) -> None:
         assert 8 * info.file_size <= (info.bpp + 1) * info.width * info.height
         plain = calotype.decode(data, model="tiny", limits=LIMITS, as_array=True)
         assert plain.shape[:2] == (info.height, info.width)
+        marked = calotype.decode(data, model="tiny", limits=LIMITS, overlay=True, as_array=True)
+        assert marked.shape[:2] == plain.shape[:2]
         if all(chunk.intact for chunk in info.chunks):
             strict = calotype.decode(data, model="tiny", limits=LIMITS, strict=True, as_array=True)
             assert np.array_equal(strict, plain)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from harness_entropy import TARGETS as ENTROPY
 from harness_entropy import encoded_integers
 
 from calotype.container import MAGIC, Chunk, ChunkType, Header, fixed_header, serialise_file
+from calotype.container.chunks import write_chunk
 from calotype.models import DEFAULT_CONTEXT_MODEL
 from calotype.packets import PacketHeader, split, write_packet, write_recording
 
@@ -112,7 +114,11 @@ def decode() -> dict[str, bytes]:
     newest = f"context-{DEFAULT_CONTEXT_MODEL}"
     smaller = files[f"{newest}-smaller-47x36"]
     transparent, grey = files[f"{newest}-rgba-40x24"], files[f"{newest}-grey-17x9"]
+    record = Chunk(ChunkType.FIDELITY, bytes([240, 200, 100, 0]) + _deflated(bytes([0, 3])))
+    longer = Chunk(ChunkType.FIDELITY, record.data + _deflated(bytes(1000)))
     return files | {
+        "record": grey + write_chunk(record),
+        "record-longer": grey + write_chunk(longer),
         "wrong-level": grey[:14] + bytes([grey[14] ^ 1]) + grey[15:],
         "wrong-noise": grey[:15] + b"\xff\xff" + grey[17:],
         "wrong-scale": smaller[:14] + bytes([smaller[14] ^ 1]) + smaller[15:],
@@ -122,6 +128,11 @@ def decode() -> dict[str, bytes]:
         "cut": transparent[:-20],
         "padded": grey + bytes(5),
     }
+
+
+def _deflated(data: bytes) -> bytes:
+    compressor = zlib.compressobj(9, wbits=-15)
+    return compressor.compress(data) + compressor.flush()
 
 
 def prefix() -> dict[str, bytes]:

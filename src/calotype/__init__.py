@@ -19,7 +19,8 @@ from calotype.version import __version__
 if TYPE_CHECKING:
     from calotype import container as container
     from calotype import models as models
-    from calotype.codec import Codec, ProgressiveDecoder, decode, encode, thumbnail
+    from calotype.codec import Codec, ProgressiveDecoder, decode, encode, thumbnail, verify
+    from calotype.fidelity import Fidelity, FidelityRegion
     from calotype.info import Info, read_info
     from calotype.latent_files import read_latents, write_latents
     from calotype.pillow_plugin import register_pillow
@@ -27,8 +28,9 @@ else:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "codec": ("Codec", "ProgressiveDecoder", "decode", "encode", "thumbnail"),
+            "codec": ("Codec", "ProgressiveDecoder", "decode", "encode", "thumbnail", "verify"),
             "container": (),
+            "fidelity": ("Fidelity", "FidelityRegion"),
             "info": ("Info", "read_info"),
             "latent_files": ("read_latents", "write_latents"),
             "models": (),
@@ -45,6 +47,8 @@ __all__ = [
     "DecodeOptions",
     "DiffusionOptions",
     "EncodeOptions",
+    "Fidelity",
+    "FidelityRegion",
     "Info",
     "Limits",
     "PartialPictureWarning",
@@ -57,5 +61,6 @@ __all__ = [
     "read_latents",
     "register_pillow",
     "thumbnail",
+    "verify",
     "write_latents",
 ]

@@ -25,7 +25,9 @@ from calotype.decoding import (
     plan_thumbnail,
 )
 from calotype.encoding import encode_pictures
+from calotype.fidelity import Fidelity, load_calibration, picture_fidelity
 from calotype.file_data import DataLike, read_file_data
+from calotype.imaging import load_picture
 from calotype.info import read_info
 from calotype.models import ModelCache
 from calotype.options import BACKENDS, DEFAULT_BACKEND, DecodeOptions, EncodeOptions, check_device
@@ -37,6 +39,7 @@ __all__ = [
     "decode",
     "encode",
     "thumbnail",
+    "verify",
 ]
 
 ImageLike = Image.Image | NDArray[Any] | str | os.PathLike[str] | BinaryIO
@@ -182,6 +185,23 @@ class Codec:
         options = _merge_options(DecodeOptions, options, fields)
         yield from decode_files(map(read_file_data, files), options, self._models, batch=batch)
 
+    def verify(
+        self, photo: ImageLike, data: DataLike, options: DecodeOptions | None = None, **fields: Any
+    ) -> Fidelity:
+        """Compares the picture that ``data`` is decoded to with the ``photo`` that it was encoded from.
+
+        Both are given as for :meth:`encode` and :meth:`decode`; ``fields`` are those of
+        :class:`DecodeOptions` except ``box`` and ``reduce``. Raises :class:`SourceError` for a photo of
+        another size, ``ValueError``, and as :meth:`decode`.
+        """
+        options = _merge_options(DecodeOptions, options, fields)
+        if options.box is not None or options.reduce != 1:
+            raise ValueError(f"box (={options.box}) and reduce (={options.reduce}) leave out of the picture")
+        original = load_picture(photo, limits=options.limits, strict=options.strict, keep=())
+        decoded = self.decode(data, replace(options, keep_metadata=False, provenance=False))
+        network = self._models.features(load_calibration().activations)
+        return picture_fidelity(original.rgb, original.alpha, decoded, network)
+
 
 class ProgressiveDecoder:
     """Decodes a .calo file while it arrives: bytes go in as they come, a picture comes out when asked for.
@@ -270,3 +290,8 @@ def thumbnail(
 ) -> Image.Image:
     """Does the same as :meth:`Codec.thumbnail`, with models shared by the process."""
     return _shared.thumbnail(data, size, options, **fields)
+
+
+def verify(photo: ImageLike, data: DataLike, options: DecodeOptions | None = None, **fields: Any) -> Fidelity:
+    """As :meth:`Codec.verify`, with models shared by the process."""
+    return _shared.verify(photo, data, options, **fields)

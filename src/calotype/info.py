@@ -6,7 +6,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from calotype.arguments import check_type
-from calotype.container import ChunkInfo, Coding, ParsedFile, parse_file
+from calotype.container import (
+    ChunkInfo,
+    ChunkType,
+    Coding,
+    FidelityRecord,
+    ParsedFile,
+    parse_file,
+    unpack_record,
+)
+from calotype.errors import FormatError
 from calotype.file_data import DataLike, read_file_data
 from calotype.latents import step_of_level
 from calotype.limits import Limits
@@ -21,7 +30,8 @@ class Info:
     the latents are of, all in pixels; ``step`` in scaled-latent units; ``file_size`` and ``payload_size`` in
     bytes; ``mode`` as in Pillow. Of a file that ends too early ``file_size`` is that of what is there,
     ``missing`` how many bytes are not, at least, and ``fraction`` the share of the bytes that are there; of
-    a whole one they are 0 and 1."""
+    a whole one they are 0 and 1. ``fidelity`` is the record that the encoder has left of how true the picture
+    is; None without any, and if it is damaged."""
 
     format_version: int
     width: int
@@ -41,6 +51,7 @@ class Info:
     payload_size: int
     bpp: float
     chunks: tuple[ChunkInfo, ...]
+    fidelity: FidelityRecord | None
 
     @property
     def scaled(self) -> bool:
@@ -55,11 +66,17 @@ class Info:
         """Returns a table, for notebooks."""
         from html import escape  # which takes as long to import as this module
 
-        rows = [(name, str(value)) for name, value in self.as_dict().items() if name != "chunks"]
+        rows = [
+            (name, str(value)) for name, value in self.as_dict().items() if name not in ("chunks", "fidelity")
+        ]
         rows += [
             (f"chunk {chunk.name}", f"{chunk.size:,} bytes" + ("" if chunk.intact else ", damaged"))
             for chunk in self.chunks
         ]
+        if self.fidelity is not None:
+            rows.append(
+                ("fidelity", f"invention {self.fidelity.invention:.3f}, loss {self.fidelity.loss:.3f}")
+            )
         cells = "".join(
             f'<tr><th scope="row" style="text-align: left">{escape(name)}</th><td>{escape(value)}</td></tr>'
             for name, value in rows
@@ -100,4 +117,16 @@ def _describe(parsed: ParsedFile) -> Info:
         payload_size=parsed.payload_size,
         bpp=round(8 * parsed.size / (header.width * header.height), 4),
         chunks=parsed.found,
+        fidelity=_record_of(parsed),
     )
+
+
+def _record_of(parsed: ParsedFile) -> FidelityRecord | None:
+    """Returns the content of the FIDELITY chunk; None if there is none, or if it cannot be read."""
+    data = parsed.chunk(ChunkType.FIDELITY)
+    if data is None:
+        return None
+    try:
+        return unpack_record(data, parsed.header.width, parsed.header.height)
+    except FormatError:
+        return None

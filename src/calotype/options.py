@@ -135,6 +135,9 @@ class EncodeOptions:
     every effort, at the cost of the rest: each a :class:`Roi`, or the path of a mask, a picture of the same
     size that is white where they are. Weights scale the refinement; where regions overlap the largest holds.
 
+    ``record`` decodes the file, compares the picture with the original and adds a record of where it is
+    uncertain, of at most 3 % of the bytes (``Info.fidelity``, ``DecodeOptions.overlay``).
+
     Effort 9 optimises the latents for ``decoder`` (``None``: the default one of the latent space) if torch
     is installed; it takes up to ``time_limit`` seconds a picture for that and, with the path of an ``lpips``
     graph, counts that metric too. Raises ``ValueError`` for values out of range and ``TypeError``.
@@ -153,6 +156,7 @@ class EncodeOptions:
     lpips: str | os.PathLike[str] | None = None
     model: str = "pocket"
     keep_metadata: bool = False
+    record: bool = False
     strict: bool = False
     limits: Limits = field(default_factory=Limits)
     diffusion: DiffusionOptions = field(default_factory=DiffusionOptions)
@@ -196,7 +200,8 @@ class DecodeOptions:
     has arrived, with a :class:`PartialPictureWarning` and with ``image.info["partial"]``, the share of the
     bytes that are there. ``keep_metadata`` attaches what the file carries: EXIF, XMP and, with
     the pixels converted back to it, the ICC profile. ``provenance`` adds a note that tells what made the
-    picture: ``image.info["provenance"]``, a sentence, and ``image.info["software"]``.
+    picture: ``image.info["provenance"]``, a sentence, and ``image.info["software"]``. ``overlay`` marks where
+    the file's record says that the picture is uncertain, with a warning if the file has none.
 
     ``reduce`` 8 or 16 makes a picture with an eighth or a sixteenth of the width and height, rounded up. It
     takes a small part of the time, because no decoder network runs: ``model`` and ``diffusion`` have no
@@ -211,6 +216,7 @@ class DecodeOptions:
     partial: bool = False
     keep_metadata: bool = True
     provenance: bool = True
+    overlay: bool = False
     reduce: int = 1
     box: tuple[int, int, int, int] | None = None
     limits: Limits = field(default_factory=Limits)

@@ -57,6 +57,7 @@ _MODULES = {
     "packets": "packets",
     "serve": "serve",
     "stages": "compare",
+    "verify": "verify",
 }
 """The commands, and the module of this package that defines each of them."""
 

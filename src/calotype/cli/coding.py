@@ -90,6 +90,11 @@ def encoder_options_without_rate(command: Command) -> Command:
             show_default=True,
             help="Keep EXIF (which may hold the GPS position), XMP and the colour profile, or drop them.",
         ),
+        click.option(
+            "--record",
+            is_flag=True,
+            help="Record in the file, in at most 3 % of it, where the decoded picture is uncertain.",
+        ),
         model_option("The encoder; 'calotype models' lists them.", default=EncodeOptions.model),
         click.option(
             "-e",

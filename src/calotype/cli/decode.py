@@ -64,6 +64,11 @@ _DEFAULT_FORMAT = "png"
     help="Note in the picture that it was decoded by Calotype, from how many bytes and by which models.",
 )
 @click.option(
+    "--overlay",
+    is_flag=True,
+    help="Mark with stripes where the file's record says that the picture is uncertain.",
+)
+@click.option(
     "--strict", is_flag=True, help="Also refuse files with damage that does not change the picture."
 )
 @click.option("--partial", is_flag=True, help="Decode truncated files as far as possible, with a warning.")
@@ -95,6 +100,7 @@ def decode(
     model: str | None,
     keep_metadata: bool,
     provenance: bool,
+    overlay: bool,
     partial: bool,
     reduce: str,
     crop: tuple[int, int, int, int] | None,
@@ -126,6 +132,7 @@ def decode(
         partial=partial,
         keep_metadata=keep_metadata,
         provenance=provenance,
+        overlay=overlay,
         reduce=int(reduce),
         box=crop,
         limits=limits_of(max_pixels),

@@ -75,6 +75,9 @@ def _info_text(name: str, file_info: calotype.Info, first_picture_size: int | No
         rows.append(("preview", "a first picture needs more bytes"))
     if first_picture_size is not None:
         rows.append(("preview", f"a first picture after {first_picture_size:,} bytes"))
+    if file_info.fidelity is not None:
+        record = file_info.fidelity
+        rows.append(("fidelity", f"invention {record.invention:.2f}, loss {record.loss:.2f}"))
     for chunk in file_info.chunks:
         remarks = ", critical" * chunk.critical + ", damaged" * (not chunk.intact)
         rows.append(("chunk", f"{chunk.name}, {chunk.size:,} bytes{remarks}"))

@@ -5,7 +5,7 @@
     file   = fixed header │ payload length │ checksum │ (REGIONS) │ payload │ chunk …
     chunk  = type │ length │ data │ CRC-32
 
-    varint, field  ←  header, chunks, regions  ←  file  ←  peek
+    varint, field  ←  header, chunks, regions, record  ←  file  ←  peek
 
 The payload is opaque here: :mod:`calotype.entropy` codes it.
 """
@@ -26,6 +26,7 @@ from calotype.container.file import (
 )
 from calotype.container.header import FORMAT_VERSION, FULL_SCALE, MAGIC, Coding, Header, fixed_header
 from calotype.container.peek import peek_header_and_metadata
+from calotype.container.record import FidelityRecord, pack_record, unpack_record
 from calotype.container.regions import Region, pack_regions, unpack_regions
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "ChunkInfo",
     "ChunkType",
     "Coding",
+    "FidelityRecord",
     "FileLayout",
     "Header",
     "ParsedFile",
@@ -47,10 +49,12 @@ __all__ = [
     "chunk_data",
     "file_checksum",
     "fixed_header",
+    "pack_record",
     "pack_regions",
     "parse_file",
     "peek_header_and_metadata",
     "read_layout",
     "serialise_file",
+    "unpack_record",
     "unpack_regions",
 ]

@@ -19,11 +19,12 @@ from PIL import Image
 
 from calotype import imaging
 from calotype.batches import in_batches
-from calotype.container import METADATA_CHUNKS, ChunkType, Header, ParsedFile, parse_file
+from calotype.container import METADATA_CHUNKS, ChunkType, Header, ParsedFile, parse_file, unpack_record
 from calotype.decoding.latents import decode_latents
 from calotype.decoding.provenance import provenance_of
 from calotype.decoding.view import View
-from calotype.errors import CalotypeWarning, PartialPictureWarning
+from calotype.errors import CalotypeWarning, FormatError, PartialPictureWarning
+from calotype.fidelity import mark_uncertain, uncertainty_plane
 from calotype.imaging import Metadata, Provenance
 from calotype.latents import Reconstruction, log_step_map, noise_deviations
 from calotype.models import DecoderInput, ModelCache, load_thumbnail_network
@@ -67,7 +68,8 @@ def decode_opened_files(
 class OpenedFile:
     """A file before its latents are decoded to pixels; ``alpha`` of what is shown, uint8[H, W], or None.
 
-    ``latents`` are those in the rows and columns that ``view`` needs.
+    ``latents`` are those in the rows and columns that ``view`` needs. ``uncertainty`` uint8[H, W] of what is
+    shown is to be marked; None for nothing.
     ``fraction`` is how much of the file has arrived: 1 for a whole one, whose latents match their checksum.
     """
 
@@ -78,6 +80,7 @@ class OpenedFile:
     metadata: Metadata
     fraction: float
     provenance: Provenance | None
+    uncertainty: NDArray[np.uint8] | None
 
     @classmethod
     def of(cls, data: bytes, options: DecodeOptions) -> OpenedFile:
@@ -131,7 +134,9 @@ class OpenedFile:
             else {}
         )
         provenance = provenance_of(parsed, options.model, small=view.reduced) if options.provenance else None
-        return cls(header, view, latents, alpha, Metadata(**keep), parsed.fraction, provenance)
+        uncertainty = view.shown_plane(_uncertainty_of(parsed, options.strict)) if options.overlay else None
+        metadata = Metadata(**keep)
+        return cls(header, view, latents, alpha, metadata, parsed.fraction, provenance, uncertainty)
 
     def small_picture(self) -> NDArray[np.uint8]:
         """Returns the pixels that :meth:`image` takes, without a decoder network.
@@ -144,9 +149,31 @@ class OpenedFile:
 
     def image(self, rgb: NDArray[np.uint8]) -> Image.Image:
         """Returns the picture to show, from the pixels uint8[H, W, 3] of the part that the view needs."""
-        image = imaging.to_pillow_image(self.view.shown(rgb), self.alpha, self.header.grey, self.metadata)
+        shown, grey = self.view.shown(rgb), self.header.grey
+        if self.uncertainty is not None:
+            shown, grey = mark_uncertain(shown, self.uncertainty), False
+        image = imaging.to_pillow_image(shown, self.alpha, grey, self.metadata)
         if self.fraction < 1:
             image.info["partial"] = self.fraction
         if self.provenance is not None:
             image.info.update(self.provenance.as_info())
         return image
+
+
+def _uncertainty_of(parsed: ParsedFile, strict: bool) -> NDArray[np.uint8]:
+    """Returns the map in the file's record as uint8[height, width]; zeros, with a warning, if there is none.
+
+    Raises :class:`FormatError` for a damaged record if ``strict``.
+    """
+    width, height = parsed.header.width, parsed.header.height
+    data = parsed.chunk(ChunkType.FIDELITY)
+    problem = "the file has no record of its fidelity, so that nothing is marked as uncertain"
+    if data is not None:
+        try:
+            return uncertainty_plane(unpack_record(data, width, height), width, height)
+        except FormatError as error:
+            if strict:
+                raise
+            problem = f"a damaged part of the file was left out: FIDELITY ({error})"
+    warnings.warn(problem, CalotypeWarning, stacklevel=6)
+    return np.zeros((height, width), np.uint8)

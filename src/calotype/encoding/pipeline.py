@@ -13,6 +13,7 @@ which stages run. Colours are corrected in a closed loop, or solved for in pictu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from calotype.encoding.closed_loop import has_visible_tints
 from calotype.encoding.optimise import optimise_latents
 from calotype.encoding.plan import Plan
 from calotype.encoding.prepare import PreparedPicture, load_pictures
+from calotype.encoding.record import with_record
 from calotype.encoding.regions import distorts_faces
 from calotype.encoding.stages import (
     code_at_best_scale,
@@ -62,7 +64,8 @@ def encode_pictures(
             all_latents = encode_all(encoder, pixels, [picture.header.extension for picture in pictures])
             for picture, latents in zip(pictures, all_latents, strict=True):
                 best = _best_candidate(picture, latents, options, encoder, models, progress)
-                yield write_verified_file(best)
+                file = write_verified_file(best)
+                yield with_record(file, picture, options, models) if options.record else file
         if failure is not None:
             raise failure
 
@@ -72,8 +75,10 @@ def encode_latents(
 ) -> bytes:
     """Returns the file of latents float32[4, h, w] of any encoder, without the stages that need a network.
 
-    ``header`` defines coding, ids and sizes. Raises :class:`TargetSizeError`.
+    ``header`` defines coding, ids and sizes. There is no picture to compare with: ``record`` has no effect.
+    Raises :class:`TargetSizeError`.
     """
+    options = replace(options, record=False)
     if header.coding == Coding.PALETTE:
         return write_verified_file(code_palette(latents, header, chunks))
     plan = Plan.of(options, header.width, header.height)

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from calotype.encoding.rdo import CASCADES, Cascade
+from calotype.fidelity import most_record_bytes
 from calotype.latents import level_of_quality
 from calotype.options import DEFAULT_QUALITY, EncodeOptions
 
-__all__ = ["EFFORTS", "Correction", "Effort", "Plan", "RateTarget", "Rdo"]
+__all__ = ["EFFORTS", "Correction", "Effort", "Plan", "RateTarget", "Rdo", "size_target"]
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,21 @@ class RateTarget:
 
     @classmethod
     def of(cls, options: EncodeOptions, width: int, height: int) -> RateTarget:
-        """Returns the rate target of the options, for a picture of ``width`` x ``height`` pixels to show."""
-        if options.bpp is not None:
-            return cls(size=max(1, int(options.bpp * width * height / 8)))
-        if options.target_size is not None:
-            return cls(size=options.target_size)
+        """Returns the rate target of the options, for a picture of ``width`` x ``height`` pixels to show.
+
+        It is that of the file without its record.
+        """
+        size = size_target(options, width, height)
+        if size is not None:
+            return cls(size=max(1, size - most_record_bytes(size)) if options.record else size)
         return cls(level=level_of_quality(DEFAULT_QUALITY if options.quality is None else options.quality))
+
+
+def size_target(options: EncodeOptions, width: int, height: int) -> int | None:
+    """Returns the largest size of the whole file in bytes; None if the options have a quality."""
+    if options.bpp is not None:
+        return max(1, int(options.bpp * width * height / 8))
+    return options.target_size
 
 
 @dataclass(frozen=True)

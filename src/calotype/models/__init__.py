@@ -11,11 +11,13 @@ from calotype.lazy import lazy_names
 
 if TYPE_CHECKING:
     from calotype.models.cache import ModelCache
+    from calotype.models.features import FeatureNetwork
     from calotype.models.loaders import (
         load_context_model,
         load_decoder,
         load_encoder,
         load_face_finder,
+        load_features,
         load_thumbnail_network,
         read_weights,
     )
@@ -46,11 +48,13 @@ else:
         __name__,
         {
             "cache": ("ModelCache",),
+            "features": ("FeatureNetwork",),
             "loaders": (
                 "load_context_model",
                 "load_decoder",
                 "load_encoder",
                 "load_face_finder",
+                "load_features",
                 "load_thumbnail_network",
                 "read_weights",
             ),
@@ -88,6 +92,7 @@ __all__ = [
     "Differentiable",
     "Encoder",
     "FaceFinder",
+    "FeatureNetwork",
     "ModelCache",
     "ModelInfo",
     "TorchDecoder",
@@ -100,6 +105,7 @@ __all__ = [
     "load_decoder",
     "load_encoder",
     "load_face_finder",
+    "load_features",
     "load_thumbnail_network",
     "model_id",
     "model_name_of_id",

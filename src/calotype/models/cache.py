@@ -7,7 +7,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import Any
 
-from calotype.models.loaders import load_decoder, load_encoder, load_face_finder
+from calotype.models.features import FeatureNetwork
+from calotype.models.loaders import load_decoder, load_encoder, load_face_finder, load_features
 from calotype.models.places import CPU, Place, choose_place
 from calotype.models.protocol import Decoder, Encoder, FaceFinder
 from calotype.models.registry import decoder_name, is_embedded
@@ -67,6 +68,13 @@ class ModelCache:
             ("faces", name), lambda: load_face_finder(name, self._threads, place)
         )
         return finder
+
+    def features(self, activations: tuple[str, ...]) -> FeatureNetwork:
+        """Returns the embedded encoder with these activations as outputs."""
+        network: FeatureNetwork = self._once(
+            ("features", activations), lambda: load_features(activations, self._threads)
+        )
+        return network
 
     def _place_of(self, name: str) -> Place:
         """Returns the place of the model ``name``. Stable Diffusion models choose theirs themselves."""

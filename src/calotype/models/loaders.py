@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 from calotype.entropy import ContextModel, read_context_model
 from calotype.errors import ModelError, UnsupportedError
-from calotype.latents import SPACES
+from calotype.latents import SD1, SPACES
+from calotype.models.features import FeatureNetwork
 from calotype.models.onnx_model import (
     OnnxDecoder,
     OnnxEncoder,
@@ -34,6 +36,7 @@ __all__ = [
     "load_decoder",
     "load_encoder",
     "load_face_finder",
+    "load_features",
     "load_thumbnail_network",
     "read_weights",
 ]
@@ -84,6 +87,12 @@ def load_face_finder(name: str, threads: int | None = None, place: Place = CPU) 
     if not fetched_model(name) and not embedded_model(name).faces:
         return None
     return OnnxFaceFinder(read_shipped_file(FACE_FINDER.file), FACE_FINDER.margin, threads, place)
+
+
+def load_features(activations: Sequence[str], threads: int | None = None) -> FeatureNetwork:
+    """Loads the default encoder with these activations as outputs. Raises :class:`ModelError`."""
+    network = embedded_model(decoder_name(None, SD1.id)).encoder
+    return FeatureNetwork(read_shipped_file(network.file), activations, network.margin, threads)
 
 
 def read_weights(name: str, context_model: int) -> tuple[bytes, bytes]:

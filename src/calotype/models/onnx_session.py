@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -32,10 +33,18 @@ class OnnxSession:
 
     def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns the graph's output for inputs without their first axis, of length 1; from any thread."""
+        return self._run(None, inputs)[0]
+
+    def run_named(self, names: Sequence[str], **inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Returns the graph's outputs of these names, as :meth:`run`."""
+        return self._run(names, inputs)
+
+    def _run(
+        self, names: Sequence[str] | None, inputs: dict[str, NDArray[np.float32]]
+    ) -> list[NDArray[np.float32]]:
         feed = {name: np.ascontiguousarray(array[None]) for name, array in inputs.items()}
         with native_memory_errors():
-            out: NDArray[np.float32] = self._session.get().run(None, feed)[0][0]
-        return out
+            return [output[0] for output in self._session.get().run(names, feed)]
 
 
 def open_session(graph: bytes, threads: int | None, name: str, provider: str = "", number: int = 0) -> Any:

@@ -7,18 +7,17 @@ above all beside other processes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.container.varint import write_varint
 from calotype.entropy import Product, reference_product
 from calotype.errors import ModelError
 from calotype.models.native import PerProcess, native_memory_errors
 from calotype.models.onnx_session import open_session
+from calotype.models.protobuf import pack_message
 
 __all__ = ["SignedWeights", "UnsignedWeights", "gives_known_answer", "integer_product"]
 
@@ -97,35 +96,21 @@ def _matmul_model(weight_type: int, zeros: dict[str, int]) -> bytes:
     The messages and their numbers are those of onnx.proto.
     """
     names = [b"a", b"b", *(name.encode() for name in zeros)]
-    node = _protobuf_message([(1, name) for name in names] + [(2, b"y"), (4, b"MatMulInteger")])
+    node = pack_message([(1, name) for name in names] + [(2, b"y"), (4, b"MatMulInteger")])
     constants = [
-        _protobuf_message([(2, _UINT8), (8, name.encode()), (9, bytes([value]))])
-        for name, value in zeros.items()
+        pack_message([(2, _UINT8), (8, name.encode()), (9, bytes([value]))]) for name, value in zeros.items()
     ]
     values = [_value_info_proto(b"a", _UINT8), _value_info_proto(b"b", weight_type)]
-    graph = _protobuf_message(
+    graph = pack_message(
         [(1, node), (2, b"product")]
         + [(5, constant) for constant in constants]
         + [(11, value) for value in values]
         + [(12, _value_info_proto(b"y", _INT32))]
     )
-    return _protobuf_message([(1, _IR_VERSION), (7, graph), (8, _protobuf_message([(1, b""), (2, _OPSET)]))])
+    return pack_message([(1, _IR_VERSION), (7, graph), (8, pack_message([(1, b""), (2, _OPSET)]))])
 
 
 def _value_info_proto(name: bytes, kind: int) -> bytes:
     """Returns the ValueInfoProto of a matrix of any size."""
-    shape = _protobuf_message([(1, b""), (1, b"")])
-    return _protobuf_message(
-        [(1, name), (2, _protobuf_message([(1, _protobuf_message([(1, kind), (2, shape)]))]))]
-    )
-
-
-def _protobuf_message(fields: Sequence[tuple[int, bytes | int]]) -> bytes:
-    """Returns fields (number, value) as a message of Protocol Buffers."""
-    out = bytearray()
-    for number, value in fields:
-        if isinstance(value, int):
-            out += bytes([number << 3]) + write_varint(value)
-        else:
-            out += bytes([number << 3 | 2]) + write_varint(len(value)) + value
-    return bytes(out)
+    shape = pack_message([(1, b""), (1, b"")])
+    return pack_message([(1, name), (2, pack_message([(1, pack_message([(1, kind), (2, shape)]))]))])

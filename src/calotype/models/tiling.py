@@ -24,6 +24,7 @@ __all__ = [
     "encode_all",
     "encode_tiled",
     "find_faces_tiled",
+    "pixels_to_unit_range",
 ]
 
 TILE = 128
@@ -51,7 +52,7 @@ def encode_tiled(encoder: Encoder, rgb: NDArray[np.uint8], extension: int = 0) -
     height, width = rgb.shape[0] // _FACTOR, rgb.shape[1] // _FACTOR
     latents = np.empty((SD1.channels, height, width), np.float32)
     for window in _network_windows((height, width), whole_area(height, width), encoder.margin):
-        pixels = _pixels_to_unit_range(rgb[window.scaled(_FACTOR).read])
+        pixels = pixels_to_unit_range(rgb[window.scaled(_FACTOR).read])
         latents[:, *window.kept] = encoder.encode(pixels)[:, *window.inner]
     return _crop_latent_extension(latents, extension)
 
@@ -105,7 +106,7 @@ def encode_all(
         together = np.empty((len(group), SD1.channels, height, width), np.float32)
         for window in _network_windows((height, width), whole_area(height, width), encoder.margin):
             read = window.scaled(_FACTOR).read
-            pixels = np.stack([_pixels_to_unit_range(pictures[number][read]) for number in group])
+            pixels = np.stack([pixels_to_unit_range(pictures[number][read]) for number in group])
             together[:, :, *window.kept] = encoder.encode_batch(pixels)[:, :, *window.inner]
         latents |= zip(group, together, strict=True)
     return [_crop_latent_extension(latents[number], by) for number, by in enumerate(extensions)]
@@ -175,7 +176,7 @@ def _group_by_shape(arrays: Sequence[NDArray[Any]]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _pixels_to_unit_range(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+def pixels_to_unit_range(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Converts uint8[H, W, 3] to float32[3, H, W] in [0, 1]."""
     return rgb.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
 

@@ -1,0 +1,208 @@
+"""The fidelity of a decoded picture: structure that the original lacks, and structure that is lost."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from calotype.errors import SourceError
+from calotype.fidelity.calibration import load_calibration
+from calotype.fidelity.statistics import BLOCK, compare_activations
+from calotype.imaging import over_white
+from calotype.latents import SD1
+from calotype.models import FeatureNetwork
+from calotype.models.tiling import TILE, pixels_to_unit_range
+from calotype.models.windows import full_parts, tile_windows
+
+__all__ = ["Fidelity", "FidelityRegion", "measure_fidelity", "picture_fidelity"]
+
+_THRESHOLD = 0.5
+"""The score from which on a block counts as changed."""
+
+_WORST_SHARE = 0.01
+"""The share of the blocks, those with the largest scores, of which the scores of a picture are means."""
+
+_CLEAR_RATIO = 1.5
+"""How much larger than the other the mean of one score is in a region that is called by it."""
+
+_INVENTED_COLOUR, _LOST_COLOUR = (255, 60, 0), (0, 90, 255)
+_DIMMED = 0.6
+"""The brightness of the picture under a heat map."""
+
+
+@dataclass(frozen=True)
+class FidelityRegion:
+    """Connected blocks that are changed: their box in pixels of the picture, and mean scores, 0 to 1."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    invented: float
+    lost: float
+
+    @property
+    def kind(self) -> str:
+        """ "invented" or "lost" where one score is clearly larger, otherwise "replaced"."""
+        if self.invented > _CLEAR_RATIO * self.lost:
+            return "invented"
+        return "lost" if self.lost > _CLEAR_RATIO * self.invented else "replaced"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the fields and the kind as plain values, ready for JSON."""
+        return {**asdict(self), "kind": self.kind}
+
+    def __str__(self) -> str:
+        place = f"{self.left},{self.top},{self.width},{self.height}"
+        return f"{self.kind:<8} {place:<18} invented {self.invented:.3f}, lost {self.lost:.3f}"
+
+
+@dataclass(frozen=True, eq=False)
+class Fidelity:
+    """The scores of a decoded picture of ``width`` x ``height`` pixels, for blocks of 16x16.
+
+    ``invented`` float32[h, w], 0 to 1: does the block show structure that the original lacks? ``lost``: does
+    it lack structure of the original? A score is the probability of a planted edit, if edits were as frequent
+    as blocks without.
+    """
+
+    width: int
+    height: int
+    invented: NDArray[np.float32]
+    lost: NDArray[np.float32]
+
+    @property
+    def invention(self) -> float:
+        """The mean of ``invented`` over the hundredth of the blocks in which it is largest; at least one."""
+        return _mean_of_worst(self.invented)
+
+    @property
+    def loss(self) -> float:
+        """As :attr:`invention`, of ``lost``."""
+        return _mean_of_worst(self.lost)
+
+    @property
+    def changed(self) -> float:
+        """The share of the blocks of which one score exceeds one half."""
+        return float((self._larger > _THRESHOLD).mean())
+
+    @property
+    def _larger(self) -> NDArray[np.float32]:
+        larger: NDArray[np.float32] = np.maximum(self.invented, self.lost)
+        return larger
+
+    def regions(self, count: int = 5) -> list[FidelityRegion]:
+        """Returns at most ``count`` regions of changed blocks; the first has the largest sum of scores."""
+        found = []
+        for rows, columns in _connected_parts(self._larger > _THRESHOLD):
+            top, left = BLOCK * int(rows.min()), BLOCK * int(columns.min())
+            bottom, right = BLOCK * (int(rows.max()) + 1), BLOCK * (int(columns.max()) + 1)
+            region = FidelityRegion(
+                left,
+                top,
+                min(right, self.width) - left,
+                min(bottom, self.height) - top,
+                round(float(self.invented[rows, columns].mean()), 3),
+                round(float(self.lost[rows, columns].mean()), 3),
+            )
+            found.append((float(self._larger[rows, columns].sum()), region))
+        return [region for _, region in sorted(found, key=lambda pair: -pair[0])[:count]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the scores of the picture as plain values, ready for JSON."""
+        values = {name: getattr(self, name) for name in ("invention", "loss", "changed")}
+        return {name: round(value, 4) for name, value in values.items()}
+
+    def heat_map(self, picture: Image.Image) -> Image.Image:
+        """Returns the ``picture`` in grey, with red where structure was invented, blue where it was lost."""
+        under = np.asarray(picture.convert("L"), np.float32)[..., None] * np.float32(_DIMMED)
+        heat = under.repeat(3, -1)
+        for scores, colour in ((self.lost, _LOST_COLOUR), (self.invented, _INVENTED_COLOUR)):
+            cover = np.kron(scores, np.ones((BLOCK, BLOCK), np.float32))[: self.height, : self.width, None]
+            heat += np.clip(2 * cover - 1, 0, 1) * (np.array(colour, np.float32) - heat) * np.float32(0.7)
+        return Image.fromarray(np.clip(heat + 0.5, 0, 255).astype(np.uint8))
+
+
+def picture_fidelity(
+    original: NDArray[np.uint8],
+    alpha: NDArray[np.uint8] | None,
+    decoded: Image.Image,
+    network: FeatureNetwork,
+) -> Fidelity:
+    """Returns the fidelity of a ``decoded`` picture to its ``original`` uint8[H, W, 3] and ``alpha``.
+
+    Both are seen over white; ``alpha`` is uint8[H, W], or None if the original is opaque. ``network`` has the
+    activations of the calibration. Raises :class:`SourceError` for pictures of different sizes.
+    """
+    height, width = original.shape[:2]
+    if decoded.size != (width, height):
+        has = f"{decoded.width}x{decoded.height}"
+        raise SourceError(f"the photograph has {width}x{height} pixels, but the file's picture {has}")
+    decoded_alpha = np.asarray(decoded.getchannel("A")) if decoded.mode.endswith("A") else None
+    pixels = np.asarray(decoded.convert("RGBA").convert("RGB"))
+    return measure_fidelity(over_white(original, alpha), over_white(pixels, decoded_alpha), network)
+
+
+def measure_fidelity(
+    original: NDArray[np.uint8], decoded: NDArray[np.uint8], network: FeatureNetwork
+) -> Fidelity:
+    """Returns the fidelity of ``decoded`` to ``original``, both uint8[H, W, 3] in sRGB.
+
+    ``network`` is that of :func:`picture_fidelity`.
+    """
+    height, width = original.shape[:2]
+    beyond = ((0, -height % BLOCK), (0, -width % BLOCK), (0, 0))
+    pair = [np.pad(rgb, beyond, mode="edge") for rgb in (original, decoded)]
+    invented, lost = _block_scores(pair[0], pair[1], network)
+    return Fidelity(width, height, invented, lost)
+
+
+def _block_scores(
+    original: NDArray[np.uint8], decoded: NDArray[np.uint8], network: FeatureNetwork
+) -> NDArray[np.float32]:
+    """Returns the scores float32[2, h, w] of pictures uint8[16h, 16w, 3], tile by tile."""
+    calibration = load_calibration()
+    latents = BLOCK // SD1.factor  # along the side of a block
+    height, width = (side // BLOCK for side in original.shape[:2])
+    scores = np.empty((2, height, width), np.float32)
+    rows, columns = (full_parts(latents * side, TILE) for side in (height, width))
+    for window in tile_windows(rows, columns, network.margin):
+        read = window.scaled(SD1.factor).read
+        seen, shown = (network.features(pixels_to_unit_range(rgb[read])) for rgb in (original, decoded))
+        (top, left), (inner_top, inner_left) = (
+            [slice(part.start // latents, part.stop // latents) for part in area]
+            for area in (window.kept, window.inner)
+        )
+        terms = compare_activations(seen, shown, calibration.scales)
+        scores[:, top, left] = calibration.scores(terms)[:, inner_top, inner_left]
+    return scores
+
+
+def _mean_of_worst(scores: NDArray[np.float32]) -> float:
+    count = max(1, round(_WORST_SHARE * scores.size))
+    return float(np.sort(scores, axis=None)[-count:].mean())
+
+
+def _connected_parts(
+    cells: NDArray[np.bool_],
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Returns rows and columns of each set of ``cells`` bool[h, w] that are neighbours."""
+    left_over = cells.copy()
+    parts = []
+    for start in zip(*np.nonzero(cells), strict=True):
+        if not left_over[start]:
+            continue
+        part, left_over[start] = [start], False
+        for y, x in part:  # The loop appends to ``part``.
+            for neighbour in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+                inside = 0 <= neighbour[0] < cells.shape[0] and 0 <= neighbour[1] < cells.shape[1]
+                if inside and left_over[neighbour]:
+                    left_over[neighbour] = False
+                    part.append(neighbour)
+        rows, columns = np.transpose(part)
+        parts.append((rows, columns))
+    return parts
