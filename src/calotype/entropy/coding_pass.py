@@ -184,7 +184,7 @@ class CodingPass:
         ]
         self._at = 0, 0  # the site's number in this list, and the channel
         self._features = self._site_features()
-        self.prediction: Prediction | None = self._predict()
+        self.prediction: Prediction | None = self._predict_latents()
 
     def copy(self) -> CodingPass:
         """Returns an independent copy of the state; the features of the current site are shared."""
@@ -220,7 +220,7 @@ class CodingPass:
             return
         if self._at[1] == 0:
             self._features = self._site_features()
-        self.prediction = self._predict()
+        self.prediction = self._predict_latents()
 
     def _site_features(self) -> Plane:
         net, stride, (y, x), known = self._sites[self._at[0]]
@@ -228,7 +228,7 @@ class CodingPass:
         inputs = np.concatenate([*planes, self._guide[:, y::stride, x::stride]])
         return net.features(inputs, self._model.product)
 
-    def _predict(self) -> Prediction:
+    def _predict_latents(self) -> Prediction:
         net, stride, (y, x), _ = self._sites[self._at[0]]
         channel = self._at[1]
         rows, columns = slice(y, self._levels.shape[0], stride), slice(x, self._levels.shape[1], stride)

@@ -133,14 +133,14 @@ def _message(data: _Value) -> _Fields:
 def _records(data: bytes) -> Iterator[tuple[int, _Value]]:
     position = 0
     while position < len(data):
-        key, position = _varint(data, position)
+        key, position = _protobuf_varint(data, position)
         wire = key & 7
         if wire == _VARINT:
-            value, position = _varint(data, position)
+            value, position = _protobuf_varint(data, position)
             yield key >> 3, value
             continue
         if wire == _BYTES:
-            size, position = _varint(data, position)
+            size, position = _protobuf_varint(data, position)
         elif wire in (_EIGHT_BYTES, _FOUR_BYTES):
             size = 8 if wire == _EIGHT_BYTES else 4
         else:
@@ -151,7 +151,7 @@ def _records(data: bytes) -> Iterator[tuple[int, _Value]]:
         position += size
 
 
-def _varint(data: bytes, position: int) -> tuple[int, int]:
+def _protobuf_varint(data: bytes, position: int) -> tuple[int, int]:
     value = 0
     for index in range(10):
         byte = data[position + index]
@@ -170,7 +170,7 @@ def _integers(values: list[_Value]) -> list[int]:
             continue
         position = 0
         while position < len(value):
-            number, position = _varint(value, position)
+            number, position = _protobuf_varint(value, position)
             numbers.append(_signed(number))
     return numbers
 

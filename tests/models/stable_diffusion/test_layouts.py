@@ -174,7 +174,7 @@ def test_foreign_files_beside_fetched_weights_are_not_read(recorded: str, tmp_pa
     for name in {WEIGHTS_FILE, *PAIR} - {recorded}:
         save_file({"0.x": torch.tensor([77.0])}, tmp_path / name)
     assert weights.read_weights(where, source, part, {})["0.x"] == 1
-    assert weights.part_hash(where, source, part) == where.sha256[recorded]
+    assert weights.weights_part_hash(where, source, part) == where.sha256[recorded]
     (tmp_path / recorded).write_bytes(b"changed")
     with pytest.raises(ModelError, match="has changed since it was fetched"):
         weights.read_weights(where, source, part, {})

@@ -44,9 +44,11 @@ class Lpips:
     def __call__(self, reference: Pixels, picture: Pixels) -> float:
         if min(reference.shape[:2]) < _SMALLEST:
             raise UnmeasurableError(f"needs {_SMALLEST} pixels on each side")
-        distance = self._session.run(ref=self._normalised(reference), dist=self._normalised(picture))
+        distance = self._session.run(
+            ref=self._standardised_pixels(reference), dist=self._standardised_pixels(picture)
+        )
         return float(np.ravel(distance)[0])
 
-    def _normalised(self, rgb: Pixels) -> NDArray[np.float32]:
+    def _standardised_pixels(self, rgb: Pixels) -> NDArray[np.float32]:
         x = (rgb.astype(np.float32) / 255 - self._MEAN) / self._STD
         return np.ascontiguousarray(x.transpose(2, 0, 1))

@@ -158,10 +158,10 @@ class _Denoiser:
         }
         denoised = conditional_mean.copy()
         if tasks:
-            denoised[list(tasks)] = denoise_all(self._predict, list(tasks.values()))
+            denoised[list(tasks)] = denoise_all(self._predict_noise, list(tasks.values()))
         return denoised
 
-    def _predict(self, x: Array, times: Sequence[int]) -> Array:
+    def _predict_noise(self, x: Array, times: Sequence[int]) -> Array:
         unet, prompt, tiler = self._load()
 
         def some(part: slice) -> Array:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from calotype.errors import ModelError, OutputError
 from calotype.models.stable_diffusion.catalogue import FetchedModel, Part
 from calotype.models.stable_diffusion.store import WeightsLocation, records_folder, write_record_file
-from calotype.models.stable_diffusion.weights import Tensors, part_hash, read_config, read_weights
+from calotype.models.stable_diffusion.weights import Tensors, read_config, read_weights, weights_part_hash
 
 __all__ = ["empty_prompt", "encode_empty_prompt"]
 
@@ -52,7 +52,7 @@ def _empty_prompt_cache(location: WeightsLocation, source: FetchedModel, part: P
     Returns the cache's path for recorded weights; hashing other files would take as long as the encoder."""
     if not location.sha256:
         return None
-    return records_folder() / f"empty-prompt-{part_hash(location, source, part)}.npy"
+    return records_folder() / f"empty-prompt-{weights_part_hash(location, source, part)}.npy"
 
 
 def encode_empty_prompt(tensors: Tensors, config: dict[str, Any]) -> NDArray[np.float32]:

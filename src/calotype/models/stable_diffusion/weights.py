@@ -21,7 +21,7 @@ from calotype.errors import ModelError
 from calotype.models.stable_diffusion.catalogue import FetchedModel, Part
 from calotype.models.stable_diffusion.store import WeightsLocation, check_file_hash, file_hash
 
-__all__ = ["Tensors", "part_hash", "read_config", "read_weights"]
+__all__ = ["Tensors", "read_config", "read_weights", "weights_part_hash"]
 
 Tensors = dict[str, Any]
 """A network's torch tensors by name."""
@@ -48,7 +48,7 @@ def read_config(location: WeightsLocation, source: FetchedModel, part: Part) -> 
         raise ModelError(f"{path} is not a model's configuration ({error})") from error
 
 
-def part_hash(location: WeightsLocation, source: FetchedModel, part: Part) -> str:
+def weights_part_hash(location: WeightsLocation, source: FetchedModel, part: Part) -> str:
     """Returns the sha256 of the file that a network's weights lie in, as recorded or else as it is now."""
     path = _weights_path(location, source, part)
     return _recorded_hash(location, path) or file_hash(path)
