@@ -1,6 +1,6 @@
 """A candidate: the latents of a picture at one resolution, quantised and entropy-coded.
 
-Each stage of the encoder takes a candidate and returns one that is at least as good. The last one is written.
+Each stage of the encoder takes a candidate and returns another one, or the same. The last one is written.
 """
 
 from __future__ import annotations

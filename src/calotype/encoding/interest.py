@@ -118,7 +118,7 @@ def interest_regions(weights: NDArray[np.float32], level: int, bits: int) -> tup
 
 
 def _rectangles_at_most(steps: NDArray[np.int64], max_rectangles: int) -> Sequence[_Rectangle]:
-    """Returns at most ``most`` rectangles that cover ``steps`` int[h, w] where they are not 0.
+    """Returns at most ``max_rectangles`` rectangles that cover ``steps`` int[h, w] where they are not 0.
 
     The grid is made coarser, with the largest step of each cell, until there are few enough.
     """

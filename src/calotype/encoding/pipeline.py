@@ -6,8 +6,9 @@
                                          │
                                          └─ palette ─ write ─ file
 
-Each stage after the choice of the scale takes a candidate and returns one that is no worse. The plan defines
-which stages run. Colours are corrected in a closed loop, or solved for in pictures of few latents.
+Each stage after the choice of the scale takes a candidate and returns another one, or the same. The plan
+defines which stages run. Colours are corrected in a closed loop or, in small pictures, by solving for the
+latents.
 """
 
 from __future__ import annotations
@@ -102,10 +103,11 @@ def _best_candidate(
     finder = models.face_finder(options.model) if plan.faces and distorts_faces(best) else None
     if finder is not None or picture.interest is not None:
         best = with_finer_regions(best, picture, plan, encoder, finder)
-    # A round trip through other models takes too long.
+    # Models that are not embedded are too slow to decode and encode once more.
     if plan.closed_loop and is_embedded(options.model) and (plan.round_trip or has_visible_tints(best)):
         decoder = models.decoder(options.model, header.space, options.diffusion)
         best = with_corrected_colours(best, picture.pixels(best.header), plan, encoder, decoder)
+    # At finer levels than those of the closed loop the colours of small pictures are solved for.
     if header.extended and is_embedded(options.model) and not has_visible_tints(best):
         decoder = models.decoder(options.model, header.space, options.diffusion)
         best = with_solved_colours(best, picture, plan, encoder, decoder)

@@ -108,7 +108,11 @@ EFFORTS: dict[int, Effort] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages for one picture, from its options; the fields are those of :class:`Effort`."""
+    """The stages for one picture, from its options.
+
+    The fields are those of :class:`Effort`, but ``round_trip`` is whether the correction applies to this
+    picture, and ``rate`` is what its file has to meet.
+    """
 
     rate: RateTarget
     rdo: Rdo

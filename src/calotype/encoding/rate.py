@@ -203,7 +203,7 @@ class _TargetSizeSearch:
         return min(max(round(level), FINEST), COARSEST)
 
     def _trim(self, level: int, size: int) -> None:
-        """Searches for the multiplier at one level by regula falsi, within the bracket once there is one."""
+        """Searches for the multiplier at one level by the secant method, in a bracket once there is one."""
         goal = math.log(self._target * (1 - _TOLERANCE / 3))
         lambda_now, value = self._encoder.nominal(level), math.log(size) - goal
         slope = _LAMBDA_SLOPE * math.exp((level - _FIRST_LEVEL) / _LAMBDA_FOLD)

@@ -1,4 +1,4 @@
-"""Finer steps than the rest for the latents of faces, at coarse levels, and for regions of interest.
+"""Finer steps than the rest for the latents of faces, at coarse levels.
 
 ::
 

@@ -1,9 +1,10 @@
-"""The stages of the encoder: each takes a candidate and returns one that is no worse.
+"""The stages of the encoder: each takes a candidate and returns another one, or the same if that is better.
 
 ::
 
     candidate ─ what to code instead (resolution, regions, colours) ─ code ─ the better of the two
 
+Regions are kept where the file meets its target size with them; corrected colours where their error is smaller.
 The modules below this one decide what to code. Only the stages code it.
 """
 
@@ -43,8 +44,8 @@ def code_at_best_scale(
     """Codes the picture at its scale or, if the options leave the scale open, at the best scale.
 
     ``latents`` float32[4, h, w] are those at the scale of ``picture``. With a quality instead of a target
-    size, the file takes at any scale the bytes that it takes at that scale. Raises
-    :class:`TargetSizeError`.
+    size, the scale of ``picture`` determines how many bytes the file takes, and the other scales are coded to
+    that size. Raises :class:`TargetSizeError`.
     """
     scales, scale, rate = allowed_scales(picture), picture.header.scale, plan.rate
     candidates, levels = dict[int, Candidate](), dict[int, float]()

@@ -131,7 +131,7 @@ class PassResult:
 def coding_order(
     model: ContextModel,
 ) -> Iterator[tuple[SiteNet, int, tuple[int, int], list[tuple[int, int]]]]:
-    """Returns (network, stride, offset of the site, offsets already known) in coding order."""
+    """Yields (network, stride, offset of the site, offsets already known) in coding order."""
     yield model.base, BLOCK, (0, 0), []
     spacing = BLOCK
     for nets in model.rounds:

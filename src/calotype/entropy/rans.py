@@ -74,7 +74,7 @@ class RansDecoder:
         if self._size < STATE_BYTES:
             raise TruncatedError(f"the payload has {self._size} bytes, fewer than the coder's state")
         if (self._size - STATE_BYTES) % 2:
-            raise ChecksumError(f"the payload has {self._size} bytes: an odd number of coder words")
+            raise ChecksumError(f"the payload has {self._size} bytes: its last 16-bit word is incomplete")
         self._state: int | None = None
         self._words = array("H")
         self._at = 0

@@ -1,8 +1,9 @@
 """The symbol coders: residuals to rANS symbols and back, at each prediction of a coding pass.
 
 A residual r is one symbol of its table when |r| <= 20, otherwise the escape. After the symbols of one
-prediction come, position by position, the unmodelled bits: for an escape a sign, the bit length of
-|r| - 20 less one in 4 bits and the bits below the leading one; then the ``fine`` low bits.
+prediction come, position by position, the unmodelled bits. An escape codes e = |r| - 20 as in Exp-Golomb
+codes: the sign of r, floor(log2 e) in 4 bits, then the bits of e below its leading one. Where the table's
+quantised prediction has ``fine`` > 0, so many low bits of the integer follow.
 """
 
 from __future__ import annotations
@@ -156,10 +157,10 @@ class SymbolDecoder:
     def _with_unmodelled_bits(self, prediction: Prediction) -> NDArray[np.int64]:
         """Returns which of the positions with a symbol have unmodelled bits."""
         symbol = np.array(self._symbols, np.int64)
-        escapes: NDArray[np.int64] = np.flatnonzero(
+        positions: NDArray[np.int64] = np.flatnonzero(
             (symbol == ESCAPE) | (prediction.quantised.fine[: len(symbol)] > 0)
         )
-        return escapes
+        return positions
 
     def _escape(self) -> int:
         negative = self._rans.bits(1)

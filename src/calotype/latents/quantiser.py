@@ -33,7 +33,7 @@ _LOG_STEP_OF_DEVIATION = 0.5 * math.log2(12)
 """log2 of the step whose rounding error, uniformly distributed, has a standard deviation of 1."""
 
 _SMOOTH_BELOW, _SMOOTH_FULLY = 0.25, 0.125
-"""The share of the integers below which the step map of a prefix is smoothed, and that below which fully.
+"""While less than a quarter of the integers have arrived the step map is smoothed, below an eighth fully.
 
 With fewer, known positions lie on a grid. A step map that shows the grid makes decoders show it as well.
 """
@@ -64,7 +64,7 @@ def channel_steps(levels: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def dequantise(integers: NDArray[np.int16], levels: NDArray[np.int64]) -> NDArray[np.float32]:
     """Dequantises integers int16[4, h, w] of levels int64[h, w] to scaled latents float32[4, h, w]."""
-    return (integers * channel_steps(levels)).astype(np.float32)  # the product is exact: 15 and 27 bits
+    return (integers * channel_steps(levels)).astype(np.float32)  # exact in float64, rounded once
 
 
 def log_step_map(levels: NDArray[np.int64], missing: MissingIntegers | None = None) -> NDArray[np.float32]:

@@ -22,12 +22,20 @@ _FATAL = 4
 class OnnxSession:
     """One graph; ``threads`` None means a thread for every core that the process may use.
 
-    ``provider`` computes it on the device with this ``number``; "" is the CPU. Raises :class:`ModelError`
+    ``provider`` computes it on the device with this ``number``; "" is the CPU. ``name`` is what errors call
+    the graph. Raises :class:`ModelError`
     without the runtime or for a graph that it cannot run, and :class:`OutOfMemoryError`.
     """
 
-    def __init__(self, graph: bytes, threads: int | None, provider: str = "", number: int = 0) -> None:
-        name = "the embedded model"
+    def __init__(
+        self,
+        graph: bytes,
+        threads: int | None,
+        provider: str = "",
+        number: int = 0,
+        *,
+        name: str = "the embedded model",
+    ) -> None:
         self._session = PerProcess(partial(open_session, graph, threads, name, provider, number))
         self.inputs = frozenset(value.name for value in self._session.get().get_inputs())
 

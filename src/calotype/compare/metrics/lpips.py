@@ -37,7 +37,7 @@ class Lpips:
             content = graph.read_bytes()
         except OSError as error:
             raise ModelError(f"cannot read the LPIPS graph {graph}: {error.strerror}") from error
-        self._session = OnnxSession(content, threads, f"the LPIPS graph {graph}")
+        self._session = OnnxSession(content, threads, name=f"the LPIPS graph {graph}")
         if self._session.inputs != {"ref", "dist"}:
             raise ModelError(f"{graph} is not an LPIPS graph: its inputs must be 'ref' and 'dist'")
 

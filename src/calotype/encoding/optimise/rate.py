@@ -70,7 +70,8 @@ class _TorchSiteNet:
     def predict(self, planes: Tensor, site_latents: Tensor) -> Tensor:
         """Predicts (mean, scale) of every channel, float32[4, 2, H, W].
 
-        ``planes`` float32[1, I, H, W] are the latents of the sites that were coded before, and the levels.
+        ``planes`` float32[1, I, H, W] are the latents of the sites that were coded before, the level and
+        the mask of positions within the picture.
         ``site_latents`` float32[1, 4, H, W] are those of this site, of which a channel sees the channels
         before it.
         """
