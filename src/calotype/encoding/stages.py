@@ -4,8 +4,8 @@
 
     candidate ─ what to code instead (resolution, regions, colours) ─ code ─ the better of the two
 
-Regions are kept where the file meets its target size with them; corrected colours where their error is smaller.
-The modules below this one decide what to code. Only the stages code it.
+Regions are kept where the file meets its target size with them, corrected colours where their error is
+smaller. The modules below this one decide what to code. Only the stages code it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """An integer-valued convolution network with the same result on every machine.
 
 Weights are int8, and activations are integers of at most 8 bits, some with a sign. The constructor of a layer
-checks that no sum of products of these values can exceed 2**24 in magnitude, so that they are exact in float32
-too, and those of the stored values, which have a zero point of 128, 2**25. A matrix product is then exact in
-int32 and in float64, in any order of the sums. Layers take it as an argument: :func:`reference_product` runs everywhere,
-and the product of the processor's 8-bit instructions is several times faster (``calotype.models``).
+checks that no sum of products of these values can exceed 2**24 in magnitude, so that float32 is exact too.
+The stored values have a zero point of 128: their sums stay below 2**25. A matrix product is then exact in
+int32 and in float64, in any order of the sums. Layers take it as an argument: :func:`reference_product` runs
+everywhere, and the product of the processor's 8-bit instructions is several times faster
+(``calotype.models``).
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ At a position with quantisation step ``D`` a prediction is quantised to four num
 * ``centre`` is the integer nearest to mean / D, in units of 2**fine steps;
 * ``phase`` 0..15 is the remainder in sixteenths of that unit, plus 8;
 * ``row`` is log2(sigma / D) in eighths of an octave, from -4 (row 0) to +2 octaves (row 48);
-* ``fine`` is the number of low bits that are coded without a model: one for each doubling of sigma beyond four
-  steps.
+* ``fine`` is the number of low bits that are coded without a model: one for each doubling of sigma beyond
+  four steps.
 
 Table ``[row, phase]`` holds the cumulative frequencies of the residuals -20..20 and of an escape.
 All of it is integer arithmetic: docs/format.md, "Frequency tables".
