@@ -18,6 +18,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,7 @@ def difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[int, float]:
 
 def reference_place() -> Place:
     """Returns the CPU through ONNX Runtime, or through torch where that is missing."""
-    try:
-        import onnxruntime  # noqa: F401
-    except ImportError:
-        return Place("torch", "cpu", "float32")
-    return CPU
+    return CPU if find_spec("onnxruntime") else Place("torch", "cpu", "float32")
 
 
 def inputs_of(data: bytes) -> DecoderInput:

@@ -42,7 +42,7 @@ for (const name of ["pocket", "tiny"]) {
   const file = files.find((each) => each.startsWith(`${name}-`) && each.endsWith("-decoder.onnx"));
   writeFileSync(join(dist, `${name}-decoder.onnx.gz`), gzipSync(readFileSync(join(weights, file)), { level: 9 }));
 }
-for (const file of files.filter((each) => each.endsWith(".npz") && each.startsWith("lattice-"))) copyFileSync(join(weights, file), join(dist, file));
+for (const file of files.filter((each) => each.endsWith(".npz") && each.startsWith("context-"))) copyFileSync(join(weights, file), join(dist, file));
 
 // Of which sources this is the build.
 const sources = ["kernels", "src"].flatMap((folder) => readdirSync(join(here, folder)).map((name) => join(here, folder, name)));

@@ -197,6 +197,7 @@ def test_damage_is_found(address: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_loader_of_torch_takes_it_with_workers(address: Path) -> None:
     pytest.importorskip("torch", reason="needs torch")
+    few_cores = "ignore:This DataLoader will create 2 worker processes"
     code = f"""
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -215,5 +216,7 @@ for loader in (DataLoader(dataset, 4, shuffle=True, num_workers=2), DataLoader(S
     assert batches[0]["latents"].shape == (4, 4, 2, 2), batches[0]["latents"].shape
     assert sorted(n for b in batches for n in b["name"]) == sorted(i["name"] for i in dataset)
 """
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-W", few_cores, "-c", code], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr

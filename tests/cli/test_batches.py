@@ -173,7 +173,7 @@ def test_jobs_divide_the_cores(
     given: list[int | None] = []
 
     class Recorded:
-        def __init__(self, threads: int | None = None, backend: str = "") -> None:
+        def __init__(self, threads: int | None = None, *_: object) -> None:
             given.append(threads)
 
         def encode_many(self, images: Sequence[object], *_: object, **__: object) -> Iterator[bytes]:

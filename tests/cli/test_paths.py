@@ -26,6 +26,7 @@ COMMANDS = {
     "gallery": ["gallery", "photo.png", "--out", "g"],
     "latents export": ["latents", "export", "photo.png"],
     "latents import": ["latents", "import", "photo.png"],
+    "verify": ["verify", "photo.png", "photo.calo"],
     "archive plan": ["archive", "plan", "."],
     "archive create": ["archive", "create", ".", "a"],
     "archive list": ["archive", "list", "a"],
