@@ -272,6 +272,11 @@ class ContextModel(nn.Module):
             lengths[:, :, y::stride, x::stride] = cost
         return lengths
 
+    def mean_code_length(self, values: Tensor, levels: Tensor) -> Tensor:
+        """The mean of :meth:`code_lengths`, in which all levels matter alike though coarse ones are short."""
+        bits = self.code_lengths(values, levels).mean((1, 2, 3))
+        return (bits * (steps_of(levels) / 0.5) ** 0.5).mean()
+
     def bits(self, values: Tensor, coded: Pass) -> Tensor:
         """Ideal code length float32[N, 4, h, w] of ``values``, by the predictions of a coding pass."""
         return self._cost(values, coded.means / 256, coded.scales, coded.step)

@@ -15,7 +15,7 @@ from context_model import ContextModel, Pass
 from discriminator import Discriminator, discriminator_loss, generator_loss
 from losses import Vgg, feature_distance, latent_distance, visible_faults, wasserstein
 from photographs import even_pixels
-from quantise import random_lambdas, random_levels, steps_of
+from quantise import random_lambdas, random_levels
 from rounding import rounded_weights
 from torch import Tensor, nn
 from weave import weave
@@ -196,14 +196,9 @@ class Objective:
         return discriminator_loss([s[:count] for s in scores], [s[count:] for s in scores])
 
     def code_length(self, trained: ContextModel) -> Tensor:
-        """The code length of the last batch's integers, in bits per latent, by the model that is trained.
-
-        Code lengths at coarse levels are short: they are weighed so that all levels matter alike.
-        """
+        """The code length of the last batch's integers, in bits per latent, by the model that is trained."""
         assert self._coded is not None
-        integers, levels = self._coded
-        bits = trained.code_lengths(integers, levels).mean((1, 2, 3))
-        return (bits * (steps_of(levels) / 0.5) ** 0.5).mean()
+        return trained.mean_code_length(*self._coded)
 
     def _drawn(self, pixels: Tensor) -> Batch:
         """Splits a batch into its parts, replaces pixels of the even ones and draws levels."""

@@ -160,9 +160,7 @@ def main() -> None:
         latents, levels, lambdas = source.batch()
         everything = torch.full_like(levels, STEPS_OF_A_PASS)
         integers = source.coding_pass(latents, levels, lambdas, everything).coded
-        # Code lengths at coarse levels are short: weigh them so that all levels matter alike.
-        weight = (steps_of(levels) / 0.5) ** 0.5
-        loss = (model.code_lengths(integers, levels).mean((1, 2, 3)) * weight).mean()
+        loss = model.mean_code_length(integers, levels)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
