@@ -22,7 +22,7 @@ __all__ = [
     "abandon_stdout",
     "check_target",
     "is_folder",
-    "open_bytes",
+    "open_command_input",
     "open_picture",
     "read_calotype",
     "real_path",
@@ -45,8 +45,11 @@ def open_picture(path: str, limits: Limits) -> BinaryIO:
 
 
 @contextmanager
-def open_bytes(path: str) -> Iterator[BinaryIO]:
-    """Opens a file or a pipe, which is read as its bytes arrive. Raises :class:`SourceError`, within too."""
+def open_command_input(path: str) -> Iterator[BinaryIO]:
+    """Opens an input of the command line, a file or a pipe, which is read as its bytes arrive.
+
+    Raises :class:`SourceError`, also while the caller reads.
+    """
     try:
         if path == STDIO:
             if sys.stdin is None:

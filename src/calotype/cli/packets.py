@@ -13,7 +13,7 @@ import click
 
 from calotype.cli.common import count_option, talk_options
 from calotype.cli.console import Console
-from calotype.cli.files import STDIO, check_target, is_folder, open_bytes, read_calotype, write_target
+from calotype.cli.files import STDIO, check_target, is_folder, open_command_input, read_calotype, write_target
 from calotype.cli.paths import PathType
 from calotype.container import EXTENSION
 from calotype.errors import CalotypeError, CalotypeWarning, FormatError, OutputError, SourceError
@@ -248,7 +248,7 @@ def _packets_in(source: str) -> Iterator[bytes]:
         for inner in files:
             yield from _packets_in(inner)
         return
-    with open_bytes(source) as file:
+    with open_command_input(source) as file:
         try:
             if source.endswith(PACKET_EXTENSION):
                 yield file.read(MAX_MTU + 1)

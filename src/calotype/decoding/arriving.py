@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from calotype.container import MAX_START, Coding, FileLayout, ParsedFile, parse_file, read_layout
 from calotype.decoding.latents import PayloadDecoder
 from calotype.decoding.pipeline import OpenedFile
-from calotype.decoding.view import View
+from calotype.decoding.view import DecodedView
 from calotype.errors import CalotypeError, TruncatedError
 from calotype.options import DecodeOptions
 
@@ -53,7 +53,7 @@ class ArrivingFile:
         if layout.header.regions and not layout.header.regions_first:
             return  # nothing can be decoded before they are there, and then everything can
         if self._reader is None:
-            view = View.of(layout.header, self._options)
+            view = DecodedView.of(layout.header, self._options)
             self._reader = PayloadDecoder(self._parsed(), view.spacing, verify=self._options.strict)
         fresh = bytes(self._data[layout.start + self._read : layout.end])
         self._read += len(fresh)

@@ -22,7 +22,7 @@ from calotype.batches import in_batches
 from calotype.container import METADATA_CHUNKS, ChunkType, Header, ParsedFile, parse_file, unpack_record
 from calotype.decoding.latents import decode_latents
 from calotype.decoding.provenance import provenance_of
-from calotype.decoding.view import View
+from calotype.decoding.view import DecodedView
 from calotype.errors import CalotypeWarning, FormatError, PartialPictureWarning
 from calotype.fidelity import mark_uncertain, uncertainty_plane
 from calotype.imaging import Metadata, Provenance
@@ -74,7 +74,7 @@ class OpenedFile:
     """
 
     header: Header
-    view: View
+    view: DecodedView
     latents: DecoderInput
     alpha: NDArray[np.uint8] | None
     metadata: Metadata
@@ -107,7 +107,7 @@ class OpenedFile:
             shortfall = f"at least {parsed.missing} bytes after the first {parsed.size} are missing"
             warnings.warn(f"the picture is partial: {shortfall}", PartialPictureWarning, stacklevel=5)
         header = parsed.header
-        view = View.of(header, options)
+        view = DecodedView.of(header, options)
         if reconstruction is None:
             reconstruction = decode_latents(parsed, view.spacing, verify=options.strict)
         noise = noise_deviations(header.noise, reconstruction.levels, reconstruction.missing)

@@ -27,7 +27,7 @@ from calotype.latents import SD1
 from calotype.models.windows import Area
 from calotype.options import DecodeOptions
 
-__all__ = ["View"]
+__all__ = ["DecodedView"]
 
 _FACTOR = SD1.factor
 _LOBES = 3
@@ -38,7 +38,7 @@ _ENOUGH = 0.75
 
 
 @dataclass(frozen=True)
-class View:
+class DecodedView:
     """``size`` is (width, height) of the reduced picture, ``box`` (left, top, right, bottom) the part of it.
 
     ``coded_size`` is that of the coded picture in pixels, ``shown_size`` that of the whole picture to show,
@@ -54,7 +54,7 @@ class View:
     unit: int
 
     @classmethod
-    def of(cls, header: Header, options: DecodeOptions) -> View:
+    def of(cls, header: Header, options: DecodeOptions) -> DecodedView:
         """Returns the requested view of a file. Raises :class:`BoxError` for a box beyond the picture."""
         width, height = shown = header.width, header.height
         reduce = options.reduce
@@ -97,7 +97,7 @@ class View:
         (left, right), (top, bottom) = self._source_spans
         first_row, first_column = (axis.start * pixels for axis in self.part)
         rgb = rgb[top - first_row : bottom - first_row, left - first_column : right - first_column]
-        if self._plain:
+        if self._needs_no_resampling:
             return rgb
         # The last pixel of a reduced picture may reach beyond the source.
         beyond = bottom - top - rgb.shape[0], right - left - rgb.shape[1]
@@ -112,8 +112,8 @@ class View:
         return imaging.reduce_plane(plane[top:bottom, left:right], self.reduce)
 
     @property
-    def _plain(self) -> bool:
-        """Whether a pixel of the source is one of the reduced picture, along both sides."""
+    def _needs_no_resampling(self) -> bool:
+        """Whether each pixel that a network gives is one pixel of the decoded picture at its reduced size."""
         return all(
             coded * self.reduce == shown * self.unit
             for coded, shown in zip(self.coded_size, self.shown_size, strict=True)
@@ -134,7 +134,7 @@ class View:
         areas = []
         for axis in (0, 1):
             low, high, unit, all_ = self._scaled(axis, [*self.box[axis::2], 1, self.size[axis]])
-            reach = 0.0 if self._plain else _LOBES * max(1.0, unit)
+            reach = 0.0 if self._needs_no_resampling else _LOBES * max(1.0, unit)
             end = max(self._source_size(axis), ceil(all_))
             areas.append((max(0, floor(low - reach)), min(end, ceil(high + reach))))
         return areas

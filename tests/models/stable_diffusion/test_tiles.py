@@ -12,7 +12,7 @@ from sd_weights import VAE, random_network
 
 from calotype.errors import CalotypeWarning
 from calotype.models.stable_diffusion.noise import normal_deviates
-from calotype.models.stable_diffusion.tiles import Tiler, is_out_of_memory
+from calotype.models.stable_diffusion.tiles import DiffusionTiler, is_out_of_memory
 
 Array = NDArray[np.float32]
 
@@ -36,7 +36,7 @@ def shrink(x: Array) -> Array:
 @pytest.mark.parametrize("size", [(20, 21), (57, 33), (24, 100)])
 @pytest.mark.parametrize("overlap", [10, 12])
 def test_local_networks_give_the_same_in_tiles(size: tuple[int, int], overlap: int) -> None:
-    tiler = Tiler(24, overlap, 5)
+    tiler = DiffusionTiler(24, overlap, 5)
     latents, pixels = normal_deviates(1, (3, *size)), normal_deviates(2, (3, 8 * size[0], 8 * size[1]))
     np.testing.assert_allclose(tiler.denoise(blur, latents), blur(latents), atol=1e-6)
     np.testing.assert_allclose(tiler.decode(enlarge, latents), enlarge(latents), atol=1e-6)
@@ -51,7 +51,7 @@ def test_nothing_larger_than_a_tile_is_computed() -> None:
         return x
 
     x = normal_deviates(3, (4, 61, 25))
-    np.testing.assert_allclose(Tiler(32, 8, 2).denoise(network, x), x, atol=1e-6)
+    np.testing.assert_allclose(DiffusionTiler(32, 8, 2).denoise(network, x), x, atol=1e-6)
     assert set(sizes) == {(32, 25)}
     assert len(sizes) == 3
 
@@ -73,7 +73,7 @@ def test_a_network_with_global_normalisation_shows_no_seams() -> None:
             pixels: Array = vae.decode(torch.from_numpy(x.copy())[None]).sample[0].numpy()
         return pixels
 
-    whole, blended, butted = decode(smooth), Tiler(48, 16, 4), Tiler(48, 16, 8)
+    whole, blended, butted = decode(smooth), DiffusionTiler(48, 16, 4), DiffusionTiler(48, 16, 8)
     assert np.abs(blended.decode(decode, smooth) - whole).max() > 1e-3  # the tiles do differ
     assert seams(blended.decode(decode, smooth), blended.edges(120, 8)) < 1.1 * seams(
         whole, blended.edges(120, 8)
@@ -102,7 +102,7 @@ def test_short_of_memory_tiles_shrink_with_a_warning(error: Exception) -> None:
             raise error
         return blur(x)
 
-    tiler = Tiler(128, 12, 5, "the U-Net", lambda: freed.append(1))
+    tiler = DiffusionTiler(128, 12, 5, "the U-Net", lambda: freed.append(1))
     x = normal_deviates(5, (3, 100, 90))
     with pytest.warns(
         CalotypeWarning, match="the U-Net does not fit in memory: going on with tiles of"
@@ -119,7 +119,7 @@ def test_what_never_fits_is_an_error() -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
     with pytest.warns(CalotypeWarning), pytest.raises(MemoryError, match="the U-Net does not fit in memory"):
-        Tiler(64, 16, 4, "the U-Net").denoise(network, normal_deviates(1, (1, 64, 64)))
+        DiffusionTiler(64, 16, 4, "the U-Net").denoise(network, normal_deviates(1, (1, 64, 64)))
 
 
 def test_other_errors_pass_at_once() -> None:
@@ -128,5 +128,5 @@ def test_other_errors_pass_at_once() -> None:
 
     network: Callable[[Array], Array] = broken
     with pytest.raises(RuntimeError, match="a shape is wrong"):
-        Tiler(64, 16, 4).denoise(network, normal_deviates(1, (1, 64, 64)))
+        DiffusionTiler(64, 16, 4).denoise(network, normal_deviates(1, (1, 64, 64)))
     assert not is_out_of_memory(ValueError("out of memory"))

@@ -47,7 +47,7 @@ from calotype.models.stable_diffusion.networks import (
 )
 from calotype.models.stable_diffusion.store import WeightsLocation, fetched_location, own_location
 from calotype.models.stable_diffusion.text import empty_prompt
-from calotype.models.stable_diffusion.tiles import Tiler
+from calotype.models.stable_diffusion.tiles import DiffusionTiler
 from calotype.models.stable_diffusion.weights import read_config
 from calotype.options import DiffusionOptions
 
@@ -81,7 +81,7 @@ class _Autoencoder:
         self._network = load_network(location, source, self._part, backend)
         overlap, guard = _LOCAL_OVERLAP if self._tiny else OVERLAP
         tile = options.tile // SD1.factor
-        self._tiler = Tiler(tile, overlap, guard, self._network.name, self._network.free)
+        self._tiler = DiffusionTiler(tile, overlap, guard, self._network.name, self._network.free)
 
     @property
     def _tiny(self) -> bool:
@@ -130,14 +130,14 @@ class _Denoiser:
         self.schedule = _read_schedule(location, source, parts["scheduler"])
         self._where, self._source, self._parts, self._backend = location, source, parts, backend
         self._lock = threading.Lock()
-        self._loaded: tuple[Network, Any, Tiler] | None = None
+        self._loaded: tuple[Network, Any, DiffusionTiler] | None = None
 
-    def _load(self) -> tuple[Network, Any, Tiler]:
+    def _load(self) -> tuple[Network, Any, DiffusionTiler]:
         with self._lock:  # Files with a fine quantiser never need the U-Net.
             if self._loaded is None:
                 unet = load_network(self._where, self._source, self._parts["unet"], self._backend)
                 prompt = unet.tensor(empty_prompt(self._where, self._source, self._parts["text_encoder"]))
-                tiler = Tiler(self._options.tile // SD1.factor, *OVERLAP, unet.name, unet.free)
+                tiler = DiffusionTiler(self._options.tile // SD1.factor, *OVERLAP, unet.name, unet.free)
                 self._loaded = unet, prompt, tiler
             return self._loaded
 

@@ -25,7 +25,7 @@ from calotype.errors import CalotypeWarning
 from calotype.latents import SD1
 from calotype.models.windows import overlapping_parts, tile_windows
 
-__all__ = ["Tiler", "is_out_of_memory"]
+__all__ = ["DiffusionTiler", "is_out_of_memory"]
 
 _SIGNS = (
     "out of memory",  # CUDA, MPS
@@ -40,7 +40,7 @@ Network = Callable[[Array], Array]
 
 
 @dataclass
-class Tiler:
+class DiffusionTiler:
     """``tile``, ``overlap`` and ``guard`` in latent positions, overlap at least twice the guard.
 
     Arrays may have a first axis more, for pictures that go through together. Short of memory it halves
