@@ -20,7 +20,13 @@ EXTRA = {
     "training",
     "web",
 }
-EXTRA |= {"test_openvino.py", "test_torch_session.py", "test_optimise.py", "test_space.py"}
+EXTRA |= {
+    "test_openvino.py",
+    "test_torch_session.py",
+    "test_optimise.py",
+    "test_space.py",
+    "test_text_finder.py",
+}
 
 
 def pytest_configure() -> None:

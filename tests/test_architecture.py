@@ -25,7 +25,7 @@ MAX_LINES = 300
 # What each part of the package may import, besides itself: the parts in earlier layers.
 LAYERS = (
     {"arguments", "atomic", "cores", "errors", "lazy", "telemetry", "version"},
-    {"batches", "file_data", "limits", "warning_hook"},
+    {"batches", "connected", "file_data", "limits", "warning_hook"},
     {"options"},
     {"container"},
     {"packets"},
@@ -53,6 +53,7 @@ FOREIGN = {  # parts that must run on few packages, or on none
     "arguments": set(),
     "atomic": set(),
     "batches": set(),
+    "connected": {"numpy"},
     "cores": set(),
     "errors": set(),
     "file_data": set(),

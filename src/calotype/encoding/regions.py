@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from calotype.connected import connected_parts
 from calotype.container import Region
 from calotype.encoding.candidate import Candidate
 
@@ -75,21 +76,14 @@ def face_regions(probability: NDArray[np.float32], level: int, bits: int) -> tup
 
 def _face_boxes(probability: NDArray[np.float32]) -> list[tuple[int, int, int, int]]:
     """Returns (left, top, width, height) of each connected part above the threshold, with its neighbours."""
-    left_over = probability > _THRESHOLD
     boxes = []
-    for start in zip(*np.nonzero(probability > _CERTAIN), strict=True):
-        if not left_over[start]:
+    for rows, columns in connected_parts(probability > _THRESHOLD):
+        if np.count_nonzero(probability[rows, columns] > _CERTAIN) < _MIN_CERTAIN:
             continue
-        part, left_over[start] = [start], False
-        for y, x in part:  # The loop appends to ``part``.
-            for neighbour in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
-                inside = 0 <= neighbour[0] < probability.shape[0] and 0 <= neighbour[1] < probability.shape[1]
-                if inside and left_over[neighbour]:
-                    left_over[neighbour] = False
-                    part.append(neighbour)
-        if np.count_nonzero(probability[tuple(np.transpose(part))] > _CERTAIN) < _MIN_CERTAIN:
-            continue
-        top, left = np.maximum(np.min(part, 0) - 1, 0).tolist()
-        bottom, right = np.minimum(np.max(part, 0) + 2, probability.shape).tolist()
+        top, left = (max(int(places.min()) - 1, 0) for places in (rows, columns))
+        bottom, right = (
+            min(int(places.max()) + 2, side)
+            for places, side in zip((rows, columns), probability.shape, strict=True)
+        )
         boxes.append((left, top, right - left, bottom - top))
     return boxes

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from calotype.connected import connected_parts
 from calotype.errors import SourceError
 from calotype.fidelity.calibration import load_calibration
 from calotype.fidelity.statistics import BLOCK, compare_activations
@@ -98,7 +99,7 @@ class Fidelity:
     def regions(self, count: int = 5) -> list[FidelityRegion]:
         """Returns at most ``count`` regions of changed blocks; the first has the largest sum of scores."""
         found = []
-        for rows, columns in _connected_parts(self._larger > _THRESHOLD):
+        for rows, columns in connected_parts(self._larger > _THRESHOLD):
             top, left = BLOCK * int(rows.min()), BLOCK * int(columns.min())
             bottom, right = BLOCK * (int(rows.max()) + 1), BLOCK * (int(columns.max()) + 1)
             region = FidelityRegion(
@@ -185,24 +186,3 @@ def _block_scores(
 def _mean_of_worst(scores: NDArray[np.float32]) -> float:
     count = max(1, round(_WORST_SHARE * scores.size))
     return float(np.sort(scores, axis=None)[-count:].mean())
-
-
-def _connected_parts(
-    cells: NDArray[np.bool_],
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Returns rows and columns of each set of ``cells`` bool[h, w] that are neighbours."""
-    left_over = cells.copy()
-    parts = []
-    for start in zip(*np.nonzero(cells), strict=True):
-        if not left_over[start]:
-            continue
-        part, left_over[start] = [start], False
-        for y, x in part:  # The loop appends to ``part``.
-            for neighbour in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
-                inside = 0 <= neighbour[0] < cells.shape[0] and 0 <= neighbour[1] < cells.shape[1]
-                if inside and left_over[neighbour]:
-                    left_over[neighbour] = False
-                    part.append(neighbour)
-        rows, columns = np.transpose(part)
-        parts.append((rows, columns))
-    return parts

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         load_encoder,
         load_face_finder,
         load_features,
+        load_text_finder,
         load_thumbnail_network,
         read_weights,
     )
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         model_name_of_id,
         model_names,
     )
+    from calotype.models.text_finder import TextBox, TextFinder
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -55,6 +57,7 @@ else:
                 "load_encoder",
                 "load_face_finder",
                 "load_features",
+                "load_text_finder",
                 "load_thumbnail_network",
                 "read_weights",
             ),
@@ -80,6 +83,7 @@ else:
                 "model_name_of_id",
                 "model_names",
             ),
+            "text_finder": ("TextBox", "TextFinder"),
         },
     )
 
@@ -95,6 +99,8 @@ __all__ = [
     "FeatureNetwork",
     "ModelCache",
     "ModelInfo",
+    "TextBox",
+    "TextFinder",
     "TorchDecoder",
     "decoder_name",
     "integer_product",
@@ -106,6 +112,7 @@ __all__ = [
     "load_encoder",
     "load_face_finder",
     "load_features",
+    "load_text_finder",
     "load_thumbnail_network",
     "model_id",
     "model_name_of_id",

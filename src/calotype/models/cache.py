@@ -8,10 +8,17 @@ from dataclasses import replace
 from typing import Any
 
 from calotype.models.features import FeatureNetwork
-from calotype.models.loaders import load_decoder, load_encoder, load_face_finder, load_features
+from calotype.models.loaders import (
+    load_decoder,
+    load_encoder,
+    load_face_finder,
+    load_features,
+    load_text_finder,
+)
 from calotype.models.places import CPU, Place, choose_place
 from calotype.models.protocol import Decoder, Encoder, FaceFinder
 from calotype.models.registry import decoder_name, is_embedded
+from calotype.models.text_finder import TextFinder
 from calotype.options import DEFAULT_BACKEND, DiffusionOptions
 
 __all__ = ["ModelCache"]
@@ -75,6 +82,11 @@ class ModelCache:
             ("features", activations), lambda: load_features(activations, self._threads)
         )
         return network
+
+    def text_finder(self) -> TextFinder:
+        """Returns the detector of text of the extra ``truth``."""
+        finder: TextFinder = self._once(("text",), lambda: load_text_finder(self._threads))
+        return finder
 
     def _place_of(self, name: str) -> Place:
         """Returns the place of the model ``name``. Stable Diffusion models choose theirs themselves."""

@@ -28,6 +28,7 @@ from calotype.models.registry import (
 )
 from calotype.models.shipped import read_shipped_file
 from calotype.models.stable_diffusion import FetchedModel, fetched_model, open_decoder, open_encoder
+from calotype.models.text_finder import TextFinder, read_text_network
 from calotype.models.thumbnail import ThumbnailNetwork
 from calotype.options import DiffusionOptions
 
@@ -37,6 +38,7 @@ __all__ = [
     "load_encoder",
     "load_face_finder",
     "load_features",
+    "load_text_finder",
     "load_thumbnail_network",
     "read_weights",
 ]
@@ -93,6 +95,11 @@ def load_features(activations: Sequence[str], threads: int | None = None) -> Fea
     """Loads the default encoder with these activations as outputs. Raises :class:`ModelError`."""
     network = embedded_model(decoder_name(None, SD1.id)).encoder
     return FeatureNetwork(read_shipped_file(network.file), activations, network.margin, threads)
+
+
+def load_text_finder(threads: int | None = None) -> TextFinder:
+    """Loads the detector of text of the extra ``truth``, as :func:`load_encoder`."""
+    return TextFinder(read_text_network(), threads)
 
 
 def read_weights(name: str, context_model: int) -> tuple[bytes, bytes]:
