@@ -130,6 +130,26 @@ def test_captions_tell_the_bytes_of_the_size_chosen(page: Driver) -> None:
     assert "its smallest" in page.find_elements(By.CSS_SELECTOR, "figcaption small")[2].text
 
 
+def test_a_button_marks_what_is_uncertain_in_our_picture_only(page: Driver) -> None:
+    button, about = control(page, "marks"), page.find_element(By.ID, "marks-about")
+    assert (button.get_attribute("aria-pressed"), about.is_displayed()) == ("false", False)
+    plain = [image.get_attribute("src") for image in pictures(page)]
+    button.send_keys(Keys.SPACE)
+    assert (button.get_attribute("aria-pressed"), about.is_displayed()) == ("true", True)
+    assert loaded(page)
+    original, marked = pictures(page)
+    assert original.get_attribute("src") == plain[0]
+    assert marked.get_attribute("src") == plain[1].replace(".png", "-marked.png")
+    assert marked.get_attribute("alt").endswith(", with stripes where it is uncertain")
+    for view in ("grid", "difference"):
+        press(page, "view", view)
+        shown = [image.get_attribute("src").endswith("-marked.png") for image in pictures(page)]
+        assert shown == [False, True] + [False] * (len(shown) - 2)
+    button.click()
+    assert button.get_attribute("aria-pressed") == "false"
+    assert not any("marked" in image.get_attribute("src") for image in pictures(page))
+
+
 def test_the_divider_obeys_the_keyboard(page: Driver) -> None:
     divider = page.find_element(By.CSS_SELECTOR, "[role=slider]")
     assert divider.get_attribute("aria-valuenow") == "50"

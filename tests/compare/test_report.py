@@ -73,6 +73,23 @@ def test_pictures_are_what_the_files_decode_to(report: Report) -> None:
         assert ghost.size == (-(-info.coded_width // 8), -(-info.coded_height // 8))
 
 
+def test_marked_pictures_have_stripes_where_verify_finds_a_change(report: Report, photos: list[Path]) -> None:
+    out, _ = report
+    file = min(out.rglob("calotype-tiny-*.calo"), key=lambda path: path.stat().st_size)
+    photo = photos[0 if "01-" in str(file) else 1]
+    fidelity = calotype.Codec(threads=1).verify(photo, file, model="tiny")
+    changed = np.maximum(fidelity.invented, fidelity.lost) > 0.5
+    assert changed.any()
+    shape = changed.repeat(16, 0).repeat(16, 1)[: fidelity.height, : fidelity.width]
+    with (
+        Image.open(file.with_suffix(".png")) as plain,
+        Image.open(f"{file.with_suffix('')}-marked.png") as marked,
+    ):
+        differs = (np.asarray(plain) != np.asarray(marked)).any(-1)
+    assert not differs[~shape].any()
+    assert 0.3 < differs[shape].mean() < 0.6
+
+
 def test_the_page_names_only_files_beside_it(report: Report) -> None:
     out, _ = report
     page = (out / "index.html").read_text("utf-8")

@@ -46,6 +46,30 @@ def test_decode_gives_what_the_library_gives(client: TestClient, calo: bytes) ->
     assert np.array_equal(shown, calotype.decode(calo, model="tiny", as_array=True))
 
 
+def test_a_record_is_made_and_shown_on_request(client: TestClient) -> None:
+    # Noise, which the tiny model cannot hold.
+    pixels = np.random.default_rng(1).integers(0, 256, (128, 128, 3), np.uint8)
+    photo = io.BytesIO()
+    Image.fromarray(pixels).save(photo, "PNG")
+    plain, recorded = (
+        client.post(f"/encode?target_size=2000&record={record}", content=photo.getvalue()).content
+        for record in (False, True)
+    )
+    assert calotype.read_info(plain).fidelity is None
+    assert calotype.read_info(recorded).fidelity is not None
+    assert len(recorded) <= 2000
+    shown, marked = (
+        client.post(f"/decode?overlay={overlay}", content=recorded).content for overlay in (False, True)
+    )
+    with Image.open(io.BytesIO(marked)) as image:
+        wanted = calotype.decode(recorded, model="tiny", overlay=True, as_array=True)
+        assert np.array_equal(np.asarray(image), wanted)
+    assert shown != marked
+    answer = client.post("/decode?overlay=true", content=plain)
+    assert answer.status_code == 200
+    assert "no record" in answer.headers["X-Calotype-Remark"]
+
+
 def test_info_of_a_file_and_of_the_server(client: TestClient, calo: bytes) -> None:
     info = client.post("/info", content=calo).json()
     assert (info["width"], info["height"], info["file_size"]) == (64, 48, len(calo))

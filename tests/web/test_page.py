@@ -190,6 +190,38 @@ def test_the_divider_moves_by_key_and_by_hand(page: Page, photo: Path) -> None:
     assert page["right-image"].get_attribute("alt") == "AVIF"
 
 
+def test_a_button_marks_what_is_uncertain(page: Page, tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (96, 128, 3), np.uint8)
+    photo = tmp_path / "noise.png"
+    Image.fromarray(noise).save(photo)
+    page.visit()
+    page.open(photo)
+    page.until_done()
+    page["size"].send_keys(Keys.END)  # a small file has no room for a map
+    page.until(lambda: not page["status"].text.startswith("Done"), "the slider did nothing")
+    page.until_done()
+    button = page["marks"]
+    assert button.get_attribute("aria-pressed") == "false"
+    button.send_keys(Keys.SPACE)
+    page.until(lambda: not page["status"].text.startswith("Done"), "the button did nothing")
+    assert button.get_attribute("aria-pressed") == "true"
+    page.until_done()
+    file = page.downloaded("save-calo")
+    assert calotype.read_info(file).fidelity is not None
+    with Image.open(page.downloaded("save-png")) as image:
+        marked = np.asarray(image.convert("RGB"))
+    assert np.array_equal(marked, calotype.decode(file, model="tiny", overlay=True, as_array=True))
+    assert not np.array_equal(marked, calotype.decode(file, model="tiny", as_array=True))
+
+    page.open(file, "another")  # marked still, as the button says
+    page.until(lambda: page["status"].text.startswith("noise.calo: 128 × 96"), "it does not open again")
+    first = page["right-image"].get_attribute("src")
+    button.click()
+    page.until(lambda: page["right-image"].get_attribute("src") != first, "the button did nothing")
+    assert button.get_attribute("aria-pressed") == "false"
+    assert page.browser.get_log("browser") == []
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ from calotype.compare.codecs import Codec, Coded, UncodableError, codec_makers
 from calotype.compare.metrics import Metric, UnmeasurableError, available_metrics
 from calotype.compare.rows import Row
 from calotype.errors import ModelError, OutOfMemoryError
+from calotype.fidelity import Fidelity, load_calibration, measure_fidelity
 from calotype.imaging import load_picture, over_white
 from calotype.limits import Limits
+from calotype.models import FeatureNetwork, load_features
 from calotype.options import DiffusionOptions
 
 __all__ = ["DEFAULT_CODECS", "DEFAULT_SIZES", "Contest", "Entry", "Rules", "read_pixels"]
@@ -63,6 +66,7 @@ class Contest:
         self.metrics, self.missing = available_metrics(rules.lpips, rules.threads)
         self.codecs: dict[str, Codec] = {}
         self.failed: dict[tuple[str, str], str] = {}
+        self._threads = rules.threads
         makers = codec_makers(rules.models, rules.codecs, rules.threads, rules.diffusion)
         for name, make in makers.items():
             try:
@@ -71,6 +75,14 @@ class Contest:
                 self.missing[name] = str(error)
         if not self.codecs:
             raise ModelError("; ".join(self.missing[name] for name in makers))
+
+    @cached_property
+    def _features(self) -> FeatureNetwork:
+        return load_features(load_calibration().activations, self._threads)
+
+    def fidelity(self, rgb: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> Fidelity:
+        """Measures the fidelity of ``decoded`` to ``rgb``, both uint8[H, W, 3], as ``calotype verify``."""
+        return measure_fidelity(rgb, decoded, self._features)
 
     def enter(
         self, picture: str, rgb: NDArray[np.uint8], sizes: Sequence[int], labels: Sequence[int] | None = None

@@ -128,7 +128,7 @@ def render_report(
                 raise error
             failed(name, error)
             continue
-        subjects.append(ReportSubject(name, rgb, place, pictures, sizes, entries, why))
+        subjects.append(ReportSubject(name, rgb, place, pictures, sizes, entries, why, contest.fidelity))
         titles |= {entry.row.codec: entry.title for entry in entries}
         progress()
     if not subjects:

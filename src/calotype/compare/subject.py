@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calotype.compare.codecs import OURS
 from calotype.compare.contest import Entry
 from calotype.compare.folder import PageFiles
 from calotype.compare.latent_view import latent_picture
@@ -16,18 +18,32 @@ from calotype.compare.rows import Row
 from calotype.compare.tables import formatted_figure
 from calotype.container import EXTENSION, parse_file
 from calotype.decoding import decode_latents
+from calotype.fidelity import Fidelity, mark_unlike
 from calotype.limits import ANY_SIZE
 
 __all__ = ["ReportSubject"]
 
+_Measure = Callable[[NDArray[np.uint8], NDArray[np.uint8]], Fidelity]
+
 _UNBROKEN = str.maketrans(" -", "\N{NO-BREAK SPACE}\N{NON-BREAKING HYPHEN}")
+
+
+@dataclass(frozen=True)
+class _Addresses:
+    """The addresses of a decoded ``picture``, of its latents (with their shape), and of the picture with
+    stripes where it is unlike the original; None for what there is not.
+    """
+
+    picture: str
+    ghost: tuple[str, str] | None
+    marked: str | None
 
 
 class ReportSubject:
     """Its pictures are written at once, and only their addresses kept.
 
     ``rows``: its figures; ``columns``: by size, what the page shows; ``failed``: why a codec has no column,
-    by name.
+    by name. ``fidelity`` measures that of a decoded picture to its original.
     """
 
     def __init__(
@@ -39,6 +55,7 @@ class ReportSubject:
         sizes: Sequence[int],
         entries: Iterable[Entry],
         failed: Mapping[str, str],
+        fidelity: _Measure,
     ) -> None:
         self.name = name
         self.failed = failed
@@ -47,14 +64,14 @@ class ReportSubject:
         self.original = pictures.add(f"{place}/original", rgb)
         self.rows: list[Row] = []
         self.columns: dict[int, list[dict[str, Any]]] = {size: [self._original()] for size in sizes}
-        self._addresses: dict[str, tuple[str, tuple[str, str] | None]] = {}
+        self._addresses: dict[str, _Addresses] = {}
         ghosts: dict[int, list[dict[str, Any]]] = {size: [] for size in sizes}
         for entry in entries:
             self.rows.append(entry.row)
-            picture, ghost = self._written(entry)
-            self.columns[entry.row.budget].append(self._column(entry, picture))
-            if ghost is not None:
-                ghosts[entry.row.budget].append(self._ghost(entry, *ghost))
+            addresses = self._written(entry, rgb, fidelity)
+            self.columns[entry.row.budget].append(self._column(entry, addresses))
+            if addresses.ghost is not None:
+                ghosts[entry.row.budget].append(self._ghost(entry, *addresses.ghost))
         for size in sizes:
             self.columns[size] += ghosts[size]
 
@@ -68,23 +85,23 @@ class ReportSubject:
             "width": self.width,
         }
 
-    def _written(self, entry: Entry) -> tuple[str, tuple[str, str] | None]:
-        """Returns (address of the picture, (that of its latents, their shape)); equal files are written
-        once.
-        """
+    def _written(self, entry: Entry, rgb: NDArray[np.uint8], fidelity: _Measure) -> _Addresses:
+        """Writes the pictures of an entry for the original ``rgb``; those of equal files are written once."""
         name = f"{self._place}/{entry.row.codec}-{entry.row.size}"
         if name not in self._addresses:
-            ghost = None
+            decoded, ghost, marked = entry.coded.rgb, None, None
             self._pictures.write(name + entry.suffix, entry.coded.data)
             if entry.suffix == EXTENSION:
                 latents = decode_latents(parse_file(entry.coded.data, limits=ANY_SIZE)).latents
                 _, rows, columns = latents.shape
                 address = self._pictures.add(f"{name}-latents", latent_picture(latents))
                 ghost = address, f"{columns} × {rows}"
-            self._addresses[name] = self._pictures.add(name, entry.coded.rgb), ghost
+            if entry.row.codec.startswith(OURS):
+                marked = self._pictures.add(f"{name}-marked", mark_unlike(decoded, fidelity(rgb, decoded)))
+            self._addresses[name] = _Addresses(self._pictures.add(name, decoded), ghost, marked)
         return self._addresses[name]
 
-    def _column(self, entry: Entry, address: str) -> dict[str, Any]:
+    def _column(self, entry: Entry, addresses: _Addresses) -> dict[str, Any]:
         row = entry.row
         parts = [f"{row.size:,} bytes" + ("" if row.fits else ", its smallest")]
         parts += [f"{row.ratio:.0f} : 1", f"{row.bpp:.3f} bpp"]
@@ -97,10 +114,10 @@ class ReportSubject:
             "id": row.codec,
             "label": entry.title,
             "note": " · ".join(part.translate(_UNBROKEN) for part in parts),
-            "src": address,
+            "src": addresses.picture,
             "alt": f"{self.name}, as {entry.title} gives it back from {row.size:,} bytes",
             "width": self.width,
-        }
+        } | ({"marked": addresses.marked} if addresses.marked else {})
 
     def _ghost(self, entry: Entry, address: str, shape: str) -> dict[str, Any]:
         return {

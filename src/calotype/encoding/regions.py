@@ -80,10 +80,8 @@ def _face_boxes(probability: NDArray[np.float32]) -> list[tuple[int, int, int, i
     for rows, columns in connected_parts(probability > _THRESHOLD):
         if np.count_nonzero(probability[rows, columns] > _CERTAIN) < _MIN_CERTAIN:
             continue
-        top, left = (max(int(places.min()) - 1, 0) for places in (rows, columns))
-        bottom, right = (
-            min(int(places.max()) + 2, side)
-            for places, side in zip((rows, columns), probability.shape, strict=True)
-        )
+        height, width = probability.shape
+        top, bottom = max(int(rows.min()) - 1, 0), min(int(rows.max()) + 2, height)
+        left, right = max(int(columns.min()) - 1, 0), min(int(columns.max()) + 2, width)
         boxes.append((left, top, right - left, bottom - top))
     return boxes

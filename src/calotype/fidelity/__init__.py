@@ -9,13 +9,20 @@ from __future__ import annotations
 
 from calotype.fidelity.calibration import load_calibration
 from calotype.fidelity.measure import Fidelity, FidelityRegion, measure_fidelity, picture_fidelity
-from calotype.fidelity.record import mark_uncertain, most_record_bytes, record_chunk, uncertainty_plane
+from calotype.fidelity.record import (
+    mark_uncertain,
+    mark_unlike,
+    most_record_bytes,
+    record_chunk,
+    uncertainty_plane,
+)
 
 __all__ = [
     "Fidelity",
     "FidelityRegion",
     "load_calibration",
     "mark_uncertain",
+    "mark_unlike",
     "measure_fidelity",
     "most_record_bytes",
     "picture_fidelity",

@@ -10,7 +10,7 @@ from calotype.container.chunks import write_chunk
 from calotype.fidelity.measure import Fidelity
 from calotype.fidelity.statistics import BLOCK
 
-__all__ = ["mark_uncertain", "most_record_bytes", "record_chunk", "uncertainty_plane"]
+__all__ = ["mark_uncertain", "mark_unlike", "most_record_bytes", "record_chunk", "uncertainty_plane"]
 
 _MAX_SHARE = 0.03
 """The largest share of the file for a record with a map."""
@@ -35,9 +35,7 @@ def record_chunk(fidelity: Fidelity, decoder: int, most: int) -> bytes:
 
     ``decoder`` is the id of the decoder that made the picture. Without room for any map the record has none.
     """
-    scores = np.maximum(fidelity.invented, fidelity.lost)
-    levels = np.searchsorted(np.array(_THRESHOLDS, np.float32), scores, "right")
-    cell = BLOCK
+    levels, cell = _levels(fidelity), BLOCK
     while True:
         rows = tuple("".join(map(str, row)) for row in levels.tolist())
         chunk = _chunk(FidelityRecord(decoder, fidelity.invention, fidelity.loss, cell, rows))
@@ -52,11 +50,16 @@ def uncertainty_plane(record: FidelityRecord, width: int, height: int) -> NDArra
     """Returns the map of a record as uint8[height, width]: 0 is certain, 255 most uncertain."""
     if not record.cell:
         return np.zeros((height, width), np.uint8)
-    levels = np.array([list(map(int, row)) for row in record.map], np.uint8) * np.uint8(
-        255 // len(_THRESHOLDS)
-    )
-    plane: NDArray[np.uint8] = levels.repeat(record.cell, 0)[:height].repeat(record.cell, 1)[:, :width]
-    return plane
+    return _plane(np.array([list(map(int, row)) for row in record.map]), record.cell, width, height)
+
+
+def mark_unlike(rgb: NDArray[np.uint8], fidelity: Fidelity) -> NDArray[np.uint8]:
+    """Returns the decoded pixels uint8[H, W, 3] with the stripes of :func:`mark_uncertain`, of the scores
+    themselves.
+
+    It needs no record, and is what a record marks that has a cell for every block.
+    """
+    return mark_uncertain(rgb, _plane(_levels(fidelity), BLOCK, fidelity.width, fidelity.height))
 
 
 def mark_uncertain(rgb: NDArray[np.uint8], uncertainty: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -70,6 +73,19 @@ def mark_uncertain(rgb: NDArray[np.uint8], uncertainty: NDArray[np.uint8]) -> ND
     marked = rgb + share * (np.array(_COLOUR, np.float32) - rgb)
     pixels: NDArray[np.uint8] = np.clip(marked + 0.5, 0, 255).astype(np.uint8)
     return pixels
+
+
+def _levels(fidelity: Fidelity) -> NDArray[np.int64]:
+    """Returns the level int[h, w] of each block, 0 to 3, by its larger score."""
+    scores = np.maximum(fidelity.invented, fidelity.lost)
+    return np.searchsorted(np.array(_THRESHOLDS, np.float32), scores, "right")
+
+
+def _plane(levels: NDArray[np.int64], cell: int, width: int, height: int) -> NDArray[np.uint8]:
+    """Returns levels of cells as uint8[height, width], 255 for the highest."""
+    values = (levels * (255 // len(_THRESHOLDS))).astype(np.uint8)
+    plane: NDArray[np.uint8] = values.repeat(cell, 0)[:height].repeat(cell, 1)[:, :width]
+    return plane
 
 
 def _halved(levels: NDArray[np.int64]) -> NDArray[np.int64]:

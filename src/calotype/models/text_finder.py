@@ -44,8 +44,8 @@ _MIN_THICKNESS, _MAX_THICKNESS = 3, 30
 about 50 pixels. Masts are thinner. Thicker is texture, such as a wall's, more often than text."""
 
 _GROWTH = 0.8
-"""By how much area / perimeter of a shrunken line it is enlarged: half of PP-OCR's 1.6, which leaves room around
-the letters. With it the boxes still cover lines of 8 to 48 pixels."""
+"""By how much area / perimeter of a shrunken line it is enlarged: half of PP-OCR's 1.6, which leaves room
+around the letters. With it the boxes still cover lines of 8 to 48 pixels."""
 
 TextBox = tuple[int, int, int, int]
 """The left and upper edge, width and height of a line of text, in pixels of the picture."""
@@ -69,7 +69,7 @@ class TextFinder:
         height, width = rgb.shape[:2]
         padded = np.pad(rgb, ((0, -height % _MULTIPLE), (0, -width % _MULTIPLE), (0, 0)), mode="edge")
         probability = np.empty(padded.shape[:2], np.float32)
-        rows, columns = (full_parts(side, _TILE) for side in probability.shape)
+        rows, columns = full_parts(padded.shape[0], _TILE), full_parts(padded.shape[1], _TILE)
         for window in tile_windows(rows, columns, _MARGIN):
             bgr = padded[window.read][..., ::-1].transpose(2, 0, 1).astype(np.float32)
             probability[window.kept] = self._session.run(x=bgr / np.float32(127.5) - 1)[0][window.inner]
@@ -85,11 +85,9 @@ def _line_boxes(probability: NDArray[np.float32]) -> list[TextBox]:
         if not _MIN_THICKNESS <= thickness <= _MAX_THICKNESS or probability[rows, columns].mean() < _MIN_MEAN:
             continue
         growth = ceil(_GROWTH * len(rows) / (2 * sum(sides)))
-        top, left = (max(int(places.min()) - growth, 0) for places in (rows, columns))
-        bottom, right = (
-            min(int(places.max()) + 1 + growth, side)
-            for places, side in zip((rows, columns), probability.shape, strict=True)
-        )
+        height, width = probability.shape
+        top, bottom = max(int(rows.min()) - growth, 0), min(int(rows.max()) + 1 + growth, height)
+        left, right = max(int(columns.min()) - growth, 0), min(int(columns.max()) + 1 + growth, width)
         boxes.append((left, top, right - left, bottom - top))
     return boxes
 

@@ -77,7 +77,9 @@ async def encode(request: Request, query: Annotated[EncodeQuery, Query()]) -> Re
 )
 async def decode(request: Request, query: Annotated[DecodeQuery, Query()]) -> Response:
     """Decodes a .calo file to a PNG file in sRGB, without metadata."""
-    return _file_response(await _worked(request, lambda studio, upload: studio.decode(upload, query.strict)))
+    return _file_response(
+        await _worked(request, lambda studio, upload: studio.decode(upload, **query.model_dump()))
+    )
 
 
 @router.head("/info", include_in_schema=False)

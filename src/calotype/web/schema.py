@@ -44,10 +44,17 @@ class EncodeQuery(NoQuery):
     )
     effort: int = Field(DEFAULT_EFFORT, ge=1, le=9, description="1 is fastest, 9 makes the smallest files")
     strict: bool = Field(False, description="Refuse what is otherwise done with a remark")
+    record: bool = Field(
+        False,
+        description="Record in the file where its picture is uncertain, in at most 3 % of the bytes",
+    )
 
 
 class DecodeQuery(NoQuery):
     strict: bool = Field(False, description="Refuse files with damaged parts that a picture needs not")
+    overlay: bool = Field(
+        False, description="Mark with stripes where the picture is uncertain, as the file has recorded it"
+    )
 
 
 class PrepareQuery(NoQuery):

@@ -73,11 +73,18 @@ class PictureService:
         options = replace(options, model=self._settings.model, limits=self._limits)
         return _make_with_remarks(lambda: self._codec.encode(file, options), MEDIA_TYPE)
 
-    def decode(self, upload: bytes, strict: bool) -> MadeFile:
-        """Decodes a .calo file to a PNG file in sRGB, without metadata."""
+    def decode(self, upload: bytes, *, strict: bool, overlay: bool) -> MadeFile:
+        """Decodes a .calo file to a PNG file in sRGB, without metadata.
+
+        With ``overlay`` stripes mark where the file's record calls the picture uncertain.
+        """
         _check_magic(upload)
         options = DecodeOptions(
-            model=self._settings.decoder, strict=strict, keep_metadata=False, limits=self._limits
+            model=self._settings.decoder,
+            strict=strict,
+            keep_metadata=False,
+            limits=self._limits,
+            overlay=overlay,
         )
         return _make_with_remarks(lambda: _pack_png(self._codec.decode(upload, options)), "image/png")
 

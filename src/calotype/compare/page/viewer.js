@@ -10,11 +10,13 @@ class Viewer {
     this.at = { x: 0, y: 0, zoom: 1 };
     this.cut = 50;
     this.view = "divider";
+    this.marks = false;
     this.pointers = new Map();
     this.listen();
   }
 
-  // columns: [{id, label, note, src, alt, coarse} | {id, label, why}]
+  // columns: [{id, label, note, src, marked, alt, coarse} | {id, label, why}]; "marked" is the picture with
+  // stripes where it is uncertain
   show(columns, ratio) {
     const { left, right } = this.controls;
     const kept = [left.value, right.value];
@@ -27,6 +29,7 @@ class Viewer {
     left.value = has(kept[0]) ? kept[0] : this.columns[0].id;
     right.value = has(kept[1]) ? kept[1] : this.columns[Math.min(1, this.columns.length - 1)].id;
     this.stage.style.setProperty("--ratio", ratio);
+    this.controls.marks.hidden = !this.columns.some((column) => column.marked);
     this.render();
   }
 
@@ -41,9 +44,9 @@ class Viewer {
       element.hidden = !element.dataset.for.split(" ").includes(this.view);
     }
     if (this.view === "grid") {
-      this.panes.replaceChildren(...this.columns.map((c) => pane(c)), ...this.absent.map(missing));
+      this.panes.replaceChildren(...this.columns.map((c) => pane(c, this.marks)), ...this.absent.map(missing));
     } else if (this.view === "difference") {
-      const [below, above] = [pane(pair[0]), pane(pair[1])];
+      const [below, above] = [pane(pair[0], this.marks), pane(pair[1], this.marks)];
       const mix = tag("div", "mix");
       const over = above.querySelector("img");
       const wrap = tag("div", "over");
@@ -56,7 +59,7 @@ class Viewer {
     } else {
       const track = tag("div", "track");
       track.append(this.makeDivider(pair));
-      this.panes.replaceChildren(pane(pair[0]), track, pane(pair[1]));
+      this.panes.replaceChildren(pane(pair[0], this.marks), track, pane(pair[1], this.marks));
     }
     this.move(this.at);
   }
@@ -143,6 +146,12 @@ class Viewer {
       [c.left.value, c.right.value] = [c.right.value, c.left.value];
       this.render();
     });
+    c.marks.addEventListener("click", () => {
+      this.marks = !this.marks;
+      c.marks.setAttribute("aria-pressed", this.marks);
+      document.getElementById("marks-about").hidden = !this.marks;
+      this.render();
+    });
     c.closer.addEventListener("click", () => this.zoomBy(1.5));
     c.farther.addEventListener("click", () => this.zoomBy(1 / 1.5));
     c.fit.addEventListener("click", () => this.move({ x: 0, y: 0, zoom: 1 }));
@@ -210,11 +219,13 @@ function captioned(label, note) {
   return caption;
 }
 
-function pane(column) {
+function pane(column, marks) {
   const figure = tag("figure", "pane");
   const window = tag("div", "window");
   const image = tag("img", column.coarse ? "coarse" : "");
-  Object.assign(image, { src: column.src, alt: column.alt, draggable: false });
+  const marked = marks && column.marked;
+  const alt = column.alt + (marked ? ", with stripes where it is uncertain" : "");
+  Object.assign(image, { src: marked || column.src, alt, draggable: false });
   window.append(image);
   figure.append(window, captioned(column.label, column.note));
   return figure;

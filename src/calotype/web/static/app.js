@@ -16,6 +16,7 @@ const chosen = { left: "original", right: "calotype" };
 const results = new Map(); // name -> {url, blob, note}
 let limits = null; // what GET info says
 let opened = null; // {file, stem}
+let marks = false; // whether Calotype's picture is marked where it is uncertain
 let prepared = null; // {blob, width, height, remark}
 let running = new AbortController();
 let settling = 0;
@@ -85,6 +86,9 @@ function drawSize(size) {
   element("size-more").textContent = `${prepared.width} × ${prepared.height} pixels, ${meaning(size, pixels)}`;
 }
 
+/** How a file is decoded: with stripes where its record calls the picture uncertain, or without. */
+const decoding = () => `decode?overlay=${marks}`;
+
 const target = () => sizeAt(Number(element("size").value), prepared.width * prepared.height);
 
 // What is done
@@ -135,7 +139,7 @@ async function readServerInfo() {
 /** A .calo file: there is nothing to compare it with. */
 async function decode(file, signal) {
   progress(30, "Decoding …");
-  const { blob, remark } = await send("decode", file, signal);
+  const { blob, remark } = await send(decoding(), file, signal);
   const size = await dimensions(blob);
   prepared = null;
   NAMES.forEach((name) => put(name, null));
@@ -171,7 +175,7 @@ async function compare(signal) {
   const { file, note } = await encode(size, signal);
   drawSize(file.size);
   progress(45, "Decoding …");
-  const decoded = await send("decode", file, signal);
+  const decoded = await send(decoding(), file, signal);
   put("calotype", decoded.blob, note);
   drawTile("calotype", bytes(file.size), false);
   offer("save-calo", file, `${opened.stem}${limits.extension}`);
@@ -192,7 +196,7 @@ async function compare(signal) {
 /** The .calo file of at most `size` bytes, or the smallest there is. */
 async function encode(size, signal) {
   const attempt = async (bytesWanted) =>
-    (await send(`encode?target_size=${bytesWanted}`, prepared.blob, signal)).blob;
+    (await send(`encode?target_size=${bytesWanted}&record=${marks}`, prepared.blob, signal)).blob;
   try {
     return { file: await attempt(size), note: "" };
   } catch (error) {
@@ -255,6 +259,11 @@ element("size").addEventListener("input", () => {
   settling = setTimeout(() => again(compare), SETTLED);
 });
 element("side").addEventListener("change", () => again(prepare));
+element("marks").addEventListener("click", (event) => {
+  marks = !marks;
+  event.target.setAttribute("aria-pressed", marks);
+  again((signal) => (prepared ? compare(signal) : decode(opened.file, signal)));
+});
 
 addEventListener("paste", (event) => {
   const file = event.clipboardData.files[0];
