@@ -27,7 +27,7 @@ with watched():
         reference_product,
     )
     from calotype.entropy.rans import PRECISION, RansDecoder, encode_symbols
-    from calotype.entropy.tables import FREQUENCY_TOTAL, PHASES, ROWS, SYMBOLS, FrequencyTables
+    from calotype.entropy.tables import FREQUENCY_TOTAL, PHASES, SIGMAS, SYMBOLS, FrequencyTables
     from calotype.errors import CalotypeError
     from calotype.latents import CHANNEL_OFFSETS, STEPS
     from calotype.models import integer_product
@@ -52,10 +52,10 @@ def rans(data: bytes) -> None:
     row, every, count = _row(data[:7]), data[7] % 17, data[8]
     decoder = RansDecoder(data[9:])
     starts, freqs = [], []
-    for symbol in decoder.symbols([row] * count):
+    for symbol in decoder.decode_symbols([row] * count):
         starts.append(row[symbol])
         freqs.append(row[symbol + 1] - row[symbol])
-    value = decoder.bits(every)
+    value = decoder.decode_bits(every)
     starts.append(value << (PRECISION - every))
     freqs.append(1 << (PRECISION - every))
     decoder.finish()
@@ -67,7 +67,7 @@ def tables(data: bytes) -> None:
     frequencies = _frequencies().ravel()
     edits = np.frombuffer(data[: len(data) // 4 * 4], "<u2").reshape(-1, 2)
     frequencies[edits[:, 0] % frequencies.size] = edits[:, 1]
-    tables = FrequencyTables(frequencies.reshape(ROWS, PHASES, SYMBOLS))
+    tables = FrequencyTables(frequencies.reshape(SIGMAS, PHASES, SYMBOLS))
     assert all(row[0] == 0 and row[-1] == FREQUENCY_TOTAL and sorted(set(row)) == row for row in tables.rows)
 
 
@@ -130,7 +130,7 @@ def _encoded(chosen: NDArray[np.int16], levels: NDArray[np.int64]) -> bytes:
     coding = CodingPass(_model(), levels, STEPS, CHANNEL_OFFSETS)
     while (prediction := coding.prediction) is not None:
         values = chosen[prediction.channel, prediction.rows, prediction.columns].ravel().astype(np.int64)
-        stream.put(values, prediction)
+        stream.encode(values, prediction)
         coding.advance(values)
     return stream.finish()
 
@@ -140,7 +140,7 @@ def _frequencies() -> NDArray[np.uint16]:
     distance = np.abs(np.arange(SYMBOLS) - SYMBOLS // 2)
     row = np.maximum(1 << 14 >> distance, 1)
     row[SYMBOLS // 2] += FREQUENCY_TOTAL - row.sum()
-    return np.tile(row.astype(np.uint16), (ROWS, PHASES, 1))
+    return np.tile(row.astype(np.uint16), (SIGMAS, PHASES, 1))
 
 
 def _arrays() -> dict[str, NDArray[np.generic]]:

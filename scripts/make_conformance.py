@@ -79,7 +79,7 @@ def integers_of(parsed: ParsedFile) -> tuple[NDArray[np.int16], int]:
     )
     decoder.feed(parsed.payload)
     decoded = decoder.result()
-    unknown = np.zeros(decoded.integers.shape, bool) if decoded.missing is None else decoded.missing.unknown
+    unknown = np.zeros(decoded.integers.shape, bool) if decoded.missing is None else decoded.missing.mask
     return np.where(unknown, 0, decoded.integers).astype(np.int16), int((~unknown).sum())
 
 

@@ -116,15 +116,15 @@ def test_together_they_reach_every_part_of_the_coder() -> None:
         levels = level_map(header.level, region_refinements(parsed.chunks, height, width))
         coding = CodingPass(model, levels, STEPS, CHANNEL_OFFSETS)
         while (prediction := coding.prediction) is not None:
-            chosen = stream.get(prediction)
-            residual = (chosen >> prediction.quantised.fine) - prediction.quantised.centre
+            chosen = stream.decode(prediction)
+            residual = (chosen >> prediction.quantised.low_bits) - prediction.quantised.centre
             features.update({"escape up"} if residual.max() > MAX_RESIDUAL else ())
             features.update({"escape down"} if residual.min() < -MAX_RESIDUAL else ())
-            features.update({"fine"} if prediction.quantised.fine.max() > 1 else ())
+            features.update({"low bits"} if prediction.quantised.low_bits.max() > 1 else ())
             features.add(f"{prediction.rows} {prediction.columns}")
             coding.advance(chosen)
         stream.finish()
-    assert {"escape up", "escape down", "fine", "scaled", "regions"} <= features
+    assert {"escape up", "escape down", "low bits", "scaled", "regions"} <= features
     assert {"HIERARCHICAL", "HIERARCHICAL alpha", "HIERARCHICAL grey", "PALETTE"} <= features
     assert sum(name.startswith("slice(") for name in features) >= 10  # the sites of the grid
 

@@ -49,7 +49,7 @@ def test_integers_of_a_prefix_are_those_of_the_whole(name: str) -> None:
     for size in range(0, parsed.payload_size, 1 + parsed.payload_size // 40):
         prefix = coded_prefix(parsed, size)
         assert prefix.missing is not None
-        known = ~prefix.missing.unknown
+        known = ~prefix.missing.mask
         assert known.sum() >= before
         before = known.sum()
         assert np.array_equal(prefix.integers[known], whole.integers[known])
@@ -128,21 +128,21 @@ def test_inputs_of_the_decoder_where_integers_are_missing() -> None:
         inputs = OpenedFile.of(data[: parsed.payload_start + size], PARTIAL).latents
     whole = OpenedFile.of(data, PARTIAL).latents
     assert prefix.missing is not None
-    unknown, mean, scale = prefix.missing.unknown, prefix.missing.mean / 256, prefix.missing.scale
-    assert 0 < unknown.sum() < unknown.size
+    missing, mean, scale = prefix.missing.mask, prefix.missing.mean / 256, prefix.missing.scale
+    assert 0 < missing.sum() < missing.size
     for name in ("latents", "conditional_mean"):
-        assert np.array_equal(getattr(inputs, name)[unknown], mean[unknown])
-        assert np.array_equal(getattr(inputs, name)[~unknown], getattr(whole, name)[~unknown])
+        assert np.array_equal(getattr(inputs, name)[missing], mean[missing])
+        assert np.array_equal(getattr(inputs, name)[~missing], getattr(whole, name)[~missing])
     nominal = parsed.header.level / 16 - 5
-    step = np.where(unknown, np.maximum(nominal, scale / 16 - 6.5 + 0.5 * np.log2(12)), nominal)
+    step = np.where(missing, np.maximum(nominal, scale / 16 - 6.5 + 0.5 * np.log2(12)), nominal)
     assert np.allclose(inputs.log_step, step.mean(0, keepdims=True))
     assert (inputs.log_step >= whole.log_step).all()
-    levels = np.full(unknown.shape[1:], parsed.header.level)
+    levels = np.full(missing.shape[1:], parsed.header.level)
     assert np.array_equal(log_step_map(levels), whole.log_step)
-    none = replace(prefix.missing, unknown=np.zeros_like(unknown))
+    none = replace(prefix.missing, mask=np.zeros_like(missing))
     codes = parsed.header.noise
     assert np.allclose(noise_deviations(codes, levels, none), noise_deviations(codes, levels))
-    every = noise_deviations(codes, levels, replace(prefix.missing, unknown=np.ones_like(unknown)))
+    every = noise_deviations(codes, levels, replace(prefix.missing, mask=np.ones_like(missing)))
     assert np.allclose(every, np.sqrt((4.0 ** (scale / 16 - 6.5)).mean((1, 2))))
 
 

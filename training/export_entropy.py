@@ -14,16 +14,16 @@ from context_model import BIAS_UNIT, HEAD, WIDTHS, ContextModel, IntConv, Shape
 from loop import weights_of
 from torch import Tensor
 
-from calotype.entropy.tables import FREQUENCY_TOTAL, MAX_RESIDUAL, PHASES, ROWS, SYMBOLS
+from calotype.entropy.tables import FREQUENCY_TOTAL, MAX_RESIDUAL, PHASES, SIGMAS, SYMBOLS
 
 
 def density(shape: Shape) -> Tensor:
     """float64[49, 16, 42]: the density integrated over each residual; the last is the escape."""
-    octave = torch.arange(ROWS, dtype=torch.float64) / 8 - 4 + 1 / 32  # the middle of the two scales
+    log_sigma = torch.arange(SIGMAS, dtype=torch.float64) / 8 - 4 + 1 / 32  # the middle of the two scales
     phase = (torch.arange(PHASES, dtype=torch.float64) - 8) / 16
     edges = torch.arange(-MAX_RESIDUAL, MAX_RESIDUAL + 2, dtype=torch.float64) - 0.5
-    x = (edges - phase[None, :, None]) * torch.exp2(-octave)[:, None, None]
-    inside = shape.double().cdf(x, octave[:, None, None].expand_as(x)).diff(dim=-1)
+    x = (edges - phase[None, :, None]) * torch.exp2(-log_sigma)[:, None, None]
+    inside = shape.double().cdf(x, log_sigma[:, None, None].expand_as(x)).diff(dim=-1)
     escape = (1 - inside.sum(-1, keepdim=True)).clamp(min=2.0**-15)
     every = torch.cat([inside, escape], -1)
     return every / every.sum(-1, keepdim=True)

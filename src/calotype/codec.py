@@ -96,9 +96,9 @@ class Codec:
         """Encodes a picture to the bytes of a .calo file.
 
         ``image``: a Pillow image, an array (uint8[H, W], [H, W, 3] or [H, W, 4]), a path or a binary file;
-        ``fields`` are those of :class:`EncodeOptions`; effort 9 calls ``progress`` up to ``optimise.ROUNDS``
-        times. Raises :class:`SourceError`, :class:`LimitError`,
-        :class:`TargetSizeError`, :class:`ModelError`.
+        ``fields`` are those of :class:`EncodeOptions`; effort 9 calls ``progress`` after each of
+        at most ``optimise.MAX_ITERATIONS`` iterations. Raises :class:`SourceError`, :class:`LimitError`,
+        :class:`TargetSizeError` and :class:`ModelError`.
         """
         return next(self.encode_many([image], options, progress=progress, **fields))
 

@@ -33,8 +33,8 @@ torch = pytest.importorskip("torch", reason="effort 9 needs torch")
 onnx = pytest.importorskip("onnx", reason="effort 9 needs onnx")
 
 from calotype.encoding.optimise.descent import CodedLatents, LatentDescent  # noqa: E402
+from calotype.encoding.optimise.differentiable_rate import DifferentiableRate  # noqa: E402
 from calotype.encoding.optimise.distortion import distortion_terms  # noqa: E402
-from calotype.encoding.optimise.rate import DifferentiableRate  # noqa: E402
 from calotype.models.onnx_torch import TorchGraph  # noqa: E402  (needs both)
 
 LEVEL = 50
@@ -45,7 +45,7 @@ HEADER = Header(
 
 @pytest.fixture(autouse=True)
 def _few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optimise, "ROUNDS", 12)
+    monkeypatch.setattr(optimise, "MAX_ITERATIONS", 12)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ def test_effort_9_of_the_codec(rgb: NDArray[np.uint8], monkeypatch: pytest.Monke
     options: dict[str, Any] = {"model": "tiny", "decoder": "tiny", "target_size": 100}
     data = calotype.Codec().encode(rgb, effort=9, progress=lambda: calls.append(None), **options)
     assert len(data) <= 100 and len(calls) == 12
-    monkeypatch.setattr(optimise, "ROUNDS", 10**6)
+    monkeypatch.setattr(optimise, "MAX_ITERATIONS", 10**6)
     assert len(calotype.encode(rgb, effort=9, time_limit=0.2, **options)) <= 100
 
 

@@ -20,14 +20,14 @@ def random_integers(
 
 def encode_integers(model: ContextModel, integers: NDArray, levels: NDArray) -> bytes:
     """Returns the payload of integers int16[4, h, w] at the levels int64[h, w]."""
-    symbols = SymbolEncoder(model.tables)
+    encoder = SymbolEncoder(model.tables)
     coding = CodingPass(model, levels, STEPS, CHANNEL_OFFSETS)
     while (prediction := coding.prediction) is not None:
         chosen = integers[prediction.channel, prediction.rows, prediction.columns].ravel().astype(np.int64)
-        symbols.put(chosen, prediction)
+        encoder.encode(chosen, prediction)
         coding.advance(chosen)
     assert np.array_equal(coding.result.integers, integers)
-    return symbols.finish()
+    return encoder.finish()
 
 
 def decode_payload(model: ContextModel, payload: bytes, levels: NDArray) -> NDArray[np.int16]:

@@ -53,10 +53,12 @@ def test_round_trip_with_a_level_per_position(
     assert np.array_equal(decode_payload(faster_model, payload, levels), integers)
 
 
-def test_blocks_do_not_change_the_bytes(small_model: ContextModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_division_of_a_product_does_not_change_the_bytes(
+    small_model: ContextModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     integers, levels = random_integers(3, (90, 11), level=50, seed=5)
     payload = encode_integers(small_model, integers, levels)
-    monkeypatch.setattr("calotype.entropy.network._BLOCK_POSITIONS", 1)
+    monkeypatch.setattr("calotype.entropy.network._POSITIONS_PER_PRODUCT", 1)
     assert encode_integers(small_model, integers, levels) == payload
 
 

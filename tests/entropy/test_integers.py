@@ -28,9 +28,9 @@ def integer_decoder(model: ContextModel, size: int, levels: NDArray, spacing: in
     return IntegerDecoder(model, size, levels, STEPS, CHANNEL_OFFSETS, spacing=spacing)
 
 
-def unknown_integers(decoded: PassResult) -> NDArray[np.bool_]:
+def missing_integers(decoded: PassResult) -> NDArray[np.bool_]:
     """bool[4, h, w]"""
-    return np.zeros(decoded.integers.shape, bool) if decoded.missing is None else decoded.missing.unknown
+    return np.zeros(decoded.integers.shape, bool) if decoded.missing is None else decoded.missing.mask
 
 
 def expectations(
@@ -44,10 +44,10 @@ def expectations(
     guide[0, :height, :width] = np.clip(2 * (levels - 64), -127, 127)
     guide[1, :height, :width] = 127
     means, scales = np.zeros((4, height, width), int), np.zeros((4, height, width), int)
-    for net, stride, (y, x), before in coding_order(model):
+    for net, stride, (y, x), context_offsets in coding_order(model):
         if y >= height or x >= width:
             continue
-        planes = [context[:, dy::stride, dx::stride] for dy, dx in before]
+        planes = [context[:, dy::stride, dx::stride] for dy, dx in context_offsets]
         inputs = np.concatenate([*planes, guide[:, y::stride, x::stride]])
         features = net.features(inputs, model.product)
         for channel in range(4):
@@ -78,7 +78,7 @@ def test_a_prefix_is_exact_and_the_rest_is_predicted(
     for size in range(len(payload) + 1):
         growing.feed(payload[size - 1 : size] if size else b"")
         decoded = growing.result()
-        missing = unknown_integers(decoded)
+        missing = missing_integers(decoded)
         assert not (missing & ~before).any()  # nothing is lost again
         assert np.array_equal(decoded.integers, np.where(missing, 0, integers))
         before = missing
@@ -100,9 +100,9 @@ def test_pieces_of_any_size_give_the_same_integers(small_model: ContextModel) ->
         pieces = integer_decoder(small_model, len(payload), levels)
         for begin in range(0, size, 7):
             pieces.feed(payload[begin : min(begin + 7, size)])
-        for name in ("integers", "table_indices", "symbols"):
+        for name in ("integers", "table_indices", "interval_symbols"):
             assert np.array_equal(getattr(once.result(), name), getattr(pieces.result(), name))
-        assert np.array_equal(unknown_integers(once.result()), unknown_integers(pieces.result()))
+        assert np.array_equal(missing_integers(once.result()), missing_integers(pieces.result()))
 
 
 @pytest.mark.slow
@@ -115,13 +115,13 @@ def test_bytes_after_a_prefix_do_not_change_its_integers(small_model: ContextMod
     for size in range(5, len(payload) - 8, 3):
         begun = integer_decoder(small_model, len(payload), levels)
         begun.feed(payload[:size])
-        known = ~unknown_integers(begun.result())
+        known = ~missing_integers(begun.result())
         for _ in range(3):
             other = integer_decoder(small_model, len(payload), levels)
             with contextlib.suppress(ChecksumError):
                 other.feed(payload[:size] + rng.bytes(6))
                 decoded = other.result()
-                assert not (known & unknown_integers(decoded)).any()
+                assert not (known & missing_integers(decoded)).any()
                 assert np.array_equal(decoded.integers[known], integers[known])
                 compared += 1
     assert compared > len(payload) // 2
@@ -148,7 +148,7 @@ def test_any_prefix_of_any_latents(
     cut = data.draw(st.integers(0, len(payload)))
     begun = integer_decoder(small_model, len(payload), levels)
     begun.feed(payload[:cut])
-    missing = unknown_integers(begun.result())
+    missing = missing_integers(begun.result())
     assert np.array_equal(begun.result().integers, np.where(missing, 0, integers))
     begun.feed(payload[cut:])
     assert begun.finished
@@ -225,7 +225,7 @@ def test_a_grid_is_decoded_alone(
     whole = integer_decoder(small_model, len(payload), levels)
     whole.feed(payload)
     thinned = whole.result().thinned(spacing)
-    for name in ("integers", "table_indices", "symbols"):
+    for name in ("integers", "table_indices", "interval_symbols"):
         assert np.array_equal(getattr(decoded, name), getattr(thinned, name))
     for size, enough in ((coarse.consumed, True), (coarse.consumed - 1, False)):
         begun, begun_coarse = (
@@ -238,7 +238,7 @@ def test_a_grid_is_decoded_alone(
         thinned = begun.result().thinned(spacing)
         assert (thinned.missing is None) == enough
         if not enough:
-            assert np.array_equal(unknown_integers(begun_coarse.result()), unknown_integers(thinned))
+            assert np.array_equal(missing_integers(begun_coarse.result()), missing_integers(thinned))
             assert begun_coarse.result().missing is not None and thinned.missing is not None
             assert np.array_equal(begun_coarse.result().missing.mean, thinned.missing.mean)
 
@@ -277,7 +277,7 @@ def test_a_pass_at_its_end_goes_no_further(small_model: ContextModel) -> None:
         state.advance(np.zeros(1, np.int64), np.zeros(1, bool))
     other = state.copy()
     assert other.result.missing is not None and state.result.missing is not None
-    other.result.missing.unknown[:] = False
-    assert state.result.missing.unknown.all()
+    other.result.missing.mask[:] = False
+    assert state.result.missing.mask.all()
     with pytest.raises(ValueError, match="end"):
         state.advance(np.zeros(1, np.int64))

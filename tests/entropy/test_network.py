@@ -102,7 +102,7 @@ def test_products_agree_at_the_edge_of_the_bound(signed: int) -> None:
 
 
 def test_a_sum_beyond_the_bound_is_refused() -> None:
-    with pytest.raises(ModelError, match="beyond the exact 16777216"):
+    with pytest.raises(ModelError, match="beyond 16777216"):
         IntConv(np.full((1, 96, 3, 3), 127, np.int8), np.ones(1, np.int64), np.zeros(1, np.int64), 0, 255)
 
 
@@ -122,6 +122,6 @@ def test_blocks_of_rows_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None
         return reference_product(columns, weight)
 
     whole = net(x, product)
-    monkeypatch.setattr("calotype.entropy.network._BLOCK_POSITIONS", 23)
+    monkeypatch.setattr("calotype.entropy.network._POSITIONS_PER_PRODUCT", 23)
     assert np.array_equal(net(x, product), whole)
     assert sizes == [37 * 5] + [4 * 5] * 9 + [5]

@@ -45,7 +45,7 @@ def test_round_trip_within_five_bytes_of_the_ideal(message: tuple[list[int], lis
     row, symbols = message
     data = encode(row, symbols)
     decoder = RansDecoder(data)
-    assert decoder.symbols([row] * len(symbols)) == symbols
+    assert decoder.decode_symbols([row] * len(symbols)) == symbols
     decoder.finish()
     ideal = sum(16 - math.log2(row[s + 1] - row[s]) for s in symbols) / 8
     assert len(data) <= ideal + STATE_BYTES + 0.001 * len(symbols)
@@ -56,7 +56,7 @@ def test_unmodelled_bits_are_read_back(numbers: list[tuple[int, int]]) -> None:
     numbers = [(count, value & ((1 << count) - 1)) for count, value in numbers]
     starts = [value << (16 - count) for count, value in numbers]
     decoder = RansDecoder(encode_symbols(starts, [1 << (16 - count) for count, _ in numbers]))
-    assert [decoder.bits(count) for count, _ in numbers] == [value for _, value in numbers]
+    assert [decoder.decode_bits(count) for count, _ in numbers] == [value for _, value in numbers]
     decoder.finish()
 
 
@@ -78,7 +78,7 @@ def test_damage_never_passes_unseen_or_escapes(
     stream[data.draw(st.integers(0, len(stream) - 1))] ^= data.draw(st.integers(1, 255))
     try:
         decoder = RansDecoder(bytes(stream))
-        decoded = decoder.symbols([row] * len(symbols))
+        decoded = decoder.decode_symbols([row] * len(symbols))
         decoder.finish()
     except FormatError:
         return
@@ -92,7 +92,7 @@ def test_every_truncation_is_an_error() -> None:
     for size in range(len(stream)):
         with pytest.raises(FormatError):
             decoder = RansDecoder(stream[:size])
-            decoder.symbols([row] * len(symbols))
+            decoder.decode_symbols([row] * len(symbols))
             decoder.finish()
 
 
@@ -106,7 +106,7 @@ def test_a_prefix_gives_every_symbol_that_it_determines(message: tuple[list[int]
     for size in range(len(stream) + 1):
         growing.feed(stream[size - 1 : size] if size else b"")
         assert growing.complete == (size == len(stream))
-        decoded += growing.symbols([row] * (len(symbols) - len(decoded)))
+        decoded += growing.decode_symbols([row] * (len(symbols) - len(decoded)))
         assert decoded == symbols[: len(decoded)]
         bits = sum(16 - math.log2(row[s + 1] - row[s]) for s in decoded)
         assert bits >= 16 * ((size - STATE_BYTES) // 2) - 0.01 * (1 + len(decoded))
@@ -128,9 +128,11 @@ def test_bits_that_have_not_arrived_can_be_read_later() -> None:
         ahead = []
         with contextlib.suppress(NotArrivedError):
             for count, _ in numbers[len(decoded) :]:
-                ahead.append(growing.bits(count))
+                ahead.append(growing.decode_bits(count))
         growing.go_back(mark)
-        decoded += [growing.bits(count) for count, _ in numbers[len(decoded) : len(decoded) + len(ahead)]]
+        decoded += [
+            growing.decode_bits(count) for count, _ in numbers[len(decoded) : len(decoded) + len(ahead)]
+        ]
         assert decoded == [value for _, value in numbers[: len(decoded)]]
     growing.finish()
     assert len(decoded) == len(numbers)

@@ -1,4 +1,4 @@
-"""Predictions to table quantised, by the definition in docs/format.md."""
+"""Predictions are quantised to frequency tables, by the definition in docs/format.md."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from calotype.latents import STEPS
 def test_a_prediction_selects_the_table_of_the_definition(mean: int, scale: int, level: int) -> None:
     step = int(STEPS[level + 16])
     quantised = quantise_prediction(*(np.array([v]) for v in (mean, scale, level, step)))
-    row = max(scale - level + 40, 0) // 2
-    fine = max(0, -((48 - row) // 8))
-    assert quantised.fine[0] == fine
-    assert quantised.table_index[0] // 16 == row - 8 * fine <= 48
-    # centre + phase / 16 is the mean in steps (of 2**fine quantiser steps), to a sixteenth
+    sigma_index = max(scale - level + 40, 0) // 2
+    low_bits = max(0, -((48 - sigma_index) // 8))
+    assert quantised.low_bits[0] == low_bits
+    assert quantised.table_index[0] // 16 == sigma_index - 8 * low_bits <= 48
+    # centre + phase / 16 is the mean in steps (of 2**low_bits quantiser steps), to a sixteenth
     selected_mean = quantised.centre[0] + Fraction(int(quantised.table_index[0]) % 16 - 8, 16)
     in_steps = Fraction(mean * 2**14, step)
-    exact = (in_steps - Fraction(2**fine - 1, 2)) / 2**fine
+    exact = (in_steps - Fraction(2**low_bits - 1, 2)) / 2**low_bits
     assert abs(selected_mean - exact) <= Fraction(1, 16)
 
 

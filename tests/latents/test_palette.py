@@ -77,7 +77,7 @@ def test_k_means_beats_the_cut_it_starts_from(
         )
 
     after = error()
-    monkeypatch.setattr(palette, "_ROUNDS", 0)
+    monkeypatch.setattr(palette, "_MAX_ITERATIONS", 0)
     assert after < 0.97 * error()
     assert after < 45  # of a variance of about 1,000
 

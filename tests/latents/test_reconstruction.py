@@ -20,13 +20,15 @@ from calotype.latents import (
 )
 
 
-def offset_of(row: int, phase: int, residual: int, fine: int = 0) -> float:
+def offset_of(sigma_index: int, phase: int, residual: int, low_bits: int = 0) -> float:
     """Of the integer with this residual around 0, in steps."""
-    quantised = QuantisedPrediction(np.array([0]), np.array([row * PHASES + phase]), np.array([fine]))
+    quantised = QuantisedPrediction(
+        np.array([0]), np.array([sigma_index * PHASES + phase]), np.array([low_bits])
+    )
     return float(
-        conditional_mean_offsets(quantised.table_index, quantised.mean_symbols(np.array([residual]) << fine))[
-            0
-        ]
+        conditional_mean_offsets(
+            quantised.table_index, quantised.interval_symbols(np.array([residual]) << low_bits)
+        )[0]
     )
 
 
@@ -47,7 +49,7 @@ def test_it_is_the_mean_within_the_step(row: int, phase: int, residual: int) -> 
 
 def test_it_is_the_middle_where_no_table_predicts() -> None:
     assert offset_of(30, 3, 21) == 0  # an escape
-    assert offset_of(48, 3, 1, fine=2) == 0
+    assert offset_of(48, 3, 1, low_bits=2) == 0
     assert offset_of(0, 8, 20) < -100 / 256  # far out: at the near end of the step
 
 

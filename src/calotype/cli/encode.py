@@ -65,7 +65,7 @@ def encode(
     IN is any picture that Pillow reads, OUT the file to write; '-' is standard input or output. With
     several inputs OUT is a folder. --quality, --target-size and --bpp exclude each other.
     """
-    from calotype.encoding.optimise import ROUNDS  # which loads numpy: help and completion do without
+    from calotype.encoding.optimise import MAX_ITERATIONS  # which loads numpy: help and completion do without
     from calotype.encoding.plan import EFFORTS
 
     settings = settings_of(options, max_pixels)
@@ -81,7 +81,7 @@ def encode(
     def make(group: Sequence[Job]) -> Iterator[Made]:
         started = perf_counter()
         rounds = (
-            ROUNDS if EFFORTS[settings.effort].descent and len(todo) == 1 else 0
+            MAX_ITERATIONS if EFFORTS[settings.effort].descent and len(todo) == 1 else 0
         )  # else the bar counts pictures
         with ExitStack() as open_files, console.progress(rounds) as step:
             pictures = [open_files.enter_context(open_picture(job.source, settings.limits)) for job in group]

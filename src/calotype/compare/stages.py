@@ -96,7 +96,7 @@ def _decode_with_bit_meter(data: bytes, limits: Limits) -> tuple[NDArray[np.int1
     decoder, bits = SymbolDecoder(tables, parsed.payload), np.zeros(levels.shape, np.float32)
     coding = CodingPass(context_model, levels, STEPS, CHANNEL_OFFSETS)
     while (prediction := coding.prediction) is not None:
-        chosen = decoder.get(prediction)
+        chosen = decoder.decode(prediction)
         site = bits[prediction.rows, prediction.columns]
         site += tables.cost(chosen, prediction.quantised).reshape(site.shape)
         coding.advance(chosen)

@@ -3,7 +3,7 @@
 ::
 
     hierarchical: payload ─ context model, rANS ─ integers ─┬─ checksum
-    palette: payload ─ zlib ─ 256 colours ─ integers ──┴─ reconstruction
+    palette:      payload ─ zlib ─ 256 colours ───────── integers ─┴─ reconstruction
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from calotype.container import (
     file_checksum,
     unpack_regions,
 )
-from calotype.entropy import BLOCK, IntegerDecoder, reference_product
+from calotype.entropy import BASE_SPACING, IntegerDecoder, reference_product
 from calotype.errors import ChecksumError, FormatError, TruncatedError, UnsupportedError
 from calotype.latents import (
     CHANNEL_OFFSETS,
@@ -67,7 +67,7 @@ def decode_latents(parsed: ParsedFile, spacing: int = 1, *, verify: bool = False
 
 
 class PayloadDecoder:
-    """The decoder of a hierarchical payload that may arrive in pieces; no coding step runs twice."""
+    """The decoder of a hierarchical payload that may arrive in pieces; no integer is decoded twice."""
 
     def __init__(
         self, parsed: ParsedFile, spacing: int = 1, *, verify: bool = False, reference: bool = False
@@ -159,7 +159,7 @@ def first_picture_size(parsed: ParsedFile) -> int | None:
     if header.coding == Coding.PALETTE or (header.regions and not header.regions_first):
         return None if parsed.missing else parsed.size
     # The network of the base grid is small: to load ONNX Runtime would take longer than all its products.
-    reader = PayloadDecoder(parsed, BLOCK, reference=True)
+    reader = PayloadDecoder(parsed, BASE_SPACING, reference=True)
     reader.feed(parsed.payload)
     return parsed.payload_start + reader.consumed if reader.done else None
 

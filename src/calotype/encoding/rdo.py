@@ -18,7 +18,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.entropy import BLOCK, Prediction
+from calotype.entropy import BASE_SPACING, Prediction
 from calotype.entropy.symbols import LARGEST, SymbolEncoder
 from calotype.entropy.tables import STEP_UNIT_BITS, FrequencyTables
 from calotype.latents import conditional_mean_offsets
@@ -61,7 +61,7 @@ class RdoQuantiser:
         self._lambda, self._cascade, self._error_diffusion = lambda_, cascade, error_diffusion
         # The errors, and which positions are quantised. Both are padded so that every position has
         # neighbours.
-        shape = (len(latents), *(side + 2 * BLOCK for side in latents.shape[1:]))
+        shape = (len(latents), *(side + 2 * BASE_SPACING for side in latents.shape[1:]))
         self._errors, self._done = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self.symbols = SymbolEncoder(tables)
         self.bits, self.error = 0.0, 0.0
@@ -92,10 +92,10 @@ class RdoQuantiser:
             self._remember(
                 exact
                 - chosen
-                - conditional_mean_offsets(quantised.table_index, quantised.mean_symbols(chosen)),
+                - conditional_mean_offsets(quantised.table_index, quantised.interval_symbols(chosen)),
                 prediction,
             )
-        self.symbols.put(chosen, prediction)
+        self.symbols.encode(chosen, prediction)
         return chosen
 
     def _error_around(self, prediction: Prediction) -> NDArray[np.float32]:
@@ -127,9 +127,9 @@ def _cascade_round(prediction: Prediction) -> int:
     The strides are 8, 8, 4 and 2. Offsets distinguish the first two.
     """
     stride = prediction.rows.step
-    if stride == BLOCK:
+    if stride == BASE_SPACING:
         return int(bool(prediction.rows.start or prediction.columns.start))
-    return 2 if stride == BLOCK // 2 else 3
+    return 2 if stride == BASE_SPACING // 2 else 3
 
 
 def _neighbour_positions(prediction: Prediction) -> Iterator[tuple[slice, slice]]:
@@ -141,5 +141,5 @@ def _neighbour_positions(prediction: Prediction) -> Iterator[tuple[slice, slice]
 
 
 def _slice_of_padded_plane(part: slice, shift: int = 0) -> slice:
-    """Returns ``part``, shifted by ``shift``, as a slice of planes that are padded by BLOCK on every side."""
-    return slice(part.start + BLOCK + shift, part.stop + BLOCK + shift, part.step)
+    """Returns ``part``, shifted by ``shift``, as a slice of planes padded by BASE_SPACING on every side."""
+    return slice(part.start + BASE_SPACING + shift, part.stop + BASE_SPACING + shift, part.step)

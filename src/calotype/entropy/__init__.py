@@ -18,11 +18,12 @@ All arithmetic is in integers, with numpy only, and has the same results on ever
 from __future__ import annotations
 
 from calotype.entropy.coding_pass import (
-    BLOCK,
+    BASE_SPACING,
     CodingPass,
     MissingIntegers,
     PassResult,
     Prediction,
+    Site,
     coding_order,
 )
 from calotype.entropy.integers import IntegerDecoder, decode_integers
@@ -31,7 +32,7 @@ from calotype.entropy.network import Product, reference_product
 from calotype.entropy.symbols import SymbolDecoder, SymbolEncoder
 
 __all__ = [
-    "BLOCK",
+    "BASE_SPACING",
     "CONTEXT_PEAK",
     "CodingPass",
     "ContextModel",
@@ -40,6 +41,7 @@ __all__ = [
     "PassResult",
     "Prediction",
     "Product",
+    "Site",
     "SiteNet",
     "SymbolDecoder",
     "SymbolEncoder",

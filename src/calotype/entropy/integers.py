@@ -2,10 +2,10 @@
 
 ::
 
-    feed(bytes) ─ rANS ─ symbols ─ integers of one coding step ─┐
-                            ▲                                   ▼
-                            └──────────── prediction ◄── coding pass ── result(): a copy of it goes on to
-                                                                        the end with predicted means
+    feed(bytes) ─ rANS ─ symbols ─ integers of one prediction ─┐
+                            ▲                                  ▼
+                            └──── next prediction ◄── coding pass ── result(): a copy of it goes on to
+                                                                     the end with predicted means
 
 For the integers that have not arrived, :meth:`IntegerDecoder.result` gives predicted means. Positions are
 coded from coarse to fine: the grid of rows and columns that are multiples of 8, 4 or 2, its *spacing*, comes
@@ -27,7 +27,7 @@ __all__ = ["IntegerDecoder", "decode_integers"]
 
 
 class IntegerDecoder:
-    """Decodes integers as soon as their code has arrived, each coding step once."""
+    """Decodes integers as soon as their code has arrived, each of them once."""
 
     def __init__(
         self,
@@ -49,14 +49,14 @@ class IntegerDecoder:
         count = CHANNELS * levels.size
         if count > max_symbol_count(size):
             raise TruncatedError(f"the payload has {size} bytes, too few for any {count} integers")
-        self._symbols = SymbolDecoder(model.tables, b"", size)
+        self._symbol_decoder = SymbolDecoder(model.tables, b"", size)
         self._pass = CodingPass(model, levels, steps, channel_offsets, spacing=spacing)
         self._spacing = spacing
         self._finished = False
 
     @property
     def finished(self) -> bool:
-        """Returns whether the payload has arrived and was consumed exactly, so that all integers are known.
+        """Returns whether the payload has arrived and was consumed exactly, so that no integer is missing.
 
         It is always False for a ``spacing`` above 1.
         """
@@ -70,38 +70,38 @@ class IntegerDecoder:
     @property
     def consumed(self) -> int:
         """Returns the number of payload bytes that the decoded integers take."""
-        return self._symbols.consumed
+        return self._symbol_decoder.consumed
 
     def feed(self, data: bytes) -> None:
         """Appends the next bytes of the payload and decodes all integers that the bytes so far determine.
 
         Raises :class:`TruncatedError` or :class:`ChecksumError` if the payload is invalid.
         """
-        self._symbols.feed(data)
-        while self._step():
+        self._symbol_decoder.feed(data)
+        while self._decode_prediction():
             pass
-        if self._spacing == 1 and self.done and self._symbols.complete and not self._finished:
-            self._symbols.finish()
+        if self._spacing == 1 and self.done and self._symbol_decoder.complete and not self._finished:
+            self._symbol_decoder.finish()
             self._finished = True
 
-    def _step(self) -> bool:
-        """Takes one coding step if all of its integers have arrived; returns whether it did."""
+    def _decode_prediction(self) -> bool:
+        """Decodes one prediction if all of its integers have arrived; returns whether it did."""
         prediction = self._pass.prediction
-        if prediction is None or not self._symbols.read(prediction):
+        if prediction is None or not self._symbol_decoder.decode_arrived(prediction):
             return False
-        self._pass.advance(self._symbols.take(prediction))
+        self._pass.advance(self._symbol_decoder.take(prediction))
         return True
 
     def result(self) -> PassResult:
         """Returns the integers of the grid, with predicted means for those that have not arrived."""
-        coded, prediction = self._pass, self._pass.prediction
+        coding_pass, prediction = self._pass, self._pass.prediction
         if prediction is not None:
-            coded = coded.copy()
-            coded.advance(*self._symbols.arrived(prediction))
-        while coded.prediction is not None:
-            count = len(coded.prediction.step)
-            coded.advance(np.zeros(count, np.int64), np.zeros(count, bool))
-        return coded.result.thinned(self._spacing)
+            coding_pass = coding_pass.copy()
+            coding_pass.advance(*self._symbol_decoder.peek(prediction))
+        while coding_pass.prediction is not None:
+            count = len(coding_pass.prediction.step)
+            coding_pass.advance(np.zeros(count, np.int64), np.zeros(count, bool))
+        return coding_pass.result.thinned(self._spacing)
 
 
 def decode_integers(

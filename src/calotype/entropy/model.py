@@ -37,7 +37,7 @@ _ARRAYS: dict[str, tuple[type[np.integer[Any]], int]] = {
 
 @dataclass(frozen=True)
 class SiteNet:
-    """The network of one site (a subset of the positions): a trunk over known planes, heads for channels.
+    """The network of one site (a subset of the positions): a trunk over its context, a head for each channel.
 
     Its methods take latents and guides as int8[C, H, W], and the matrix product to compute with.
     """
@@ -47,21 +47,21 @@ class SiteNet:
     heads: tuple[tuple[IntConv, IntConv, IntConv], ...]
 
     def features(self, planes: NDArray[np.int8], product: Product) -> Plane:
-        """Computes features uint8[H, W, width] from the known planes int8[I, H, W]."""
+        """Computes features uint8[H, W, width] from the planes int8[I, H, W] of its context."""
         x: Plane = self.enter(_stored_planes(planes), product)
         for first, second in self.pairs:
             x = second(first(x, product), product, added=x)
         return x
 
     def predict(
-        self, channel: int, features: Plane, coded: NDArray[np.int8], product: Product
+        self, channel: int, features: Plane, earlier_channels: NDArray[np.int8], product: Product
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Predicts (mean, scale) of a channel, int64[H, W] each.
 
-        ``coded`` int8[channel, H, W] are the channels of this site that were coded before.
+        ``earlier_channels`` int8[channel, H, W] are the latents of this site in the channels before.
         """
         first, second, last = self.heads[channel]
-        x = np.concatenate([features, _stored_planes(coded)], axis=2) if channel else features
+        x = np.concatenate([features, _stored_planes(earlier_channels)], axis=2) if channel else features
         out = last(second(first(x, product), product), product).astype(np.int64)
         return out[..., 0], np.clip(out[..., 1], 0, SCALE_LIMIT)
 
@@ -74,13 +74,13 @@ def _stored_planes(planes: NDArray[np.int8]) -> Plane:
 
 @dataclass(frozen=True)
 class ContextModel:
-    """``base`` codes the positions of spacing 8; ``rounds`` code three sites each at spacing 4, 2 and 1.
+    """``base`` predicts the base grid, of spacing 8; ``finer_grids`` three sites each at spacing 4, 2 and 1.
 
     ``product`` multiplies the matrices of the networks. Every exact product gives the same integers.
     """
 
     base: SiteNet
-    rounds: tuple[tuple[SiteNet, SiteNet, SiteNet], ...]
+    finer_grids: tuple[tuple[SiteNet, SiteNet, SiteNet], ...]
     tables: FrequencyTables
     product: Product = reference_product
 
@@ -112,11 +112,11 @@ class _LayerReader:
         shaped = weight.reshape(outputs, inputs, size, size).astype(np.int8)
         return IntConv(shaped, self._take(1, outputs), self._take(2, outputs), low, high, signed)
 
-    def site(self, known: int, width: int, head: int) -> SiteNet:
-        planes = 4 * known + 2
+    def site(self, context_sites: int, width: int, head: int) -> SiteNet:
+        planes = 4 * context_sites + 2
         enter = self.conv(planes, width, 3, signed=planes)
         pairs = []
-        for _ in range(PAIRS if known else 0):
+        for _ in range(PAIRS if context_sites else 0):
             first = self.conv(width, width, 3)
             pairs.append((first, self.conv(width, width, 3, low=-FEATURE_PEAK)))
         heads = []
@@ -159,9 +159,9 @@ def read_context_model(data: bytes, product: Product = reference_product) -> Con
         raise ModelError(f"the context model file has impossible widths {widths}")
     *trunks, head = widths
     base = reader.site(0, trunks[0], head)
-    rounds = []
+    finer_grids = []
     for width in trunks[1:]:
-        first, second, third = (reader.site(known, width, head) for known in (1, 2, 3))
-        rounds.append((first, second, third))
+        first, second, third = (reader.site(context_sites, width, head) for context_sites in (1, 2, 3))
+        finer_grids.append((first, second, third))
     reader.finish()
-    return ContextModel(base, tuple(rounds), tables, product)
+    return ContextModel(base, tuple(finer_grids), tables, product)

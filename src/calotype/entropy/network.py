@@ -29,10 +29,14 @@ Product = Callable[[NDArray[np.uint8], NDArray[np.int8]], NDArray[Any]]
 
 SIGN = 128
 
-_EXACT = 1 << 24
+_MAX_EXACT_SUM = 1 << 24
+"""The largest magnitude of a sum of products; float32 holds every integer up to it exactly."""
+
 _SHIFT = 16
 _UNSIGNED_PEAK, _SIGNED_PEAK = 255, 127
-_BLOCK_POSITIONS = 512  # The columns and sums of one product stay in the processor's cache.
+
+_POSITIONS_PER_PRODUCT = 512
+"""About the number of positions in one matrix product, so that its operands stay in the processor's cache."""
 
 
 def reference_product(columns: NDArray[np.uint8], weight: NDArray[np.int8]) -> NDArray[np.float64]:
@@ -66,8 +70,8 @@ class IntConv:
         signed = np.arange(inputs) >= inputs - self.signed
         magnitude = np.abs(self.weight.astype(np.int64)).sum((2, 3))
         reach = magnitude @ np.where(signed, _SIGNED_PEAK, _UNSIGNED_PEAK)
-        if int(reach.max()) > _EXACT:
-            raise ModelError(f"a context model sum may reach {int(reach.max())}, beyond the exact {_EXACT}")
+        if int(reach.max()) > _MAX_EXACT_SUM:
+            raise ModelError(f"a context model sum may reach {int(reach.max())}, beyond {_MAX_EXACT_SUM}")
         bias_in_range = self.bias.min() > -(1 << 48) and self.bias.max() < 1 << 48
         if self.multiplier.min() < 1 or self.multiplier.max() >= 1 << 24 or not bias_in_range:
             raise ModelError("a context model multiplier or bias is out of range")
@@ -102,7 +106,7 @@ class IntConv:
         return out
 
     def _sums(self, x: Plane, product: Product) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """Yields (rows, the sums [positions, O] of these rows)."""
+        """Yields (rows, the sums [positions, O] of these rows of the plane)."""
         height, width, inputs = x.shape
         taps = self.weight.shape[-1]
         reach = taps // 2
@@ -112,11 +116,13 @@ class IntConv:
             for border in (padded[:reach], padded[-reach:], padded[:, :reach], padded[:, -reach:]):
                 border[...] = self._zero
             padded[reach:-reach, reach:-reach] = x
-        # The pixels of a row follow each other in memory: one row of taps is one run of bytes.
+        # The positions of a row follow each other in memory: the taps of one row are one run of bytes.
         shape = (height, width, taps, taps * inputs)
-        row, pixel, channel = padded.strides
-        windows = np.lib.stride_tricks.as_strided(padded, shape, (row, pixel, row, channel), writeable=False)
-        count = max(1, _BLOCK_POSITIONS // width)
+        row, position, channel = padded.strides
+        windows = np.lib.stride_tricks.as_strided(
+            padded, shape, (row, position, row, channel), writeable=False
+        )
+        count = max(1, _POSITIONS_PER_PRODUCT // width)
         for top in range(0, height, count):
             rows = slice(top, top + count)
             yield rows, product(windows[rows].reshape(-1, taps * taps * inputs), self._matrix)

@@ -77,14 +77,16 @@ class RansDecoder:
             raise ChecksumError(f"the payload has {self._size} bytes: its last 16-bit word is incomplete")
         self._state: int | None = None
         self._words = array("H")
-        self._at = 0
-        self._rest = b""  # bytes that are no whole state or word yet
+        self._words_read = 0
+        self._incomplete = b""  # the last bytes: part of a state or of a word
         self.feed(data)
 
     def feed(self, data: bytes) -> None:
-        """Appends the next bytes of the payload. Raises :class:`ChecksumError` if they start with no valid
-        state."""
-        unread = self._rest + data
+        """Appends the next bytes of the payload.
+
+        Raises :class:`ChecksumError` if the payload starts with an invalid state.
+        """
+        unread = self._incomplete + data
         if self._state is None and len(unread) >= STATE_BYTES:
             self._state, unread = int.from_bytes(unread[:STATE_BYTES], "little"), unread[STATE_BYTES:]
             if self._state < _LOWEST:
@@ -93,7 +95,7 @@ class RansDecoder:
             whole = len(unread) // 2 * 2
             self._words.frombytes(np.frombuffer(unread[:whole], "<u2").astype(np.uint16).tobytes())
             unread = unread[whole:]
-        self._rest = unread
+        self._incomplete = unread
 
     @property
     def complete(self) -> bool:
@@ -102,37 +104,38 @@ class RansDecoder:
 
     @property
     def consumed(self) -> int:
-        """Returns the number of payload bytes that the symbols read so far take."""
-        return STATE_BYTES + 2 * self._at
+        """Returns the number of payload bytes that the symbols decoded so far take."""
+        return STATE_BYTES + 2 * self._words_read
 
-    def symbols(self, rows: Sequence[list[int]]) -> list[int]:
-        """Reads one symbol for each row; a row holds ascending cumulative frequencies [0, ..., 2**16].
+    def decode_symbols(self, tables: Sequence[list[int]]) -> list[int]:
+        """Decodes one symbol with each table of ascending cumulative frequencies [0, ..., 2**16].
 
-        Fewer if the code of more has not arrived. Raises :class:`TruncatedError` if there is no more to come.
+        The result has fewer symbols if the code of the others has not arrived. Raises
+        :class:`TruncatedError` if the payload ends before them.
         """
-        out: list[int] = []
+        symbols: list[int] = []
         if self._state is None:
-            return out
-        state, position, words = self._state, self._at, self._words
+            return symbols
+        state, position, words = self._state, self._words_read, self._words
         count = len(words)
-        for row in rows:
+        for table in tables:
             if state < _LOWEST:
                 if position == count:
                     break
                 state = state << 16 | words[position]
                 position += 1
             low = state & _MASK
-            symbol = bisect_right(row, low) - 1
-            start = row[symbol]
-            state = (row[symbol + 1] - start) * (state >> PRECISION) + low - start
-            out.append(symbol)
-        self._state, self._at = state, position
-        if len(out) < len(rows) and self.complete:
+            symbol = bisect_right(table, low) - 1
+            start = table[symbol]
+            state = (table[symbol + 1] - start) * (state >> PRECISION) + low - start
+            symbols.append(symbol)
+        self._state, self._words_read = state, position
+        if len(symbols) < len(tables) and self.complete:
             raise TruncatedError("the payload ends before the last latent")
-        return out
+        return symbols
 
-    def bits(self, count: int) -> int:
-        """Reads an unmodelled number of ``count`` bits, 0 to 16.
+    def decode_bits(self, count: int) -> int:
+        """Decodes a number of ``count`` bypass bits, 0 to 16.
 
         Raises :class:`NotArrivedError`, or :class:`TruncatedError` if all of the payload has arrived.
         """
@@ -147,26 +150,26 @@ class RansDecoder:
 
     def mark(self) -> tuple[int | None, int]:
         """Returns the reading position, for :meth:`go_back`."""
-        return self._state, self._at
+        return self._state, self._words_read
 
     def go_back(self, mark: tuple[int | None, int]) -> None:
         """Returns to the reading position ``mark`` of :meth:`mark`."""
-        self._state, self._at = mark
+        self._state, self._words_read = mark
 
     def _renormalised(self) -> int:
         """Returns the state after reading the next word if the state is too small."""
         if self._state is None:
             raise NotArrivedError
         if self._state < _LOWEST:
-            if self._at == len(self._words):
+            if self._words_read == len(self._words):
                 if self.complete:
                     raise TruncatedError("the payload ends before the last latent")
                 raise NotArrivedError
-            self._state = self._state << 16 | self._words[self._at]
-            self._at += 1
+            self._state = self._state << 16 | self._words[self._words_read]
+            self._words_read += 1
         return self._state
 
     def finish(self) -> None:
         """Raises :class:`ChecksumError` unless the stream is used up and the state is the initial one."""
-        if self._renormalised() != _LOWEST or self._at != len(self._words):
+        if self._renormalised() != _LOWEST or self._words_read != len(self._words):
             raise ChecksumError("the payload does not end where its last latent ends")

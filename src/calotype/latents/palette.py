@@ -43,10 +43,10 @@ _STEP = 0.18215**2
 _MAX_SAMPLED_POSITIONS = 1 << 16
 """About the largest number of positions from which a palette is chosen, to bound the time."""
 
-_ROUNDS = 20
+_MAX_ITERATIONS = 20
 """The largest number of iterations of k-means."""
 
-_BLOCK_POINTS = 1 << 14
+_POINTS_PER_PRODUCT = 1 << 14
 """Number of points whose distances to all colours are computed together, to bound the memory."""
 
 
@@ -55,8 +55,8 @@ def latents_to_bytes(latents: NDArray[np.float32]) -> NDArray[np.uint8]:
 
     ``z`` is the unscaled latent.
     """
-    exact = latents.transpose(1, 2, 0).astype(np.float64) / _STEP + 127.5
-    return np.floor(exact.clip(0, 255) + 0.5).astype(np.uint8)
+    unrounded = latents.transpose(1, 2, 0).astype(np.float64) / _STEP + 127.5
+    return np.floor(unrounded.clip(0, 255) + 0.5).astype(np.uint8)
 
 
 def latents_from_bytes(integers: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -72,8 +72,8 @@ def choose_palette(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Chooses a palette uint8[256, 4] for the pixels uint8[h, w, 4].
 
     The first colours come from a variance-based cut. k-means (Lloyd's algorithm) then reduces the squared
-    error, until the colours stay the same or for ``_ROUNDS`` iterations. If there are at most 256 distinct
-    colours, all are kept exactly. Large pictures are sampled at evenly spaced positions.
+    error, until the colours stay the same or for ``_MAX_ITERATIONS`` iterations. If there are at most 256
+    distinct colours, all are kept exactly. Large pictures are sampled at evenly spaced positions.
     """
     flat = pixels.reshape(-1, 4)
     sample = flat[:: -(-len(flat) // _MAX_SAMPLED_POSITIONS)]
@@ -82,7 +82,7 @@ def choose_palette(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.pad(distinct, ((0, COLOURS - len(distinct)), (0, 0)), mode="edge")
     points = sample.astype(np.float64)
     colours = _variance_cut(points)
-    for _ in range(_ROUNDS):
+    for _ in range(_MAX_ITERATIONS):
         cluster = _closest_colours(points, colours)
         counts = np.bincount(cluster, minlength=COLOURS)
         sums = np.stack([np.bincount(cluster, points[:, channel], COLOURS) for channel in range(4)], 1)
@@ -157,8 +157,9 @@ def _closest_colours(points: NDArray[np.float64], colours: NDArray[np.float64]) 
     """Returns the index int64[N] of the colour [256, 4] that is nearest to each point [N, 4]."""
     # Of |point - colour|**2 the term |point|**2 is the same for all colours, and is left out.
     squared_norms = (colours**2).sum(1)
-    blocks = [points[i : i + _BLOCK_POINTS] for i in range(0, max(len(points), 1), _BLOCK_POINTS)]
-    return np.concatenate([(squared_norms - block @ (2 * colours.T)).argmin(1) for block in blocks])
+    starts = range(0, max(len(points), 1), _POINTS_PER_PRODUCT)
+    parts = [points[start : start + _POINTS_PER_PRODUCT] for start in starts]
+    return np.concatenate([(squared_norms - part @ (2 * colours.T)).argmin(1) for part in parts])
 
 
 def _variance_cut(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The uniform quantiser: 128 levels, sixteen to the octave, and a level offset for each channel.
+"""The uniform quantiser: 128 levels, of which sixteen double the step, and a level offset for each channel.
 
 Level l has the step 2**(l / 16 - 5), from 0.031 to 7.7 scaled-latent units; channel c of the `sd1` space
 is quantised at the effective level l + (1, -1, 3, -3)[c], because the channels differ in what a coarser
@@ -35,14 +35,15 @@ _LOG_STEP_OF_DEVIATION = 0.5 * math.log2(12)
 _SMOOTH_BELOW, _SMOOTH_FULLY = 0.25, 0.125
 """While less than a quarter of the integers have arrived the step map is smoothed, below an eighth fully.
 
-With fewer, known positions lie on a grid. A step map that shows the grid makes decoders show it as well.
+With fewer, the integers that have arrived lie on a coarse grid. A step map that shows the grid makes decoders
+show it as well.
 """
 
 # round(2**(i / 16) * 2**16): written out, because the format must not depend on a library's exp2.
-_OCTAVE = [65536, 68438, 71468, 74632, 77936, 81386, 84990, 88752]
-_OCTAVE += [92682, 96785, 101070, 105545, 110218, 115098, 120194, 125515]
+_FIRST_STEPS = [65536, 68438, 71468, 74632, 77936, 81386, 84990, 88752]
+_FIRST_STEPS += [92682, 96785, 101070, 105545, 110218, 115098, 120194, 125515]
 
-STEPS: NDArray[np.int64] = np.array([_OCTAVE[i % 16] << (i // 16) for i in range(160)], np.int64)
+STEPS: NDArray[np.int64] = np.array([_FIRST_STEPS[i % 16] << (i // 16) for i in range(160)], np.int64)
 """int64[160]: the step of effective level i - 16, in 2**-22 scaled-latent units."""
 
 
@@ -77,9 +78,9 @@ def log_step_map(levels: NDArray[np.int64], missing: MissingIntegers | None = No
     nominal = levels[None] / 16 - 5
     if missing is not None:
         predicted = missing.scale / 16 - 6.5 + _LOG_STEP_OF_DEVIATION
-        by_channel = np.where(missing.unknown, np.maximum(nominal, predicted), nominal)
+        by_channel = np.where(missing.mask, np.maximum(nominal, predicted), nominal)
         nominal = by_channel.mean(0, keepdims=True)
-        arrived = 1 - float(missing.unknown.mean())
+        arrived = 1 - float(missing.mask.mean())
         smoothing = min(max((_SMOOTH_BELOW - arrived) / (_SMOOTH_BELOW - _SMOOTH_FULLY), 0.0), 1.0)
         if smoothing:
             nominal = nominal + smoothing * (_binomial_mean(nominal) - nominal)
@@ -125,6 +126,6 @@ def noise_deviations(
     squares = channel_steps(levels) ** 2
     if missing is not None:
         predicted = 2.0 ** (2 * (missing.scale / 16 - 6.5))
-        squares = np.where(missing.unknown, predicted / ratio[:, None, None], squares)
+        squares = np.where(missing.mask, predicted / ratio[:, None, None], squares)
     deviations: NDArray[np.float64] = np.sqrt(squares.mean((1, 2)) * ratio)
     return deviations

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.entropy import MissingIntegers, PassResult
-from calotype.entropy.tables import ESCAPE, MAX_RESIDUAL, MEAN_UNIT_BITS, PHASES, ROWS, SYMBOLS
+from calotype.entropy.tables import ESCAPE, MAX_RESIDUAL, MEAN_UNIT_BITS, PHASES, SIGMAS, SYMBOLS
 from calotype.latents.quantiser import channel_steps, dequantise
 
 __all__ = ["Reconstruction", "conditional_mean_offsets", "reconstruct_latents"]
@@ -34,8 +34,7 @@ class Reconstruction:
     ``latents`` float32[4, h, w] are the integers times their steps, ``levels`` int64[h, w] their levels.
     ``conditional_mean`` float32[4, h, w] is the mean of all latents that are rounded to these integers,
     weighted by their predicted probability. It is within half a step of ``latents``, and nearer to the true
-    values on average. Where integers are
-    ``missing``, both are the mean that the context model predicts.
+    values on average. Where integers are ``missing``, both are the mean that the context model predicts.
     """
 
     latents: NDArray[np.float32]
@@ -52,30 +51,29 @@ class Reconstruction:
         )
 
 
-def reconstruct_latents(coded: PassResult, levels: NDArray[np.int64]) -> Reconstruction:
+def reconstruct_latents(result: PassResult, levels: NDArray[np.int64]) -> Reconstruction:
     """Reconstructs the integers of a coding pass at ``levels`` int64[h, w]."""
-    exact = coded.integers + conditional_mean_offsets(coded.table_indices, coded.symbols)
-    conditional_mean = (exact * channel_steps(levels)).astype(np.float32)
-    latents, missing = dequantise(coded.integers, levels), coded.missing
+    mean_in_steps = result.integers + conditional_mean_offsets(result.table_indices, result.interval_symbols)
+    conditional_mean = (mean_in_steps * channel_steps(levels)).astype(np.float32)
+    latents, missing = dequantise(result.integers, levels), result.missing
     if missing is not None:
         predicted = missing.mean * np.float32(2.0**-MEAN_UNIT_BITS)
         latents, conditional_mean = (
-            np.where(missing.unknown, predicted, known) for known in (latents, conditional_mean)
+            np.where(missing.mask, predicted, arrived) for arrived in (latents, conditional_mean)
         )
     return Reconstruction(latents, levels, conditional_mean, missing)
 
 
 def conditional_mean_offsets(
-    table_indices: NDArray[np.integer], symbols: NDArray[np.integer]
+    table_indices: NDArray[np.integer], interval_symbols: NDArray[np.integer]
 ) -> NDArray[np.float64]:
-    """Returns the offsets of the conditional means from the integers, in steps: float64, shaped as
-    ``symbols``.
+    """Returns the offsets of the conditional means from the integers, in steps: float64.
 
-    Each integer was coded by one of ``symbols`` of the frequency table in ``table_indices``. The offset is 0
-    for an escape and for an integer with unmodelled bits.
+    The arguments and the result have one shape. They are those of :class:`calotype.entropy.PassResult`. The
+    offset is 0 where the symbol is the escape.
     """
     offsets: NDArray[np.float64] = (
-        _conditional_mean_offset_table()[table_indices, symbols] * 2.0**-_OFFSET_UNIT_BITS
+        _conditional_mean_offset_table()[table_indices, interval_symbols] * 2.0**-_OFFSET_UNIT_BITS
     )
     return offsets
 
@@ -83,13 +81,13 @@ def conditional_mean_offsets(
 @cache
 def _conditional_mean_offset_table() -> NDArray[np.int8]:
     """Returns the conditional-mean offsets int8[49 * 16, 42] by table and symbol, in 2**-8 steps."""
-    sigma = np.exp2((np.arange(ROWS) + 0.5) / 8 - 4).reshape(-1, 1, 1, 1)
+    sigma = np.exp2((np.arange(SIGMAS) + 0.5) / 8 - 4).reshape(-1, 1, 1, 1)
     mean = (np.arange(PHASES) / PHASES - 0.5).reshape(-1, 1, 1)
-    within = (np.arange(_NODES) + 0.5) / _NODES - 0.5
-    distance = np.arange(-MAX_RESIDUAL, MAX_RESIDUAL + 1).reshape(-1, 1) + within - mean
+    position = (np.arange(_NODES) + 0.5) / _NODES - 0.5
+    distance = np.arange(-MAX_RESIDUAL, MAX_RESIDUAL + 1).reshape(-1, 1) + position - mean
     exponent = -0.5 * (distance / sigma) ** 2
     weight = np.exp(exponent - exponent.max(-1, keepdims=True))  # far out the sum of exp() alone would be 0
-    offset = np.rint((weight * within).sum(-1) / weight.sum(-1) * (1 << _OFFSET_UNIT_BITS))
-    table = np.zeros((ROWS, PHASES, SYMBOLS), np.int8)  # an escape has no interval
+    offset = np.rint((weight * position).sum(-1) / weight.sum(-1) * (1 << _OFFSET_UNIT_BITS))
+    table = np.zeros((SIGMAS, PHASES, SYMBOLS), np.int8)  # an escape has no interval
     table[..., :ESCAPE] = offset
     return table.reshape(-1, SYMBOLS)

@@ -274,7 +274,7 @@ def test_the_decoder_can_be_differentiated(
     step = 1e-3 * slope / slope.norm()
     change = network(z, None, z + step).square().sum() - network(z, None, z - step).square().sum()
     assert float(change.detach()) == pytest.approx(2e-3 * float(slope.norm()), rel=0.05)
-    monkeypatch.setattr(optimise, "ROUNDS", 3)
+    monkeypatch.setattr(optimise, "MAX_ITERATIONS", 3)
     calls: list[None] = []
     data = calotype.Codec().encode(
         photo,

@@ -2,8 +2,8 @@
 
 ::
 
-    candidate ─ descent ─┬─ rate         bits of the latents, by the context model in torch
-                  │      └─ distortion   of the picture that the decoder makes of them
+    candidate ─ descent ─┬─ differentiable_rate   bits of the latents, by the context model in torch
+                  │      └─ distortion            of the picture that the decoder makes of them
                   └─ candidate of no more bytes, with less distortion
 
 Only this module is imported without torch. It imports the others, and torch, when effort 9 runs.
@@ -26,9 +26,9 @@ from calotype.errors import CalotypeWarning, ModelError, SourceError
 from calotype.models import Decoder, Differentiable, load_context_model
 from calotype.models.native import native_memory_errors
 
-__all__ = ["ROUNDS", "optimise_latents"]
+__all__ = ["MAX_ITERATIONS", "optimise_latents"]
 
-ROUNDS = 60
+MAX_ITERATIONS = 60
 """The largest number of iterations of the descent."""
 
 
@@ -46,9 +46,9 @@ def optimise_latents(
 
     ``rgb`` uint8[8h, 8w, 3] are the original pixels. The distortion consists of squared error, loss of
     contrast and structure and, if ``lpips`` is the path of that metric's ONNX graph, LPIPS. The file takes at
-    most ``max_size`` bytes. The descent ends after ``ROUNDS`` iterations or after ``seconds``. It calls
-    ``progress`` after each iteration. Without torch, or with a decoder that torch cannot differentiate, it
-    returns the candidate itself and warns.
+    most ``max_size`` bytes. The descent ends after ``MAX_ITERATIONS`` iterations or after ``seconds``, and
+    calls ``progress`` after each iteration. Without torch, or with a decoder that torch cannot differentiate,
+    it returns the candidate itself and warns.
 
     Raises :class:`ModelError` if the LPIPS graph cannot be used, and :class:`OutOfMemoryError`.
     """
@@ -71,7 +71,7 @@ def optimise_latents(
         optimum = LatentDescent(candidate.latents, rgb, levels, context_model, network, graph, extension).run(
             CodedLatents(candidate.integers, candidate.payload, candidate.reconstruction),
             SizeTarget(max_size, candidate.header, candidate.chunks),
-            ROUNDS,
+            MAX_ITERATIONS,
             seconds,
             progress,
         )

@@ -4,15 +4,15 @@
 
     unquantised latents y ─ round ─ dequantised latents ─┬─ decoder ─────── distortion D ─┐
              ▲                                           └─ context model ─ bits R ───────┤
-             └───────── step against the gradient of  log D + lambda log R ───────────────┘
+             └─────── update against the gradient of  log D + w log R ────────────────────┘
 
 Rounding has no useful gradient. The gradient with respect to the dequantised latents is therefore applied to
-the unquantised ones (straight-through estimator). The logarithms make both terms relative: lambda weighs a
-per cent of bits against a per cent of distortion.
+the unquantised ones (straight-through estimator). The logarithms make both terms relative: the rate weight w
+weighs a per cent of bits against a per cent of distortion.
 
-The descent starts from a candidate that was coded before, and its bits are the budget. lambda grows while R
-exceeds the budget and shrinks while R is below it, so that the size stays about constant. An iterate with
-less distortion than the best one so far is entropy-coded, and replaces it if the file is small enough.
+The descent starts from a candidate that was coded before, and its bits are the budget. The rate weight grows
+while R exceeds the budget and shrinks while R is below it, so that the size stays about constant. An iterate
+with less distortion than the best one so far is entropy-coded, and replaces it if the file is small enough.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from calotype.encoding.optimise.differentiable_rate import DifferentiableRate
 from calotype.encoding.optimise.distortion import distortion_terms
-from calotype.encoding.optimise.rate import DifferentiableRate
 from calotype.encoding.rate import SizeTarget, Trial, TrialEncoder
 from calotype.entropy import ContextModel
 from calotype.latents import SD1, Reconstruction, channel_steps, log_step_map, reconstruct_latents
@@ -41,16 +41,16 @@ __all__ = ["CodedLatents", "LatentDescent"]
 
 _MAX_START_OFFSET = 0.3
 """The largest distance, in steps, between the first unquantised latents and the integers of the start. The
-rounding of the RDO quantiser may be further away."""
+integers of the RDO quantiser may be further away."""
 
-_STEP_SIZE, _MOMENTUM = 0.003, 0.9
+_LEARNING_RATE, _MOMENTUM = 0.003, 0.9
 """The root mean square of the first update, in quantiser steps, and the decay of the momentum."""
 
-_LAMBDA = 0.3
-"""The initial multiplier: per cent of distortion for a per cent of bits."""
+_FIRST_RATE_WEIGHT = 0.3
+"""The initial rate weight: per cent of distortion for a per cent of bits."""
 
-_LAMBDA_GAIN, _LAMBDA_DRIFT = 40.0, 6.0
-"""Exponents of bits / budget. With the first one the multiplier reacts within an iteration; with the second
+_RATE_WEIGHT_GAIN, _RATE_WEIGHT_DRIFT = 40.0, 6.0
+"""Exponents of bits / budget. With the first one the rate weight reacts within an iteration; with the second
 one it adapts from one iteration to the next."""
 
 _MAX_ESTIMATED_EXCESS = 1.003
@@ -99,37 +99,37 @@ class LatentDescent:
         self,
         start: CodedLatents,
         limit: SizeTarget,
-        rounds: int,
+        iterations: int,
         seconds: float,
         progress: Callable[[], None],
     ) -> CodedLatents:
-        """Returns the best result of ``rounds`` iterations from ``start`` whose file is within ``limit``.
+        """Returns the best result of ``iterations`` iterations from ``start`` whose file is within ``limit``.
 
         After ``seconds`` it returns the best result so far. ``progress`` is called after each iteration.
         """
         deadline = time.monotonic() + seconds
-        best, lambda_ = start, _LAMBDA
+        best, rate_weight = start, _FIRST_RATE_WEIGHT
         unquantised = self._first_latents(start)
         momentum = torch.zeros_like(unquantised)
         try:
             weights, budget = self._weights_and_budget(start, deadline)
-            for done in range(rounds):
+            for iteration in range(iterations):
                 dequantised = (torch.round(unquantised) * self._steps).requires_grad_()
                 distortion, distortion_gradient = self._distortion(dequantised, weights, deadline)
                 bits, bits_gradient = self._bits(dequantised)
                 if distortion < best.distortion and bits <= budget * _MAX_ESTIMATED_EXCESS:
-                    best = self._coded(dequantised, distortion, limit) or best
+                    best = self._coded_within(limit, dequantised, distortion) or best
                 relative_bits = bits / budget
-                # The gradients of the two logarithms, and lambda for the bits of this iteration.
+                # The gradients of the two logarithms; the rate weight is that for the bits of this iteration.
                 gradient = (
                     distortion_gradient / max(distortion, 1e-9)
-                    + lambda_ * relative_bits**_LAMBDA_GAIN * bits_gradient / bits
+                    + rate_weight * relative_bits**_RATE_WEIGHT_GAIN * bits_gradient / bits
                 )
                 direction = -self._steps * gradient
                 root_mean_square = direction.square().mean().sqrt().clamp(min=1e-20)
                 momentum = _MOMENTUM * momentum + direction / root_mean_square
-                unquantised += _STEP_SIZE * math.sqrt(1 - done / rounds) * momentum
-                lambda_ *= relative_bits**_LAMBDA_DRIFT
+                unquantised += _LEARNING_RATE * math.sqrt(1 - iteration / iterations) * momentum
+                rate_weight *= relative_bits**_RATE_WEIGHT_DRIFT
                 progress()
         except TimeoutError:
             pass
@@ -171,8 +171,8 @@ class LatentDescent:
         (gradient,) = torch.autograd.grad(bits, dequantised)
         return bits.item(), gradient
 
-    def _coded(self, dequantised: Tensor, distortion: float, limit: SizeTarget) -> CodedLatents | None:
-        """Codes the latents; returns None if the file is over ``limit``."""
+    def _coded_within(self, limit: SizeTarget, dequantised: Tensor, distortion: float) -> CodedLatents | None:
+        """Codes the latents; returns None if the file is larger than ``limit``."""
         trial = self._trial(dequantised)
         payload = trial.payload()
         if not limit.allows(len(payload)):
@@ -196,7 +196,7 @@ class LatentDescent:
         return dequantised + torch.from_numpy(reconstruction.conditional_mean - reconstruction.latents)
 
     def _terms_of_tiles(self, dequantised: Tensor, deadline: float) -> Iterator[Tensor]:
-        """Yields the distortion terms of each tile, weighted by its share of the picture.
+        """Yields the distortion terms of each tile, weighted by its fraction of the picture's area.
 
         Raises ``TimeoutError`` after ``deadline``.
         """

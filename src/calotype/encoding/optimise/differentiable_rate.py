@@ -2,14 +2,14 @@
 
 ::
 
-    known latents ─ networks ─ mean, scale of each latent ─┐
-    latent ────────────────────────────────────────────────┴─ table of bits, interpolated ─ sum
+    context ─ networks ─ mean, scale of each latent ─┐
+    latent ──────────────────────────────────────────┴─ table of bits, interpolated ─ sum
 
 The networks compute the same integers as those of :mod:`calotype.entropy`. Gradients pass their rounding
-unchanged (straight-through estimator). The frequency tables have a row for each scale, a phase for the
-position of the mean within a step, and a symbol for each residual. Phase and residual together are the
+unchanged (straight-through estimator). A frequency table has an index for sigma and a phase for the position
+of the mean within a step, and it has a frequency for each residual. Phase and residual together are the
 distance of the integer from the mean. The tables are therefore read as one surface of bits over
-(row, distance), which is interpolated bilinearly and so has a gradient.
+(sigma index, distance), which is interpolated bilinearly and so has a gradient.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from calotype.entropy import BLOCK, CONTEXT_PEAK, ContextModel, SiteNet, coding_order
+from calotype.entropy import BASE_SPACING, CONTEXT_PEAK, ContextModel, Site, SiteNet, coding_order
 from calotype.entropy.network import IntConv
-from calotype.entropy.tables import FREQUENCY_BITS, MAX_RESIDUAL, PHASES, ROWS, SCALE_ORIGIN, SYMBOLS
+from calotype.entropy.tables import FREQUENCY_BITS, MAX_RESIDUAL, PHASES, SCALE_ORIGIN, SIGMAS, SYMBOLS
 from calotype.latents import CHANNEL_OFFSETS, channel_steps
 
 __all__ = ["DifferentiableRate"]
 
 _LEAK = 0.02
-"""Share of the gradient that passes a clip, so that a clipped value can return from its bound."""
+"""The fraction of the gradient that passes a clip, so that a clipped value can return from its bound."""
 
 _FIXED_POINT = 2.0**-16
 """The unit of the multipliers and biases of the integer networks, whose sums are shifted by 16 bits."""
@@ -38,11 +38,11 @@ _FIXED_POINT = 2.0**-16
 _FEATURE_PEAK, _SCALE_PEAK = 255, 127
 """The largest values of features and of scales (docs/format.md, section 10)."""
 
-_CENTRE_OF_ROW = 0.25
-"""Two scales, half a row apart, share a row of the tables: the row stands for the middle between them."""
+_CENTRE_OF_SIGMA_INDEX = 0.25
+"""Two scales share a sigma index; the tables with that index stand for the middle between them."""
 
-_COLUMN_OF_ZERO = 16 * MAX_RESIDUAL + 7
-"""The column of the surface at which the distance from the mean is 0."""
+_INDEX_OF_ZERO_DISTANCE = 16 * MAX_RESIDUAL + 7
+"""The index along the surface's second axis at which the distance from the mean is 0."""
 
 
 class _TorchConv:
@@ -70,10 +70,9 @@ class _TorchSiteNet:
     def predict(self, planes: Tensor, site_latents: Tensor) -> Tensor:
         """Predicts (mean, scale) of every channel, float32[4, 2, H, W].
 
-        ``planes`` float32[1, I, H, W] are the latents of the sites that were coded before, the level and
-        the mask of positions within the picture.
-        ``site_latents`` float32[1, 4, H, W] are those of this site, of which a channel sees the channels
-        before it.
+        ``planes`` float32[1, I, H, W] are the latents of the sites that were coded before, the level, and
+        the mask of positions within the picture. ``site_latents`` float32[1, 4, H, W] are the latents of
+        this site, of which a channel sees the channels before it.
         """
         features = self._enter(planes)
         for first, second in self._pairs:
@@ -90,61 +89,68 @@ class DifferentiableRate:
 
     def __init__(self, model: ContextModel, levels: NDArray[np.int64]) -> None:
         """``levels`` int64[h, w], 0 to 127."""
-        self._sites = [
-            (_TorchSiteNet(net), stride, site, known) for net, stride, site, known in coding_order(model)
+        self._sites: list[tuple[_TorchSiteNet, Site]] = [
+            (_TorchSiteNet(site.network), site) for site in coding_order(model)
         ]
         guide = np.clip(2 * (levels - 64), -CONTEXT_PEAK, CONTEXT_PEAK).astype(np.float32)
         self._guide = torch.from_numpy(guide)[None]
         self._steps = torch.from_numpy(channel_steps(levels).astype(np.float32))
         self._levels = torch.tensor(CHANNEL_OFFSETS).view(-1, 1, 1) + torch.from_numpy(levels)
         # The distance of residual r under a phase is 16 r + 8 - phase sixteenths of a step. Each pair of them
-        # has a column of its own. Escapes have none.
-        frequencies = model.tables.frequencies.reshape(ROWS, PHASES, SYMBOLS)[:, ::-1, : 2 * MAX_RESIDUAL + 1]
-        bits = FREQUENCY_BITS - np.log2(frequencies.transpose(0, 2, 1).reshape(ROWS, -1))
+        # has an index of its own along the surface's second axis. Escapes have none.
+        frequencies = model.tables.frequencies.reshape(SIGMAS, PHASES, SYMBOLS)[
+            :, ::-1, : 2 * MAX_RESIDUAL + 1
+        ]
+        bits = FREQUENCY_BITS - np.log2(frequencies.transpose(0, 2, 1).reshape(SIGMAS, -1))
         self._bits_surface = torch.from_numpy(bits.astype(np.float32))
 
     def __call__(self, latents: Tensor) -> Tensor:
         """Returns the bits that code dequantised latents float32[4, h, w], a scalar."""
         height, width = latents.shape[1:]
-        margin = (0, -width % BLOCK, 0, -height % BLOCK)
+        margin = (0, -width % BASE_SPACING, 0, -height % BASE_SPACING)
         context = F.pad(_floor_with_gradient(latents * 16 + 0.5, -CONTEXT_PEAK, CONTEXT_PEAK), margin)[None]
         exists = F.pad(torch.ones(1, height, width), margin)[None]
         guide = torch.cat([F.pad(self._guide, margin)[None], exists * CONTEXT_PEAK], 1)
         total = torch.zeros(())
-        for net, stride, (y, x), known in self._sites:
-            site = (..., slice(y, None, stride), slice(x, None, stride))
-            values = latents[site]
+        for network, (_, stride, (y, x), context_offsets) in self._sites:
+            positions = (..., slice(y, None, stride), slice(x, None, stride))
+            values = latents[positions]
             if not values.numel():
                 continue
-            planes = [context[..., dy::stride, dx::stride] for dy, dx in known]
-            predicted = net.predict(torch.cat([*planes, guide[site]], 1), context[site])
+            planes = [context[..., dy::stride, dx::stride] for dy, dx in context_offsets]
+            predicted = network.predict(torch.cat([*planes, guide[positions]], 1), context[positions])
             mean, scale = predicted[:, :, : values.shape[1], : values.shape[2]].unbind(1)
-            total = total + self._bits(site, values, mean / 256, scale.clamp(0, _SCALE_PEAK)).sum()
+            total = total + self._bits(positions, values, mean / 256, scale.clamp(0, _SCALE_PEAK)).sum()
         return total
 
-    def _bits(self, site: tuple[Any, ...], values: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-        """Returns the bits of the latents ``values`` of a site, float32[4, H, W] like its other arguments."""
-        row = (scale - self._levels[site] + SCALE_ORIGIN) / 2
-        # Where sigma is large, the lowest bits of the integer are not modelled: each costs one bit.
-        unmodelled = torch.floor((row.detach() - (ROWS - 1) + 7) / 8).clamp(min=0)
-        distance = 16 * (values - mean) / self._steps[site] * torch.exp2(-unmodelled)
+    def _bits(self, positions: tuple[Any, ...], values: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+        """Returns the bits of the latents ``values`` at ``positions``; all tensors are float32[4, H, W]."""
+        sigma_index = (scale - self._levels[positions] + SCALE_ORIGIN) / 2
+        # Where sigma is large, the low bits of the integer are bypass bits: each costs one bit.
+        low_bits = torch.floor((sigma_index.detach() - (SIGMAS - 1) + 7) / 8).clamp(min=0)
+        distance = 16 * (values - mean) / self._steps[positions] * torch.exp2(-low_bits)
         # Beyond the largest residual an escape takes about a bit for each step.
         escape = F.relu(distance.abs() - 16 * MAX_RESIDUAL) / 16
-        modelled = self._interpolated_bits(row - 8 * unmodelled - _CENTRE_OF_ROW, distance + _COLUMN_OF_ZERO)
-        return modelled + escape + unmodelled
+        modelled = self._interpolated_bits(
+            sigma_index - 8 * low_bits - _CENTRE_OF_SIGMA_INDEX, distance + _INDEX_OF_ZERO_DISTANCE
+        )
+        return modelled + escape + low_bits
 
-    def _interpolated_bits(self, row: Tensor, column: Tensor) -> Tensor:
-        """Interpolates the surface bilinearly; beyond its edges it continues with the values at the edges."""
-        rows, columns = self._bits_surface.shape
-        row, column = row.clamp(0, rows - 1), column.clamp(0, columns - 1)
-        upper = row.detach().floor().clamp(max=rows - 2)
-        left = column.detach().floor().clamp(max=columns - 2)
-        down, right = row - upper, column - left
-        index = (upper * columns + left).long()
+    def _interpolated_bits(self, i: Tensor, j: Tensor) -> Tensor:
+        """Interpolates the surface bilinearly at (i, j).
+
+        Beyond its edges the surface continues with the values at the edges.
+        """
+        height, width = self._bits_surface.shape
+        i, j = i.clamp(0, height - 1), j.clamp(0, width - 1)
+        whole_i = i.detach().floor().clamp(max=height - 2)
+        whole_j = j.detach().floor().clamp(max=width - 2)
+        rest_i, rest_j = i - whole_i, j - whole_j
+        index = (whole_i * width + whole_j).long()
         bits = self._bits_surface.view(-1)
-        upper_row = (1 - right) * bits[index] + right * bits[index + 1]
-        lower_row = (1 - right) * bits[index + columns] + right * bits[index + columns + 1]
-        return (1 - down) * upper_row + down * lower_row
+        at_whole_i = (1 - rest_j) * bits[index] + rest_j * bits[index + 1]
+        at_next_i = (1 - rest_j) * bits[index + width] + rest_j * bits[index + width + 1]
+        return (1 - rest_i) * at_whole_i + rest_i * at_next_i
 
 
 def _floor_with_gradient(x: Tensor, low: int, high: int) -> Tensor:
