@@ -21,12 +21,12 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from calotype.archive import Archive, Settings, Work, create
+from calotype.archive import Archive, Engine, Settings, Work, create
+from calotype.archive.engine import Outcome
 from calotype.archive.item import Item
 from calotype.archive.work import Encoder
 from calotype.options import EncodeOptions
@@ -35,6 +35,16 @@ __all__ = ["check", "kill_often", "main", "make_pictures"]
 
 _BROKEN_EVERY = 100
 """One file in so many is no picture: it belongs into the errors table."""
+
+
+class _InlineEngine(Engine):
+    """Encodes in the process that writes."""
+
+    def __init__(self, work: Work) -> None:
+        self._encoder = Encoder(work)
+
+    def encode(self, items: Iterable[Item], _: threading.Event) -> Iterator[tuple[Item, Outcome]]:
+        return ((item, self._encoder(item)) for item in items)
 
 
 def make_pictures(folder: Path, count: int) -> None:
@@ -57,11 +67,7 @@ def kill_often(
     Returns how many runs were killed, and how many had ended before.
     """
     settings = Settings(Work(EncodeOptions(model="tiny", effort=1)), part_size=part_size)
-    encoder, moments, ended = Encoder(settings.work), random.Random(seed), Counter[str]()
-
-    def engine(items: Iterable[Item], _: threading.Event) -> Iterator[tuple[Item, Any]]:
-        return ((item, encoder(item)) for item in items)
-
+    engine, moments, ended = _InlineEngine(settings.work), random.Random(seed), Counter[str]()
     for _ in range(kills):
         child = os.fork()
         if child == 0:

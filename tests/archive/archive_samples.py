@@ -14,7 +14,7 @@ import numpy as np
 from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
-from calotype.archive import Archive, Counts, Settings, Work, create
+from calotype.archive import Archive, Counts, Engine, Settings, Work, create
 from calotype.archive.item import Item
 from calotype.archive.work import Encoder
 from calotype.options import EncodeOptions
@@ -35,22 +35,23 @@ def encoder(work: Work) -> Encoder:
     return Encoder(work)
 
 
-def inline(work: Work) -> Any:
-    """An engine that works in this process, one picture after the other."""
+class InlineEngine(Engine):
+    """Works in this process, one picture after the other."""
 
-    def engine(items: Iterable[Item], stop: threading.Event) -> Iterator[tuple[Item, Any]]:
+    def __init__(self, work: Work) -> None:
+        self._encoder = encoder(work)
+
+    def encode(self, items: Iterable[Item], stop: threading.Event) -> Iterator[tuple[Item, Any]]:
         for item in items:
             if stop.is_set():
                 return
-            yield item, encoder(work)(item)
-
-    return engine
+            yield item, self._encoder(item)
 
 
 def archived(sources: Any, destination: Any, work: Work = TINY, **settings: Any) -> Counts:
     """Makes an archive in this process."""
     listed = sources if isinstance(sources, list) else [sources]
-    return create(listed, destination, Settings(work, **settings), engine=inline(work))
+    return create(listed, destination, Settings(work, **settings), engine=InlineEngine(work))
 
 
 def contents(address: Any) -> dict[str, tuple[Any, ...]]:

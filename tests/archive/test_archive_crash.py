@@ -68,7 +68,7 @@ def test_a_store_that_fills_up_ends_the_run_and_keeps_what_is_there(
 def test_errors_of_a_store_that_pass_are_waited_for(
     faulty: type[FaultyFileSystem], pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("calotype.archive.store._RETRIES", (0, 0, 0))
+    monkeypatch.setattr("calotype.archive.store.objects._RETRIES", (0, 0, 0))
     archived(pictures / "sub", "faulty://archive")
     faulty.failures = 3
     assert archived(pictures, "faulty://archive").archived == 6

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from archive_samples import TINY, archived, contents, inline, write_picture
+from archive_samples import TINY, InlineEngine, archived, contents, write_picture
 
 import calotype
 from calotype.archive import Archive, Counts, Settings, Work, create
@@ -248,7 +248,7 @@ def test_a_run_that_is_stopped_keeps_what_is_finished(pictures: Path, tmp_path: 
 
     settings = Settings(TINY)
     counts = create(
-        [pictures], tmp_path / "archive", settings, engine=inline(TINY), stop=stop, progress=progress
+        [pictures], tmp_path / "archive", settings, engine=InlineEngine(TINY), stop=stop, progress=progress
     )
     assert counts.interrupted and counts.archived == 3
     assert archived(pictures, tmp_path / "archive").archived == 5

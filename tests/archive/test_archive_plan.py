@@ -16,7 +16,7 @@ import pytest
 from archive_samples import TINY, archived, write_picture
 from PIL import Image
 
-from calotype.archive import Archive, PlanSettings, Work, create, plan
+from calotype.archive import Archive, PlanSettings, Work, plan
 from calotype.archive.counts import Counts
 from calotype.archive.estimate import Estimate, estimate_mean, student_quantile
 from calotype.archive.item import Item
@@ -79,11 +79,8 @@ def test_plans_predict_the_bytes_of_archives_within_five_percent(
             raise SourceError(outcome.reason)
         return outcome.row
 
-    create(
-        [source],
-        tmp_path / "archive",
-        engine=lambda items, stop: ((item, encoded(item)) for item in items),
-    )
+    monkeypatch.setattr("archive_samples.encoder", lambda work: encoded)
+    archived(source, tmp_path / "archive", works[0])
     with Archive(tmp_path / "archive") as archive:
         actual = archive.stats()
     for seed in range(10):

@@ -16,12 +16,15 @@ from __future__ import annotations
 
 from calotype.archive.conversion import Conversion
 from calotype.archive.counts import Counts
-from calotype.archive.create import Settings, create
+from calotype.archive.create import create
 from calotype.archive.dataset import Dataset
+from calotype.archive.engine import Engine, LocalEngine
 from calotype.archive.export import ExportCounts, ExportSettings, export
 from calotype.archive.plan import Plan, PlanSettings, Prediction, plan
-from calotype.archive.ray_engine import RaySettings, ray_engine
+from calotype.archive.ray_cluster import RaySettings
+from calotype.archive.ray_engine import RayEngine
 from calotype.archive.reader import Archive
+from calotype.archive.settings import Settings
 from calotype.archive.work import Work
 
 __all__ = [
@@ -29,16 +32,18 @@ __all__ = [
     "Conversion",
     "Counts",
     "Dataset",
+    "Engine",
     "ExportCounts",
     "ExportSettings",
+    "LocalEngine",
     "Plan",
     "PlanSettings",
     "Prediction",
+    "RayEngine",
     "RaySettings",
     "Settings",
     "Work",
     "create",
     "export",
     "plan",
-    "ray_engine",
 ]

@@ -44,6 +44,7 @@ class Ledger:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._run = secrets.token_hex(4)
+        self._number: int | None = None
 
     def check_header(self, *, create: bool = False) -> None:
         """Checks that the store holds an archive of a version that can be read; with ``create`` makes one.
@@ -68,12 +69,13 @@ class Ledger:
         check_version(stored, name)
 
     def new_name(self) -> str:
-        """Returns a name for the next part, after those of all others and like that of no other run."""
-        numbers = [0]
-        for name in self._store.sizes(_PARTS):
-            number = name.rpartition("/")[2].split("-")[1:2]
-            numbers += [int(text) for text in number if text.isdecimal()]
-        return f"{_PARTS}/part-{max(numbers) + 1:06d}-{self._run}.parquet"
+        """Returns a name for the next part, after all that are there, and like that of no other run."""
+        if self._number is None:
+            names = [name.rpartition("/")[2].split("-")[1:2] for name in self._store.sizes(_PARTS)]
+            numbers = [int(text) for name in names for text in name if text.isdecimal()]
+            self._number = max(numbers, default=0)
+        self._number += 1
+        return f"{_PARTS}/part-{self._number:06d}-{self._run}.parquet"
 
     def record(self, record: Record) -> None:
         """Makes a written part belong to the archive."""

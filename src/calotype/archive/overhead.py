@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from calotype.archive.ledger import Ledger
 from calotype.archive.parts import GROUP_BYTES, GROUP_ROWS, PartWriter
 from calotype.archive.schema import Row
 from calotype.archive.store import FolderStore
@@ -60,14 +59,14 @@ def _overhead_of(rows: Sequence[Row], names: Sequence[str], count: int) -> float
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory(prefix=".calotype-") as folder:
         store, stored = FolderStore(Path(folder)), 0
-        writer = PartWriter(store, Ledger(store), decode=False)
+        writer = PartWriter(store, decode=False)
         for number in range(count):
             row = _alike(rows[number % len(rows)], random)
             if number >= len(rows):
                 row["name"] = names[number % len(names)]
             stored += picture_bytes(row)
             writer.add(row)
-        return writer.close().size - stored
+        return writer.close("part.parquet").size - stored
 
 
 def _alike(row: Row, random: np.random.Generator) -> Row:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from calotype.archive.extras import arrow, parquet
-from calotype.archive.ledger import Ledger, Record
+from calotype.archive.ledger import Record
 from calotype.archive.schema import PICTURES, Row, schema_of
 from calotype.archive.store import Store, flush
 from calotype.archive.verify import check_part
@@ -28,9 +26,9 @@ GROUP_BYTES = 1 << 24
 class PartWriter:
     """One part, open until :meth:`close`. Memory holds the rows of one row group."""
 
-    def __init__(self, store: Store, ledger: Ledger, *, decode: bool) -> None:
+    def __init__(self, store: Store, *, decode: bool) -> None:
         """``decode``: decode the latents of each payload when the part is read back, besides its SHA-256."""
-        self._store, self._ledger, self._decode = store, ledger, decode
+        self._store, self._decode = store, decode
         self._schema = schema_of(PICTURES)
         self._stack = ExitStack()
         self._path: Path = self._stack.enter_context(store.staging())
@@ -48,42 +46,35 @@ class PartWriter:
         self._group_bytes = 0
         self._groups: list[int] = []
         self._hashes: list[tuple[str | None, str]] = []
-        self.started = monotonic()
-        self.rows = 0
-        self.bytes = 0
+        self._rows = 0
 
     def add(self, row: Row) -> None:
         """Appends a row. Raises :class:`OutputError`."""
-        size = picture_bytes(row)
         self._group.append(row)
-        self._group_bytes += size
-        self.rows += 1
-        self.bytes += size
+        self._group_bytes += picture_bytes(row)
+        self._rows += 1
         if len(self._group) >= GROUP_ROWS or self._group_bytes >= GROUP_BYTES:
             self._flush()
 
-    def close(self) -> Record:
-        """Writes, verifies, names and records the part. Raises :class:`OutputError`; then nothing is left of
-        it.
+    def close(self, name: str) -> Record:
+        """Writes and verifies the part and gives it its name in the archive; returns its record.
+
+        Raises :class:`OutputError`; then nothing is left of the part.
         """
-        with self.discarding():
+        with self._stack:
             self._flush()
             with self._store.writing():
                 self._writer.close()
                 flush(self._path)
                 _forget_pages(self._path)
             sha256 = check_part(self._path.open("rb"), self._store.address, decode=self._decode)
-            name = self._ledger.new_name()
-            record = Record(name, self.rows, self._path.stat().st_size, sha256, tuple(self._groups))
+            record = Record(name, self._rows, self._path.stat().st_size, sha256, tuple(self._groups))
             self._store.publish(self._path, name)
-            self._ledger.record(record)
             return record
 
-    @contextmanager
-    def discarding(self) -> Iterator[None]:
-        """At the end of the block the temporary file is deleted."""
-        with self._stack:
-            yield
+    def discard(self) -> None:
+        """Deletes the temporary file."""
+        self._stack.close()
 
     def _flush(self) -> None:
         if not self._group:

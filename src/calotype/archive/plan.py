@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 
 from calotype.archive.counts import Counts
-from calotype.archive.create import Settings
 from calotype.archive.estimate import Estimate, estimate_mean
 from calotype.archive.item import Item
 from calotype.archive.overhead import Overhead
 from calotype.archive.pool import Died, WorkerPool
 from calotype.archive.sample import Draw, Measured, Sampler, Size, draw
 from calotype.archive.schema import Row
+from calotype.archive.settings import Settings
 from calotype.archive.sources import scan
 from calotype.archive.work import SCORES, Failure, Work, picture_bytes
 from calotype.cores import available_cores

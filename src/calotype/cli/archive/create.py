@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from calotype.archive import Counts, RaySettings, Settings, Work, ray_engine
+from calotype.archive import Counts, RayEngine, RaySettings, Settings, Work
 from calotype.archive import create as create_archive
 from calotype.archive.sources import PictureCounter
 from calotype.cli.archive.options import measuring_options, part_size_option, workers_option
@@ -50,6 +50,22 @@ __all__ = ["create"]
     show_default=True,
     help="Ray: GPUs, or a share of one, that each encoder is given, for models that use one.",
 )
+@click.option(
+    "--ray-read-cpus",
+    metavar="N",
+    type=click.FloatRange(min=0),
+    default=RaySettings.reader_cpus,
+    show_default=True,
+    help="Ray: CPUs that each task that reads is given; there are as many as encoders.",
+)
+@click.option(
+    "--ray-write-cpus",
+    metavar="N",
+    type=click.FloatRange(min=0),
+    default=RaySettings.writer_cpus,
+    show_default=True,
+    help=f"Ray: CPUs that each task that writes a part is given; there are up to {RaySettings.writers}.",
+)
 @part_size_option
 @click.option(
     "--on-error",
@@ -82,6 +98,8 @@ def create(
     engine: str,
     ray_cpus: float,
     ray_gpus: float,
+    ray_read_cpus: float,
+    ray_write_cpus: float,
     part_size: int,
     on_error: Any,
     retry_errors: bool,
@@ -125,10 +143,17 @@ def create(
         retry_errors=retry_errors,
         verify=verify,
     )
-    given = [name for name in ("ray_cpus", "ray_gpus") if is_given(name)]
+    given = [name for name in ("ray_cpus", "ray_gpus", "ray_read_cpus", "ray_write_cpus") if is_given(name)]
     if given and engine != "ray":
         raise click.UsageError(f"{flags(given)} would do nothing without --engine ray")
-    chosen = ray_engine(work, RaySettings(workers, ray_cpus, ray_gpus)) if engine == "ray" else None
+    ray = RaySettings(
+        workers,
+        encoder_cpus=ray_cpus,
+        encoder_gpus=ray_gpus,
+        reader_cpus=ray_read_cpus,
+        writer_cpus=ray_write_cpus,
+    )
+    chosen = RayEngine(work, ray) if engine == "ray" else None
     counter = PictureCounter(sources if console.shows_progress else [])
     with stopped_by_signals() as stop, console.status() as show, counter:
         counts = create_archive(

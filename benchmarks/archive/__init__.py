@@ -1,0 +1,1 @@
+"""What archiving costs besides encoding, how good plans are, and what many machines would do."""

@@ -1,0 +1,144 @@
+"""Runs over a folder of pictures: the codec alone, or a whole archive by an engine."""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import pstdev
+from time import monotonic, process_time
+from typing import Any
+
+from PIL import Image
+
+from calotype.archive import Archive, RaySettings, Settings, Work, create, ray_engine
+from calotype.archive.work import codec_of
+from calotype.options import EncodeOptions
+
+__all__ = ["CODEC", "ENGINES", "Run", "fresh", "make_pictures", "measure", "run"]
+
+CODEC = "codec"
+"""In the place of an engine: the codec alone, on files in a loop, without an archive."""
+
+_PHOTOGRAPHS = 100
+"""Photographs that pictures are cut out of at most; they are held in memory."""
+
+ENGINES = (CODEC, "local", "ray")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run.
+
+    ``seconds``: by the clock, without the start of Python. ``core_seconds``: processor time of all its
+    processes, without those of Ray. ``codec_seconds``: time by the clock that the codec took in all workers,
+    and ``deviation`` of a picture's. ``peak``: largest resident memory of the process that writes, in MB, and
+    ``worker_peak`` of its largest worker.
+    """
+
+    engine: str
+    workers: int
+    pictures: int
+    seconds: float
+    core_seconds: float
+    codec_seconds: float
+    deviation: float
+    peak: float
+    worker_peak: float
+
+
+def run(engine: str, workers: int, files: Sequence[Path], effort: int) -> Run:
+    """Runs the codec or an engine in this process, which must be fresh."""
+    options, started = EncodeOptions(effort=effort), monotonic()
+    if engine == CODEC:
+        codec, times = codec_of(Work(options)), list[float]()
+        for file in files:
+            begun = monotonic()
+            codec.encode(file, options)
+            times.append(monotonic() - begun)
+    else:
+        chosen = ray_engine(Work(options), RaySettings(encoders=workers)) if engine == "ray" else None
+        with tempfile.TemporaryDirectory() as folder:
+            destination = Path(folder, "archive")
+            counts = create(files, destination, Settings(Work(options), workers), engine=chosen)
+            if counts.archived != len(files):
+                raise SystemExit(f"only {counts.archived} of {len(files)} pictures were archived")
+            with Archive(destination) as archive:
+                times = [row["seconds"] for row in archive.rows(["seconds"])]
+    seconds = monotonic() - started
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    core_seconds = process_time() + usages[1].ru_utime + usages[1].ru_stime
+    peak, worker_peak = (usage.ru_maxrss * 1024 / 1e6 for usage in usages)
+    return Run(
+        engine, workers, len(files), seconds, core_seconds, sum(times), pstdev(times), peak, worker_peak
+    )
+
+
+def measure(engine: str, workers: int, folder: Path, count: int, effort: int) -> Run:
+    """Runs the first ``count`` pictures of ``folder`` in fresh processes.
+
+    The codec alone has ``workers`` processes at the same time, which share the pictures.
+    """
+    if engine != CODEC or workers == 1:
+        return Run(**fresh("_run", engine, workers, folder, count, effort, 0))
+    processes = [start("_run", engine, workers, folder, count, effort, n) for n in range(workers)]
+    parts = [Run(**finished(process)) for process in processes]
+    return Run(
+        engine,
+        workers,
+        sum(part.pictures for part in parts),
+        max(part.seconds for part in parts),
+        sum(part.core_seconds for part in parts),
+        sum(part.codec_seconds for part in parts),
+        parts[0].deviation,
+        0.0,
+        max(part.peak for part in parts),
+    )
+
+
+def pictures_of(engine: str, workers: int, folder: Path, count: int, number: int) -> list[Path]:
+    """Returns the files of a run; of the codec's process ``number`` its share."""
+    files = sorted(folder.iterdir())[:count]
+    return files[number::workers] if engine == CODEC else files
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """Starts a command of this benchmark in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.archive", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def finished(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Returns the JSON object that a process has printed last."""
+    shown, _ = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"{process.args!r} failed")
+    result: dict[str, Any] = json.loads(shown.splitlines()[-1])
+    return result
+
+
+def fresh(*arguments: object) -> dict[str, Any]:
+    """Returns what a command of this benchmark prints in a fresh process."""
+    return finished(start(*arguments))
+
+
+def make_pictures(source: Path, folder: Path, count: int, side: int) -> None:
+    """Writes ``count`` crops of ``side`` x ``side`` pixels of photographs in ``source``, as PNG files."""
+    places = random.Random(0)
+    names = sorted(path for path in source.iterdir() if path.suffix in (".png", ".jpg", ".webp"))
+    files = names[:_PHOTOGRAPHS]
+    photographs = {}
+    for number in range(count):
+        file = files[number % len(files)]
+        if file not in photographs:
+            with Image.open(file) as image:
+                photographs[file] = image.convert("RGB")
+        image = photographs[file]
+        left, top = (places.randrange(max(length - side, 0) + 1) for length in image.size)
+        image.crop((left, top, left + side, top + side)).save(folder / f"{number:06d}.png")

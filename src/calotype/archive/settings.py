@@ -1,0 +1,45 @@
+"""How an archive is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from calotype.archive.work import Work
+from calotype.cores import available_cores
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run works.
+
+    ``workers``: processes with one codec and one thread each; None: one for each core. ``part_size``: a part
+    is closed when its pictures have this many bytes, and ``part_seconds`` after it was begun, so that a run
+    that is killed loses no more work than that. ``dedupe``: a picture with the bytes of one that is there
+    refers to that one. ``on_error``: whether a picture that fails is left out, or ends the run.
+    ``retry_errors``: pictures of the errors table are tried again. ``verify``: a part that was read back is
+    checked by the SHA-256 that each payload had when its encoder verified it, or by decoding its latents too.
+    Raises ``ValueError``.
+    """
+
+    work: Work = field(default_factory=Work)
+    workers: int | None = None
+    part_size: int = 32_000_000
+    part_seconds: float = 600.0
+    dedupe: bool = False
+    on_error: Literal["skip", "stop"] = "skip"
+    retry_errors: bool = False
+    verify: Literal["checksum", "decode"] = "checksum"
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers (={self.workers}) must be positive, or None for every core")
+        if self.part_size < 1 or not self.part_seconds > 0:
+            raise ValueError("part_size and part_seconds must be positive")
+
+    @property
+    def processes(self) -> int:
+        """The number of worker processes."""
+        return self.workers or available_cores()

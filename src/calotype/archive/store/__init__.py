@@ -1,0 +1,19 @@
+"""Where an archive lies: a folder, or an object store."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from calotype.archive.item import is_url
+from calotype.archive.store.base import Store
+from calotype.archive.store.folder import FolderStore, flush
+from calotype.archive.store.objects import ObjectStore
+
+__all__ = ["FolderStore", "ObjectStore", "Store", "flush", "open_store"]
+
+
+def open_store(address: str | os.PathLike[str]) -> Store:
+    """Returns the store at a path or URL. Raises :class:`SourceError` and :class:`ModelError`."""
+    text = os.fspath(address).removeprefix("file://")
+    return ObjectStore(text) if is_url(text) else FolderStore(Path(text))

@@ -1,0 +1,115 @@
+"""An archive in an object store that fsspec can reach.
+
+It has no rename, but shows an object only when all of it has arrived. Each file is made on this machine,
+uploaded under its final name, and fetched again to compare its SHA-256.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from calotype.archive.extras import filesystems
+from calotype.archive.store.base import TEMPORARY, Store
+from calotype.errors import CalotypeError, OutputError
+
+__all__ = ["ObjectStore"]
+
+_RETRIES = (0.2, 1.0, 3.0)
+"""Seconds to wait before an operation on an object store is tried again."""
+
+_PERMANENT = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR}
+"""Errors that waiting does not cure."""
+
+Result = TypeVar("Result")
+
+
+class ObjectStore(Store):
+    """A file system of fsspec, used as an object store: by whole objects, without renaming any."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address.rstrip("/")
+        with self.reading(""):
+            self._fs, self._root = filesystems().core.url_to_fs(self.address)
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        def found() -> dict[str, int]:
+            self._fs.invalidate_cache()
+            path = f"{self._root}/{folder}".rstrip("/")
+            prefix = f"{folder}/" if folder else ""
+            entries = self._fs.ls(path, detail=True) if self._fs.isdir(path) else []
+            return {
+                prefix + entry["name"].rstrip("/").rpartition("/")[2]: int(entry["size"])
+                for entry in entries
+                if entry["type"] == "file"
+            }
+
+        with self.reading(folder):
+            return _retried(found)
+
+    def open(self, name: str) -> Any:
+        with self.reading(name):
+            return _retried(lambda: self._fs.open(f"{self._root}/{name}", "rb"))
+
+    def exists(self, name: str) -> bool:
+        def there() -> bool:
+            self._fs.invalidate_cache()
+            with suppress(FileNotFoundError):  # fsspec's own "exists" takes every error for this one
+                return bool(self._fs.info(f"{self._root}/{name}"))
+            return False
+
+        with self.reading(name):
+            return _retried(there)
+
+    def publish(self, file: Path, name: str, *, flushed: bool = True) -> None:
+        target = f"{self._root}/{name}"  # safe once it has arrived, flushed or not
+
+        def upload() -> None:
+            self._fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+            self._fs.put_file(str(file), target)
+
+        with self.writing():
+            _retried(upload)
+            self._fs.invalidate_cache()
+            if _retried(lambda: _sha256(self._fs.open(target, "rb"))) != _sha256(file.open("rb")):
+                raise OutputError(f"{self.address}/{name} does not hold what was written: try again")
+
+    def delete(self, name: str) -> None:
+        with self.writing(), suppress(FileNotFoundError):
+            self._fs.rm_file(f"{self._root}/{name}")
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        folder = Path(tempfile.mkdtemp(prefix=TEMPORARY))
+        try:
+            yield folder / "file"
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        yield  # names hold a token of the run, so that two runs never write the same object
+
+
+def _retried(action: Callable[[], Result]) -> Result:
+    """Returns the result of ``action``, which is tried again after errors that may pass."""
+    for seconds in _RETRIES:
+        try:
+            return action()
+        except (OSError, TimeoutError) as error:
+            if error.errno in _PERMANENT or isinstance(error, CalotypeError):
+                raise
+        time.sleep(seconds)
+    return action()
+
+
+def _sha256(file: Any) -> str:
+    with file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
