@@ -38,7 +38,8 @@ else:
         },
     )
 
-_telemetry.switch_off()  # before any of the packages that it is about: importing this one loads none of them
+# This comes before the import of any package with telemetry: importing this one loads none of them.
+_telemetry.switch_off()
 
 __all__ = [
     "CalotypeError",

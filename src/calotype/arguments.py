@@ -33,8 +33,8 @@ def check_fields(options: Any) -> None:
 def check_type(name: str, value: Any, hint: Any) -> None:
     """Raises ``TypeError``, with ``name`` and ``value``, if ``value`` is not of the type ``hint``.
 
-    As in annotations an ``int`` will do for a ``float``; a ``bool`` is no number. Numbers of NumPy count as
-    Python's. Of a ``Literal`` the type counts, not the value.
+    As in annotations, an ``int`` is accepted for a ``float``. A ``bool`` is not accepted for a number, and a
+    number of NumPy is treated as one of Python. For a ``Literal`` only the type is checked, not the value.
     """
     kinds = _plain_types_of_hint(hint)
     if not any(_is_of_type(_without_numpy(value), kind) for kind in kinds):

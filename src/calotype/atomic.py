@@ -1,7 +1,7 @@
 """Atomic output: files and folders appear under their names only when they are complete.
 
 Output is written beside its target as ``.calotype-….tmp`` and renamed at the end. After any
-failure, interrupts included, the previous content is still there. Everything here raises ``OSError``.
+failure, interrupts included, the previous content is still there. All functions raise ``OSError``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def write_atomically(target: Path, data: bytes, *, overwrite: bool) -> None:
 
 @contextmanager
 def folder_in_place(target: Path) -> Iterator[Path]:
-    """Yields a folder to write to, which at the end of the block takes the place of what ``target`` is."""
+    """Yields a new folder to write to, which replaces ``target`` at the end of the block."""
     target = target.resolve()
     work = _temporary_name(target)
     try:
@@ -62,7 +62,7 @@ def _temporary_name(target: Path) -> Path:
 
 
 def _take_free_name(temporary: Path, target: Path) -> None:
-    """Gives a complete file its name, unless that is taken: a link, unlike a rename, never overwrites."""
+    """Gives a complete file its name unless the name is taken: a link, unlike a rename, never overwrites."""
     try:
         target.hardlink_to(temporary)
         return

@@ -48,7 +48,7 @@ _Options = TypeVar("_Options", EncodeOptions, DecodeOptions)
 
 
 class Codec:
-    """Encodes and decodes; loads each model once, at first use. Safe to use from several threads."""
+    """Encodes and decodes pictures. It loads each model once, at first use, and may be shared by threads."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Codec:
         device: str = "auto",
         dtype: str = "auto",
     ) -> None:
-        """``threads`` for the networks on the CPU; None uses every core.
+        """``threads`` is the number of threads for the networks on the CPU; None uses every core.
 
         The other arguments are for the embedded networks. ``backend`` runs them: "onnxruntime", or with
         ``calotype[openvino]`` "openvino" or "openvino-bf16", which is the fastest and the least exact.
@@ -79,7 +79,7 @@ class Codec:
 
     @property
     def place(self) -> str:
-        """Where the embedded networks are computed, such as "cpu (onnxruntime, float32)".
+        """Returns where the embedded networks run, such as "cpu (onnxruntime, float32)".
 
         Raises :class:`ModelError` for a device that is not available.
         """
@@ -95,8 +95,8 @@ class Codec:
     ) -> bytes:
         """Encodes a picture to the bytes of a .calo file.
 
-        ``image``: a Pillow image, an array (uint8[H, W], [H, W, 3] or [H, W, 4]), a path or a binary file;
-        ``fields`` are those of :class:`EncodeOptions`; effort 9 calls ``progress`` after each of
+        ``image`` is a Pillow image, an array (uint8[H, W], [H, W, 3] or [H, W, 4]), a path or a binary file.
+        ``fields`` are those of :class:`EncodeOptions`. Effort 9 calls ``progress`` after each of
         at most ``optimise.MAX_ITERATIONS`` iterations. Raises :class:`SourceError`, :class:`LimitError`,
         :class:`TargetSizeError` and :class:`ModelError`.
         """
@@ -111,11 +111,11 @@ class Codec:
         progress: Callable[[], None] = lambda: None,
         **fields: Any,
     ) -> Iterator[bytes]:
-        """Encodes each of ``images``, in order, as :meth:`encode` does. An error ends the iterator, after the
-        files before.
+        """Yields the file of each of ``images``, in order, as :meth:`encode` makes it.
 
-        ``batch`` of them are read at a time, and those of one size go through a Stable Diffusion model
-        together, which uses a GPU better and takes more memory. Other models take one after the other.
+        ``batch`` images are read at a time, and those of one size pass a Stable Diffusion model together,
+        which uses a GPU better and takes more memory. Other models take one image after the other. An error
+        ends the iterator, after the files of the images before.
         """
         options = _merge_options(EncodeOptions, options, fields)
         yield from encode_pictures(images, options, self._models, batch=batch, progress=progress)
@@ -138,14 +138,13 @@ class Codec:
     def decode(
         self, data: DataLike, options: DecodeOptions | None = None, *, as_array: bool = False, **fields: Any
     ) -> Image.Image | NDArray[np.uint8]:
-        """Decodes a .calo file to a Pillow image, or with ``as_array`` to uint8[H, W] or [H, W, channels] in
-        sRGB.
+        """Decodes a .calo file to a Pillow image, or with ``as_array`` to uint8[H, W] or [H, W, C] in sRGB.
 
-        ``data``: bytes, a path or a binary file; ``fields`` are those of :class:`DecodeOptions`.
-        Raises :class:`FormatError`, :class:`LimitError`, :class:`ModelError`.
+        ``data`` is bytes, a path or a binary file; ``fields`` are those of :class:`DecodeOptions`. Raises
+        :class:`FormatError`, :class:`LimitError` and :class:`ModelError`.
         """
         options = _merge_options(DecodeOptions, options, fields)
-        if as_array:  # which cannot carry a profile: it is sRGB
+        if as_array:  # An array cannot carry a profile: its colours are sRGB.
             options = replace(options, keep_metadata=False)
         image = next(self.decode_many([data], options))
         return np.array(image) if as_array else image
@@ -160,10 +159,10 @@ class Codec:
         """Decodes a .calo file to a Pillow image of at most ``size`` pixels: (width, height), or one number
         for both.
 
-        The proportions are kept, and no picture is enlarged. It is made as :meth:`decode` does with the
-        largest ``reduce`` that gives enough pixels: without the decoder network from 1/8 of the picture's
-        size down. ``fields`` are those of :class:`DecodeOptions` except ``reduce``; ``box`` is possible.
-        Raises as :meth:`decode`.
+        The proportions are kept, and no picture is enlarged. The picture is decoded with the largest
+        ``reduce`` of :class:`DecodeOptions` that gives enough pixels, so that a thumbnail of at most 1/8 of
+        the width and height needs no decoder network. ``fields`` are those of :class:`DecodeOptions` except
+        ``reduce``. Raises the errors of :meth:`decode`.
         """
         options = _merge_options(DecodeOptions, options, fields)
         content = read_file_data(data)
@@ -179,8 +178,9 @@ class Codec:
         batch: int = 8,
         **fields: Any,
     ) -> Iterator[Image.Image]:
-        """Decodes each of ``files``, in order, as :meth:`decode` does. For ``batch`` see
-        :meth:`encode_many`.
+        """Yields the picture of each of ``files``, in order, as :meth:`decode` makes it.
+
+        For ``batch`` see :meth:`encode_many`.
         """
         options = _merge_options(DecodeOptions, options, fields)
         yield from decode_files(map(read_file_data, files), options, self._models, batch=batch)
@@ -192,11 +192,14 @@ class Codec:
 
         Both are given as for :meth:`encode` and :meth:`decode`; ``fields`` are those of
         :class:`DecodeOptions` except ``box`` and ``reduce``. Raises :class:`SourceError` for a photo of
-        another size, ``ValueError``, and as :meth:`decode`.
+        another size, ``ValueError`` for ``box`` and ``reduce``, and the errors of :meth:`decode`.
         """
         options = _merge_options(DecodeOptions, options, fields)
         if options.box is not None or options.reduce != 1:
-            raise ValueError(f"box (={options.box}) and reduce (={options.reduce}) leave out of the picture")
+            raise ValueError(
+                f"box (={options.box}) and reduce (={options.reduce}) must have their defaults:"
+                " all of the picture is compared"
+            )
         original = load_picture(photo, limits=options.limits, strict=options.strict, keep=())
         decoded = self.decode(data, replace(options, keep_metadata=False, provenance=False))
         network = self._models.features(load_calibration().activations)
@@ -204,19 +207,20 @@ class Codec:
 
 
 class ProgressiveDecoder:
-    """Decodes a .calo file while it arrives: bytes go in as they come, a picture comes out when asked for.
+    """Decodes a .calo file while it arrives.
 
-    All calls of :meth:`feed` together decode each integer once, as one decode does. Not to be shared by
-    threads. A mistake in what has arrived raises :class:`FormatError` or :class:`LimitError`,
-    then and at each later call.
+    :meth:`feed` takes the next bytes, and :meth:`picture` makes a picture from the bytes so far. All calls of
+    :meth:`feed` together decode each integer once, so that they take no longer than one :func:`decode`. If
+    the bytes are invalid, the call that finds it raises :class:`FormatError` or :class:`LimitError`, and so
+    does each later call. An object of this class must not be shared by threads.
     """
 
     def __init__(
         self, options: DecodeOptions | None = None, *, codec: Codec | None = None, **fields: Any
     ) -> None:
-        """``options`` and ``fields`` are those of :meth:`Codec.decode`; ``partial`` makes no difference.
+        """``options`` and ``fields`` are those of :meth:`Codec.decode`; ``partial`` has no effect.
 
-        ``codec`` has the models; None: those that the process shares.
+        ``codec`` has the models; None uses the models that the process shares.
         """
         check_type("codec", codec, Codec | None)
         self._options = _merge_options(DecodeOptions, options, fields)
@@ -224,32 +228,32 @@ class ProgressiveDecoder:
         self._file = ArrivingFile(self._options)
 
     def feed(self, data: bytes) -> None:
-        """Takes the next bytes of the file, any number of them."""
+        """Takes the next bytes of the file, as many as there are."""
         check_type("data", data, bytes | bytearray | memoryview)
         self._file.feed(bytes(data))
 
     @property
     def fraction(self) -> float:
-        """How much of the file has arrived, as far as its bytes tell: 0 before the header, 1 at the end.
+        """Returns the fraction of the file that has arrived: 0 before the end of the header, 1 at the end.
 
-        How long the parts behind the payload are (alpha, metadata) shows when they begin to arrive: then it
-        falls, if they are long.
+        The sizes of alpha and metadata, which follow the payload, are not known before they begin to arrive.
+        The fraction falls then, if they are large.
         """
         return self._file.fraction
 
     def picture(self) -> Image.Image:
         """Returns the picture so far, as :func:`decode` does.
 
-        One of a file that is not whole has ``info["partial"]``, the fraction, and gives a
-        :class:`PartialPictureWarning`. What has not arrived is predicted anew each time, which takes up to as
-        long as decoding all of it. Raises :class:`TruncatedError` before there is enough for any picture, and
-        :class:`ModelError`.
+        While the file is not complete, the picture has its fraction in ``info["partial"]``, and there is a
+        :class:`PartialPictureWarning`. Each call predicts the latents that have not arrived, which takes at
+        most as long as decoding them. Raises :class:`TruncatedError` while there is not enough for any
+        picture, and :class:`ModelError`.
         """
         return next(decode_opened_files([self._file.opened()], self._options, self._models))
 
 
 def _merge_options(kind: type[_Options], options: _Options | None, fields: dict[str, Any]) -> _Options:
-    """Returns ``options``, or those of the default, with ``fields`` in them. Raises ``TypeError``."""
+    """Returns ``options``, or the default options, with ``fields`` replaced. Raises ``TypeError``."""
     if options is None:
         return kind(**fields)
     check_type("options", options, kind)
@@ -293,5 +297,5 @@ def thumbnail(
 
 
 def verify(photo: ImageLike, data: DataLike, options: DecodeOptions | None = None, **fields: Any) -> Fidelity:
-    """As :meth:`Codec.verify`, with models shared by the process."""
+    """Does the same as :meth:`Codec.verify`, with models shared by the process."""
     return _shared.verify(photo, data, options, **fields)

@@ -1,4 +1,4 @@
-"""How many processor cores there are for this process, and the share of each of several workers."""
+"""The number of processor cores that this process may use, and how workers divide them."""
 
 from __future__ import annotations
 

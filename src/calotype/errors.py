@@ -1,24 +1,24 @@
-"""Every error Calotype raises on purpose.
+"""Every error that Calotype raises on purpose.
 
 ::
 
     CalotypeError
     ├── SourceError           the picture to encode cannot be read, or is refused
     ├── TargetSizeError       no file that small can be made (ValueError too)
-    ├── BoxError              the part that is asked for lies outside of the picture (ValueError too)
+    ├── BoxError              the part that is asked for is not within the picture (ValueError too)
     ├── OutputError           the result cannot be written
     ├── FormatError           the bytes are not a well-formed .calo file (OSError too)
     │   ├── TruncatedError    ... they end too early
     │   ├── ChecksumError     ... they do not decode to what was encoded
-    │   └── UnsupportedError  ... they name a version, space, context model or encoder that is unknown here
+    │   └── UnsupportedError  ... they name a version, space, context model or encoder that this release lacks
     ├── LimitError            a stated limit would be exceeded (OSError too)
     ├── OutOfMemoryError      a network needs more memory than there is (MemoryError too)
     └── ModelError            a model's weights or the packages it needs are missing
 
 Each carries ``exit_code``, the exit code of the command line. Each can be pickled and copied, so that
 processes can pass it on; therefore ``args`` are the arguments of the class. Wrong arguments raise
-``ValueError`` or ``TypeError``, as everywhere in Python. A :class:`CalotypeWarning` reports what was done
-differently from what a caller may expect.
+``ValueError`` or ``TypeError``, as everywhere in Python. A :class:`CalotypeWarning` says that a result is not
+what a caller may expect, and why.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class SourceError(CalotypeError):
 
 
 class TargetSizeError(CalotypeError, ValueError):
-    """The smallest possible file is larger than asked for; ``smallest`` says how large, in bytes."""
+    """The smallest possible file is larger than the ``target``; ``smallest`` is its size. Both are in bytes."""
 
     def __init__(self, target: int, smallest: int) -> None:
         super().__init__(target, smallest)
@@ -66,7 +66,7 @@ class TargetSizeError(CalotypeError, ValueError):
 
 
 class BoxError(CalotypeError, ValueError):
-    """The ``box`` (left, top, right, bottom) lies outside of a picture of ``size`` (width, height)."""
+    """The ``box`` (left, top, right, bottom) is not within a picture of ``size`` (width, height)."""
 
     def __init__(self, box: tuple[int, int, int, int], size: tuple[int, int]) -> None:
         super().__init__(box, size)
@@ -100,7 +100,7 @@ class UnsupportedError(FormatError):
 
 
 class LimitError(CalotypeError, OSError):
-    """A limit of :class:`calotype.Limits` would be exceeded; an ``OSError`` for the same reason."""
+    """A limit of :class:`calotype.Limits` would be exceeded; an ``OSError``, as callers of Pillow expect."""
 
     exit_code = 4
 
@@ -121,8 +121,8 @@ class ModelError(CalotypeError):
 
 
 class CalotypeWarning(UserWarning):
-    """Something of the picture was left out, or could not be used."""
+    """A part of the file was left out, or an option could not be used."""
 
 
 class PartialPictureWarning(CalotypeWarning):
-    """A picture is shown of a file that has not arrived to its end; the rest of it is a guess."""
+    """A picture was made from a file without its end; what the missing bytes coded is predicted."""

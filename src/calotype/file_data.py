@@ -16,10 +16,9 @@ DataLike = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 
 
 def read_file_data(data: DataLike) -> bytes:
-    """Returns the bytes of a file; a stream is read from its start if it can seek, as for a picture to
-    encode.
+    """Returns the bytes of a file. A stream that can seek is read from its start.
 
-    Raises :class:`SourceError` if a path cannot be read and ``TypeError`` for what is no source at all.
+    Raises :class:`SourceError` if a path cannot be read, and ``TypeError`` for other types.
     """
     if isinstance(data, bytes | bytearray | memoryview):
         return bytes(data)
@@ -30,7 +29,7 @@ def read_file_data(data: DataLike) -> bytes:
             raise SourceError(f"cannot read {os.fspath(data)}: {error.strerror}") from error
     if not hasattr(data, "read"):
         raise TypeError(f"data (a {type(data).__name__}) must be bytes, a path or a binary stream")
-    with suppress(AttributeError, OSError):  # of a pipe
+    with suppress(AttributeError, OSError):  # A pipe cannot seek.
         data.seek(0)
     content = data.read()
     if not isinstance(content, bytes):

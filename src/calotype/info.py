@@ -26,12 +26,19 @@ __all__ = ["Info", "read_info"]
 
 @dataclass(frozen=True)
 class Info:
-    """``width`` and ``height`` of the picture to show, ``coded_width`` and ``coded_height`` of the one that
-    the latents are of, all in pixels; ``step`` in scaled-latent units; ``file_size`` and ``payload_size`` in
-    bytes; ``mode`` as in Pillow. Of a file that ends too early ``file_size`` is that of what is there,
-    ``missing`` how many bytes are not, at least, and ``fraction`` the share of the bytes that are there; of
-    a whole one they are 0 and 1. ``fidelity`` is the record that the encoder has left of how true the picture
-    is; None without any, and if it is damaged."""
+    """The description of a .calo file.
+
+    ``width`` and ``height`` are those of the picture to show, and ``coded_width`` and ``coded_height`` those
+    of the picture that the latents describe, in pixels. ``step`` is the quantiser's, in scaled-latent units.
+    ``file_size`` and ``payload_size`` are in bytes. ``mode`` is that of the Pillow image.
+
+    ``missing`` is 0 and ``fraction`` 1 for a complete file. For a file that ends too early, ``file_size``
+    counts the bytes that are there, ``missing`` is the least number of bytes that are not, and ``fraction``
+    is the part of the file that is there.
+
+    ``fidelity`` is the encoder's record of where the picture is uncertain. It is None if the file has no such
+    record, or a damaged one.
+    """
 
     format_version: int
     width: int
@@ -55,7 +62,7 @@ class Info:
 
     @property
     def scaled(self) -> bool:
-        """Whether the picture is coded at another size than it is shown at."""
+        """Returns whether the coded size differs from the size to show."""
         return (self.coded_width, self.coded_height) != (self.width, self.height)
 
     def as_dict(self) -> dict[str, Any]:
@@ -64,7 +71,7 @@ class Info:
 
     def _repr_html_(self) -> str:
         """Returns a table, for notebooks."""
-        from html import escape  # which takes as long to import as this module
+        from html import escape  # This import takes as long as that of the whole module.
 
         rows = [
             (name, str(value)) for name, value in self.as_dict().items() if name not in ("chunks", "fidelity")
@@ -85,10 +92,9 @@ class Info:
 
 
 def read_info(data: DataLike, limits: Limits | None = None, *, partial: bool = False) -> Info:
-    """Reads the header and the list of chunks of a .calo file, without decoding it; with ``partial`` also of
-    a file that ends too early.
+    """Reads the header and the list of chunks of a .calo file, without decoding it.
 
-    Raises :class:`FormatError` and :class:`LimitError`.
+    With ``partial`` the file may end too early. Raises :class:`FormatError` and :class:`LimitError`.
     """
     check_type("limits", limits, Limits | None)
     check_type("partial", partial, bool)

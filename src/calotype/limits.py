@@ -17,9 +17,9 @@ MAX_SIDE = 16_384
 class Limits:
     """Bounds on untrusted input, checked against headers before allocation.
 
-    ``max_pixels`` defaults to the number at which Pillow refuses a decompression bomb. ``max_packets`` is how
-    many packets a receiver keeps at most, of all files together; none has more than 1,400 bytes. Raises
-    ``TypeError``.
+    The default of ``max_pixels`` is the number at which Pillow refuses a decompression bomb. ``max_packets``
+    is the largest number of packets that a receiver keeps, of all files together; a packet has at most 1,400
+    bytes. Raises ``TypeError``.
     """
 
     max_pixels: int = 178_956_970

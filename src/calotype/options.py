@@ -29,22 +29,22 @@ DEFAULT_QUALITY = 50.0
 DEFAULT_EFFORT = 6
 
 BACKENDS = ("onnxruntime", "openvino", "openvino-bf16")
-"""What can run the embedded networks; the last computes in bfloat16 where the processor does."""
+"""The runtimes of the embedded networks; the last one computes in bfloat16 if the processor can."""
 
 DEFAULT_BACKEND = BACKENDS[0]
 
 _DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:\d+)?", re.ASCII)
 _MAX_BPP = 1_000_000
-"""Bits per pixel: far more than any file takes, and few enough to count the bytes of any picture."""
+"""The largest ``bpp``, far above that of any file. It keeps the number of bytes finite."""
 
 REDUCTIONS = (1, 8, 16)
-"""How much smaller along each side a picture can be decoded."""
+"""The divisors of width and height at which a picture can be decoded."""
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 def check_device(device: str, dtype: str) -> None:
-    """Raises ``TypeError`` or ``ValueError`` if these are no names of a device and a number format."""
+    """Raises ``TypeError`` or ``ValueError`` unless these are names of a device and of a number format."""
     check_type("device", device, str)
     check_type("dtype", dtype, str)
     if not _DEVICE.fullmatch(device):
@@ -57,15 +57,16 @@ def check_device(device: str, dtype: str) -> None:
 class DiffusionOptions:
     """The options of the Stable Diffusion models; other models ignore them.
 
-    ``weights`` is a folder in diffusers layout or an original single file to use for the model instead of
-    what was fetched; ``vae`` names another VAE of the space, or where its weights are. ``device`` is "auto",
-    or "cpu", "cuda" or "mps" with a number after a colon if need be; ``dtype`` "auto", "float32", "bfloat16"
-    or "float16". ``tile`` is the longest side in pixels, a multiple of 8, that passes a network at once.
+    ``weights`` is a folder in diffusers layout, or an original single file, to use instead of the fetched
+    weights. ``vae`` is the name of another VAE of the space, or the path of its weights. ``device`` is
+    "auto", "cpu", "cuda" or "mps", with a number after a colon where there are several. ``dtype`` is "auto",
+    "float32", "bfloat16" or "float16". ``tile`` is the longest side in pixels, a multiple of 8, that passes a
+    network at once.
 
-    ``denoise`` is "auto" (as much as the file's quantiser added), "off" or a timestep of the scheduler, 0 to
-    999; ``steps`` how many deterministic steps lead from there to the picture. With a ``seed``, 0 to
-    2**64 - 1, latents cleaner than the timestep says get the missing noise. Raises ``TypeError`` and
-    ``ValueError``.
+    ``denoise`` is "auto" (the timestep with as much noise as the quantiser added), "off", or a timestep of
+    the scheduler, 0 to 999. ``steps`` is the number of deterministic denoising steps from there to the
+    picture. With a ``seed``, 0 to 2**64 - 1, noise is added first to latents that have less than the timestep
+    says. Raises ``TypeError`` and ``ValueError``.
     """
 
     weights: str | os.PathLike[str] | None = None
@@ -121,26 +122,29 @@ class EncodeOptions:
 
     At most one of ``quality`` (0 to 100, higher is better), ``target_size`` (bytes of the whole file,
     never exceeded) and ``bpp`` (bits per pixel, of the whole file) may be given; with none of them the
-    quality is ``DEFAULT_QUALITY``. ``scale`` (1/8 to 2) is how much of its width and height a picture is
-    coded with; the decoder scales it back. ``None`` chooses the best scale, smaller at few bytes and
-    larger at many. ``effort`` is 1 (fastest) to 9 (smallest files). ``model`` names the
-    encoder, ``diffusion`` says how it runs if it is one of Stable Diffusion's. ``keep_metadata`` keeps EXIF,
-    XMP and the ICC profile, which are dropped by default. ``strict`` refuses what is otherwise done
-    with a warning (animations: the first frame).
-    ``recipe`` "palette" codes the latents as in 2022 (see ``latents.palette``), in one size only: without
-    the three rates, and effort means nothing.
+    quality is ``DEFAULT_QUALITY``. ``scale`` (1/8 to 2) multiplies width and height before the picture is
+    coded; the decoder scales it back. ``None`` chooses the best scale, which is smaller for few bytes and
+    larger for many. ``effort`` is 1 (fastest) to 9 (smallest files). ``model`` is the name of the encoder,
+    and ``diffusion`` has its options if it is a Stable Diffusion model. ``keep_metadata`` keeps EXIF, XMP and
+    the ICC profile, which are dropped by default. ``strict`` makes errors of warnings, such as that for an
+    animation, of which the first frame is coded.
 
-    ``protect`` "faces" gives faces finer latents than the rest, from effort 5 up, where levels are coarse
-    (below a quality of about 42); "none" treats all alike. ``roi`` are regions that get finer latents at
-    every effort, at the cost of the rest: each a :class:`Roi`, or the path of a mask, a picture of the same
-    size that is white where they are. Weights scale the refinement; where regions overlap the largest holds.
+    ``recipe`` "palette" codes the latents as in 2022 (see ``latents.palette``). Such a file has one size:
+    quality, target size and bpp cannot be chosen, and effort has no effect.
 
-    ``record`` decodes the file, compares the picture with the original and adds a record of where it is
+    ``protect`` "faces" gives faces finer latents than the rest, at efforts of 5 and more and at coarse levels
+    (below a quality of about 42); "none" treats all parts alike. ``roi`` are regions that get finer latents
+    at every effort, at the cost of the rest. Each is a :class:`Roi`, or the path of a mask: a picture of the
+    same size, white in the region. Weights scale the refinement; where regions overlap, the largest weight
+    holds.
+
+    ``record`` decodes the file, compares the picture with the original, and adds a record of where it is
     uncertain, of at most 3 % of the bytes (``Info.fidelity``, ``DecodeOptions.overlay``).
 
-    Effort 9 optimises the latents for ``decoder`` (``None``: the default one of the latent space) if torch
-    is installed; it takes up to ``time_limit`` seconds a picture for that and, with the path of an ``lpips``
-    graph, counts that metric too. Raises ``ValueError`` for values out of range and ``TypeError``.
+    Effort 9 optimises the latents for the decoder ``decoder`` (``None``: the default one of the latent space)
+    if torch is installed. It takes up to ``time_limit`` seconds for a picture. With the path of an ``lpips``
+    graph, that metric is part of the distortion. Raises ``ValueError`` for values out of range, and
+    ``TypeError``.
     """
 
     quality: float | None = None
@@ -194,21 +198,21 @@ class EncodeOptions:
 class DecodeOptions:
     """The options of the decoder.
 
-    ``model`` names the decoder (``None``: the default one of the file's latent space), ``diffusion`` says
-    how it runs if it is one of Stable Diffusion's. ``strict`` makes damaged ancillary chunks and trailing
-    bytes errors instead of warnings. ``partial`` makes a picture of a file that ends too early, too: of what
-    has arrived, with a :class:`PartialPictureWarning` and with ``image.info["partial"]``, the share of the
-    bytes that are there. ``keep_metadata`` attaches what the file carries: EXIF, XMP and, with
-    the pixels converted back to it, the ICC profile. ``provenance`` adds a note that tells what made the
-    picture: ``image.info["provenance"]``, a sentence, and ``image.info["software"]``. ``overlay`` marks where
-    the file's record says that the picture is uncertain, with a warning if the file has none.
+    ``model`` is the name of the decoder (``None``: the default one of the file's latent space), and
+    ``diffusion`` has its options if it is a Stable Diffusion model. ``strict`` makes errors of damaged
+    ancillary chunks and trailing bytes, instead of warnings. ``partial`` also decodes a file that ends too
+    early, as far as it goes. There is a :class:`PartialPictureWarning` then, and ``image.info["partial"]`` is
+    the fraction of the file that is there. ``keep_metadata`` attaches the file's EXIF, XMP and ICC profile,
+    and converts the pixels back to that profile. ``provenance`` adds a note on the origin of the picture:
+    ``image.info["provenance"]``, a sentence, and ``image.info["software"]``. ``overlay`` marks the parts of
+    the picture that are uncertain according to the file's record, with a warning if the file has none.
 
     ``reduce`` 8 or 16 makes a picture with an eighth or a sixteenth of the width and height, rounded up. It
     takes a small part of the time, because no decoder network runs: ``model`` and ``diffusion`` have no
-    effect. For 16 the file is read only as far as its coarse latents go, whose checksum is that of all
-    latents; with ``strict`` all are decoded and verified. ``box`` (left, top, right, bottom) decodes only
-    this part, in pixels of the whole picture to show. With ``reduce`` it grows to whole pixels of
-    the smaller picture. Raises ``TypeError`` and ``ValueError``.
+    effect. For 16 only the coarse latents are decoded, without the checksum, which is that of all latents;
+    ``strict`` decodes and verifies them all. ``box`` (left, top, right, bottom) decodes only this part, in
+    pixels of the whole picture to show. With ``reduce`` it is enlarged to whole pixels of the smaller
+    picture. Raises ``TypeError`` and ``ValueError``.
     """
 
     model: str | None = None
@@ -231,7 +235,7 @@ class DecodeOptions:
 
 
 def _check_box(box: tuple[int, ...]) -> None:
-    """Raises ``ValueError`` and ``TypeError`` for what is no box in any picture."""
+    """Raises ``ValueError`` and ``TypeError`` unless ``box`` can be a box in some picture."""
     if len(box) != 4:
         raise ValueError(f"box (={box}) must have four sides: left, top, right, bottom")
     for name, side in zip(("left", "top", "right", "bottom"), box, strict=True):

@@ -30,21 +30,21 @@ FORMAT = "CALOTYPE"
 
 _METADATA = {"icc_profile": "icc", "exif": "exif", "xmp": "xmp"}
 
-# How many pixels are too many is decided by Image.open and PIL.Image.MAX_IMAGE_PIXELS, as for any format.
+# Image.open checks the number of pixels against PIL.Image.MAX_IMAGE_PIXELS, as for any format.
 _LIMITS = Limits(max_pixels=MAX_SIDE**2)
 
 
 class CalotypeImageFile(ImageFile.ImageFile):
     """A .calo file: opening reads its header and its metadata, loading decodes it.
 
-    ``info`` has the keys ``icc_profile``, ``exif`` and ``xmp`` where the file has such data. A file that
-    is damaged or unsupported raises :class:`~calotype.CalotypeError`, which is an ``OSError`` then, as
-    whoever opens files with Pillow expects: some kinds of damage when it is opened, all when it is loaded.
-    ``coded_size`` is the size in pixels of what is coded, which may be larger than the picture. With
-    ``ImageFile.LOAD_TRUNCATED_IMAGES`` a file that ends too early is loaded as far as it goes, with a
-    :class:`~calotype.PartialPictureWarning`; ``info["partial"]`` then says how much of it is there.
-    :meth:`draft`, which ``Image.thumbnail`` calls, makes it a picture with an eighth or a sixteenth of the
-    width and height, in a small part of the time.
+    ``info`` has the keys ``icc_profile``, ``exif`` and ``xmp`` if the file has such data. ``coded_size`` is
+    the coded size in pixels, which may be larger than the picture. A file that is damaged or unsupported
+    raises a :class:`~calotype.CalotypeError` that is an ``OSError`` too, as callers of Pillow expect. Damage
+    to the header raises it at opening, other damage at loading. With ``ImageFile.LOAD_TRUNCATED_IMAGES`` a
+    file that ends too early is loaded as far as it goes, with a :class:`~calotype.PartialPictureWarning`;
+    ``info["partial"]`` is then the fraction of it that is there. After :meth:`draft`, which
+    ``Image.thumbnail`` calls, a picture with an eighth or a sixteenth of the width and height is loaded, in a
+    small part of the time.
     """
 
     format = FORMAT
@@ -61,7 +61,7 @@ class CalotypeImageFile(ImageFile.ImageFile):
         self._size = header.width, header.height
         self._mode = ("L" if header.grey else "RGB") + ("A" if header.alpha else "")
         self.coded_size = header.coded_size
-        if math.prod(self.coded_size) > math.prod(self._size):  # which Image.open checks
+        if math.prod(self.coded_size) > math.prod(self._size):  # Image.open checks this size.
             Image._decompression_bomb_check(self.coded_size)
         icc = chunks.get(ChunkType.ICC)
         if icc is not None and not can_convert_to_profile(icc, self._mode.removesuffix("A")):
@@ -73,7 +73,7 @@ class CalotypeImageFile(ImageFile.ImageFile):
     def draft(
         self, mode: str | None, size: tuple[int, int] | None
     ) -> tuple[str, tuple[int, int, float, float]] | None:
-        """Sets the smallest size to load that is at least ``size``, of the picture's, 1/8 and 1/16 of it.
+        """Selects the size to load: the smallest of 1, 1/8 and 1/16 of the picture that is at least ``size``.
 
         Returns (mode, box): the part of the smaller picture that stands for the whole one; None if nothing
         changes. ``mode`` has no effect. As for JPEG files, a second call changes nothing.
@@ -107,7 +107,7 @@ class CalotypeImageFile(ImageFile.ImageFile):
         return super().load()
 
     def verify(self) -> None:
-        """Checks all of the file, damaged metadata and trailing bytes too, but decodes no pixels."""
+        """Checks the whole file, its metadata and trailing bytes included, but decodes no pixels."""
         if self.fp is not None:
             from calotype.decoding import decode_latents
 
@@ -123,9 +123,9 @@ def _is_calotype_file(prefix: bytes) -> bool:
 def _save_calotype(image: Image.Image, file: IO[bytes], _filename: str | bytes) -> None:
     """Options of ``image.save`` are those of :class:`calotype.EncodeOptions`, and Pillow's for metadata.
 
-    ``exif``, ``icc_profile`` and ``xmp`` describe ``image`` instead of what its ``info`` says, and are
-    kept (or, if empty or None, are not); ``keep_metadata=True`` keeps what ``info`` says too. Raises
-    ``TypeError`` for an unknown option.
+    ``exif``, ``icc_profile`` and ``xmp`` replace those in the ``info`` of ``image`` and are written; empty
+    ones and None are not. ``keep_metadata=True`` writes those in ``info`` as well. Raises ``TypeError`` for
+    an unknown option.
     """
     from calotype.codec import encode
 

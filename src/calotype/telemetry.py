@@ -6,8 +6,8 @@ call comes after the import. The client of the Hugging Face hub adds the install
 request, and looks up the program that may have started it. OpenVINO is handled where it is imported
 (:mod:`calotype.models.openvino_session`). Ray sends the use of a cluster that it starts to its makers.
 
-The variables belong to the process, so that its children have them too. A value that is there already was
-set on purpose and is kept.
+The variables belong to the process, so that its children have them too. A value that is set already is kept,
+because somebody set it on purpose.
 """
 
 from __future__ import annotations

@@ -14,7 +14,9 @@ __all__ = ["intercepted_warnings"]
 
 @contextmanager
 def intercepted_warnings(take: Callable[[str, type[Warning]], bool]) -> Iterator[None]:
-    """Within the block ``take`` gets the text and the class of each warning, every one of Calotype's.
+    """Within the block, ``take`` is called with the text and the class of each warning.
+
+    Every :class:`CalotypeWarning` is passed on, also one that was shown before.
 
     It is called by the thread that warns. Warnings for which it returns False go to the previous hook,
     so that blocks can be nested.

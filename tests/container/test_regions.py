@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calotype.container import Region, pack_regions, unpack_regions
-from calotype.container.regions import MOST_REGIONS
+from calotype.container.regions import MAX_REGIONS
 from calotype.container.varint import MAX_VARINT
 from calotype.errors import CalotypeError, FormatError
 
@@ -46,9 +46,9 @@ def test_invalid_regions_are_refused(data: bytes) -> None:
 
 def test_the_number_of_regions_is_limited() -> None:
     region = Region(0, 0, 1, 1, 1)
-    assert len(unpack_regions(pack_regions([region] * MOST_REGIONS))) == MOST_REGIONS
+    assert len(unpack_regions(pack_regions([region] * MAX_REGIONS))) == MAX_REGIONS
     with pytest.raises(FormatError, match="255"):
-        unpack_regions(pack_regions([region]) * (MOST_REGIONS + 1))
-    for count in (0, MOST_REGIONS + 1):
+        unpack_regions(pack_regions([region]) * (MAX_REGIONS + 1))
+    for count in (0, MAX_REGIONS + 1):
         with pytest.raises(ValueError, match=f"{count} of them"):
             pack_regions([region] * count)

@@ -35,20 +35,20 @@ _LENGTH = Field("chunk length", size=0, high=MAX_VARINT)
 _CRC = Field("chunk CRC", size=4, high=2**32 - 1)
 
 CRITICAL = 0x80
-"""The bit of the type byte that says: without this chunk the picture would be wrong."""
+"""The bit of the type byte of a chunk without which the picture would be wrong."""
 
 MAX_FRAME_START = 6
-"""Bytes that the type and the length of a chunk take at most."""
+"""The largest number of bytes that the type and the length of a chunk take."""
 
 MIN_FRAME = 6
-"""Bytes of a chunk without data."""
+"""The number of bytes of a chunk without data."""
 
 TRAILING = "TRAILING"
 """The name under which bytes that are no chunk are listed."""
 
 
 class ChunkType(IntEnum):
-    """Type bytes known by name: an id of seven bits, and ``CRITICAL``."""
+    """The type bytes that have a name: an id of seven bits, and ``CRITICAL``."""
 
     ICC = 1
     EXIF = 2
@@ -63,7 +63,7 @@ _KNOWN = frozenset(ChunkType)
 # PATCHES has an id so that it can be refused by name, not yet a meaning.
 _READABLE_CRITICAL = {ChunkType.ALPHA, ChunkType.REGIONS}
 METADATA_CHUNKS = (ChunkType.ICC, ChunkType.EXIF, ChunkType.XMP)
-"""Those that describe the picture, and that count towards ``Limits.max_metadata_bytes`` together."""
+"""The metadata chunks, which together must not exceed ``Limits.max_metadata_bytes``."""
 
 
 def _chunk_name(type_: int) -> str:
@@ -93,7 +93,7 @@ class Chunk:
 
     @property
     def critical(self) -> bool:
-        """Whether a decoder must know the type."""
+        """Returns whether a decoder must support the type."""
         return bool(self.type & CRITICAL)
 
 
@@ -122,8 +122,8 @@ def chunk_data(chunks: Sequence[Chunk], type_: int) -> bytes | None:
 class ChunkScan:
     """The chunks of a file that may still be arriving.
 
-    ``chunks`` are the intact ones, ``found`` every chunk as found. If the file ends within a chunk,
-    ``truncated`` says so and ``missing`` how many bytes of it are, at least.
+    ``chunks`` are the intact chunks; ``found`` lists every chunk. If the file ends within a chunk,
+    ``truncated`` is the error for it, and ``missing`` is the least number of bytes that the chunk lacks.
     """
 
     chunks: tuple[Chunk, ...]
@@ -135,9 +135,9 @@ class ChunkScan:
 def read_chunks(
     data: bytes, position: int, limits: Limits, strict: bool
 ) -> tuple[tuple[Chunk, ...], tuple[ChunkInfo, ...]]:
-    """Returns (the intact chunks, every chunk as found) of a whole file: see :func:`scan_chunks`.
+    """Returns (the intact chunks, a list of every chunk) of a complete file, by :func:`scan_chunks`.
 
-    Raises :class:`TruncatedError` besides.
+    Raises :class:`TruncatedError` as well.
     """
     scan = scan_chunks(data, position, limits, strict)
     if scan.truncated is not None:
@@ -218,8 +218,8 @@ def _rest_of_chunk(data: bytes, position: int) -> int:
 def _chunk_frame(data: bytes, position: int, strict: bool) -> tuple[int, int, int] | None:
     """Returns (type, start and end of the data) of the chunk at ``position``; None: no chunk starts here.
 
-    An unfinished chunk is a truncated file if its type is known or critical; otherwise it is as likely
-    padding, or a line end that some tool has added, and no reason to refuse a picture.
+    An unfinished chunk means a truncated file if its type has a name or is critical. Otherwise it may as well
+    be padding, or a line end that a tool has added, for which the picture is not refused.
     """
     type_, start = _TYPE.read(data, position)
     try:

@@ -42,7 +42,8 @@ MEDIA_TYPE = "image/x-calotype"
 EXTENSION = ".calo"
 
 MAX_START = 64
-"""Bytes that hold the longest header, what stands between it and the payload, and the start of a chunk."""
+"""The first so many bytes of a file hold its header, the fields before the payload and the start of a chunk.
+"""
 
 _PAYLOAD_LENGTH = Field("payload length", size=0, high=MAX_VARINT)
 _CHECKSUM = Field("checksum", size=4, high=2**32 - 1)
@@ -50,10 +51,10 @@ _CHECKSUM = Field("checksum", size=4, high=2**32 - 1)
 
 @dataclass(frozen=True)
 class FileLayout:
-    """What stands before the payload, and where the payload lies: from byte ``start`` to ``end``.
+    """The parts of a file before its payload, and the position of the payload: bytes ``start`` to ``end``.
 
-    ``checksum`` is what :func:`file_checksum` must give for the decoded integers. From ``chunks`` to
-    ``start`` there is the REGIONS chunk, if the header says so, otherwise nothing.
+    ``checksum`` is that of :func:`file_checksum` for the decoded integers. The bytes from ``chunks`` to
+    ``start`` are the REGIONS chunk if the header announces it there, otherwise there are none.
     """
 
     header: Header
@@ -67,11 +68,11 @@ class FileLayout:
 class ParsedFile:
     """A file taken apart, its payload not yet decoded.
 
-    ``checksum`` is what :func:`file_checksum` must give for the decoded integers. ``chunks`` are the intact
-    ones, in file order; ``found`` lists every chunk, the dropped ones too. ``size`` is that of the whole
-    file and ``payload_start`` the position of its payload, in bytes. Of a file that is still arriving
-    ``size`` counts what is there and ``missing`` what is not, as far as it is known; ``payload`` may then be
-    shorter than ``payload_size``.
+    ``checksum`` is that of :func:`file_checksum` for the decoded integers. ``chunks`` are the intact chunks,
+    in file order; ``found`` lists every chunk, also those that were dropped. ``size`` is the size of the
+    whole file, and ``payload_start`` the position of its payload, in bytes. For a file that ends too early,
+    ``size`` counts the bytes that are there, ``missing`` is the least number of bytes that are not, and
+    ``payload`` may be shorter than ``payload_size``.
     """
 
     header: Header
@@ -86,12 +87,13 @@ class ParsedFile:
 
     @property
     def damaged(self) -> tuple[str, ...]:
-        """Names of the ancillary chunks that were dropped, and ``TRAILING`` for bytes that are no chunk."""
+        """Returns the names of the dropped ancillary chunks, and ``TRAILING`` for bytes that are no chunk."""
         return tuple(info.name for info in self.found if not info.intact)
 
     @property
     def fraction(self) -> float:
-        """How much of the file is there: 1 for a whole one, otherwise more than 0 and less than 1."""
+        """Returns the fraction of the file that is there: 1 for a complete file, otherwise between 0 and 1.
+        """
         return self.size / (self.size + self.missing)
 
     def chunk(self, type_: int) -> bytes | None:
@@ -100,12 +102,12 @@ class ParsedFile:
 
 
 def parse_file(data: bytes, *, limits: Limits, strict: bool = False, partial: bool = False) -> ParsedFile:
-    """Takes the file ``data`` apart; the payload is not decoded.
+    """Parses the file ``data``, but does not decode its payload.
 
-    ``strict`` makes errors of what is otherwise dropped and listed: damaged or repeated ancillary chunks
-    and trailing bytes. With ``partial`` the file may end anywhere behind what stands before its payload.
-    Raises :class:`FormatError` (or a subclass) and, before anything that a file claims is allocated,
-    :class:`LimitError`.
+    Damaged or repeated ancillary chunks and trailing bytes are dropped and listed; ``strict`` makes errors of
+    them. With ``partial`` the file may end anywhere after the start of its payload. Raises
+    :class:`FormatError` (or a subclass), and :class:`LimitError` before it allocates memory by the sizes in
+    the file.
     """
     layout = read_layout(data, limits)
     header, position, end = layout.header, layout.start, layout.end
@@ -143,8 +145,7 @@ def parse_file(data: bytes, *, limits: Limits, strict: bool = False, partial: bo
 
 
 def read_layout(start: bytes, limits: Limits) -> FileLayout:
-    """Returns the parts before the payload of the file that begins with ``start``, and the payload's
-    position.
+    """Returns the layout of the file that begins with the bytes ``start``.
 
     The first ``MAX_START`` bytes of a file are enough. Raises :class:`FormatError`, :class:`LimitError`.
     """

@@ -21,11 +21,11 @@ MAGIC = b"\xc1CAL\r\n"
 FORMAT_VERSION = 1
 
 FULL_SCALE = 64
-"""The scale of a picture that is coded as large as it is shown."""
+"""The scale, in 64ths, of a picture whose coded size is the size to show."""
 
 
 EXTENSION_LATENTS = 8
-"""By so many latent positions, on every side, a decoder extends the latents of an extended picture."""
+"""The number of positions by which a decoder extends the latents of an extended picture on every side."""
 
 
 class Coding(IntEnum):
@@ -58,12 +58,12 @@ class Header:
     """The fields of the fixed header. Raises ``ValueError`` if a value is out of range.
 
     ``coding`` is a :class:`Coding`; ``space``, ``context_model`` and ``encoder`` are ids, 0 to 255; ``width``
-    and ``height`` are those of the picture to show, in pixels, 1 to ``MAX_SIDE``; what is coded has ``scale``
-    (1 to 255) 64ths of its sides; ``level`` (0 to 127) selects the quantiser's step; ``noise`` holds one
-    4-bit code per latent channel. ``grey``: the picture has no colour. ``alpha``, ``regions``: an ALPHA or a
-    REGIONS chunk must be there and intact; ``regions_first``: the latter stands before the payload.
-    ``extended``: decoders repeat the outermost latents ``EXTENSION_LATENTS`` times on every side, and crop
-    what they show.
+    and ``height`` are those of the picture to show, in pixels, 1 to ``MAX_SIDE``; the coded size is ``scale``
+    / 64 of them, with ``scale`` from 1 to 255; ``level`` (0 to 127) selects the quantiser's step; ``noise``
+    holds one 4-bit code per latent channel. The others are flags. With ``grey`` the picture has no colour.
+    With ``alpha`` or ``regions`` the file must have an intact ALPHA or REGIONS chunk, and with
+    ``regions_first`` REGIONS comes before the payload. With ``extended`` decoders repeat the outermost
+    latents ``EXTENSION_LATENTS`` times on every side, and crop the picture.
     """
 
     version: int = FORMAT_VERSION
@@ -92,17 +92,17 @@ class Header:
 
     @property
     def scaled(self) -> bool:
-        """Whether the coded size differs from the size to show."""
+        """Returns whether the coded size differs from the size to show."""
         return self.scale != FULL_SCALE
 
     @property
     def coded_size(self) -> tuple[int, int]:
-        """The coded size: (width, height) of the picture that the latents describe, in pixels."""
+        """Returns the coded size: (width, height) of the picture that the latents describe, in pixels."""
         return -(-self.width * self.scale // FULL_SCALE), -(-self.height * self.scale // FULL_SCALE)
 
     @property
     def extension(self) -> int:
-        """Number of positions by which the latents are extended on every side before they are decoded."""
+        """Returns the number of positions by which a decoder extends the latents on every side."""
         return EXTENSION_LATENTS if self.extended else 0
 
 
@@ -116,9 +116,7 @@ def _header_number(header: Header, name: str) -> int:
 
 
 def fixed_header(header: Header) -> bytes:
-    """Returns the magic and every field up to ``noise``: 17 to 20 bytes, and what the checksum covers
-    first.
-    """
+    """Returns the fixed header, from the magic to ``noise``: the 17 to 20 bytes that the checksum covers."""
     fields = [field for field in _FIELDS if field.name != "scale" or header.scaled]
     return MAGIC + b"".join(field.write(_header_number(header, field.name)) for field in fields)
 

@@ -14,7 +14,7 @@ __all__ = ["peek_header_and_metadata"]
 
 
 def peek_header_and_metadata(file: BinaryIO, limits: Limits) -> tuple[Header, dict[int, bytes]]:
-    """Returns (header, data of the intact metadata chunks by their type) of a seekable file.
+    """Returns (header, data of the intact metadata chunks by type) of a seekable file.
 
     It does not read the payload and other chunks. If the file is damaged behind its header, the chunks after
     the damage are left out without an error, which :func:`calotype.container.parse_file` reports. Raises

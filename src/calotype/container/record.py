@@ -1,4 +1,4 @@
-"""The record of a picture's fidelity: how certain it is, and where (docs/format.md, section 3)."""
+"""The record of a picture's fidelity: how uncertain it is, and where (docs/format.md, section 3)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CELL = Field("record's cell")
 
 @dataclass(frozen=True)
 class FidelityRecord:
-    """What the encoder found when it compared the decoded picture with the original.
+    """The result of the encoder's comparison of the decoded picture with the original.
 
     ``decoder`` is the id of the decoder. ``invention`` and ``loss`` are scores of the whole picture, 0 to 1.
     ``map`` has a row of digits for each row of cells of ``cell`` x ``cell`` pixels of the picture to show: 0
@@ -57,7 +57,7 @@ def pack_record(record: FidelityRecord) -> bytes:
 def unpack_record(data: bytes, width: int, height: int) -> FidelityRecord:
     """Unpacks the data of a FIDELITY chunk of a picture of ``width`` x ``height`` pixels.
 
-    No more is allocated than a map of this picture can have. Raises :class:`FormatError`.
+    It allocates at most the size of a map of this picture. Raises :class:`FormatError`.
     """
     position = 0
     values = []

@@ -9,10 +9,10 @@ from calotype.container.field import Field
 from calotype.container.varint import MAX_VARINT
 from calotype.errors import FormatError
 
-__all__ = ["MOST_REGIONS", "Region", "pack_regions", "unpack_regions"]
+__all__ = ["MAX_REGIONS", "Region", "pack_regions", "unpack_regions"]
 
-MOST_REGIONS = 255
-"""In one file."""
+MAX_REGIONS = 255
+"""The largest number of regions in a file."""
 
 _FIELDS = (
     Field("region's left", size=0, high=MAX_VARINT),
@@ -36,8 +36,8 @@ class Region:
 
 def pack_regions(regions: Sequence[Region]) -> bytes:
     """Packs regions as data of a REGIONS chunk. Raises ``ValueError`` for none, too many and invalid ones."""
-    if not 0 < len(regions) <= MOST_REGIONS:
-        raise ValueError(f"regions (={len(regions)} of them) must be 1 to {MOST_REGIONS}")
+    if not 0 < len(regions) <= MAX_REGIONS:
+        raise ValueError(f"regions (={len(regions)} of them) must be 1 to {MAX_REGIONS}")
     rows = [(region.left, region.top, region.width, region.height, region.levels) for region in regions]
     return b"".join(field.write(value) for row in rows for field, value in zip(_FIELDS, row, strict=True))
 
@@ -47,8 +47,8 @@ def unpack_regions(data: bytes) -> tuple[Region, ...]:
     regions: list[Region] = []
     position = 0
     while position < len(data) or not regions:
-        if len(regions) == MOST_REGIONS:
-            raise FormatError(f"the file has more than {MOST_REGIONS} regions")
+        if len(regions) == MAX_REGIONS:
+            raise FormatError(f"the file has more than {MAX_REGIONS} regions")
         numbers = []
         for field in _FIELDS:
             value, position = field.read(data, position)

@@ -1,4 +1,4 @@
-"""Unsigned integers of variable length: seven bits to the byte, the least significant first (LEB128)."""
+"""Unsigned integers of variable length: seven bits in each byte, the least significant first (LEB128)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file that arrives in pieces, each of which is worked on once.
+"""A file that arrives in pieces: each byte is parsed and decoded once.
 
 ::
 
@@ -24,21 +24,21 @@ __all__ = ["ArrivingFile"]
 class ArrivingFile:
     """The bytes of a file so far, and the latents of its payload so far.
 
-    What has arrived may be wrong: then :meth:`feed`, or what looks behind the payload, raises
-    :class:`FormatError` or :class:`LimitError`, and so does every later call: no later byte makes it good.
+    If the bytes are invalid, a method raises :class:`FormatError` or :class:`LimitError`, and every later
+    call of any method raises the same error: no later byte can make the file valid.
     """
 
     def __init__(self, options: DecodeOptions) -> None:
         self._options = options
         self._data = bytearray()
         self._layout: FileLayout | None = None
-        self._reader: PayloadDecoder | None = None
-        self._read = 0  # bytes of the payload that the reader has
+        self._feder: PayloadDecoder | None = None
+        self._fed = 0  # the number of payload bytes that the reader has been fed
         self._last: ParsedFile | None = None
         self._error: CalotypeError | None = None
 
     def feed(self, data: bytes) -> None:
-        """Takes the next bytes of the file."""
+        """Appends the next bytes of the file, and decodes the latents that they determine."""
         with self._remembering():
             self._data += data
             self._advance()
@@ -51,17 +51,18 @@ class ArrivingFile:
         if layout is None or len(self._data) < layout.start or layout.header.coding != Coding.HIERARCHICAL:
             return
         if layout.header.regions and not layout.header.regions_first:
-            return  # nothing can be decoded before they are there, and then everything can
-        if self._reader is None:
+            return  # The regions come after the payload, which cannot be decoded without them.
+        if self._feder is None:
             view = DecodedView.of(layout.header, self._options)
-            self._reader = PayloadDecoder(self._parsed(), view.spacing, verify=self._options.strict)
-        fresh = bytes(self._data[layout.start + self._read : layout.end])
-        self._read += len(fresh)
-        self._reader.feed(fresh)
+            self._feder = PayloadDecoder(self._parsed(), view.spacing, verify=self._options.strict)
+        new_bytes = bytes(self._data[layout.start + self._fed : layout.end])
+        self._fed += len(new_bytes)
+        self._feder.feed(new_bytes)
 
     @property
     def fraction(self) -> float:
-        """The share of the file that has arrived: 0 before a header, 1 at the end.
+        """The fraction of the file that has arrived: 0 before the end of the header, 1 at the end of the
+        file.
 
         It falls when a chunk begins to arrive, because the length of the chunk was not known before.
         """
@@ -76,10 +77,13 @@ class ArrivingFile:
             return size / max(size, last.size + last.missing)
 
     def opened(self) -> OpenedFile:
-        """Returns the file so far. Raises :class:`TruncatedError` if it is too short for any picture."""
+        """Returns the file as far as it has arrived.
+
+        Raises :class:`TruncatedError` if it is too short for any picture.
+        """
         with self._remembering(TruncatedError):
             parsed = self._parsed()
-            reconstruction = None if self._reader is None else self._reader.reconstruction()
+            reconstruction = None if self._feder is None else self._feder.reconstruction()
             return OpenedFile.made_of(parsed, self._options, reconstruction)
 
     def _parsed(self) -> ParsedFile:
@@ -91,13 +95,13 @@ class ArrivingFile:
         return self._last
 
     @contextmanager
-    def _remembering(self, passing: type[CalotypeError] | None = None) -> Iterator[None]:
-        """Raises the error of an earlier call again, and remembers errors other than ``passing`` ones."""
+    def _remembering(self, not_final: type[CalotypeError] | None = None) -> Iterator[None]:
+        """Raises the error of an earlier call again, and remembers errors other than ``not_final`` ones."""
         if self._error is not None:
             raise self._error
         try:
             yield
         except CalotypeError as error:
-            if passing is None or not isinstance(error, passing):
+            if not_final is None or not isinstance(error, not_final):
                 self._error = error
             raise

@@ -48,16 +48,17 @@ __all__ = [
 
 
 def decode_latents(parsed: ParsedFile, spacing: int = 1, *, verify: bool = False) -> Reconstruction:
-    """Decodes the latents of a file, which are exact on every platform except for the conditional means.
+    """Decodes the latents of a file. They are the same on every platform, except for the conditional means.
 
-    With a ``spacing`` of 2, 4 or 8, only those in rows and columns that are its multiples are decoded, which
-    are coded before all others. The checksum is that of all latents: ``verify`` decodes these too, for the
-    comparison only.
+    With a ``spacing`` of 2, 4 or 8, only the latents in rows and columns that are its multiples are decoded;
+    they are coded before all others. The checksum is that of all latents: ``verify`` decodes the others too,
+    to compare it.
 
-    Of a hierarchical payload that has not arrived to its end all integers that it determines are exact, and
-    the others are what the context model expects. Raises :class:`UnsupportedError` for ids unknown here,
-    :class:`FormatError` for impossible regions, :class:`ChecksumError` or :class:`TruncatedError` unless the
-    payload decodes to what was encoded, and :class:`TruncatedError` if a part that has not arrived is needed.
+    If the end of a hierarchical payload has not arrived, the integers before it are decoded, and the context
+    model predicts the latents of the others. Raises :class:`UnsupportedError` for an id that this release
+    does not have, :class:`FormatError` for a region outside the picture, :class:`ChecksumError` or
+    :class:`TruncatedError` if the payload is damaged, and :class:`TruncatedError` if a part is needed that
+    has not arrived.
     """
     if parsed.header.coding == Coding.HIERARCHICAL:
         reader = PayloadDecoder(parsed, spacing, verify=verify)
@@ -72,12 +73,10 @@ class PayloadDecoder:
     def __init__(
         self, parsed: ParsedFile, spacing: int = 1, *, verify: bool = False, reference: bool = False
     ) -> None:
-        """``parsed`` is the file as far as its payload, none of which the reader has been fed.
+        """``parsed`` is the file; its payload is not decoded before :meth:`feed`.
 
-        ``reference`` chooses the reference product, which needs no ONNX Runtime.
-
-        The other arguments are those of :func:`decode_latents`, whose errors are raised if they need no
-        payload.
+        ``reference`` chooses the reference product, which needs no ONNX Runtime. The other arguments are
+        those of :func:`decode_latents`. Its errors are raised here if they do not depend on the payload.
         """
         header, chunks = parsed.header, parsed.chunks
         if header.regions and chunk_data(chunks, ChunkType.REGIONS) is None:
@@ -87,7 +86,8 @@ class PayloadDecoder:
         self._header, self._stored = header, parsed.checksum
         levels = level_map(header.level, region_refinements(chunks, *_latent_size(header)))
         decoded = 1 if verify else spacing
-        self._thinning = spacing // decoded  # of what is decoded for the comparison only
+        # With ``verify`` more latents are decoded than asked for; the others are left out of the result.
+        self._thinning = spacing // decoded
         self._levels = levels[::decoded, ::decoded]
         context_model = load_context_model(header.context_model)
         self._context_model = context_model.with_reference_product() if reference else context_model
@@ -101,30 +101,28 @@ class PayloadDecoder:
         )
         self._integers = self._decoder_with(self._context_model)
         self._arrived = bytearray()
-        self._found: Reconstruction | None = None
+        self._reconstruction: Reconstruction | None = None
 
     @property
     def done(self) -> bool:
-        """Whether all latents of the grid of ``spacing`` have arrived."""
+        """Returns whether all latents of the grid of ``spacing`` have arrived."""
         return self._integers.done
 
     @property
     def consumed(self) -> int:
-        """How many bytes of the payload the integers that were decoded take."""
+        """Returns the number of payload bytes that the decoded integers take."""
         return self._integers.consumed
 
     def feed(self, payload: bytes) -> None:
         """Appends the next bytes of the payload.
 
-        Raises :class:`TruncatedError` or :class:`ChecksumError` if it cannot be right, and the latter if it
-        is complete and does not match the checksum.
-
-        Before it does, all that has arrived is decoded once more with the reference product: the file is
-        damaged only if that fails too, and otherwise the product of this machine was wrong.
+        Raises :class:`TruncatedError` or :class:`ChecksumError` if the payload is damaged. Before it does, it
+        decodes the payload once more, with the reference product. If that succeeds, the file is valid, and
+        the faster product of this machine was wrong.
         """
         self._arrived += payload
         if payload:
-            self._found = None
+            self._reconstruction = None
         try:
             self._decode(payload)
         except (ChecksumError, TruncatedError):
@@ -136,37 +134,38 @@ class PayloadDecoder:
 
     def _decode(self, payload: bytes) -> None:
         self._integers.feed(payload)
-        if self._integers.finished and self._found is None:
+        if self._integers.finished and self._reconstruction is None:
             _verify_checksum(self._header, self._integers.result().integers, b"", self._stored)
 
     def reconstruction(self) -> Reconstruction:
-        """Returns the latents so far. What has not arrived is predicted at the first call after
-        :meth:`feed`.
-        """
-        if self._found is None:
-            self._found = reconstruct_latents(self._integers.result(), self._levels).thinned(self._thinning)
-        return self._found
+        """Returns the latents so far, and the model's prediction of those that have not arrived."""
+        if self._reconstruction is None:
+            self._reconstruction = reconstruct_latents(self._integers.result(), self._levels).thinned(
+                self._thinning
+            )
+        return self._reconstruction
 
 
 def first_picture_size(parsed: ParsedFile) -> int | None:
-    """Returns how many bytes of a file give a first picture: all bytes up to the end of its base grid.
+    """Returns the number of bytes of a file that give a first picture, up to the end of its base grid.
 
-    Only this part of the payload, 1/64 of the latents, is decoded; it is None if this part has not arrived.
-    In the palette coding, and where the regions come last, nothing less than the payload and its critical
-    chunks will do. Raises as :func:`decode_latents`.
+    Only this part of the payload, 1/64 of the latents, is decoded. The result is None if this part has not
+    arrived. A file in the palette coding, or with its regions after the payload, has no first picture before
+    its end. Raises the errors of :func:`decode_latents`.
     """
     header = parsed.header
     if header.coding == Coding.PALETTE or (header.regions and not header.regions_first):
         return None if parsed.missing else parsed.size
-    # The network of the base grid is small: to load ONNX Runtime would take longer than all its products.
+    # The network of the base grid is small: loading ONNX Runtime would take longer than all its products.
     reader = PayloadDecoder(parsed, BASE_SPACING, reference=True)
     reader.feed(parsed.payload)
     return parsed.payload_start + reader.consumed if reader.done else None
 
 
 def _latent_size(header: Header) -> tuple[int, int]:
-    """Returns (h, w) of the latents. Raises :class:`UnsupportedError` for a space or an encoder unknown
-    here.
+    """Returns (h, w) of the latents.
+
+    Raises :class:`UnsupportedError` for a space or an encoder that this release does not have.
     """
     space = latent_space_of_id(header.space)
     model_name_of_id(header.encoder)
@@ -191,7 +190,7 @@ def _decode_palette(parsed: ParsedFile) -> Reconstruction:
     integers = palette.unpack_palette_payload(parsed.payload, height, width)
     latents, levels = latents_and_levels(header, integers, np.zeros((height, width), np.int8))
     _verify_checksum(header, integers, parsed.payload, parsed.checksum)
-    return Reconstruction(latents, levels, latents)  # no model predicts them
+    return Reconstruction(latents, levels, latents)  # Without predictions there are no conditional means.
 
 
 def _verify_checksum(header: Header, integers: NDArray[np.int16], payload: bytes, stored: int) -> None:
@@ -202,17 +201,18 @@ def _verify_checksum(header: Header, integers: NDArray[np.int16], payload: bytes
 def integers_checksum(header: Header, integers: NDArray[np.int16], payload: bytes) -> int:
     """Returns the checksum of a file whose ``payload`` codes ``integers`` int16[4, h, w].
 
-    rANS gives each integer array one payload only; zlib ignores some bits of its streams, so that theirs
-    is covered as well.
+    In the palette coding the payload is covered as well, because zlib ignores some bits of its streams. rANS
+    gives each array of integers one payload only.
     """
     covered = integers.astype("<i2").tobytes()
     return file_checksum(header, covered + (payload if header.coding == Coding.PALETTE else b""))
 
 
 def region_refinements(chunks: Sequence[Chunk], height: int, width: int) -> NDArray[np.int8]:
-    """Returns the level offset of each position, int8[h, w], from the REGIONS chunk; 0 without one.
+    """Returns the refinement of each position in levels, int8[h, w], from the REGIONS chunk; 0 without one.
 
-    Where regions overlap the finest holds. Raises :class:`FormatError` for one that leaves the picture.
+    Where regions overlap, the largest refinement holds. Raises :class:`FormatError` for a region outside the
+    picture.
     """
     refinement = np.zeros((height, width), np.int8)
     data = chunk_data(chunks, ChunkType.REGIONS)

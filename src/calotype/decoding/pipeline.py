@@ -66,11 +66,12 @@ def decode_opened_files(
 
 @dataclass(frozen=True, eq=False)
 class OpenedFile:
-    """A file before its latents are decoded to pixels; ``alpha`` of what is shown, uint8[H, W], or None.
+    """A file before its latents are decoded to pixels.
 
-    ``latents`` are those in the rows and columns that ``view`` needs. ``uncertainty`` uint8[H, W] of what is
-    shown is to be marked; None for nothing.
-    ``fraction`` is how much of the file has arrived: 1 for a whole one, whose latents match their checksum.
+    ``latents`` are those in the rows and columns that ``view`` needs. ``alpha`` and ``uncertainty`` are
+    uint8[H, W], at the size of the view. ``alpha`` is None for an opaque picture. Parts with ``uncertainty``
+    are marked in the picture; None marks nothing. ``fraction`` is the part of the file that has arrived: 1
+    for a whole file, whose latents match their checksum.
     """
 
     header: Header
@@ -95,11 +96,10 @@ class OpenedFile:
     def made_of(
         cls, parsed: ParsedFile, options: DecodeOptions, reconstruction: Reconstruction | None = None
     ) -> OpenedFile:
-        """Makes an opened file of a parsed file and those of its latents that its view needs.
+        """Makes an opened file from a parsed file.
 
-        Without a ``reconstruction`` they are decoded.
-        While the ALPHA chunk has not arrived, the picture is opaque. Raises :class:`FormatError` and
-        :class:`BoxError`.
+        ``reconstruction`` are its latents at the spacing of the view; None decodes them. While the ALPHA
+        chunk has not arrived, the picture is opaque. Raises :class:`FormatError` and :class:`BoxError`.
         """
         for name in parsed.damaged:
             warnings.warn(f"a damaged part of the file was left out: {name}", CalotypeWarning, stacklevel=5)

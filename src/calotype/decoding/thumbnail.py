@@ -1,4 +1,4 @@
-"""Thumbnails of any size: by how much to reduce a picture, and what remains to be resampled."""
+"""Thumbnails of any size: the reduction at which a picture is decoded, and the resampling that remains."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ __all__ = ["ThumbnailPlan", "plan_thumbnail"]
 
 @dataclass(frozen=True)
 class ThumbnailPlan:
-    """``options`` decode the picture to a size of at least ``size`` (width, height).
+    """How to make a thumbnail of ``size`` (width, height).
 
-    ``area`` (left, top, right, bottom) of what is decoded, in its pixels, is what was asked for.
+    ``options`` decode the picture to at least this size. ``area`` (left, top, right, bottom) is the part of
+    the decoded picture that becomes the thumbnail, in its pixels.
     """
 
     options: DecodeOptions
@@ -35,7 +36,8 @@ def plan_thumbnail(
 ) -> ThumbnailPlan:
     """Returns the plan for a picture of ``shown`` (width, height) to fit into ``size``.
 
-    Raises ``TypeError`` and ``ValueError`` for a ``size`` that is none, and for ``options`` with ``reduce``.
+    Raises ``TypeError`` and ``ValueError`` for an invalid ``size``, and ``ValueError`` for ``options`` with
+    ``reduce``.
     """
     check_type("size", size, int | tuple[int, int])
     max_size = size if isinstance(size, tuple) else (size, size)
@@ -51,7 +53,8 @@ def plan_thumbnail(
     width, height = right - left, bottom - top
     scale = min(1.0, max_size[0] / width, max_size[1] / height)
     target = max(1, round(width * scale)), max(1, round(height * scale))
-    by = max(by for by in REDUCTIONS if by * target[0] <= width and by * target[1] <= height)
-    first = left // by, top // by
-    area = left / by - first[0], top / by - first[1], right / by - first[0], bottom / by - first[1]
-    return ThumbnailPlan(replace(options, reduce=by), target, area)
+    reduce = max(n for n in REDUCTIONS if n * target[0] <= width and n * target[1] <= height)
+    # Whole pixels of the reduced picture are decoded, so that the first of them may begin before the area.
+    x, y = left // reduce, top // reduce
+    area = left / reduce - x, top / reduce - y, right / reduce - x, bottom / reduce - y
+    return ThumbnailPlan(replace(options, reduce=reduce), target, area)

@@ -1,14 +1,14 @@
-"""What is shown of a picture: at which size, which part of it, and from what it is made.
+"""The view of a picture: the size at which it is shown, the part that is shown, and the pixels it needs.
 
 ::
 
-    coded picture   what the latents are of; its source here is the decoder network's pixels, or the
-         │          thumbnail network's, an eighth or a sixteenth as many along each side
-      resampled     where one pixel of the source is not one of the reduced picture
-         │
-    reduced picture    the picture to show, with an eighth of its pixels along each side, say
-         │
-        box            the part of it that is wanted
+    source            the pixels of the decoder network, or those of the thumbnail network, which has an
+       │              eighth or a sixteenth as many along each side
+    resampling        only where a pixel of the source is not a pixel of the reduced picture
+       │
+    reduced picture   the picture to show, whose sides are those of the file, divided by 1, 8 or 16
+       │
+    box               the part of it that is shown
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _FACTOR = SD1.factor
 _LOBES = 3
 """The reach of the resampling kernel, in pixels of the source or of the result, whichever is larger."""
 
-_ENOUGH = 0.75
-"""The coarse latents serve for a picture of at most 1/0.75 times as many pixels along each side."""
+_MIN_POSITIONS_PER_PIXEL = 0.75
+"""The coarse latents are used if there are at least so many of them for a pixel, along each side."""
 
 
 @dataclass(frozen=True)
@@ -66,24 +66,28 @@ class DecodedView:
         unit = 1
         if reduce > 1:
             coarse = 2 * _FACTOR
-            # How many coarse positions there are to a pixel of the reduced picture.
+            # The number of coarse positions for a pixel of the reduced picture.
             positions = min(c * reduce / (s * coarse) for c, s in zip(header.coded_size, shown, strict=True))
-            unit = coarse if positions >= _ENOUGH and header.coding == Coding.HIERARCHICAL else _FACTOR
+            unit = (
+                coarse
+                if positions >= _MIN_POSITIONS_PER_PIXEL and header.coding == Coding.HIERARCHICAL
+                else _FACTOR
+            )
         return cls(size, box, shown, header.coded_size, reduce, unit)
 
     @property
     def reduced(self) -> bool:
-        """Whether the picture is made without the decoder network."""
+        """Returns whether the picture is made without the decoder network."""
         return self.unit > 1
 
     @property
     def spacing(self) -> int:
-        """That of the latents that are needed: 2 for every second row and column, otherwise 1."""
+        """Returns the spacing of the needed latents: 2 for every second row and column, otherwise 1."""
         return max(1, self.unit // _FACTOR)
 
     @property
     def part(self) -> Area:
-        """Rows and columns of the latents that :meth:`shown` needs pixels of."""
+        """Returns the rows and columns of latents whose pixels :meth:`shown` needs."""
         pixels = 1 if self.reduced else _FACTOR
         columns, rows = (
             slice(low // pixels, ceil(min(high, self._source_size(axis)) / pixels))
@@ -130,7 +134,7 @@ class DecodedView:
 
     @property
     def _source_spans(self) -> list[tuple[int, int]]:
-        """First and last (excluded) pixel of the source that the box is made of, along x and along y."""
+        """Returns the first and the last (excluded) pixel of the source that the box needs, along x and y."""
         areas = []
         for axis in (0, 1):
             low, high, unit, all_ = self._scaled(axis, [*self.box[axis::2], 1, self.size[axis]])

@@ -1,4 +1,5 @@
-"""Regions of interest: what the user wants to be finer than the rest, as weights of latent positions.
+"""Regions of interest: the parts of a picture that the user wants finer than the rest, as rectangles of
+latents.
 
 ::
 
@@ -29,31 +30,35 @@ finer steps change little: what is lost then is lost in the networks."""
 _MIN_LEVELS = 4
 """The smallest refinement, at full weight, for which a REGIONS chunk is written."""
 
-_MAX_SHARE = 0.3
-"""The largest share of the file that finer latents may take from the rest of the picture."""
+_MAX_FRACTION = 0.3
+"""The largest fraction of the file that finer latents may take from the rest of the picture."""
 
-_BITS_PER_OCTAVE = 2.4
-"""Additional bits of a position, over all channels, for each octave by which its step is finer."""
+_BITS_PER_HALVED_STEP = 2.4
+"""Additional bits of a latent position, over all channels, each time that its step is halved."""
 
-_WEIGHTS = 4
-"""The number of different weights that are told apart."""
+_WEIGHT_CLASSES = 4
+"""The number of classes that positions are sorted into: class n has a weight of n / 4; class 0 is outside."""
 
-_RECTANGLE_BITS, _MAX_RECTANGLE_SHARE, _MAX_RECTANGLES = 48, 0.05, 128
-"""Bits of a rectangle in the REGIONS chunk, the largest share of the file for all of them, and how many there
-may be."""
+_RECTANGLE_BITS, _MAX_RECTANGLE_FRACTION, _MAX_RECTANGLES = 48, 0.05, 128
+"""Bits of a rectangle in the REGIONS chunk, the largest fraction of the file for all of them, and the largest
+number of them."""
 
 _Rectangle = tuple[int, int, int, int, int]
+"""Left, top, width and height in latent positions, and the weight class."""
 
 
 @dataclass(frozen=True, eq=False)
 class Interest:
-    """``boxes`` in pixels of the picture to show, and a ``mask`` uint8[H, W] of it, 255 for full weight."""
+    """What the user marked: ``boxes`` in pixels of the picture to show, and a ``mask`` uint8[H, W] of it.
+
+    255 in the mask is full weight, 0 is none.
+    """
 
     boxes: tuple[Roi, ...]
     mask: NDArray[np.uint8] | None
 
     def weights(self, header: Header) -> NDArray[np.float32]:
-        """Returns the weight float32[h, w] of each latent position, 0 to 1: the largest that reaches it."""
+        """Returns the weight float32[h, w] of each latent position, 0 to 1: the largest in its area."""
         (coded_width, coded_height), factor = header.coded_size, SD1.factor
         height, width = -(-coded_height // factor), -(-coded_width // factor)
         weights = np.zeros((height, width), np.float32)
@@ -98,46 +103,54 @@ def read_interest(options: EncodeOptions, width: int, height: int) -> Interest |
 def interest_regions(weights: NDArray[np.float32], level: int, bits: int) -> tuple[Region, ...]:
     """Returns regions for the ``weights`` float32[h, w], 0 to 1, in a file at ``level`` with ``bits`` bits.
 
-    The refinement is proportional to the weight, and as large as the share of the file allows. There are no
-    regions if the refinement would be too small to matter.
+    The refinement is proportional to the weight, and as large as ``_MAX_FRACTION`` of the file allows. There
+    are no regions if the refinement at full weight would be below ``_MIN_LEVELS``.
     """
-    steps = np.ceil(weights * _WEIGHTS).astype(np.int64)
-    max_rectangles = int(min(max(_MAX_RECTANGLE_SHARE * bits / _RECTANGLE_BITS, 1), _MAX_RECTANGLES))
-    rectangles = _rectangles_at_most(steps, max_rectangles)
-    total = sum(width * height * step / _WEIGHTS for _, _, width, height, step in rectangles)
-    if not total:
+    classes = np.ceil(weights * _WEIGHT_CLASSES).astype(np.int64)
+    max_rectangles = int(min(max(_MAX_RECTANGLE_FRACTION * bits / _RECTANGLE_BITS, 1), _MAX_RECTANGLES))
+    rectangles = _rectangles_at_most(classes, max_rectangles)
+    weighted_area = sum(
+        width * height * class_ / _WEIGHT_CLASSES for _, _, width, height, class_ in rectangles
+    )
+    if not weighted_area:
         return ()
-    affordable = 16 * _MAX_SHARE * bits / (_BITS_PER_OCTAVE * total)
+    affordable = 16 * _MAX_FRACTION * bits / (_BITS_PER_HALVED_STEP * weighted_area)
     levels = min(_MAX_LEVELS, level - _FINEST_LEVEL, affordable)
     if levels < _MIN_LEVELS:
         return ()
     return tuple(
-        Region(left, top, width, height, max(1, round(levels * step / _WEIGHTS)))
-        for left, top, width, height, step in rectangles
+        Region(left, top, width, height, max(1, round(levels * class_ / _WEIGHT_CLASSES)))
+        for left, top, width, height, class_ in rectangles
     )
 
 
-def _rectangles_at_most(steps: NDArray[np.int64], max_rectangles: int) -> Sequence[_Rectangle]:
-    """Returns at most ``max_rectangles`` rectangles that cover ``steps`` int[h, w] where they are not 0.
+def _rectangles_at_most(classes: NDArray[np.int64], max_rectangles: int) -> Sequence[_Rectangle]:
+    """Returns at most ``max_rectangles`` rectangles that cover ``classes`` int[h, w] where they are not 0.
 
-    The grid is made coarser, with the largest step of each cell, until there are few enough.
+    The grid is made coarser, with the largest class of each cell, until there are few enough.
     """
     cell = 1
     while True:
-        padded = np.pad(steps, [(0, -side % cell) for side in steps.shape])
+        padded = np.pad(classes, [(0, -side % cell) for side in classes.shape])
         cells = padded.reshape(padded.shape[0] // cell, cell, -1, cell).max((1, 3))
         rectangles = list(_equal_rectangles(cells))
         if len(rectangles) <= max_rectangles or cells.size == 1:
-            height, width = steps.shape
+            height, width = classes.shape
             return [
-                (x * cell, y * cell, min(w * cell, width - x * cell), min(h * cell, height - y * cell), step)
-                for x, y, w, h, step in rectangles
+                (
+                    x * cell,
+                    y * cell,
+                    min(w * cell, width - x * cell),
+                    min(h * cell, height - y * cell),
+                    class_,
+                )
+                for x, y, w, h, class_ in rectangles
             ]
         cell *= 2
 
 
 def _equal_rectangles(cells: NDArray[np.int64]) -> Iterator[_Rectangle]:
-    """Yields (left, top, width, height, step) of runs in a row, joined with equal runs of the rows below."""
+    """Yields rectangles of cells of one class: runs in a row, joined with equal runs of the rows below."""
     open_runs: dict[tuple[int, int, int], int] = {}
     for y, row in enumerate([*cells.tolist(), [0] * cells.shape[1]]):
         borders = [0, *(x for x in range(1, len(row)) if row[x] != row[x - 1]), len(row)]

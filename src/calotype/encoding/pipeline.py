@@ -6,9 +6,14 @@
                                          │
                                          └─ palette ─ write ─ file
 
-Each stage after the choice of the scale takes a candidate and returns another one, or the same. The plan
-defines which stages run. Colours are corrected in a closed loop or, in small pictures, by solving for the
-latents.
+The stage "scale" makes the first candidate. Each later stage takes a candidate and returns another one, or
+the same. Which stages run depends on the plan, that is on the effort, and on the picture:
+
+* "faces": at coarse levels if the plan has it, and for regions of interest at every level;
+* "colours": with an embedded model. At coarse levels, where colour errors are visible as tints, and where the
+  plan has the round-trip correction, latents are corrected in a closed loop. At finer levels the encoder
+  solves for the latents of small pictures, of which every effort takes the time;
+* "descent": if the plan has it.
 """
 
 from __future__ import annotations
@@ -103,12 +108,13 @@ def _best_candidate(
     finder = models.face_finder(options.model) if plan.faces and distorts_faces(best) else None
     if finder is not None or picture.interest is not None:
         best = with_finer_regions(best, picture, plan, encoder, finder)
-    # Models that are not embedded are too slow to decode and encode once more.
-    if plan.closed_loop and is_embedded(options.model) and (plan.round_trip or has_visible_tints(best)):
+    # Other models than the embedded ones would take too long to decode and encode once more.
+    can_decode = is_embedded(options.model)
+    if can_decode and plan.closed_loop and (plan.round_trip or has_visible_tints(best)):
         decoder = models.decoder(options.model, header.space, options.diffusion)
         best = with_corrected_colours(best, picture.pixels(best.header), plan, encoder, decoder)
-    # At finer levels than those of the closed loop the colours of small pictures are solved for.
-    if header.extended and is_embedded(options.model) and not has_visible_tints(best):
+    is_small = header.extended  # The borders of small pictures are extended (MAX_EXTENDED_SIDE).
+    if can_decode and is_small and not has_visible_tints(best):
         decoder = models.decoder(options.model, header.space, options.diffusion)
         best = with_solved_colours(best, picture, plan, encoder, decoder)
     if plan.descent:

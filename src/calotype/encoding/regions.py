@@ -26,11 +26,11 @@ _COARSE_LEVEL = 64
 _FACE_LEVEL, _MAX_LEVELS = 48, 28
 """The level of faces, and their largest refinement against the rest of the picture."""
 
-_MAX_SHARE = 0.1
-"""The largest share of the payload that finer latents for faces may take from the rest of the picture."""
+_MAX_FRACTION = 0.1
+"""The largest fraction of the payload that finer latents for faces may take from the rest of the picture."""
 
-_BITS_PER_OCTAVE = 2.4
-"""Additional bits of a position, over all channels, for each octave by which its step is finer."""
+_BITS_PER_HALVED_STEP = 2.4
+"""Additional bits of a latent position, over all channels, each time that its step is halved."""
 
 _THRESHOLD, _CERTAIN, _MIN_CERTAIN = 0.5, 0.9, 4
 """A region consists of connected positions whose probability exceeds the first threshold, and of their
@@ -69,7 +69,7 @@ def face_regions(probability: NDArray[np.float32], level: int, bits: int) -> tup
     area = sum(width * height for _, _, width, height in boxes)
     if not area:
         return ()
-    affordable = 16 * _MAX_SHARE * bits / (_BITS_PER_OCTAVE * area)
+    affordable = 16 * _MAX_FRACTION * bits / (_BITS_PER_HALVED_STEP * area)
     levels = int(min(_MAX_LEVELS, level - _FACE_LEVEL, affordable))
     return tuple(Region(*box, levels) for box in boxes) if levels >= _MIN_LEVELS else ()
 
