@@ -159,10 +159,9 @@ class Codec:
         """Decodes a .calo file to a Pillow image of at most ``size`` pixels: (width, height), or one number
         for both.
 
-        The proportions are kept, and no picture is enlarged. The picture is decoded with the largest
-        ``reduce`` of :class:`DecodeOptions` that gives enough pixels, so that a thumbnail of at most 1/8 of
-        the width and height needs no decoder network. ``fields`` are those of :class:`DecodeOptions` except
-        ``reduce``. Raises the errors of :meth:`decode`.
+        The proportions are kept, and no picture is enlarged. A thumbnail of at most 1/8 of the width and
+        height needs no decoder network. ``fields`` are those of :class:`DecodeOptions` except ``reduce``,
+        which is chosen by ``size``. Raises the errors of :meth:`decode`.
         """
         options = _merge_options(DecodeOptions, options, fields)
         content = read_file_data(data)
@@ -196,10 +195,7 @@ class Codec:
         """
         options = _merge_options(DecodeOptions, options, fields)
         if options.box is not None or options.reduce != 1:
-            raise ValueError(
-                f"box (={options.box}) and reduce (={options.reduce}) must have their defaults:"
-                " all of the picture is compared"
-            )
+            raise ValueError(f"box (={options.box}) and reduce (={options.reduce}) must keep their defaults")
         original = load_picture(photo, limits=options.limits, strict=options.strict, keep=())
         decoded = self.decode(data, replace(options, keep_metadata=False, provenance=False))
         network = self._models.features(load_calibration().activations)

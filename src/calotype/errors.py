@@ -52,7 +52,7 @@ class SourceError(CalotypeError):
 
 
 class TargetSizeError(CalotypeError, ValueError):
-    """The smallest possible file is larger than the ``target``; ``smallest`` is its size. Both are in bytes."""
+    """The smallest possible file, of ``smallest`` bytes, is larger than the ``target`` in bytes."""
 
     def __init__(self, target: int, smallest: int) -> None:
         super().__init__(target, smallest)

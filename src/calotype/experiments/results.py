@@ -42,7 +42,7 @@ def experiment_rows(experiment: Experiment) -> list[dict[str, Any]]:
 
 
 def experiment_table(experiment: Experiment) -> str:
-    """Returns the figures as a text table, and below it why a metric has none."""
+    """Returns the figures as a text table, and below it the reasons for metrics without figures."""
     lines = [["stage", "bytes", *(kind.title for kind in METRICS.values())]]
     for result in experiment.results:
         lines.append(

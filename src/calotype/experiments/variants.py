@@ -88,7 +88,7 @@ def lowest_quality_of_size(image: Image.Image, format_name: str, least: int) -> 
     """Returns ``image`` in a lossy format of Pillow, at the lowest quality that takes at least ``least``
     bytes.
 
-    The file of the highest quality if none does.
+    If none does, the result is the file of the highest quality.
     """
 
     @cache
@@ -104,7 +104,10 @@ _BEST: dict[str, dict[str, Any]] = {"JPEG": {"optimize": True}, "WEBP": {"method
 
 
 def _keep_upper_bits(pixels: Pixels, bits: int) -> Variant:
-    """Keeps the upper bits, decoded to the middle of their interval; packed without gaps, then zlib."""
+    """Returns the variant with the upper bits only: packed without gaps, compressed by zlib.
+
+    They are decoded to the middle of their interval.
+    """
     lost_bits = 8 - bits
     kept_bits = (pixels >> lost_bits).astype(np.uint8)
     packed = np.packbits(np.unpackbits(kept_bits[..., None], axis=-1)[..., lost_bits:])
@@ -127,7 +130,7 @@ def _lossy_grey_picture(
 
 
 def _by_imagequant(pixels: Pixels) -> Variant:
-    """Uses the library of the original, which treats the fourth channel as opacity."""
+    """Returns the palette coding with libimagequant, as in 2022, which treats the fourth channel as opacity."""
     try:
         import imagequant
     except ImportError as error:

@@ -1,4 +1,5 @@
-"""Fidelity: which structure of a decoded picture the original does not have, and what of it is lost.
+"""Fidelity: the structure of a decoded picture that the original does not have, and the structure that is
+lost.
 
 ::
 

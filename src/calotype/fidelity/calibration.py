@@ -1,9 +1,9 @@
-"""From the terms of blocks to scores, by the constants in ``calibration.json``.
+"""Converts the terms of blocks to scores, by the constants in ``calibration.json``.
 
 ::
 
-    terms of blocks ─┬─ alike for both pictures ─ is it changed? ───────────┬─ invented
-                     └─ what one has more of ─ does the decoded have more? ─┴─ lost
+    terms of blocks ─┬─ symmetric terms ─ is the block changed? ────────────────────┬─ invented
+                     └─ terms with a sign ─ has the decoded picture more structure? ─┴─ lost
 
 The constants are those of two logistic regressions, fitted to planted edits by ``python -m benchmarks.truth
 --calibrate``. Their classes have equal weights.
@@ -28,7 +28,7 @@ __all__ = ["Calibration", "load_calibration"]
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """``activations`` of the encoder, and the ``scales`` (mean, deviation, float32[channels]) of each.
+    """The names of the encoder's ``activations``, the ``scales`` of each, and the weights of the regressions.
 
     ``change`` float32[terms] and ``direction`` float32[terms] are the weights of the regressions. ``encoder``
     is the SHA-256 of the encoder's file.
@@ -42,7 +42,7 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
-        """Returns the calibration of the content of ``calibration.json``."""
+        """Returns the calibration in the content of ``calibration.json``."""
         return cls(
             values["encoder"],
             tuple(scale["activation"] for scale in values["scales"]),
@@ -57,8 +57,8 @@ class Calibration:
     def scores(self, terms: BlockTerms) -> NDArray[np.float32]:
         """Returns the scores float32[2, h, w], 0 to 1: for invented structure, and for lost structure.
 
-        The larger of the two is the probability of a change. Of a change of which neither picture has more,
-        they are equal.
+        The larger of the two is the probability of a change. They are equal if neither picture has more
+        structure.
         """
         change = _probability(np.tensordot(self.change, terms.change, axes=1))
         direction = _probability(np.tensordot(self.direction, terms.direction, axes=1))

@@ -22,13 +22,13 @@ from calotype.models.windows import full_parts, tile_windows
 __all__ = ["Fidelity", "FidelityRegion", "measure_fidelity", "picture_fidelity"]
 
 _THRESHOLD = 0.5
-"""The score from which on a block counts as changed."""
+"""The least score of a changed block."""
 
-_WORST_SHARE = 0.01
-"""The share of the blocks, those with the largest scores, of which the scores of a picture are means."""
+_WORST_FRACTION = 0.01
+"""The score of a picture is the mean over this fraction of its blocks, those with the largest scores."""
 
 _CLEAR_RATIO = 1.5
-"""How much larger than the other the mean of one score is in a region that is called by it."""
+"""A region is called "invented" or "lost" if one mean score is at least so many times the other."""
 
 _INVENTED_COLOUR, _LOST_COLOUR = (255, 60, 0), (0, 90, 255)
 _DIMMED = 0.6
@@ -66,9 +66,9 @@ class FidelityRegion:
 class Fidelity:
     """The scores of a decoded picture of ``width`` x ``height`` pixels, for blocks of 16x16.
 
-    ``invented`` float32[h, w], 0 to 1: does the block show structure that the original lacks? ``lost``: does
-    it lack structure of the original? A score is the probability of a planted edit, if edits were as frequent
-    as blocks without.
+    ``invented`` float32[h, w], 0 to 1, is the score for structure that the original lacks, and ``lost`` that
+    for structure of the original that the block lacks. A score is the probability of a planted edit, on the
+    assumption that half of the blocks have one.
     """
 
     width: int
@@ -78,17 +78,18 @@ class Fidelity:
 
     @property
     def invention(self) -> float:
-        """The mean of ``invented`` over the hundredth of the blocks in which it is largest; at least one."""
+        """Returns the mean of ``invented`` over the hundredth of the blocks where it is largest; at least
+        one."""
         return _mean_of_worst(self.invented)
 
     @property
     def loss(self) -> float:
-        """As :attr:`invention`, of ``lost``."""
+        """Returns the mean of ``lost`` over the hundredth of the blocks where it is largest; at least one."""
         return _mean_of_worst(self.lost)
 
     @property
     def changed(self) -> float:
-        """The share of the blocks of which one score exceeds one half."""
+        """Returns the fraction of the blocks with a score above one half."""
         return float((self._larger > _THRESHOLD).mean())
 
     @property
@@ -119,7 +120,7 @@ class Fidelity:
         return {name: round(value, 4) for name, value in values.items()}
 
     def heat_map(self, picture: Image.Image) -> Image.Image:
-        """Returns the ``picture`` in grey, with red where structure was invented, blue where it was lost."""
+        """Returns the ``picture`` in grey, with red where structure was invented and blue where it was lost."""
         under = np.asarray(picture.convert("L"), np.float32)[..., None] * np.float32(_DIMMED)
         heat = under.repeat(3, -1)
         for scores, colour in ((self.lost, _LOST_COLOUR), (self.invented, _INVENTED_COLOUR)):
@@ -136,8 +137,8 @@ def picture_fidelity(
 ) -> Fidelity:
     """Returns the fidelity of a ``decoded`` picture to its ``original`` uint8[H, W, 3] and ``alpha``.
 
-    Both are seen over white; ``alpha`` is uint8[H, W], or None if the original is opaque. ``network`` has the
-    activations of the calibration. Raises :class:`SourceError` for pictures of different sizes.
+    Both are composited over white; ``alpha`` is uint8[H, W], or None if the original is opaque. ``network``
+    has the activations of the calibration. Raises :class:`SourceError` for pictures of different sizes.
     """
     height, width = original.shape[:2]
     if decoded.size != (width, height):
@@ -184,5 +185,5 @@ def _block_scores(
 
 
 def _mean_of_worst(scores: NDArray[np.float32]) -> float:
-    count = max(1, round(_WORST_SHARE * scores.size))
+    count = max(1, round(_WORST_FRACTION * scores.size))
     return float(np.sort(scores, axis=None)[-count:].mean())

@@ -1,4 +1,4 @@
-"""The record of a picture's fidelity for its file, no larger than a share of it."""
+"""The record of a picture's fidelity, bounded to a fraction of its file, and the marks of uncertain parts."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from calotype.fidelity.statistics import BLOCK
 
 __all__ = ["mark_uncertain", "mark_unlike", "most_record_bytes", "record_chunk", "uncertainty_plane"]
 
-_MAX_SHARE = 0.03
-"""The largest share of the file for a record with a map."""
+_MAX_FRACTION = 0.03
+"""The largest fraction of the file for a record with a map."""
 
 _BYTES_WITHOUT_MAP = 10
 """The size of a chunk whose record has no map."""
 
 _THRESHOLDS = (0.5, 0.75, 0.9)
-"""The scores from which on a cell has the levels 1, 2 and 3."""
+"""The least scores of a cell with the levels 1, 2 and 3."""
 
 _COLOUR, _STRONGEST, _STRIPE = (255, 60, 0), 0.7, 4
-"""The colour of the stripes that mark uncertain parts, its largest share, and their width in pixels."""
+"""The colour of the stripes that mark uncertain parts, its largest opacity, and their width in pixels."""
 
 
 def most_record_bytes(size: int) -> int:
     """Returns the largest number of bytes that the chunk may take in a file of ``size`` bytes."""
-    return max(_BYTES_WITHOUT_MAP, int(_MAX_SHARE * size))
+    return max(_BYTES_WITHOUT_MAP, int(_MAX_FRACTION * size))
 
 
 def record_chunk(fidelity: Fidelity, decoder: int, most: int) -> bytes:
     """Returns the FIDELITY chunk, of at most ``most`` bytes and with the finest map that fits.
 
-    ``decoder`` is the id of the decoder that made the picture. Without room for any map the record has none.
+    ``decoder`` is the id of the decoder that made the picture. If no map fits, the record has none.
     """
     levels, cell = _levels(fidelity), BLOCK
     while True:
@@ -54,10 +54,9 @@ def uncertainty_plane(record: FidelityRecord, width: int, height: int) -> NDArra
 
 
 def mark_unlike(rgb: NDArray[np.uint8], fidelity: Fidelity) -> NDArray[np.uint8]:
-    """Returns the decoded pixels uint8[H, W, 3] with the stripes of :func:`mark_uncertain`, of the scores
-    themselves.
+    """Returns the decoded pixels uint8[H, W, 3] with the stripes of :func:`mark_uncertain`, by the scores.
 
-    It needs no record, and is what a record marks that has a cell for every block.
+    The result is that of a record whose map has a cell for every block.
     """
     return mark_uncertain(rgb, _plane(_levels(fidelity), BLOCK, fidelity.width, fidelity.height))
 
@@ -65,7 +64,7 @@ def mark_unlike(rgb: NDArray[np.uint8], fidelity: Fidelity) -> NDArray[np.uint8]
 def mark_uncertain(rgb: NDArray[np.uint8], uncertainty: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Returns pixels uint8[H, W, 3] with stripes where ``uncertainty`` uint8[H, W] is above 0.
 
-    The more uncertain, the stronger the colour of the stripes, through which the picture stays visible.
+    The opacity of the stripes grows with the uncertainty. The picture stays visible between them.
     """
     height, width = uncertainty.shape
     stripes = (np.add.outer(np.arange(height), np.arange(width)) // _STRIPE) % 2 == 0
@@ -89,7 +88,7 @@ def _plane(levels: NDArray[np.int64], cell: int, width: int, height: int) -> NDA
 
 
 def _halved(levels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns the largest level of each four cells."""
+    """Returns levels at half the resolution: the largest of each four cells."""
     padded = np.pad(levels, [(0, side % 2) for side in levels.shape])
     largest: NDArray[np.int64] = padded.reshape(padded.shape[0] // 2, 2, -1, 2).max((1, 3))
     return largest

@@ -1,13 +1,13 @@
-"""What two pictures show in each block of 16x16 pixels, and how it differs, by the encoder's activations.
+"""Statistics of two pictures in blocks of 16x16 pixels, from the activations of the encoder's network.
 
 ::
 
-    original ─ activations ┐                         ┌─ terms that are alike for both: what has changed?
+    original ─ activations ┐                         ┌─ symmetric terms: is the block changed?
                            ├─ moments of each block ─┤
     decoded  ─ activations ┘                         └─ terms with a sign: which picture has more?
 
-Pixels cannot tell texture that is merely different from an object that is not the same: both have large
-errors. Energies and correlations of activations within a block can.
+Errors of pixels do not distinguish other samples of the same texture from another object: both are large.
+Energies and correlations of activations within a block can.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LATENTS = 2
 """The side of a block, in latent positions."""
 
 _FLOOR = 1e-3
-"""The energy, of activations with a variance of 1 over photographs, below which there is nothing to see."""
+"""The energy below which a block shows no structure; activations have a variance of 1 over photographs."""
 
 _KERNEL = np.array([0.25, 0.5, 0.25], np.float32)
 """The weights of neighbouring blocks, along each axis, in the window of energies and correlations."""
@@ -39,8 +39,8 @@ Scale = tuple[NDArray[np.float32], NDArray[np.float32]]
 class BlockTerms(NamedTuple):
     """The terms of the regressions for blocks of h x w.
 
-    ``change`` float32[terms, h, w] is the same when the pictures are exchanged; its last term is 1, for the
-    constant. ``direction`` float32[terms, h, w] then has the opposite sign.
+    ``change`` float32[terms, h, w] does not change when the pictures are exchanged; its last term is 1, for
+    the constant. ``direction`` float32[terms, h, w] changes its sign.
     """
 
     change: NDArray[np.float32]
@@ -52,7 +52,7 @@ def compare_activations(
     decoded: Sequence[NDArray[np.float32]],
     scales: Sequence[Scale],
 ) -> BlockTerms:
-    """Returns the terms for two pictures of which these are the activations float32[channels, h, w].
+    """Returns the terms of two pictures with these activations, each float32[channels, h, w].
 
     The last activations are those at an eighth of the picture's resolution.
     """
@@ -83,7 +83,7 @@ def _terms_of_scale(original: NDArray[np.float32], decoded: NDArray[np.float32],
         for values, mean in zip((original, decoded), means_of, strict=True)
     ]
     shared = _window(means(original * decoded)) - means_of[0] * means_of[1]
-    # What of the energy of one picture the other does not explain, by linear regression in each channel.
+    # The part of the energy that a linear regression on the other picture does not explain, by channel.
     explained = np.clip(shared**2 / (energies[0] * energies[1]), 0, 1)
     loss, gain = ((1 - explained) * energy for energy in energies)
     displaced = means((original - decoded) ** 2) + (means_of[0] - means_of[1]) ** 2

@@ -37,7 +37,8 @@ _DECODER_NAME = "pocket"
 
 @dataclass(frozen=True)
 class _Picture:
-    """A picture of the page; ``file`` and ``thumbnail`` are addresses, ``side`` is that of the thumbnail."""
+    """A picture of the page; ``file`` and ``thumbnail`` are addresses, ``side`` is the thumbnail's, in
+    pixels."""
 
     title: str
     file: str
@@ -68,9 +69,10 @@ def write_gallery(
     progress: Callable[[], object] = lambda: None,
     failed: Callable[[Path, Exception], object] | None = None,
 ) -> int:
-    """Writes a static page of the .calo files in ``folder`` and below to ``out``; returns how many.
+    """Writes a static page of the .calo files in ``folder`` and below to ``out``; returns their number.
 
-    A file that cannot be read goes to ``failed``, and the others go on; without ``failed`` it ends all.
+    ``failed`` is called for a file that cannot be read, and the others go on; without ``failed`` the error is
+    raised.
     Raises :class:`SourceError` if there is no such file, :class:`ModelError` if the decoder was not built,
     :class:`OutputError`, and without ``failed`` the errors of decoding.
     """

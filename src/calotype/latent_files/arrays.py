@@ -22,7 +22,7 @@ _DTYPES = ("float16", "float32", "float64")
 _SAFETENSORS_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64"}
 
 _BAD_ARCHIVES = (ValueError, EOFError, OSError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""What zipfile and numpy raise for archives that are damaged, encrypted or of an unknown kind."""
+"""The exceptions of zipfile and numpy for archives that are damaged, encrypted or of an unknown kind."""
 
 Arrays = dict[str, NDArray[Any]]
 Wanted = Callable[[str], bool]
@@ -55,7 +55,7 @@ def read_npz(data: bytes, wanted: Wanted, limits: Limits) -> tuple[Arrays, tuple
                 _check_latent_array(name, shape, str(dtype), limits)
                 with archive.open(member) as file:
                     latents[name] = npy.read_array(file, allow_pickle=False)
-    except CalotypeError:  # some are OSErrors
+    except CalotypeError:  # Limit errors are OSErrors too.
         raise
     except _BAD_ARCHIVES as error:
         raise SourceError(f"is no readable .npz file ({error})") from error
@@ -74,7 +74,7 @@ def read_safetensors(data: bytes, wanted: Wanted, limits: Limits) -> tuple[Array
     library = _safetensors()
     try:
         entries = dict(library.deserialize(data))
-    except Exception as error:  # SafetensorError, which is no subclass of anything narrower
+    except Exception as error:  # SafetensorError is a direct subclass of Exception.
         raise SourceError(f"is neither a .npz nor a .safetensors file ({error})") from error
     latents, others = {}, []
     for name, entry in entries.items():

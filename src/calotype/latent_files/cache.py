@@ -33,7 +33,7 @@ _SMALLEST_DEVIATION, _LARGEST_DEVIATION = 0.4, 2.5
 class CachedLatents:
     """The latents of one picture, ``scaled`` float32[4, h, w], and its ``width`` and ``height`` in pixels.
 
-    Of a trainer's pictures these are the sides of their bucket.
+    Trainers crop pictures to buckets: then these are the sides of the bucket.
     """
 
     scaled: NDArray[np.float32]
@@ -42,7 +42,7 @@ class CachedLatents:
 
     @property
     def looks_scaled_right(self) -> bool:
-        """Whether the deviation is that of scaled latents of photographs; if not, they may be unscaled."""
+        """Returns whether the standard deviation is that of scaled latents; if not, they may be unscaled."""
         return _SMALLEST_DEVIATION < float(self.scaled.std()) < _LARGEST_DEVIATION
 
 
@@ -76,12 +76,14 @@ def unpack_cache(
 ) -> tuple[CachedLatents, tuple[str, ...]]:
     """Returns (the latents in a cache file, the names of the arrays that were not used).
 
-    ``name`` is that of the file: its extension tells the format. ``scaled``: the latents were multiplied by
-    0.18215. ``size``, such as "64x48" (rows, columns), chooses among several. Raises :class:`SourceError`,
+    ``name`` is that of the file: its extension says the format. ``scaled`` says whether the latents were
+    multiplied by 0.18215. ``size``, such as "64x48" (rows, columns), chooses among several. Raises
+    :class:`SourceError`,
     :class:`LimitError`, and :class:`ModelError` for safetensors without the package.
     """
     limits = limits or Limits()
-    if name.lower().endswith(_PICKLES) or b"/data.pkl" in data[:256]:  # torch.save's first member
+    # The first member of an archive of torch.save is data.pkl.
+    if name.lower().endswith(_PICKLES) or b"/data.pkl" in data[:256]:
         raise SourceError(
             "is a pickle, which can run any code when it is read: save its tensors as .npz or .safetensors"
         )

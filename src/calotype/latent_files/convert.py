@@ -24,8 +24,8 @@ DEFAULT_SOURCE = "sd-1.5"
 """The model whose encoder made the latents that trainers cache."""
 
 _LARGEST = 1000.0
-"""The largest scaled latent that is accepted, in absolute value: encoders' are below 10, and integers of 16
-bits hold it at the finest level."""
+"""The largest magnitude of a scaled latent that is accepted. Those of encoders are below 10, and 16-bit
+integers can hold this one at the finest level."""
 
 
 def read_latents(
@@ -38,13 +38,14 @@ def read_latents(
 ) -> NDArray[np.float32]:
     """Returns the latents of a .calo file, float32[4, h, w], without decoding them to a picture.
 
-    ``data``: bytes, a path or a binary file. The latents are those of the coded picture
+    ``data`` is bytes, a path or a binary file. The latents are those of the coded picture
     (``read_info(data).coded_width`` and ``coded_height``), ⌈height / 8⌉ by ⌈width / 8⌉. By default they are
-    the integers of the file times their steps, exact on every machine. With ``conditional_mean`` each is the
-    mean that the context model expects within its step: nearer to the encoder's latents on average, and
-    what decoders without denoising are given. ``scaled`` latents have been multiplied by 0.18215, as the
-    U-Net of Stable Diffusion takes them, and have a deviation of about 1; otherwise they are as its
-    autoencoder gives them. ``partial`` takes a file that ends too early: what is missing is predicted.
+    the integers of the file times their steps, and are the same on every machine. With ``conditional_mean``
+    they are the conditional means, given the context model's prediction and the integers. These are nearer to
+    the encoder's latents on average, and decoders without denoising receive them. ``scaled`` latents are
+    multiplied by 0.18215, as for the U-Net of Stable Diffusion, and have a standard deviation of about 1;
+    unscaled ones are those of its autoencoder. With ``partial`` the file may end too early; the missing
+    latents are predicted.
 
     Raises :class:`FormatError` and :class:`LimitError`.
     """
@@ -71,11 +72,11 @@ def write_latents(
 
     ``width`` and ``height`` are those of the picture, in pixels, if they are no multiples of 8; None means
     8 w and 8 h. ``scaled``: see :func:`read_latents`. ``model`` names the model whose encoder made the
-    latents, which the file records. ``fields`` are those of :class:`EncodeOptions` that concern latents: at
-    most one of ``quality``, ``target_size`` and ``bpp``, further ``effort`` and ``limits``. Instead of a
+    latents; the file names it. ``fields`` are those of :class:`EncodeOptions` that concern latents: at most
+    one of ``quality``, ``target_size`` and ``bpp``, and ``effort`` and ``limits``. Instead of a
     quality, ``step`` may be given: the quantiser's step in scaled latents, 0.044 to 2.83; the file has the
-    nearest level. Rounding to a step adds an error with a deviation of about 0.29 steps. From effort 5 up
-    latents are not only rounded: rate-distortion optimisation makes the file smaller and the error larger.
+    nearest level. Rounding to a step adds an error with a standard deviation of about 0.29 steps. At effort 5
+    and above, rate-distortion optimisation makes the file smaller and the error larger.
 
     The file holds the latents and nothing else: no alpha, no metadata, no finer regions, no other scale.
     Raises ``TypeError``, ``ValueError``, :class:`TargetSizeError` and :class:`LimitError`.

@@ -17,10 +17,11 @@ from calotype.packets.header import PacketHeader
 __all__ = ["CODE_LENGTH", "MAX_BLOCK", "Block", "blocks_of", "place_of", "recover", "repair_payloads"]
 
 CODE_LENGTH = 256
-"""Number of packets, of data and repair, that the code has for a block."""
+"""The largest number of packets, of data and of repair, in a block."""
 
 MAX_BLOCK = 128
-"""Number of data packets of a block: half of ``CODE_LENGTH``, so that redundancy may be 1 in every stream."""
+"""The largest number of data packets in a block: half of ``CODE_LENGTH``, so that a redundancy of 1 is
+possible."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,12 @@ class Block:
 
     @property
     def members(self) -> range:
-        """The numbers of the block's data packets, in order."""
+        """Returns the numbers of the block's data packets, in order."""
         return range(self.start, self.stop, self.stride)
 
     @property
     def max_repairs(self) -> int:
-        """How many repair packets the code has for the block."""
+        """Returns the largest number of repair packets of the block."""
         return CODE_LENGTH - len(self.members)
 
 
@@ -82,7 +83,9 @@ def repair_payloads(data: Sequence[bytes], count: int) -> list[bytes]:
 
 
 def recover(size: int, known: dict[int, bytes]) -> list[bytes]:
-    """Returns the ``size`` data payloads of a block, of which ``known`` has at least as many by their rows.
+    """Returns the ``size`` data payloads of a block from ``size`` or more of its payloads.
+
+    ``known`` has them by their rows in the code.
 
     Data packets are preferred to repair packets. Raises :class:`ModelError` without zfec.
     """

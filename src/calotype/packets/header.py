@@ -22,14 +22,14 @@ __all__ = [
 VERSION = 1
 
 HEADER_SIZE = 8
-"""Bytes."""
+"""The size of the header in bytes."""
 
 MIN_MTU, MAX_MTU = 50, 1400
-"""Smallest and largest size of a packet that senders may be told to keep to, in bytes."""
+"""The smallest and the largest value of the sender's largest packet size, in bytes."""
 
 MAX_STREAM = (1 << 12) - 1
 MAX_DATA = 1 << 11
-"""Number of data packets of a stream."""
+"""The largest number of data packets of a stream."""
 
 MAX_INDEX = (1 << 12) - 1
 
@@ -68,7 +68,7 @@ def read_packet(packet: bytes) -> tuple[PacketHeader, bytes]:
 
     Raises :class:`UnsupportedError` for a packet of another version, :class:`ChecksumError` for a damaged
     one, :class:`TruncatedError` and :class:`LimitError` for one of an impossible size, and
-    :class:`FormatError` for one whose intact header makes no sense.
+    :class:`FormatError` for one with an intact header of impossible values.
     """
     if len(packet) <= HEADER_SIZE:
         raise TruncatedError(f"the packet has {len(packet)} bytes, its header alone needs {HEADER_SIZE}")

@@ -11,11 +11,11 @@ __all__ = ["MAX_PREAMBLE", "Preamble", "file_of", "message_of"]
 
 _CHECKSUM_SIZE = 4
 MAX_PREAMBLE = _CHECKSUM_SIZE + 5
-"""Bytes before the file, at most."""
+"""The largest number of bytes before the file."""
 
 
 class Preamble:
-    """What stands before the file: its CRC-32 ``checksum``, and its length ``size`` in bytes.
+    """The fields before the file: its CRC-32 ``checksum``, and its length ``size`` in bytes.
 
     ``start`` is the position of the file in the message.
     """

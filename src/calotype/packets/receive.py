@@ -15,14 +15,14 @@ __all__ = ["Receiver", "join"]
 
 
 class Receiver:
-    """Sorts packets by their streams, and makes files of them.
+    """Sorts packets by their streams, and joins them to files.
 
-    ``damaged`` counts the packets that were no good, ``unsupported`` those of another version of the format.
-    Not to be shared by threads.
+    ``damaged`` counts the damaged packets, and ``unsupported`` those of another version of the format. A
+    receiver must not be shared by threads.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
-        """``limits``: see ``max_packets``. Raises ``TypeError``."""
+        """Only ``max_packets`` of ``limits`` is used. Raises ``TypeError``."""
         check_type("limits", limits, Limits | None)
         self._most = (limits or Limits()).max_packets
         self._streams: dict[StreamKey, Stream] = {}
@@ -32,11 +32,11 @@ class Receiver:
 
     @property
     def streams(self) -> tuple[Stream, ...]:
-        """The streams of which a packet has arrived, in the order of their first ones."""
+        """Returns the streams of which a packet has arrived, in the order of their first packets."""
         return tuple(self._streams.values())
 
     def feed(self, packet: bytes) -> Stream | None:
-        """Takes one packet. Returns its stream, or None if the packet is no good.
+        """Takes one packet. Returns its stream, or None for a packet that cannot be used.
 
         Raises :class:`LimitError` when more packets than ``Limits.max_packets`` would have to be kept, and
         :class:`ModelError` if lost packets cannot be recovered without zfec.
@@ -63,10 +63,10 @@ class Receiver:
         return stream
 
     def best(self, stream: int | None = None) -> Stream:
-        """Returns the stream whose file is to be used: a complete one, otherwise the one with most packets.
+        """Returns a complete stream or, if there is none, the one with the most packets.
 
-        ``stream`` is its number; None: any. Raises :class:`FormatError` if there is none or if several are
-        complete.
+        ``stream`` is its number; None allows any. Raises :class:`FormatError` if there is none or if several
+        are complete.
         """
         streams = [candidate for candidate in self.streams if stream in (None, candidate.id)]
         if not streams:
@@ -94,10 +94,9 @@ def join(
 ) -> bytes:
     """Returns the file that was split into ``packets``, verified by its checksum.
 
-    The packets may come in any order, more than once, with others missing, and among damaged ones and those
-    of other versions. ``stream`` chooses a file among several. With ``partial`` the beginning of the file is
-    enough, as far as it is known without a gap. It is not verified; ``calotype.decode`` with ``partial``
-    shows what it holds.
+    The packets may come in any order and more than once. Some may be missing, damaged or of other versions.
+    ``stream`` chooses a file among several. With ``partial`` the result may be the beginning of the file, up
+    to the first gap. It is not verified; ``calotype.decode`` with ``partial`` decodes it.
 
     Raises :class:`TruncatedError` if too few packets are there, :class:`ChecksumError` if they do not give
     the file that was sent, :class:`FormatError` if several files are there, :class:`LimitError`, and

@@ -14,7 +14,7 @@ _LENGTH_SIZE = 2
 
 
 def write_recording(packets: Iterable[bytes]) -> bytes:
-    """Returns the packets one after the other, each after its length (two bytes, the lower one first)."""
+    """Returns the packets one after the other, each after its length (two bytes, little-endian)."""
     return b"".join(len(packet).to_bytes(_LENGTH_SIZE, "little") + packet for packet in packets)
 
 

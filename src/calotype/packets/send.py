@@ -23,12 +23,15 @@ from calotype.packets.message import message_of
 __all__ = ["DEFAULT_MTU", "DEFAULT_REDUNDANCY", "split"]
 
 DEFAULT_MTU = 200
-"""Bytes of a packet: the payload of a Meshtastic packet has 233."""
+"""The default size of a packet in bytes; the payload of a Meshtastic packet has at most 233."""
 
 DEFAULT_REDUNDANCY = 0.3
 
 HEAD_SIZE, HEAD_REPAIRS = 1 / 8, 1 / 3
-"""The head's share of the data packets, and of the repair packets (benchmarks/results/packets.md)."""
+"""The fractions of the data packets and of the repair packets that belong to the head.
+
+They were measured (benchmarks/results/packets.md).
+"""
 
 
 def split(
@@ -44,9 +47,9 @@ def split(
     No packet is longer than ``mtu`` bytes, 50 to 1,400; all have one length. First come the k data packets,
     which hold the file from its beginning to its end, then repair packets: ``redundancy`` times k, rounded
     up. Without ``head`` any k packets give the file (in streams of more than 128 data packets: enough of each
-    block). With ``head`` a part of the repair packets protects only the beginning of the file: a picture
-    arrives more often, and the whole of it a little less often. ``stream``, 0 to 4,095, tells the file from
-    others on the link; None derives it from the content.
+    block). With ``head`` a part of the repair packets protects only the beginning of the file. Some picture
+    then arrives more often, and the whole file a little less often. ``stream``, 0 to 4,095, tells the file
+    from others on the link; None derives it from the content.
 
     Raises ``ValueError`` and ``TypeError`` for arguments, :class:`LimitError` for a file too large for
     packets of this size, and :class:`ModelError` without zfec if there is any redundancy.
@@ -68,7 +71,7 @@ def split(
             f"the file of {len(data)} bytes needs {count} data packets: at most {MAX_DATA} are allowed"
             f" (raise mtu, which is {mtu})"
         )
-    size = -(-len(message) // count)  # as small as this number of packets allows
+    size = -(-len(message) // count)  # Packets of this number are made as small as possible.
     payloads = [message[begin : begin + size].ljust(size, b"\0") for begin in range(0, len(message), size)]
     count = len(payloads)
     head_size, head_repairs, repairs = _packet_counts(count, redundancy, head)
@@ -91,7 +94,7 @@ def _packet_counts(data: int, redundancy: float, head: bool) -> tuple[int, int, 
     if not 0 <= redundancy < math.inf:
         raise ValueError(f"redundancy (={redundancy}) must be 0 or more, and finite")
     blocks = blocks_of(data)
-    repairs = math.ceil(redundancy * data - 1e-9)  # 0.3 * 10 is a little more than 3
+    repairs = math.ceil(redundancy * data - 1e-9)  # In floating point 0.3 * 10 is a little more than 3.
     max_repairs = min(min(block.max_repairs for block in blocks) * len(blocks), MAX_INDEX + 1 - data)
     if repairs > max_repairs:
         raise ValueError(

@@ -14,7 +14,7 @@ __all__ = ["Stream", "StreamKey"]
 
 
 class StreamKey(NamedTuple):
-    """What all packets of a stream have in common: header fields, and the payload's ``size`` in bytes."""
+    """The values that all packets of a stream share: header fields, and the payload's ``size`` in bytes."""
 
     stream: int
     data: int
@@ -41,12 +41,12 @@ class Stream:
 
     @property
     def complete(self) -> bool:
-        """Whether the whole file is there."""
+        """Returns whether the whole file is there."""
         return self._whole is not None
 
     @property
     def data(self) -> bytes:
-        """The whole file.
+        """Returns the whole file.
 
         Raises :class:`TruncatedError` before enough has arrived, and :class:`ChecksumError` if enough has
         arrived but is not the file that was sent.
@@ -62,10 +62,10 @@ class Stream:
 
     @property
     def prefix(self) -> bytes:
-        """The beginning of the file, as far as it is known without a gap. It has not been verified.
+        """Returns the beginning of the file up to the first gap. It has not been verified.
 
-        Raises :class:`TruncatedError` if the first packet is missing, and :class:`FormatError` if it makes no
-        sense.
+        Raises :class:`TruncatedError` if the first packet is missing, and :class:`FormatError` if its
+        content is invalid.
         """
         if self._whole is not None:
             return self._whole
@@ -77,7 +77,7 @@ class Stream:
 
     @property
     def file_size(self) -> int | None:
-        """The length of the file in bytes; None before it is known."""
+        """Returns the length of the file in bytes; None before it is known."""
         if self._whole is not None:
             return len(self._whole)
         with suppress(FormatError):
@@ -85,14 +85,14 @@ class Stream:
         return None
 
     def has(self, header: PacketHeader) -> bool:
-        """Returns whether the packet would tell nothing new. Raises :class:`FormatError` as :meth:`add`."""
+        """Returns whether the packet is a duplicate. Raises :class:`FormatError` as :meth:`add`."""
         block, row = place_of(header)
         if row < len(block.members):
             return block.members[row] in self._payloads
         return row in self._repairs.get(block, {})
 
     def add(self, header: PacketHeader, payload: bytes) -> None:
-        """Takes a packet that is new, before the file is complete.
+        """Takes a new packet, before the file is complete.
 
         Raises :class:`FormatError` for a packet that no stream can have, and :class:`ModelError` if lost
         packets cannot be recovered without zfec.
@@ -132,7 +132,7 @@ class Stream:
             changed += {other for number in missing for other in self._blocks_with(number)} - {block}
 
     def _finish(self) -> None:
-        """Verifies the file; if it is not what was sent, the stream begins anew."""
+        """Verifies the file; if its checksum does not match, the stream drops all packets and begins anew."""
         message = self._message()
         try:
             self._whole = file_of(message)

@@ -143,7 +143,7 @@ def _server_of_request(request: Request) -> Server:
 
 def _file_response(file: MadeFile) -> Response:
     headers = {}
-    if file.remarks:  # header values are single lines of ASCII
+    if file.remarks:  # Header values must be single lines of ASCII.
         remark = " ".join("; ".join(file.remarks).split())
         headers["X-Calotype-Remark"] = remark.encode("ascii", "replace").decode("ascii")
     return Response(file.data, media_type=file.media_type, headers=headers)

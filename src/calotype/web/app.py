@@ -87,7 +87,8 @@ def create_app(settings: Settings | None = None, studio: PictureService | None =
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _nobody_listens)
     app.add_exception_handler(MemoryError, _no_memory)
-    app.add_exception_handler(OutOfMemoryError, _no_memory)  # a CalotypeError too, which would come first
+    # Without a handler of its own, this error would go to that of CalotypeError.
+    app.add_exception_handler(OutOfMemoryError, _no_memory)
     app.add_exception_handler(Exception, _fault)
     app.include_router(router)
     pages = {"/": _STATIC / "index.html", "/docs": _STATIC / "docs.html"}
@@ -144,7 +145,7 @@ def _allowed_methods(request: Request) -> list[str]:
 
 
 async def _nobody_listens(_: Request, __: Exception) -> JSONResponse:
-    return _refusal_response(408, "the upload broke off")
+    return _refusal_response(408, "the connection was closed before the end of the upload")
 
 
 async def _no_memory(_: Request, __: Exception) -> JSONResponse:

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, ip_address, ip_network
 
 __all__ = ["client_key"]
 
-_IPV6_PREFIX = 64  # bits; whoever has one IPv6 address usually has all that share these
+_IPV6_PREFIX = 64  # In bits. A client with one IPv6 address usually has all addresses that share these bits.
 
 
 def client_key(host: str | None) -> str:
@@ -16,7 +16,8 @@ def client_key(host: str | None) -> str:
     its network of 64 bits. All hosts without an address (a Unix socket, a test) count as one client.
     """
     try:
-        address = ip_address((host or "").partition("%")[0])  # without the interface of a link-local one
+        # A link-local address may name its interface after "%".
+        address = ip_address((host or "").partition("%")[0])
     except ValueError:
         return host or ""
     if isinstance(address, IPv4Address):

@@ -30,8 +30,8 @@ from calotype.web.settings import RETRY, Settings
 
 __all__ = ["bounded_server"]
 
-_LEAST_RATE = 4096  # bytes a second that a client has to read of an answer
-_RATE_SECONDS = 15.0  # over which that is measured
+_LEAST_RATE = 4096  # In bytes a second: the least rate at which a client must read an answer.
+_RATE_SECONDS = 15.0  # In seconds: the time over which the rate is measured.
 
 
 def bounded_server(app: ASGIApp, settings: Settings, *, log_level: str) -> uvicorn.Server:
@@ -83,7 +83,8 @@ class _Connection(H11Protocol):
             if isinstance(connection, _Connection) and connection is not self
         ]
         own = [connection for connection in others if connection._client == self._client]
-        if len(others) >= 2 * settings.connections:  # too many are even being refused
+        # Beyond twice the number, connections are closed without a refusal in words.
+        if len(others) >= 2 * settings.connections:
             self.transport.abort()
         elif len(own) >= settings.connections_per_client and not _close_longest_waiting(own):
             sentence = f"at most {settings.connections_per_client} connections from one address are taken"
@@ -119,16 +120,16 @@ class _Connection(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._waits_since = self.loop.time()
-        if self.conn.their_state is h11.SEND_BODY:  # what still arrives is dropped, but not for ever
+        if self.conn.their_state is h11.SEND_BODY:  # The rest of the upload is dropped, for a limited time.
             self._start_header_timer()
 
     def send_400_response(self, msg: str) -> None:
-        """Answers data that are no HTTP, in the common form of all refusals."""
+        """Answers invalid HTTP in the common form of all refusals."""
         self._answer(400, msg.rstrip("."))
         self.transport.close()
 
     def _answer(self, status: int, sentence: str) -> None:
-        """Answers in place of the application, if there is no answer yet."""
+        """Sends an answer instead of the application's, if there is none yet."""
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE) or self.transport.is_closing():
             return
         body = json.dumps({"error": sentence}).encode()
@@ -174,6 +175,6 @@ def _close_longest_waiting(connections: Iterable[_Connection]) -> bool:
         return False
     held = Counter(connection._client for connection in connections)
     victim = min(waiting, key=lambda connection: (-held[connection._client], connection._waits_since))
-    victim.connections.discard(victim)  # at once, not when the event loop comes to it
+    victim.connections.discard(victim)  # It closes at once, not at the next turn of the event loop.
     victim.transport.abort()
     return True

@@ -14,7 +14,7 @@ __all__ = ["ENVELOPE_BYTES", "MEDIA_TYPE", "MediaError", "file_of_form", "is_for
 MEDIA_TYPE = "multipart/form-data"
 
 ENVELOPE_BYTES = 64 << 10
-"""Bytes that a form may take beside its file: boundaries and the headers of the parts."""
+"""The largest number of bytes of a form beside its file: boundaries and the headers of the parts."""
 
 
 class MediaError(CalotypeError):

@@ -27,7 +27,7 @@ POLICY = "; ".join(
         "require-trusted-types-for 'script'",
     )
 )
-"""The content security policy: nothing inline, nothing from elsewhere."""
+"""The content security policy: no inline scripts or styles, and nothing from other origins."""
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -36,7 +36,7 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-"""Of every answer."""
+"""The headers of every answer."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _DRAIN_SECONDS = 2.0
@@ -88,7 +88,8 @@ class Guard:
         return None
 
     async def _drain(self, receive: Receive, arriving: Callable[[], bool]) -> None:
-        """Takes in, for a moment, what is still being sent: most clients read no answer before."""
+        """Receives the rest of an upload for a short time: most clients do not read an answer before they
+        have sent it."""
         left = 2 * self._settings.max_upload
         with suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_SECONDS):

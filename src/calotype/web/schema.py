@@ -35,41 +35,41 @@ class EncodeQuery(NoQuery):
     """The rate: at most one of ``target_size``, ``quality`` and ``bpp``."""
 
     target_size: int | None = Field(
-        None, ge=1, le=1 << 40, description="Bytes that the file may take at most"
+        None, ge=1, le=1 << 40, description="The largest size of the file, in bytes"
     )
     quality: float | None = Field(None, ge=0, le=100, description="0 to 100, higher is better")
-    bpp: float | None = Field(None, gt=0, le=1000, description="The size in bits per pixel instead")
+    bpp: float | None = Field(None, gt=0, le=1000, description="The target size in bits per pixel")
     scale: float | None = Field(
-        None, ge=0.125, le=2, description="How much of width and height is coded; without it what looks best"
+        None, ge=0.125, le=2, description="The factor of width and height; by default the best one"
     )
     effort: int = Field(DEFAULT_EFFORT, ge=1, le=9, description="1 is fastest, 9 makes the smallest files")
-    strict: bool = Field(False, description="Refuse what is otherwise done with a remark")
+    strict: bool = Field(False, description="Refuse the picture where a remark would be made otherwise")
     record: bool = Field(
         False,
-        description="Record in the file where its picture is uncertain, in at most 3 % of the bytes",
+        description="Record the parts of the picture that are uncertain, in at most 3 % of the bytes",
     )
 
 
 class DecodeQuery(NoQuery):
-    strict: bool = Field(False, description="Refuse files with damaged parts that a picture needs not")
+    strict: bool = Field(False, description="Refuse files with damaged ancillary parts, such as metadata")
     overlay: bool = Field(
-        False, description="Mark with stripes where the picture is uncertain, as the file has recorded it"
+        False, description="Mark the parts that are uncertain by the file's record with stripes"
     )
 
 
 class PrepareQuery(NoQuery):
-    side: int = Field(MAX_SIDE, ge=1, le=MAX_SIDE, description="The longer side in pixels, at most")
+    side: int = Field(MAX_SIDE, ge=1, le=MAX_SIDE, description="The limit of the longer side, in pixels")
 
 
 class BaselineQuery(NoQuery):
-    max_size: int = Field(ge=1, le=1 << 40, description="Bytes that the file should take at most")
+    max_size: int = Field(ge=1, le=1 << 40, description="The size that the file should not exceed, in bytes")
 
 
 class Problem(BaseModel):
     """The reason of a refusal, in one sentence."""
 
     error: str
-    smallest: int | None = Field(None, description="The smallest file there is, where the target was smaller")
+    smallest: int | None = Field(None, description="Bytes of the smallest file, if the target was smaller")
 
 
 class ServerInfo(BaseModel):
@@ -118,7 +118,7 @@ def documented_answers(*media_types: str) -> dict[int | str, dict[str, Any]]:
     if media_types:
         remark = {
             "schema": {"type": "string"},
-            "description": "What has to be said about the result, if anything",
+            "description": "Remarks about the result, if there are any",
         }
         documented[200] = {
             "content": dict.fromkeys(media_types, _BINARY),

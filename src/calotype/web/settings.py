@@ -13,7 +13,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 """The names of this machine to itself, as a ``Host`` header spells them."""
 
 RETRY = {"Retry-After": "2"}
-"""The header of a refusal that may not last: seconds until a client should ask again."""
+"""The header of a temporary refusal: the seconds until a client should try again."""
 
 _POSITIVE = (
     "max_upload",
@@ -32,14 +32,13 @@ _POSITIVE = (
 class Settings:
     """The limits of the server, which bound its memory.
 
-    ``max_upload``: bytes of one request; ``upload_time``: seconds it may take to arrive. ``jobs`` pictures
-    are worked on at once, ``queue`` more wait, ``per_client`` of them for one address. A request is given
-    up ``work_time`` seconds after its last byte arrived. At most ``connections`` are open,
-    ``connections_per_client`` of them from one address, and a request's header may take ``header_time``
-    seconds. ``model`` encodes and ``decoder`` decodes (None:
-    the default decoder of the file's space). ``hosts`` are the names the server answers to, against pages
-    that point a name of their own at this machine; None for any.
-    Raises ``ValueError`` for a bound that lets nothing through.
+    A request has at most ``max_upload`` bytes, which must arrive within ``upload_time`` seconds. The server
+    works on ``jobs`` pictures at once, and ``queue`` more may wait; at most ``per_client`` of all these come
+    from one address. A request is given up ``work_time`` seconds after its last byte has arrived. At most
+    ``connections`` are open, ``connections_per_client`` of them from one address. The header of a request
+    must arrive within ``header_time`` seconds. ``model`` encodes, and ``decoder`` decodes (None: the default
+    decoder of the file's space). ``hosts`` are the names that a ``Host`` header may have, which protects
+    against DNS rebinding; None allows any. Raises ``ValueError`` for a bound that would refuse every request.
     """
 
     max_upload: int = 32 << 20

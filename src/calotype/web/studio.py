@@ -29,13 +29,13 @@ __all__ = ["BASELINES", "MadeFile", "PictureService", "remarks_collected"]
 BASELINES: dict[str, Callable[[], PillowCodec]] = {
     "jpeg": jpeg,
     "webp": webp,
-    # Somebody waits: this takes a tenth of the time of the speed that reports use, for 3 % more bytes.
+    # A person waits. This speed takes a tenth of the time of that in reports, for 3 % more bytes.
     "avif": lambda: replace(avif(), settings={"speed": 6, "max_threads": 1}),
 }
-"""How to make the other codecs, by the names they have in addresses, which are those of their media types."""
+"""The baseline codecs by their names in addresses, which are those of their media types."""
 
 _QUICK_PNG = replace(FORMATS["png"], parameters={"compress_level": 4})
-"""It takes half the time of the default level, for a few per cent more bytes."""
+"""The PNG encoder of answers: half the time of the default level, for a few per cent more bytes."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class PictureService:
         self._limits = settings.limits
         self.baselines: dict[str, PillowCodec] = {}
         for name, make in BASELINES.items():
-            with suppress(ModelError):  # a Pillow that was built without it; asking for it will say so
+            with suppress(ModelError):  # This Pillow was built without the codec; a request for it says so.
                 self.baselines[name] = make()
         self._codec = calotype.Codec(threads=threads_per_worker(settings.jobs))
 
@@ -76,7 +76,7 @@ class PictureService:
     def decode(self, upload: bytes, *, strict: bool, overlay: bool) -> MadeFile:
         """Decodes a .calo file to a PNG file in sRGB, without metadata.
 
-        With ``overlay`` stripes mark where the file's record calls the picture uncertain.
+        With ``overlay`` stripes mark the parts that are uncertain by the file's record.
         """
         _check_magic(upload)
         options = DecodeOptions(
@@ -116,7 +116,7 @@ class PictureService:
         return _make_with_remarks(best, baseline.media_type)
 
     def describe(self, upload: bytes) -> calotype.Info:
-        """Describes a .calo file."""
+        """Returns the description of a .calo file."""
         _check_magic(upload)
         return calotype.read_info(upload, limits=self._limits)
 
@@ -125,7 +125,7 @@ class PictureService:
 
 
 class _Upload(BytesIO):
-    name = "the picture"  # how messages call it
+    name = "the picture"  # Messages name the upload by this.
 
 
 def _picture_file(upload: bytes, limits: Limits) -> BytesIO:

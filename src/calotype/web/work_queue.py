@@ -78,8 +78,8 @@ class QueuePlace:
     async def run(self, work: Callable[[], _Result], gone: Callable[[], Awaitable[bool]]) -> _Result:
         """Runs ``work`` on a thread of the pool, and returns its result or raises its error.
 
-        A thread cannot be stopped: when the time is up, or the client is ``gone``, what waits is dropped
-        and what runs goes on unheard, in its place. Raises ``HTTPException`` 503 then.
+        If the time is up, or the client is ``gone``, it raises ``HTTPException`` 503. Work that has not begun
+        is dropped then. Work that runs cannot be stopped: it keeps its place, and its result is dropped.
         """
         task = asyncio.create_task(self._work(work))
         deadline = asyncio.get_running_loop().time() + self._seconds
@@ -101,10 +101,10 @@ class QueuePlace:
     def _ended(self, future: asyncio.Future[_Result]) -> None:
         self._idle.release()
         if not future.cancelled():
-            future.exception()  # looked at, or asyncio complains about those that nobody waits for
+            future.exception()  # The exception is read, because asyncio reports exceptions that nobody reads.
 
     def when_done(self, leave: Callable[[], None]) -> None:
-        """Calls ``leave`` once no work of this request runs any more."""
+        """Calls ``leave`` as soon as no work of this request runs."""
         if self._running is None or self._running.done():
             leave()
         else:
