@@ -92,7 +92,7 @@ class ParsedFile:
 
     @property
     def fraction(self) -> float:
-        """Returns the fraction of the file that is there: 1 for a complete file, otherwise between 0 and 1."""
+        """Returns the fraction of the file that is there: 1 for a complete file, otherwise less."""
         return self.size / (self.size + self.missing)
 
     def chunk(self, type_: int) -> bytes | None:

@@ -130,7 +130,7 @@ def _lossy_grey_picture(
 
 
 def _by_imagequant(pixels: Pixels) -> Variant:
-    """Returns the palette coding with libimagequant, as in 2022, which treats the fourth channel as opacity."""
+    """Returns the coding with libimagequant, as in 2022, which treats the fourth channel as opacity."""
     try:
         import imagequant
     except ImportError as error:

@@ -120,7 +120,7 @@ class Fidelity:
         return {name: round(value, 4) for name, value in values.items()}
 
     def heat_map(self, picture: Image.Image) -> Image.Image:
-        """Returns the ``picture`` in grey, with red where structure was invented and blue where it was lost."""
+        """Returns the ``picture`` in grey, with invented structure in red and lost structure in blue."""
         under = np.asarray(picture.convert("L"), np.float32)[..., None] * np.float32(_DIMMED)
         heat = under.repeat(3, -1)
         for scores, colour in ((self.lost, _LOST_COLOUR), (self.invented, _INVENTED_COLOUR)):

@@ -17,7 +17,7 @@ from calotype.imaging.webp import lossless_webp_size
 __all__ = ["fill_hidden", "over_white", "pack_alpha", "unpack_alpha"]
 
 _WEBP_SIDE = 16_383
-_WEBP_PIXELS = 178_956_970  # Pillow's WebP reader refuses more, whatever our own limits say
+_WEBP_PIXELS = 178_956_970  # Pillow's WebP reader refuses larger pictures, independently of the limits here.
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MID_GREY = 128
 
@@ -55,7 +55,7 @@ def unpack_alpha(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
         raise
     except Image.DecompressionBombError as error:
         raise LimitError(f"the alpha plane: Pillow refuses it by its MAX_IMAGE_PIXELS: {error}") from error
-    except Exception as error:  # Pillow's readers raise many kinds
+    except Exception as error:  # Pillow's readers raise exceptions of many types.
         raise FormatError(f"the alpha plane is damaged: {error}") from error
 
 
@@ -77,7 +77,7 @@ def _read_plane(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
 
 
 def over_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-    """Composes ``rgb`` (uint8[H, W, 3], sRGB) over white; ``alpha`` is uint8[H, W], or None if opaque."""
+    """Composites ``rgb`` (uint8[H, W, 3], sRGB) over white; ``alpha`` is uint8[H, W], or None if opaque."""
     if alpha is None:
         return rgb
     paper = Image.new("RGB", rgb.shape[1::-1], "white")
@@ -112,7 +112,10 @@ def fill_hidden(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.
 def _known_means_of_2x2(
     colour: NDArray[np.uint8], known: NDArray[np.bool_]
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Halves the size, rounded up: means over the known pixels of 2 x 2 blocks, and which blocks have any."""
+    """Returns the means over the known pixels of 2 x 2 blocks, and which blocks have known pixels.
+
+    The size is half, rounded up.
+    """
     odd = [(0, side % 2) for side in known.shape]
     weight = np.pad(known, odd).astype(np.uint16)[..., None]
     weighted = np.pad(colour, [*odd, (0, 0)]) * weight

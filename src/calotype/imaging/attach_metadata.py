@@ -25,14 +25,14 @@ def with_metadata(image: Image.Image, metadata: Mapping[str, bytes]) -> Image.Im
     """Returns the loaded ``image`` with ``metadata`` (``icc_profile``, ``exif``, ``xmp``) instead of its own.
 
     The result shares its pixels with ``image``, which does not change, and has the same format.
-    Unlike its own, the orientation of EXIF or XMP that are given for an image is always about its pixels:
-    what comes from no file is turned.
+    The orientation in the given EXIF or XMP always applies to the pixels of ``image``, also if the image was
+    not opened from a file.
     """
     result = type(image).__new__(type(image))
     result.__dict__ = image.__dict__ | {"info": image.info.copy()}
     result.info.update(metadata.items())
     if "exif" in metadata or "exif" in image.info:
-        result._exif = None  # read anew
+        result._exif = None  # getexif reads it again.
     if isinstance(image, ImageFile.ImageFile) or not metadata.keys() & {"exif", "xmp"}:
         return result
     probe = Image.Image()

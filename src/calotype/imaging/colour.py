@@ -11,7 +11,7 @@ __all__ = ["ProfileError", "can_convert_to_profile", "from_srgb", "to_srgb"]
 
 _MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab ": "LAB"}
 _SAME = 2
-"""Largest difference, of 255, at which two colours count as one: that of common variants of sRGB."""
+"""The largest difference, in units of 1/255, of colours that count as equal: that of variants of sRGB."""
 
 
 class ProfileError(Exception):
@@ -84,7 +84,8 @@ def _build_colour_transform(
     source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile, source_mode: str, target_mode: str
 ) -> ImageCms.ImageCmsTransform:
     flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
-    if "L" in (source_mode, target_mode):  # only ever 256 shades: rather exact than fast
+    # A grey picture has only 256 shades, so that accuracy is preferred to speed.
+    if "L" in (source_mode, target_mode):
         flags |= ImageCms.Flags.NOOPTIMIZE
     try:
         return ImageCms.buildTransform(

@@ -30,7 +30,7 @@ from calotype.imaging.spaces import (
 __all__ = ["TOLD_BY_THE_FILE", "DeclaredColours", "declared_colour_space", "read_declared_colours"]
 
 _KNOTS = 1024
-"""Longest table, in entries, of a transfer function that is kept."""
+"""The largest number of entries of a transfer function that is kept as a table."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _heif_colours(file: BinaryIO) -> DeclaredColours:
 
 def _jp2_colours(file: BinaryIO) -> DeclaredColours:
     colours = boxes.jp2_colours(file)
-    if colours.enumerated in (None, 0, 12, 15, 16, 17, 18):  # greys, CMYK, sRGB and its YCC: Pillow's own
+    if colours.enumerated in (None, 0, 12, 15, 16, 17, 18):  # Pillow converts greys, CMYK, sRGB and its YCC.
         return DeclaredColours(icc=colours.icc)
     if colours.enumerated == 21:
         return DeclaredColours(space=ROMM_RGB)
@@ -158,7 +158,7 @@ _READERS: dict[str, Callable[[BinaryIO], DeclaredColours]] = {
     "BMP": _bmp_colours,
 }
 TOLD_BY_THE_FILE = frozenset(_READERS)
-"""Formats of which Pillow does not pass on all that the file says of colours."""
+"""The formats whose colour declarations Pillow does not pass on completely."""
 
 
 def _png_info_colours(info: dict[Any, Any]) -> ColourSpace | None:
@@ -210,6 +210,6 @@ def _exif_colours(image: Image.Image) -> ColourSpace | None:
         entries = read_exif_directory(exif_held_by_image(image), IFD.Exif)
         named = entries.get(Base.ColorSpace) == 2
         option = entries.get(IFD.Interop, {}).get(Interop.InteropIndex) == "R03"
-    except Exception:  # damaged EXIF, which Pillow reports in many ways, must not cost the picture
+    except Exception:  # Pillow raises many exceptions for damaged EXIF, for which no picture is refused.
         return None
     return ADOBE_RGB if named or option else None

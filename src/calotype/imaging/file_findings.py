@@ -25,9 +25,9 @@ __all__ = ["FileFindings", "read_before_pillow"]
 class FileFindings:
     """Data from the file of a picture.
 
-    ``colours``: see :mod:`calotype.imaging.declared`. ``alpha``: uint8[H, W] where Pillow's is wrong.
-    ``missing_rows``: number of rows of pixels that the file lacks. Pillow does not report them and paints
-    them black or grey.
+    ``colours`` is the declared colour space (:mod:`calotype.imaging.declared`). ``alpha`` uint8[H, W] is
+    given where Pillow's is wrong. ``missing_rows`` is the number of rows of pixels that the file lacks;
+    Pillow does not report them, and makes them black or grey.
     """
 
     colours: DeclaredColours = field(default_factory=DeclaredColours)
@@ -36,9 +36,10 @@ class FileFindings:
 
 
 def read_before_pillow(image: Image.Image) -> FileFindings:
-    """Reads the file of ``image`` if it is available and not loaded; of a loaded file only its colour space.
+    """Reads the file of ``image`` if it is available: all if it is not loaded, otherwise only its colour
+    space.
 
-    Raises whatever Pillow raises, and ``ValueError`` for a broken palette.
+    Raises the exceptions of Pillow, and ``ValueError`` for a broken palette.
     """
     with _file_before_load(image) as file:
         if file is None:
@@ -54,14 +55,14 @@ def _colours_of_loaded(image: Image.Image) -> DeclaredColours:
     """Reads the colour space from the file of the loaded ``image``, if the file is still there."""
     if not isinstance(image, ImageFile.ImageFile) or image.format not in TOLD_BY_THE_FILE:
         return DeclaredColours()
-    if not image.filename:  # a stream
+    if not image.filename:  # The image was opened from a stream.
         return DeclaredColours()
     try:
         with Path(os.fsdecode(image.filename)).open("rb") as file:
             again = type(image)(file)
             if (again.size, again.mode) == (image.size, image.mode):
                 return read_declared_colours(again, file)
-    except Exception:  # it is gone, or another by now
+    except Exception:  # The file is gone, or another one has its name.
         return DeclaredColours()
     return DeclaredColours()
 
@@ -91,13 +92,13 @@ def _check_palette(image: PngImageFile) -> None:
 
 
 def _missing_rows(image: Image.Image, file: BinaryIO) -> int:
-    if ImageFile.LOAD_TRUNCATED_IMAGES:  # the application wants the rest of a picture
+    if ImageFile.LOAD_TRUNCATED_IMAGES:  # The application asks Pillow for the rest of truncated pictures.
         return 0
     if isinstance(image, PngImageFile):
         return png.missing_png_rows(file)
     if image.format == "JPEG":
         return jpeg.missing_jpeg_rows(file)
-    if isinstance(image, TiffImageFile):  # strips and tiles that have no offset
+    if isinstance(image, TiffImageFile):  # These are strips and tiles without an offset.
         ends = [tile.extents[3] for tile in image.tile if tile.extents]
         return max(0, image._tile_size[1] - max(ends, default=0))
     return 0

@@ -22,20 +22,20 @@ _XMP_TAG = 700
 _BOTH = frozenset({"L", "RGB"})
 _COLOUR = frozenset({"RGB"})
 _MAX_SEGMENT = 65_500
-"""Longest metadata, in bytes, of a JPEG file."""
+"""The largest size of metadata in a JPEG file, in bytes."""
 
 _MAX_ID_SECTION = 255
-"""Longest comment, in bytes, of a TGA file."""
+"""The longest comment in a TGA file, in bytes."""
 
 
 @dataclass(frozen=True)
 class PictureFormat:
     """An output format.
 
-    ``pillow`` is Pillow's name of it. ``alpha``, ``metadata``: whether it holds transparency, EXIF and
-    XMP, the two of at most ``longest`` bytes each. ``profiles``: the modes, but for alpha, whose ICC
-    profiles it holds. ``parameters`` keep its loss small. ``comment`` is the parameter of Pillow's writer for
-    a comment, if there is one.
+    ``pillow`` is its name in Pillow. ``alpha`` says whether it holds transparency, and ``metadata`` whether
+    it holds EXIF and XMP, of at most ``longest`` bytes each. ``profiles`` are the modes, without alpha, whose
+    ICC profiles it holds. ``parameters`` are arguments for a small loss. ``comment`` is the name of the
+    argument for a comment in Pillow's writer, if there is one.
     """
 
     pillow: str
@@ -60,9 +60,9 @@ FORMATS = {
     "bmp": PictureFormat("BMP", False),
     "ppm": PictureFormat("PPM", False),
 }
-"""By the extension that stands for them. Formats with fewer colours, such as GIF, are left out.
+"""The output formats by their extensions. Formats with fewer colours, such as GIF, are left out.
 
-WebP has no grey pictures, and grey AVIF is not read by all: their pixels count as coloured.
+WebP has no grey pictures, and not every reader supports grey AVIF: both get coloured pixels.
 """
 
 FORMAT_ALIASES = {"jpeg": "jpg", "tif": "tiff", "pnm": "ppm"}
@@ -76,8 +76,9 @@ def pack_picture(image: Image.Image, picture_format: PictureFormat) -> bytes:
     A provenance note in ``info`` is written into EXIF and XMP, in PNG also as text, in JPEG 2000, TGA and PPM
     as a comment; BMP has no place for it.
 
-    Pixels in a profile that the format cannot hold become sRGB. EXIF and XMP that it cannot hold are left
-    out with a :class:`CalotypeWarning`. Raises :class:`OutputError` if the format cannot hold the picture.
+    Pixels in a profile that the format cannot hold are converted to sRGB. EXIF and XMP that it cannot hold
+    are left out with a :class:`CalotypeWarning`. Raises :class:`OutputError` if the format cannot hold the
+    picture.
     """
     name = picture_format.pillow
     profile = image.info.get("icc_profile")
@@ -95,7 +96,7 @@ def pack_picture(image: Image.Image, picture_format: PictureFormat) -> bytes:
         parameters[picture_format.comment] = provenance.note.encode("ascii", "replace")[:_MAX_ID_SECTION]
     content = BytesIO()
     plain = image.copy()
-    plain.info = {}  # some writers would take metadata from there too
+    plain.info = {}  # Some writers would take metadata from there as well.
     try:
         plain.save(content, name, **parameters)
     except (OSError, ValueError, KeyError) as error:
@@ -173,7 +174,7 @@ def _with_tiff_tags(data: bytes, metadata: dict[str, bytes]) -> bytes:
         try:
             exif.load(metadata["exif"])
             tiff_with_exif(data, exif)
-        except Exception as error:  # damaged EXIF, which Pillow reports in many ways
+        except Exception as error:  # Pillow raises many exceptions for damaged EXIF.
             _warn_of_metadata(f"EXIF left out: it is damaged ({error})")
             exif = Image.Exif()
     if "xmp" in metadata:

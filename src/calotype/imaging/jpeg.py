@@ -12,7 +12,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 __all__ = ["missing_jpeg_rows"]
 
 _FILL = (127, 128)
-"""What a block without coefficients is, in any channel; inverted in CMYK."""
+"""The values of a block without coefficients, in any channel; they are inverted in CMYK."""
 
 _END_OF_IMAGE = b"\xff\xd9"
 _FILLER = bytes(range(1, 255)) * 16
@@ -21,9 +21,9 @@ _FILLER = bytes(range(1, 255)) * 16
 def missing_jpeg_rows(file: BinaryIO) -> int:
     """Returns the number of incomplete rows of a JPEG file of one scan, to within seven.
 
-    Files that just stop are refused by Pillow; these have a marker for their end too early. If the last
-    block is as libjpeg fills up, more coefficients before that marker change what is decoded only if some
-    are missing. Raises whatever Pillow raises.
+    Pillow refuses a file that ends without a marker. In these files the marker for the end comes too early.
+    If the last block looks like libjpeg's filling, coefficients are added before that marker: they change the
+    decoded picture only if some were missing. Raises the exceptions of Pillow.
     """
     file.seek(0)
     pixels, height = _decode_reduced(file)
@@ -36,7 +36,7 @@ def missing_jpeg_rows(file: BinaryIO) -> int:
         return 0
     try:
         longer, _ = _decode_reduced(BytesIO(data[:end] + _FILLER + data[end:]))
-    except OSError:  # then nothing is known
+    except OSError:  # The number of missing rows is not known then.
         return 0
     rows = np.flatnonzero((longer != pixels).reshape(len(pixels), -1).any(1))
     return height - int(rows[0]) * height // len(pixels) if rows.size else 0

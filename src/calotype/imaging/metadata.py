@@ -31,14 +31,14 @@ __all__ = [
 ]
 
 EXIF_PREFIX = b"Exif\0\0"
-"""What stands before EXIF in JPEG files and in Pillow's ``image.info["exif"]``."""
+"""The bytes before EXIF in JPEG files and in Pillow's ``image.info["exif"]``."""
 
 _XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 _SHORT = 3
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>))[0-9]")
 _PSD_EXIF, _PSD_XMP = 1058, 1060
 
-# In a TIFF file EXIF shares its directory with the layout of the pixels: only these describe the picture.
+# In a TIFF file the directory of EXIF also has the layout of the pixels: these tags describe the picture.
 _DESCRIPTIVE = (
     Base.ImageDescription,
     Base.Make,
@@ -52,7 +52,7 @@ _DESCRIPTIVE = (
     Base.Copyright,
 )
 DIRECTORIES = (IFD.Exif, IFD.GPSInfo)
-"""Those that EXIF has besides its main one."""
+"""The directories of EXIF besides the main one."""
 
 Report = Callable[[str], None]
 
@@ -61,10 +61,10 @@ Report = Callable[[str], None]
 class Metadata:
     """The metadata of a picture; each field is None if the picture has no such data.
 
-    ``icc``: the profile that the source was in, if a decoded picture can be converted back to it (an RGB
-    profile for a colour picture, a grey one for a grey picture). ``exif``: a TIFF structure, without the
-    ``Exif`` prefix of JPEG; it may hold GPS coordinates. ``xmp``: an XMP packet. Both say orientation 1
-    if they name an orientation.
+    ``icc`` is the profile of the source, if a decoded picture can be converted back to it (an RGB profile for
+    a colour picture, a grey one for a grey picture). ``exif`` is a TIFF structure, without the ``Exif``
+    prefix of JPEG; it may hold GPS coordinates. ``xmp`` is an XMP packet. If EXIF or XMP has an orientation,
+    it is 1.
     """
 
     icc: bytes | None = None
@@ -73,14 +73,14 @@ class Metadata:
 
 
 EVERYTHING = tuple(field.name for field in fields(Metadata))
-"""The names of all that a :class:`Metadata` can hold."""
+"""The names of all fields of :class:`Metadata`."""
 
 
 def read_orientation(image: Image.Image) -> int:
     """Returns the orientation by which to turn the loaded ``image``, from EXIF or XMP: 1 to 8, 1 by default.
 
-    Only an image as Pillow has opened it has pixels that its orientation is about. What an operation of
-    Pillow returns keeps ``info``, even if it has turned the pixels: it is 1, upright as it is held.
+    The orientation applies only to an image as Pillow has opened it. An image that an operation of Pillow has
+    returned keeps its ``info`` even if its pixels were turned: the result is 1 then.
     """
     if not isinstance(image, ImageFile.ImageFile):
         return 1
@@ -95,26 +95,25 @@ def orientation_of(image: Image.Image) -> int:
             exif = Image.Exif()
             exif.load(data)
         orientation = exif.get(Base.Orientation, 1)
-    except Exception:  # damaged EXIF, which Pillow reports in many ways, must not cost the picture
+    except Exception:  # Pillow raises many exceptions for damaged EXIF, for which no picture is refused.
         return 1
     return orientation if orientation in range(1, 9) else 1
 
 
 def exif_held_by_image(image: Image.Image) -> Image.Exif:
-    """Returns a copy of the EXIF of ``image`` for reading, because ``get_ifd`` changes what is written
-    later.
-    """
+    """Returns a copy of the EXIF of ``image`` for reading: ``get_ifd`` would change what is written later."""
     exif = image.getexif()
     try:
         return copy.deepcopy(exif)
-    except TypeError:  # it reads from an open file
+    except TypeError:  # It reads from an open file, which cannot be copied.
         return exif
 
 
 def read_exif_directory(exif: Image.Exif, directory: int) -> dict[int, Any]:
     """Returns the entries of a directory of ``exif`` and of its subdirectory, for writing with another
     ``Exif``."""
-    held = exif.get(directory)  # where they are; or what was assigned, which get_ifd does not know
+    # This is the offset of the subdirectory, or entries that were assigned, which get_ifd does not return.
+    held = exif.get(directory)
     entries = dict(held if isinstance(held, dict) else exif.get_ifd(directory))
     if not isinstance(entries.get(IFD.Interop, {}), dict):
         entries[IFD.Interop] = exif.get_ifd(IFD.Interop)
@@ -124,12 +123,12 @@ def read_exif_directory(exif: Image.Exif, directory: int) -> dict[int, Any]:
 def read_exif(image: Image.Image, report: Report) -> bytes | None:
     """Returns EXIF of the loaded ``image`` as ``getexif`` gives it, with orientation 1.
 
-    Unless that was changed in memory, everything else is as it was, to the byte. ``report`` is told
-    why EXIF that is there is left out.
+    All other bytes are unchanged, unless the EXIF was changed in memory. ``report`` is called with the reason
+    if EXIF is left out.
     """
     try:
         exif = _exif_bytes(image)
-    except Exception as error:  # as in orientation_of
+    except Exception as error:  # The exceptions are those of orientation_of.
         report(f"EXIF that is damaged and is left out: {error}")
         return None
     if not exif:
@@ -172,7 +171,7 @@ def _xmp_extensions(image: Image.Image) -> list[bytes]:
 
 
 def _exif_bytes(image: Image.Image) -> bytes:
-    """Returns EXIF without its prefix; empty if there is none. Raises what Pillow raises."""
+    """Returns EXIF without its prefix; empty if there is none. Raises the exceptions of Pillow."""
     exif = image.info.get("exif") or imagemagick_raw_profile(image.info, "exif") or _hidden_exif(image)
     if not isinstance(exif, bytes):
         return _exif_to_write(exif_held_by_image(image), _DESCRIPTIVE, DIRECTORIES)

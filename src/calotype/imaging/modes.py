@@ -24,11 +24,10 @@ def split_alpha(
 ) -> tuple[Image.Image, NDArray[np.uint8] | None]:
     """Returns (the colours in mode L, RGB, CMYK or LAB, the alpha plane uint8[H, W] or None).
 
-    ``alpha`` is what is known better than Pillow knows it. Deep modes are scaled, not clipped: I;16 from
-    0..65535, or what the bits of a TIFF file can say. I and F have no range of their own, if the format
-    does not give them one: the full scale is the smallest of 255, 65535 and 2**31 - 1 (and, for F, 1 or
-    the maximum itself) that no value exceeds; what is negative or not a number is black. Raises whatever
-    Pillow raises.
+    ``alpha``, if given, replaces Pillow's. Deep modes are scaled, not clipped: I;16 from 0..65535, or from
+    the range of a TIFF file's bits. The modes I and F have no range unless the format gives them one. The
+    full scale is then the smallest of 255, 65535 and 2**31 - 1 (for F also 1 and the maximum) that no value
+    exceeds. Negative values and NaN are black. Raises the exceptions of Pillow.
     """
     if image.mode in ("I", "F") or image.mode.startswith("I;16") or _is_signed_byte(image):
         return _split_deep_mode(image)
@@ -69,9 +68,9 @@ def _full_scales(image: Image.Image) -> tuple[float, ...]:
         return (2.0**bits - 1,)
     if image.mode == "F":
         return (1.0, *_FULL_SCALES)
-    if image.format == "PPM":  # whose reader scales to 16 bits
+    if image.format == "PPM":  # Its reader scales to 16 bits.
         return (65_535.0,)
-    if sample_format is not None and bits == 16:  # signed, for unsigned ones have a mode of their own
+    if sample_format is not None and bits == 16:  # These are signed: unsigned ones have a mode of their own.
         return (255.0, 32_767.0)
     return (*_FULL_SCALES[:2], _UINT32) if sample_format == _UNSIGNED else _FULL_SCALES
 

@@ -30,7 +30,7 @@ def resample_area(
 ) -> NDArray[np.uint8]:
     """Resamples an ``area`` (left, top, right, bottom) of uint8[h, w, 3] to uint8[height, width, 3].
 
-    The kernel, that of :func:`resized`, reaches beyond the area where there are pixels.
+    The kernel is that of :func:`resample_picture`. It uses pixels beyond the area where there are any.
     """
     image = Image.fromarray(rgb)
     return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS, box=area))
@@ -47,12 +47,12 @@ def to_pillow_image(
     grey: bool = False,
     metadata: Metadata | None = None,
 ) -> Image.Image:
-    """Makes an image in mode RGB, RGBA, L or LA of ``rgb`` (uint8[H, W, 3], sRGB) and ``alpha`` (uint8[H,
-    W]).
+    """Makes a Pillow image of pixels ``rgb`` uint8[H, W, 3] in sRGB and ``alpha`` uint8[H, W].
 
-    ``grey`` keeps the luma only. If ``metadata`` has an ICC profile, the pixels are converted to it and
-    it is attached; one that cannot be used is left out with a :class:`CalotypeWarning`. Profile, EXIF and
-    XMP are in ``image.info``, as ``icc_profile``, ``exif`` and ``xmp``, where Pillow's readers put them.
+    Its mode is RGB, RGBA, L or LA. With ``grey`` only the luma is kept. If ``metadata`` has an ICC profile,
+    the pixels are converted to it; a profile that cannot be used is left out with a
+    :class:`CalotypeWarning`. Profile, EXIF and XMP are ``icc_profile``, ``exif`` and ``xmp`` in
+    ``image.info``, as after Pillow's readers.
     """
     metadata = metadata or Metadata()
     image = Image.fromarray(rgb)

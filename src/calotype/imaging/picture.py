@@ -30,7 +30,7 @@ __all__ = ["Picture", "load_picture"]
 Pixels = NDArray[np.uint8]
 Report = Callable[[str], None]
 
-# Their further "frames" are layers, or a thumbnail or gain map that belongs to the first one.
+# Their further "frames" are layers, or a thumbnail or gain map of the first one.
 _ONE_PICTURE = {"MPO", "PSD"}
 
 _TURNS: dict[int, Callable[[Pixels], Pixels]] = {
@@ -49,9 +49,10 @@ _TURNS: dict[int, Callable[[Pixels], Pixels]] = {
 class Picture:
     """A picture to encode.
 
-    ``rgb`` uint8[H, W, 3]: sRGB, upright, hidden colours replaced. ``alpha`` uint8[H, W], 255 is opaque;
-    None if all of it is. ``grey``: the three channels are equal everywhere. ``metadata``: all that the
-    source carries of what was to be kept, GPS coordinates included.
+    ``rgb`` uint8[H, W, 3] is upright, in sRGB, with the colours of hidden pixels replaced. ``alpha``
+    uint8[H, W] is 255 for opaque pixels; None means that all are opaque. ``grey`` says whether the three
+    channels are equal everywhere. ``metadata`` are those fields of the source that were to be kept, which may
+    include GPS coordinates.
     """
 
     rgb: NDArray[np.uint8]
@@ -65,16 +66,17 @@ def load_picture(
 ) -> Picture:
     """Reads ``source``: an image or array, a path, or a binary stream.
 
-    The size is checked from the header, against ``limits`` alone. All modes of Pillow are understood.
-    Orientation (by EXIF or XMP) is applied to files and to images as Pillow has opened them; what an
-    operation of Pillow has returned is taken as it is held. Colours are converted to sRGB from the space
-    that an ICC profile, or the format in another way, says that they are in. ``keep`` are the fields of
+    The size in the header is checked against ``limits``, before pixels are read. All modes of Pillow are
+    supported. The orientation in EXIF or XMP is applied to files, and to images as Pillow has opened them;
+    images that an operation of Pillow has returned are not turned. Colours are converted to sRGB from the
+    space that an ICC profile, or the format in another way, declares. ``keep`` are the fields of
     :class:`Metadata` that are read; the others are None.
-    With a :class:`CalotypeWarning`, or a :class:`SourceError` if ``strict``: of an animation only the
-    current frame (of a file: the first) is taken; a profile or another space that cannot be used is
-    ignored; and EXIF or XMP to be kept that cannot be read is left out. Raises
-    :class:`SourceError` for what cannot be read, :class:`LimitError` for what is too large, ``TypeError``
-    and ``ValueError`` for what is no source.
+
+    There is a :class:`CalotypeWarning`, or a :class:`SourceError` if ``strict``, in three cases: only the
+    current frame of an animation is taken (the first one of a file); a profile or colour space cannot be used
+    and is ignored; EXIF or XMP cannot be read and is left out. Raises :class:`SourceError` if the source
+    cannot be read, :class:`LimitError` if it is too large, and ``TypeError`` and ``ValueError`` for other
+    types and shapes.
     """
     with open_picture_source(source, limits) as (image, name):
         report = partial(_report_loss, name, strict)
@@ -87,7 +89,7 @@ def load_picture(
             raise SourceError(f"{name} cannot be read: {ahead.missing_rows} rows of its pixels are missing")
         if _exceeds_palette(image):
             report("has pixels whose colours are missing in its palette: they are black")
-        limits.check_size(*image.size)  # again: icon formats learn their true size only now
+        limits.check_size(*image.size)  # The size is checked again: it may change here for icon formats.
         orientation = read_orientation(image)
         colours, alpha = split_alpha(image, ahead.alpha)
         colours, profile = _colours_in_srgb(colours, declared_colour_space(image, ahead.colours), report)
@@ -108,9 +110,9 @@ def load_picture(
 
 
 def _check_pixel_memory(image: Image.Image) -> None:
-    """Gives a TIFF file its memory, which is otherwise preceded by a check against Pillow's global.
+    """Allocates the pixels of a TIFF file; Pillow's reader would check its own global limit before.
 
-    Not for the orientations that exchange width and height, where the reader alone knows the stored size.
+    It does nothing for orientations that exchange width and height: only the reader has the stored size.
     """
     if isinstance(image, TiffImageFile) and image.tag_v2.get(Base.Orientation, 1) in range(1, 5):
         ImageFile.ImageFile.load_prepare(image)

@@ -27,7 +27,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _BLOCK = 1 << 16
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _GREY, _RGB = 0, 2
-# x and y of the first pixel, and the distances to the next, of the passes of Adam7.
+# For each pass of Adam7: x and y of its first pixel, and the distances to the next pixels.
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _PROFILE_KEY = "Raw profile type "
 
@@ -86,7 +86,7 @@ def cicp_codes(file: BinaryIO) -> tuple[int, int, int, int] | None:
 def missing_png_rows(file: BinaryIO) -> int:
     """Returns the number of rows of pixels that the file lacks, which Pillow paints black.
 
-    Of an interlaced picture the rows of its passes count.
+    For an interlaced picture the rows of all passes are counted.
     """
     header = read_png_header(file)
     if header is None:
@@ -123,9 +123,9 @@ def alpha_of_key_colour(file: BinaryIO) -> NDArray[np.uint8] | None:
     """Returns alpha uint8[H, W] by the transparent colour of a file whose depth is not the one of Pillow's
     pixels.
 
-    None: the file has no such colour, or is one of those of which Pillow finds it by itself. Of 16-bit RGB
-    Pillow keeps the upper bytes only; of 2 and 4 bits it compares the scaled value with the unscaled; and
-    of 1 bit older releases lose it.
+    The result is None if the file has no such colour, or if Pillow applies it correctly. Pillow does not for
+    16-bit RGB, of which it keeps the upper bytes, for 2 and 4 bits, where it compares a scaled value with an
+    unscaled one, and in older releases for 1 bit.
     """
     header = read_png_header(file)
     if header is None:
@@ -143,7 +143,7 @@ def alpha_of_key_colour(file: BinaryIO) -> NDArray[np.uint8] | None:
         if key is None:
             return None
         upper = np.asarray(image)
-        lower = np.asarray(_row_reader(file, "RGB;16L"))  # the other byte of each sample
+        lower = np.asarray(_row_reader(file, "RGB;16L"))  # These are the other bytes of the samples.
         wanted = np.array(key)
         return _alpha_of_hidden_pixels(((upper == wanted >> 8) & (lower == (wanted & 255))).all(-1))
     return None
@@ -162,10 +162,10 @@ def _alpha_of_hidden_pixels(hidden: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def imagemagick_raw_profile(info: Mapping[Any, Any], *kinds: str) -> bytes | None:
-    """Returns the profile that ImageMagick has written as text of one of these ``kinds``, such as "exif"; or
-    None.
+    """Returns a raw profile of one of ``kinds``, such as "exif", that ImageMagick has written as text.
 
-    ``info``: that of the image. Raises ``ValueError`` for a damaged one.
+    ``info`` is that of the image. The result is None without such a profile. Raises ``ValueError`` for a
+    damaged one.
     """
     for kind in kinds:
         text = info.get(_PROFILE_KEY + kind)

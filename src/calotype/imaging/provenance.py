@@ -1,4 +1,4 @@
-"""Provenance notes: what made a decoded picture, written where the picture's format has a place for it.
+"""Provenance notes: the software and the models that made a decoded picture, in the metadata of its format.
 
 EXIF gets ``Software`` and ``UserComment`` (CIPA DC-008), XMP the same properties and the digital source type
 of the IPTC (IPTC Photo Metadata Standard, NewsCodes "Digital Source Type"), by which viewers recognise
@@ -22,7 +22,7 @@ __all__ = ["Provenance", "with_note"]
 
 _ASCII, _LONG, _UNDEFINED = 2, 4, 7
 _ASCII_CODE = b"ASCII\0\0\0"
-"""What stands before the text of ``UserComment``: its character code."""
+"""The character code before the text of ``UserComment``."""
 
 _EXIF_VERSION = b"0232"
 _EMPTY_EXIF = b"II*\0" + struct.pack("<IHI", 8, 0, 0)
@@ -55,7 +55,7 @@ class Provenance:
 
     @classmethod
     def of(cls, info: Mapping[Any, Any]) -> Provenance | None:
-        """Returns what :meth:`as_info` has put into ``image.info``; None if there is none."""
+        """Returns the note that :meth:`as_info` has put into ``image.info``; None if there is none."""
         return cls(info["software"], info["provenance"]) if "provenance" in info else None
 
     def as_info(self) -> dict[str, str]:

@@ -21,9 +21,9 @@ from calotype.limits import Limits
 __all__ = ["PictureSource", "open_picture_source"]
 
 PictureSource = Image.Image | NDArray[np.uint8] | str | os.PathLike[str] | BinaryIO
-"""What can be encoded; an array is uint8[H, W], uint8[H, W, 3] or uint8[H, W, 4]."""
+"""The types that can be encoded; an array is uint8[H, W], uint8[H, W, 3] or uint8[H, W, 4]."""
 
-# Pillow hands EPS to Ghostscript: no program is run on behalf of an untrusted file.
+# EPS is left out: Pillow runs Ghostscript for it, and no program is run for an untrusted file.
 _REFUSED_FORMATS = {"EPS"}
 _NO_REASON = "not identified by this driver"
 
@@ -32,9 +32,9 @@ _NO_REASON = "not identified by this driver"
 def open_picture_source(source: PictureSource, limits: Limits) -> Iterator[tuple[Image.Image, str]]:
     """Yields (an image whose size is checked and whose pixels are not loaded yet, its name for messages).
 
-    A stream is read from its start if it can seek. Whatever Pillow raises, here or within the ``with``
+    A stream is read from its start if it can seek. Each exception of Pillow, here or within the ``with``
     block, becomes a :class:`SourceError` of one sentence. Raises :class:`LimitError` for a picture larger
-    than ``limits``; ``TypeError`` and ``ValueError`` for what is no source at all.
+    than ``limits``, and ``TypeError`` and ``ValueError`` for other types and shapes.
     """
     name = _source_name(source)
     if isinstance(source, np.ndarray):
@@ -47,13 +47,14 @@ def open_picture_source(source: PictureSource, limits: Limits) -> Iterator[tuple
             if min(image.size) < 1:
                 raise SourceError(f"{name} has no pixels: its size is {image.width}x{image.height}")
             limits.check_size(*image.size)
-            limits.check_size(*getattr(image, "coded_size", image.size))  # our own reader tells it
+            # Only the reader of .calo files has a coded size.
+            limits.check_size(*getattr(image, "coded_size", image.size))
             yield image, name
-    except (CalotypeError, Warning):  # a warning that the user has made an error stays what it is
+    except (CalotypeError, Warning):  # A warning that the user has turned into an error is passed on.
         raise
     except Image.DecompressionBombError as error:
         raise LimitError(f"{name}: Pillow refuses it by its MAX_IMAGE_PIXELS: {error}") from error
-    except Exception as error:  # Pillow's readers raise many kinds
+    except Exception as error:  # Pillow's readers raise exceptions of many types.
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise SourceError(f"{name} cannot be read: {reason}") from error
 
@@ -83,8 +84,8 @@ def _image_of_array(array: NDArray[np.uint8]) -> Image.Image:
 def _open_by_format(file: BinaryIO, name: str, limits: Limits) -> Image.Image:
     """Calls ``Image.open`` without its check of the size against ``PIL.Image.MAX_IMAGE_PIXELS``.
 
-    That global belongs to the application, and changing it for a moment would not be thread-safe; so
-    Pillow's registry of readers is asked directly, and ``limits`` decide.
+    That global belongs to the application, and changing it, even for a moment, would not be thread-safe. The
+    readers in Pillow's registry are therefore called directly, and ``limits`` are checked instead.
     """
     if not _rewind_stream(file):
         file = io.BytesIO(file.read())
@@ -105,7 +106,12 @@ def _open_by_format(file: BinaryIO, name: str, limits: Limits) -> Image.Image:
             file.seek(0)
             try:
                 return reader(file, "")
-            except (SyntaxError, IndexError, TypeError, struct.error) as error:  # "not mine", by custom
+            except (
+                SyntaxError,
+                IndexError,
+                TypeError,
+                struct.error,
+            ) as error:  # By convention this means that the format is another one.
                 if accepts is not None:
                     refusals.append(f"{name} cannot be read as {format_}: {_reader_refusal(error)}")
     raise SourceError(refusals[0] if refusals else f"{name} is not an image in a format that can be read")
@@ -115,9 +121,9 @@ def _reader_accepts(accepts: Callable[[bytes], bool | str] | None, prefix: bytes
     """Returns whether a reader accepts the first bytes of a file; a reader without a check accepts all."""
     try:
         verdict = accepts is None or accepts(prefix)
-    except (IndexError, struct.error):  # fewer bytes than it looks at
+    except (IndexError, struct.error):  # The file has fewer bytes than the reader checks.
         return False
-    return bool(verdict) and not isinstance(verdict, str)  # a string says what the reader lacks
+    return bool(verdict) and not isinstance(verdict, str)  # A string names what the reader lacks.
 
 
 def _reader_refusal(error: Exception) -> str:
@@ -130,6 +136,6 @@ def _reader_refusal(error: Exception) -> str:
 def _rewind_stream(file: BinaryIO) -> bool:
     try:
         file.seek(0)
-    except (AttributeError, OSError):  # a pipe
+    except (AttributeError, OSError):  # A pipe cannot seek.
         return False
     return True

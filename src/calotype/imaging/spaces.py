@@ -37,7 +37,7 @@ class ColourPrimaries:
     blue: tuple[float, float]
 
     def is_close_to(self, other: ColourPrimaries) -> bool:
-        """Returns whether the two differ only within the tolerance of files."""
+        """Returns whether the two differ by no more than the rounding in files."""
         return bool(np.abs(np.subtract(self._array, other._array)).max() <= _SAME_CHROMATICITY)
 
     def to_d50(self) -> NDArray[np.float64]:
@@ -64,9 +64,9 @@ class ColourPrimaries:
 
 @dataclass(frozen=True)
 class TransferCurve:
-    """From coded values v in 0..1 to linear light: (a v + b) ** gamma from v = d up, c v below.
+    """The curve from coded values v in 0..1 to linear light: (a v + b) ** gamma from v = d up, c v below.
 
-    Or, if there is one, ``table``: linear light in 0..65535 at equal distances of v.
+    If there is a ``table``, it holds instead linear light in 0..65535 at equal distances of v.
     """
 
     gamma: float
@@ -90,7 +90,7 @@ SRGB_CURVE = TransferCurve(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 LINEAR = TransferCurve(1.0)
 
 _SAME_CHROMATICITY = 0.0015
-_SAME_GAMMA = 0.05  # relative; what libpng too takes for the same
+_SAME_GAMMA = 0.05  # The relative difference up to which libpng, too, takes two values for equal.
 _MIN_GAMMA, _MAX_GAMMA = 0.1, 10.0
 _MAX_XYZ = 4.0
 _D50 = np.array([0.9642, 1.0, 0.8249])
@@ -101,7 +101,7 @@ _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0
 SRGB_PRIMARIES = ColourPrimaries(_D65, (0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
 _SMPTE_C = ColourPrimaries(_D65, (0.630, 0.340), (0.310, 0.595), (0.155, 0.070))
 
-# ITU-T H.273, table 2 and table 3; code 2 is "unspecified": as if nothing were said.
+# ITU-T H.273, tables 2 and 3. Code 2 is "unspecified", which is treated like no declaration.
 _PRIMARIES = {
     1: SRGB_PRIMARIES,
     2: SRGB_PRIMARIES,
@@ -124,7 +124,7 @@ _CURVES = {
     6: _BT709_CURVE,
     7: TransferCurve(1 / 0.45, 1 / 1.1115, 0.1115 / 1.1115, 1 / 4, 0.0913),
     8: LINEAR,
-    11: _BT709_CURVE,  # it and 12 differ from it beyond 0..1 only
+    11: _BT709_CURVE,  # This code and 12 differ from it only beyond 0..1.
     12: _BT709_CURVE,
     13: SRGB_CURVE,
     14: _BT709_CURVE,
@@ -135,7 +135,7 @@ _HIGH_DYNAMIC_RANGE = {16: "PQ", 18: "HLG"}
 
 @dataclass(frozen=True)
 class ColourSpace:
-    """An RGB space, or with the curve alone a space of greys."""
+    """An RGB space or, without primaries, a space of greys."""
 
     primaries: ColourPrimaries = SRGB_PRIMARIES
     curve: TransferCurve = SRGB_CURVE
@@ -208,7 +208,7 @@ def _text_tag(text: str) -> bytes:
 def _icc_profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
     position = 128 + 4 + 12 * len(tags)
     table, body = struct.pack(">I", len(tags)), b""
-    offsets: dict[bytes, int] = {}  # equal data stands in the file once
+    offsets: dict[bytes, int] = {}  # Equal data are written once.
     for signature, data in tags.items():
         if data not in offsets:
             offsets[data] = position + len(body)

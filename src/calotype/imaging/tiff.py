@@ -14,7 +14,7 @@ __all__ = ["packed_directory", "read_entries", "tiff_with_exif"]
 _HEAD = 8
 _ENTRY = 12
 
-# Tags of EXIF's main directory that lay out pixels: those of a thumbnail or of another file, if anything.
+# Tags of EXIF's main directory for the layout of pixels. They are those of a thumbnail or of another file.
 _LAYOUT = {
     *range(Base.NewSubfileType, Base.ImageDescription),
     Base.StripOffsets,
@@ -47,7 +47,7 @@ _LAYOUT = {
 def tiff_with_exif(data: bytes, exif: Image.Exif) -> bytes:
     """Adds the entries of ``exif`` to the TIFF file ``data`` of one picture.
 
-    Entries that the file has already are kept. Raises whatever Pillow raises for tags that it cannot write.
+    Entries that the file has already are kept. Raises the exceptions of Pillow for tags that it cannot write.
     """
     order = "<" if data[:2] == b"II" else ">"
     written_exif = Image.Exif()
@@ -59,9 +59,8 @@ def tiff_with_exif(data: bytes, exif: Image.Exif) -> bytes:
         if entries := read_exif_directory(exif, directory):
             written_exif[directory] = entries
     data += bytes(len(data) % 2)
-    added = written_exif.tobytes(len(data))[
-        len(EXIF_PREFIX) + _HEAD :
-    ]  # a directory that stands where it is put
+    # Offsets within the directory are those of its place in the file.
+    added = written_exif.tobytes(len(data))[len(EXIF_PREFIX) + _HEAD :]
     added += bytes(len(added) % 2)
     (start,) = struct.unpack_from(order + "I", data, 4)
     merged = read_entries(added, 0, order)[0] | read_entries(data, start, order)[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 __all__ = ["PREFIX", "lossless_webp_size", "webp_size"]
 
 PREFIX = 30
-"""Bytes at the start of a file that tell its size."""
+"""The number of bytes at the start of a file that hold its size."""
 
 
 def lossless_webp_size(data: bytes) -> tuple[int, int] | None:

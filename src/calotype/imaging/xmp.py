@@ -10,13 +10,13 @@ from xml.parsers.expat import ExpatError, ParserCreate
 __all__ = ["EXTENSION_PREFIX", "XmpError", "has_extended_xmp", "join_extended_xmp"]
 
 EXTENSION_PREFIX = b"http://ns.adobe.com/xmp/extension/\0"
-"""What stands before the digest in an APP1 segment with a part of extended XMP."""
+"""The bytes before the digest in an APP1 segment with a part of extended XMP."""
 
 _NAME = b":HasExtendedXMP"
 _MAX_PREFIX = 64
 _MAX_REFERENCE = 512
 _GUID = rb"[0-9A-Fa-f]{32}"
-# An attribute or an element. What is hostile must not be searched twice: this sees a small piece only.
+# An attribute or an element. It is matched against a short piece only, for hostile packets take too long.
 _REFERENCE = re.compile(
     rb"\s*[\w.-]+%b\s*=\s*[\"'](?P<a>%b)[\"']"
     rb"|<(?P<tag>[\w.-]+%b)\b[^>]*>\s*(?P<b>%b)\s*</(?P=tag)\s*>" % (_NAME, _GUID, _NAME, _GUID)
@@ -37,8 +37,8 @@ def has_extended_xmp(packet: bytes) -> bool:
 def join_extended_xmp(packet: bytes, segments: Iterable[bytes]) -> bytes:
     """Returns one packet with all properties of ``packet`` and of its extended XMP.
 
-    ``segments``: the data of the file's APP1 segments that start with ``EXTENSION_PREFIX``.
-    Raises :class:`XmpError`.
+    ``segments`` are the data of the file's APP1 segments that start with ``EXTENSION_PREFIX``. Raises
+    :class:`XmpError`.
     """
     reference = _extended_xmp_reference(packet)
     if reference is None:
