@@ -232,5 +232,5 @@ def test_the_commands_export_and_extract(
     assert code == 1 and "--resume keeps it" in said
     for extra in (["--float16"], ["--model", "pocket"], ["--shard-pictures", "3"]):
         code, _, said = run(*command, *extra)
-        assert code == 2 and f"{extra[0]} would do nothing" in said
+        assert code == 2 and f"{extra[0]} would have no effect" in said
     assert run(*command, "--force", "--resume")[0] == 2

@@ -29,7 +29,7 @@ def test_ray_is_named_where_it_is_missing(
     command = ["archive", "create", str(tmp_path), str(tmp_path / "a")]
     assert main([*command, "--engine", "ray"]) == 5
     assert main([*command, "--ray-gpus", "1"]) == 2
-    assert "would do nothing without --engine ray" in capsys.readouterr().err
+    assert "would have no effect without --engine ray" in capsys.readouterr().err
 
 
 def test_settings_are_checked() -> None:

@@ -183,9 +183,9 @@ def test_smaller_pictures_and_parts(run: Run, calo: str, tmp_path: Path) -> None
         (["--crop", "0,0,4.5,5"], 2, "is not LEFT,TOP,RIGHT,BOTTOM"),
         (["--crop", "5,0,5,5"], 2, "is empty"),
         (["--reduce", "4"], 2, "'1', '8', '16'"),
-        (["--reduce", "8", "-m", "tiny"], 2, "--model would do nothing with --reduce"),
-        (["--reduce", "8", "--backend", "openvino"], 2, "--backend would do nothing with --reduce"),
-        (["--reduce", "8", "--device", "cpu"], 2, "--device would do nothing with --reduce"),
+        (["--reduce", "8", "-m", "tiny"], 2, "--model would have no effect with --reduce"),
+        (["--reduce", "8", "--backend", "openvino"], 2, "--backend would have no effect with --reduce"),
+        (["--reduce", "8", "--device", "cpu"], 2, "--device would have no effect with --reduce"),
     ],
 )
 def test_views_that_are_refused(

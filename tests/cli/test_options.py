@@ -1,4 +1,4 @@
-"""Options that would do nothing are refused; names of files that no encoding holds are shown all the same."""
+"""Options without effect are refused; names of files that no encoding holds are shown all the same."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_options_without_effect_on_the_model_are_refused(
 ) -> None:
     code, said = refused([*command, *option])
     assert code == 2
-    assert f"{option[0]} would do nothing" in said
+    assert f"{option[0]} would have no effect" in said
 
 
 @pytest.mark.extra
@@ -67,7 +67,7 @@ def test_options_of_the_decoder_to_optimise_for_have_an_effect(refused: Refused)
 def test_options_of_effort_9_are_refused_at_other_efforts(option: list[str], refused: Refused) -> None:
     code, said = refused([*ENCODE, *option])
     assert code == 2
-    assert f"{option[0]} would do nothing: only effort 9" in said
+    assert f"{option[0]} would have no effect: only effort 9" in said
 
 
 @pytest.mark.parametrize("number", ["inf", "nan", "1e308"])

@@ -46,7 +46,7 @@ def test_out_dir_makes_every_argument_an_input(folder: Path) -> None:
         (["a.jpg", "a.png"], "new", "'a.jpg' and 'a.png' would both become 'new/a.calo'"),
         (["x/a.jpg", "y/a.jpg", "new/"], None, "'x/a.jpg' and 'y/a.jpg' would both become"),
         (["a.jpg", "a.jpg"], "new", "would both become"),
-        (["-"], "new", "no name to give"),
+        (["-"], "new", "no name for a file"),
         (["same", "same"], None, "'same' is an input"),
         (["same", "./link"], None, "'./link' is an input"),
         (["one.calo", "same"], "", "'one.calo' is an input"),

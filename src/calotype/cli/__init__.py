@@ -2,8 +2,8 @@
 
 ::
 
-    arguments ─ plan ─ jobs ─ batch ─┬─ encode, decode    bytes made, on one or several threads
-                                     └─ files             written by the main thread, all or nothing
+    arguments ─ plan ─ jobs ─ batch ─┬─ encode, decode    make the bytes, on one or several threads
+                                     └─ files             writes them in the main thread, all or nothing
 
 Standard output carries results (a picture, a file, JSON); everything else goes to standard
 error through one :class:`~calotype.cli.console.Console`.
@@ -63,7 +63,7 @@ _MODULES = {
 
 
 class _Commands(click.Group):
-    """Imports the module of a command when the command is needed, so that each starts as fast as it can."""
+    """Imports the module of a command when the command is needed, so that each command starts fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_MODULES)
@@ -90,7 +90,7 @@ def cli() -> None:
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line on ``args`` (default: those of the process) and return its exit code.
 
-    Ends the process itself, with code 130, when interrupted.
+    An interrupt ends the process with code 130.
     """
     console = Console()
     try:
@@ -106,8 +106,8 @@ def main(args: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         console.error("interrupted")
-        os._exit(INTERRUPTED)  # a plain exit would wait for the pictures other threads still work on
+        os._exit(INTERRUPTED)  # A plain exit would wait for the pictures on which other threads still work.
     except Exception as error:
-        if isinstance(error, OSError) and not isinstance(error, CalotypeError):  # of printing
+        if isinstance(error, OSError) and not isinstance(error, CalotypeError):  # from printing
             abandon_stdout()
         return console.failure(error)

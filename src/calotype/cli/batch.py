@@ -52,7 +52,7 @@ def run(
     here, in the order of the jobs, so that an interrupt leaves no incomplete output.
     """
     if console.json and any(job.target == STDIO for job in jobs):
-        raise click.UsageError("--json and the output '-' both want standard output: write to a file")
+        raise click.UsageError("--json and the output '-' would both use standard output: write to a file")
 
     def made(group: Sequence[Job]) -> list[Made]:
         with console.about(" or ".join(job.source_name for job in group)):

@@ -23,11 +23,15 @@ __all__ = ["bench"]
 @click.argument("folder", metavar="FOLDER", type=PathType(exists=True, folder=True, path_type=Path))
 @out_option("RESULTS")
 @sizes_option(
-    "40kB,20kB,10kB,5kB,2.5kB,1.25kB", "Sizes at 512x512 pixels; for others in proportion to the area."
+    "40kB,20kB,10kB,5kB,2.5kB,1.25kB",
+    "The sizes of files for 512x512 pixels; others are in proportion to the area.",
 )
 @rules_options
 @click.option(
-    "--crop", metavar="SIDE", type=click.IntRange(min=1), help="Measure centre squares of this side."
+    "--crop",
+    metavar="SIDE",
+    type=click.IntRange(min=1),
+    help="Measure the central square of each picture, of this side.",
 )
 @diffusion_options(decoding=True)
 @jobs_option
@@ -57,9 +61,9 @@ def bench(
     \b
       calotype bench kodak/ --out results/ --lpips lpips.onnx -j 4
 
-    Writes figures.csv (a line for each picture, codec and size), summary.md (means, worst cases and
-    BD-rates as tables) and curves.png. A second run continues an interrupted one; with
-    more codecs or sizes it measures what is new. A picture that cannot be read does not stop the others.
+    Writes figures.csv (a line for each picture, codec and size), summary.md (means, worst cases and BD-rates
+    as tables) and curves.png. A second run continues an interrupted one; with more codecs or sizes it
+    measures only the new ones. A picture that cannot be read does not stop the others.
     """
     rules = rules_of(models, codecs, lpips, diffusion_of(diffusion, models))
     for model in models:

@@ -18,7 +18,7 @@ class BoxType(click.ParamType):  # type: ignore[type-arg]
     name = "box"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Fails for what is no box in any picture."""
+        """Fails unless ``value`` can be a box in some picture."""
         match = _BOX.fullmatch(value) if isinstance(value, str) else None
         if match is None:
             self.fail(f"{value!r} is not LEFT,TOP,RIGHT,BOTTOM in whole pixels, such as 0,0,512,384")

@@ -44,9 +44,12 @@ def rules_options(command: Command) -> Command:
             help="The ONNX graph of LPIPS, to measure that metric as well.",
         ),
         _names_option(
-            "codecs", list(CODECS), rules.codecs, f"The others, of {', '.join(CODECS)}; may be empty."
+            "codecs",
+            list(CODECS),
+            rules.codecs,
+            f"The other codecs to compare, of {', '.join(CODECS)}; may be empty.",
         ),
-        _names_option("models", None, rules.models, "Calotype with each of these models; may be empty."),
+        _names_option("models", None, rules.models, "The models of Calotype to compare; may be empty."),
     ):
         command = decorate(command)
     return command
@@ -61,7 +64,7 @@ def rules_of(
     :class:`ModelError` for an unknown model.
     """
     if not models and not codecs:
-        raise click.UsageError("there is nothing to compare: name --models or --codecs")
+        raise click.UsageError("there is nothing to compare: give --models or --codecs")
     for model in models:
         model_id(model)
     fetched = [model for model in models if fetched_model(model)]

@@ -42,7 +42,7 @@ def encoder_options(command: Command) -> Command:
 
 
 def encoder_options_without_rate(command: Command) -> Command:
-    """Adds what :func:`encoder_options` adds, but for ``--quality``, ``--target-size`` and ``--bpp``."""
+    """Adds the options of :func:`encoder_options` without ``--quality``, ``--target-size`` and ``--bpp``."""
     for decorate in (
         diffusion_options(decoding=False),
         backend_option,
@@ -58,7 +58,7 @@ def encoder_options_without_rate(command: Command) -> Command:
             type=float,
             default=EncodeOptions.time_limit,
             show_default=True,
-            help="Effort 9: time to optimise a picture.",
+            help="Effort 9: the time to optimise a picture.",
         ),
         click.option(
             "--decoder",
@@ -77,7 +77,7 @@ def encoder_options_without_rate(command: Command) -> Command:
             type=click.Choice(["hierarchical", "palette"]),
             default=EncodeOptions.recipe,
             show_default=True,
-            help="The coding. palette is that of 2022: 256 colours, one size.",
+            help="The coding of the latents. palette is that of 2022: 256 colours, and one size.",
         ),
         click.option(
             "--strict",
@@ -93,7 +93,7 @@ def encoder_options_without_rate(command: Command) -> Command:
         click.option(
             "--record",
             is_flag=True,
-            help="Record in the file, in at most 3 % of it, where the decoded picture is uncertain.",
+            help="Record which parts of the decoded picture are uncertain, in at most 3 % of the file.",
         ),
         model_option("The encoder; 'calotype models' lists them.", default=EncodeOptions.model),
         click.option(
@@ -110,7 +110,7 @@ def encoder_options_without_rate(command: Command) -> Command:
             "--scale",
             metavar="0.125-2",
             type=click.FloatRange(0.125, 2),
-            show_default="what looks best: less than 1 for few bytes, more for many",
+            show_default="the best one: less than 1 for few bytes, more for many",
             help="Scale width and height by this factor before coding; the decoder scales the picture back.",
         ),
     ):
@@ -137,4 +137,4 @@ def _check_given(options: dict[str, Any]) -> None:
         raise click.UsageError(f"{flags(rates)} exclude each other: give one")
     unused = [name for name in ("decoder", "time_limit", "lpips") if is_given(name)]
     if unused and options["effort"] != 9:
-        raise click.UsageError(f"{flags(unused)} would do nothing: only effort 9 optimises (add -e 9)")
+        raise click.UsageError(f"{flags(unused)} would have no effect: only effort 9 optimises (add -e 9)")

@@ -95,7 +95,7 @@ def file_arguments(command: Command) -> Command:
             "--out-dir",
             metavar="FOLDER",
             type=PathType(folder=True),
-            help="Write the outputs into this folder, which may be new; every argument is then an input.",
+            help="Write the outputs into this folder, created if needed; every argument is then an input.",
         ),
         click.argument("paths", nargs=-1, required=True, metavar="IN... OUT", type=PathType(stdio=True)),
     ):
@@ -110,12 +110,12 @@ def is_given(name: str) -> bool:
 
 
 def flags(names: Iterable[str]) -> str:
-    """Returns parameters as they are written on the command line, for a sentence."""
+    """Returns parameters as they are written on the command line, joined for a sentence."""
     return " and ".join("--" + name.replace("_", "-") for name in names)
 
 
 def out_option(metavar: str) -> Callable[[Command], Command]:
-    """Returns the option ``--out``, the folder that a command makes."""
+    """Returns the option ``--out``, the folder that a command creates."""
     return click.option(
         "-o",
         "--out",

@@ -23,7 +23,7 @@ __all__ = ["compare", "stages"]
 @click.command(short_help="Compare codecs on pictures at equal bytes: an HTML report.")
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO...", type=PathType(path_type=Path))
 @out_option("REPORT")
-@sizes_option("5kB,2.5kB,1.25kB", "Sizes of the whole file, each codec at its best within them.")
+@sizes_option("5kB,2.5kB,1.25kB", "The largest sizes of a file; every codec makes its best file within each.")
 @rules_options
 @click.option("--embed", is_flag=True, help="Embed the pictures in the page, so that the report is one file.")
 @diffusion_options(decoding=True)
@@ -53,10 +53,10 @@ def compare(
       calotype compare photo.jpg --out report/
       calotype compare *.png --sizes 5kB,1kB --codecs avif,palette --out report/
 
-    Every codec makes the best file of at most each size; a larger smallest file is marked. The report opens
-    from disk: divider, side by side, difference, latents, tables, curves, and the same figures as
-    figures.csv and figures.json. Every coded file lies beside it. One of several pictures that cannot be
-    read does not stop the others.
+    Every codec makes its best file of at most each size; if its smallest file is larger, the report marks it.
+    The report opens from disk. It shows the pictures with a divider, side by side and as differences, the
+    latents, tables and curves. Beside it lie the figures as figures.csv and figures.json, and every coded
+    file. A picture that cannot be read does not stop the others.
     """
     rules = rules_of(models, codecs, lpips, diffusion_of(diffusion, models))
     for model in models:
@@ -92,7 +92,7 @@ def compare(
     show_default=True,
     help="Largest size of the whole file.",
 )
-@model_option("Encodes and decodes the picture.", default=EncodeOptions.model)
+@model_option("The model that encodes and decodes the picture.", default=EncodeOptions.model)
 @diffusion_options(decoding=True)
 @max_pixels_option
 @click.option("-f", "--force", is_flag=True, help="Overwrite an earlier page.")
@@ -113,8 +113,8 @@ def stages(
 ) -> int:
     """Show on one picture how Calotype works, from pixels to bytes and back.
 
-    Writes a page with the picture, its latents, the integers they become, a map of the bits that each of
-    them takes, and the decoded picture, with the size at each stage.
+    Writes a page with the picture, its latents, their integers, a map of the bits that each position takes,
+    and the decoded picture, with the size at each stage.
     """
     check_folder(out, force=force)
     options = diffusion_of(diffusion, [model])

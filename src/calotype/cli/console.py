@@ -23,7 +23,7 @@ _CLEAR_LINE = "\r\x1b[K"
 
 
 class Console:
-    """Prints errors, warnings, results and a progress bar; safe to use from threads.
+    """Prints errors, warnings, results and a progress bar; threads may share it.
 
     ``verbosity`` counts ``-v``: 1 adds details to results, 2 shows tracebacks. ``quiet`` leaves only
     errors, ``json`` prints one JSON object per line on standard output.
@@ -84,13 +84,13 @@ class Console:
 
     @property
     def shows_progress(self) -> bool:
-        """Whether there is a terminal to show progress on."""
+        """Returns whether there is a terminal to show progress on."""
         return not self.quiet and bool(sys.stderr and sys.stderr.isatty())
 
     @contextmanager
     def progress(self, total: int) -> Iterator[Callable[[], None]]:
-        """Shows a progress bar over ``total`` steps, if there are several and on a terminal; yields the
-        step."""
+        """Shows a progress bar of ``total`` steps on a terminal, if there are several; yields the function to
+        call after each."""
         if total < 2 or not self.shows_progress:
             yield lambda: None
             return
@@ -120,7 +120,7 @@ class Console:
         return True
 
     def _say(self, text: str) -> None:
-        # The bar repaints its own line at the next step. A closed standard error is nobody's concern.
+        # The bar repaints its own line at the next update. A closed standard error is ignored.
         with self._lock, suppress(OSError):
             click.echo(_CLEAR_LINE + text if self._bar_shown else text, err=True)
 
@@ -143,7 +143,9 @@ class Failures:
 def describe(error: Exception) -> tuple[str, int]:
     """Returns one sentence about ``error``, and its exit code."""
     if isinstance(error, CalotypeError):
-        return str(error).replace("\n", " "), error.exit_code  # other packages' words may span lines
+        return str(error).replace(
+            "\n", " "
+        ), error.exit_code  # Messages of other packages may have several lines.
     if isinstance(error, MemoryError):
         return "there is not enough memory", OutOfMemoryError.exit_code
     if isinstance(error, OSError) and error.strerror:

@@ -61,12 +61,12 @@ _DEFAULT_FORMAT = "png"
     "--provenance/--no-provenance",
     default=True,
     show_default=True,
-    help="Note in the picture that it was decoded by Calotype, from how many bytes and by which models.",
+    help="Add a note to the picture: that Calotype decoded it, from how many bytes and by which models.",
 )
 @click.option(
     "--overlay",
     is_flag=True,
-    help="Mark with stripes where the file's record says that the picture is uncertain.",
+    help="Mark the parts that are uncertain according to the file's record with stripes.",
 )
 @click.option(
     "--strict", is_flag=True, help="Also refuse files with damage that does not change the picture."
@@ -125,7 +125,7 @@ def decode(
     OUT is a folder.
     """
     if reduce != "1" and (given := [name for name in ("model", "backend", *DEVICE_NAMES) if is_given(name)]):
-        raise click.UsageError(f"{flags(given)} would do nothing with --reduce: no decoder network runs")
+        raise click.UsageError(f"{flags(given)} would have no effect with --reduce: no decoder network runs")
     settings = DecodeOptions(
         model=model,
         strict=strict,

@@ -32,14 +32,14 @@ __all__ = [
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 DEVICE_NAMES = ("device", "dtype")
-"""The options that the embedded models heed too, in commands that encode or decode with one codec."""
+"""The options that the embedded models use too, in commands that encode or decode with one codec."""
 
 _NAMES = {field.name for field in fields(DiffusionOptions)}
 
 licence_option = click.option(
     "--accept-licence",
     is_flag=True,
-    help="Accept the licences of the weights that are fetched, without a question.",
+    help="Accept the licences of the weights that are fetched, without being asked.",
 )
 
 offline_option = click.option("--offline", is_flag=True, help="Open no network connection.")
@@ -122,17 +122,17 @@ def diffusion_of(
     """Returns the Stable Diffusion options of the current command, and removes them from its values.
 
     ``models`` are those of the command, None for the default decoder; ``heeded`` are the options that other
-    models heed too. Raises :class:`ModelError` for one
-    that there is not, and ``click.UsageError`` for values out of range or where no model heeds them.
+    models use too. Raises :class:`ModelError` for an unknown model, and ``click.UsageError`` for values out
+    of range and for options that no model uses.
     """
     taken = {name: values.pop(name) for name in _NAMES & values.keys()}
     named = [model for model in models if model is not None]
     for model in named:
-        model_id(model)  # an unknown one fails once, not with every file
+        model_id(model)  # An unknown model is reported once, not for every file.
     given = sorted(name for name in taken if name not in heeded and is_given(name))
     if given and not any(fetched_model(model) for model in named):
         raise click.UsageError(
-            f"{flags(given)} would do nothing: {' and '.join(named) or 'the default decoder'} "
+            f"{flags(given)} would have no effect: {' and '.join(named) or 'the default decoder'} "
             "is no Stable Diffusion model (choose one, such as sd-1.5)"
         )
     if str(taken.get("denoise", "")).isdigit():

@@ -65,7 +65,8 @@ def encode(
     IN is any picture that Pillow reads, OUT the file to write; '-' is standard input or output. With
     several inputs OUT is a folder. --quality, --target-size and --bpp exclude each other.
     """
-    from calotype.encoding.optimise import MAX_ITERATIONS  # which loads numpy: help and completion do without
+    # This loads numpy, which help and completion do not need.
+    from calotype.encoding.optimise import MAX_ITERATIONS
     from calotype.encoding.plan import EFFORTS
 
     settings = settings_of(options, max_pixels)
@@ -80,10 +81,9 @@ def encode(
 
     def make(group: Sequence[Job]) -> Iterator[Made]:
         started = perf_counter()
-        rounds = (
-            MAX_ITERATIONS if EFFORTS[settings.effort].descent and len(todo) == 1 else 0
-        )  # else the bar counts pictures
-        with ExitStack() as open_files, console.progress(rounds) as step:
+        # The bar counts the iterations of a single picture, otherwise the pictures.
+        iterations = MAX_ITERATIONS if EFFORTS[settings.effort].descent and len(todo) == 1 else 0
+        with ExitStack() as open_files, console.progress(iterations) as step:
             pictures = [open_files.enter_context(open_picture(job.source, settings.limits)) for job in group]
             for data in codec.encode_many(pictures, settings, batch=len(group), progress=step):
                 yield _describe_encoded(data, perf_counter() - started, settings, console, codec)
@@ -123,7 +123,7 @@ def _describe_encoded(
 def _refuse_picture_names(jobs: Sequence[Job]) -> None:
     from PIL import Image
 
-    # 'encode a.jpg b.jpg' forgot the output: it must not turn b.jpg into something no viewer opens.
+    # In 'encode a.jpg b.jpg' the output is forgotten: b.jpg must not be replaced by a .calo file.
     pictures = set(Image.registered_extensions()) - {EXTENSION}
     for job in jobs:
         if Path(job.target).suffix.lower() in pictures:

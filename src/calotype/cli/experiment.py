@@ -27,7 +27,7 @@ def experiment() -> None:
 @experiment.command("palette", short_help="Repeat the palette coding of 2022, stage by stage.")
 @click.argument("photo", metavar="IN", type=PathType(path_type=Path))
 @out_option("FOLDER")
-@model_option("Encodes and decodes the latents.", default=Settings.model)
+@model_option("The model that encodes and decodes the picture.", default=Settings.model)
 @click.option(
     "--also",
     metavar="NAME",

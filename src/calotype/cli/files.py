@@ -1,6 +1,6 @@
 """Files and pipes, read within limits and written all or nothing.
 
-Errors say what is wrong but not with which file: :mod:`calotype.cli.batch` puts the name in front.
+Errors do not name the file: :mod:`calotype.cli.batch` puts its name in front.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 STDIO = "-"
-"""Standard input or standard output."""
+"""The path that stands for standard input or standard output."""
 
 _BLOCK = 1 << 20
 
@@ -74,14 +74,15 @@ def read_calotype(path: str, limits: Limits) -> bytes:
     with _open_input(path, max_bytes) as file:
         try:
             return _read_stream_up_to(file, max_bytes).getvalue()
-        except CalotypeError:  # some are OSErrors too
+        except CalotypeError:  # Some errors of Calotype are OSErrors too.
             raise
         except OSError as error:
             raise _unreadable_input(error) from error
 
 
 def is_folder(path: str) -> bool:
-    """Returns whether ``path`` is a folder; False if it is not accessible, which opening it will report."""
+    """Returns whether ``path`` is a folder. An inaccessible path gives False; opening it reports the error.
+    """
     try:
         return Path(path).is_dir()
     except OSError:
@@ -93,7 +94,7 @@ def real_path(path: str) -> str:
     folder."""
     try:
         return os.path.realpath(path)
-    except FileNotFoundError as error:  # of the working directory: all else needs not be there
+    except FileNotFoundError as error:  # Only the working directory must exist.
         raise OutputError(
             f"'{path}' cannot be found: the working directory has been deleted, change to another one"
         ) from error
@@ -130,9 +131,8 @@ def write_target(path: str, data: bytes, *, force: bool) -> None:
             with Path(path).open("wb") as device:
                 device.write(data)
         else:
-            write_atomically(
-                Path(os.path.realpath(path)), data, overwrite=force
-            )  # through links, not over them
+            # A link is followed, not replaced.
+            write_atomically(Path(os.path.realpath(path)), data, overwrite=force)
 
 
 def abandon_stdout() -> None:

@@ -29,8 +29,8 @@ def gallery(console: Console, /, folder: Path, out: Path, max_pixels: int, force
       calotype gallery archive/ --out site/
 
     The site holds the files, small PNG thumbnails, a viewer, and the browser's decoder with its weights (11
-    MB, which a visitor loads once, at the first picture). Any file server will do; from disk browsers refuse
-    to run it. A file that cannot be read is left out. A checkout needs 'make web' before.
+    MB, which a visitor loads once, at the first picture). Any file server can serve it; browsers do not run
+    it from disk. A file that cannot be read is left out. A checkout needs 'make web' before.
     """
     check_folder(out, force=force)
     failures = Failures(console)

@@ -21,7 +21,7 @@ __all__ = ["info"]
 @click.option(
     "--partial",
     is_flag=True,
-    help="Describe truncated files, too; say how much is there, and how many bytes give a first picture.",
+    help="Describe truncated files too: the part that is there, and the bytes that a first picture needs.",
 )
 @max_pixels_option
 @json_option
@@ -54,7 +54,8 @@ def info(console: Console, paths: Sequence[str], partial: bool, max_pixels: int)
 
 def _first_picture_size(data: bytes, limits: calotype.Limits) -> int | None:
     """Returns :func:`first_picture_size`; None also for a file that cannot be decoded."""
-    from calotype.decoding import first_picture_size  # with numpy, which takes longer than all the rest
+    # This loads numpy, which takes longer than all the rest.
+    from calotype.decoding import first_picture_size
 
     try:
         return first_picture_size(parse_file(data, limits=limits, partial=True))

@@ -30,7 +30,7 @@ _scaled_option = click.option(
     "--scaled/--unscaled",
     default=False,
     show_default=True,
-    help=f"The latents in the cache are multiplied by {SD1.scaling}; trainers' are not.",
+    help=f"Whether the latents in the cache are multiplied by {SD1.scaling}; those of trainers are not.",
 )
 
 
@@ -69,7 +69,7 @@ def latents() -> None:
 @click.option(
     "--conditional-mean",
     is_flag=True,
-    help="Write what the context model expects within each step: nearer to the encoder's latents.",
+    help="Write conditional means, nearer to the encoder's latents, instead of dequantised integers.",
 )
 @batch_options
 @click.pass_obj
@@ -140,7 +140,7 @@ def export(
     "--step",
     metavar="STEP",
     type=float,
-    help="Instead of a quality: the quantiser's step in scaled latents, 0.044 to 2.83.",
+    help="The quantiser's step in scaled latents, 0.044 to 2.83, instead of a quality.",
 )
 @click.option(
     "--target-size",
@@ -155,20 +155,20 @@ def export(
     type=click.IntRange(1, 9),
     default=DEFAULT_EFFORT,
     show_default=True,
-    help="Up to 4 latents are rounded only; from 5 on files are smaller, and errors larger.",
+    help="Up to 4, latents are only rounded; from 5 on, files are smaller and errors larger.",
 )
 @click.option(
     "--model",
     metavar="NAME",
     default=DEFAULT_SOURCE,
     show_default=True,
-    help="The model whose encoder made the latents, for the file's record.",
+    help="The model whose encoder made the latents; the file names it.",
 )
 @_scaled_option
 @click.option(
     "--size",
     metavar="ROWSxCOLUMNS",
-    help="Which latents to take of a cache file with several sizes, such as 64x48.",
+    help="The size of the latents to take from a cache file with several, such as 64x48 (rows, columns).",
 )
 @batch_options
 @click.pass_obj
@@ -220,7 +220,7 @@ def import_(
                 packed = calotype.write_latents(
                     cached.scaled, width=cached.width, height=cached.height, limits=limits, **options
                 )
-            except calotype.CalotypeError:  # some are ValueErrors
+            except calotype.CalotypeError:  # Some of them are ValueErrors.
                 raise
             except ValueError as error:
                 raise SourceError(str(error)) from error

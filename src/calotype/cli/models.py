@@ -175,5 +175,6 @@ def _test_model(console: Console, source: FetchedModel, options: DiffusionOption
 def path(sources: list[FetchedModel]) -> int:
     """Print the folder that holds a model's files."""
     for source in sources:
-        click.echo(os.fsencode(fetched_location(source).path))  # bytes: for scripts, whatever the encoding
+        # Scripts get the bytes of the path, in any encoding.
+        click.echo(os.fsencode(fetched_location(source).path))
     return 0

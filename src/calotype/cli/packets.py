@@ -64,7 +64,7 @@ def packets() -> None:
     type=click.FloatRange(min=0),
     default=DEFAULT_REDUNDANCY,
     show_default=True,
-    help="Repair packets for each data packet: 0.3 adds three to ten.",
+    help="Number of repair packets for each data packet: 0.3 adds 3 to 10 data packets.",
 )
 @click.option(
     "--stream",
@@ -99,12 +99,12 @@ def split(
       calotype packets split photo.calo photo.packets
       calotype packets split photo.calo - | transmitter
 
-    IN is a .calo file, or any other; '-' is standard input. In a folder each packet gets a file of its own,
-    NAME-0000.packet and so on, in the order in which they should be sent. Any other OUT, '-' for standard
-    output, is one recording: each packet after its length in two bytes, the lower one first.
+    IN is a .calo file, or a file of any other kind; '-' is standard input. In a folder each packet gets a
+    file of its own, NAME-0000.packet and so on, in the order in which they should be sent. Any other OUT, '-'
+    for standard output, gets one recording: each packet after its length in two bytes, little-endian.
     """
     if console.json and target == STDIO:
-        raise click.UsageError("--json and the output '-' both want standard output: write to a file")
+        raise click.UsageError("--json and the output '-' would both use standard output: write to a file")
     name = "standard input" if source == STDIO else source
     try:
         data = read_calotype(source, Limits())
@@ -172,7 +172,7 @@ def join(
         raise click.UsageError(f"there is no output: add OUT after '{paths[0]}'")
     *sources, target = paths
     if console.json and target == STDIO:
-        raise click.UsageError("--json and the output '-' both want standard output: write to a file")
+        raise click.UsageError("--json and the output '-' would both use standard output: write to a file")
     receiver = Receiver(replace(Limits(), max_packets=max_packets))
     for source in sources:
         name = "standard input" if source == STDIO else source
@@ -239,7 +239,8 @@ def _report_stream(console: Console, stream: Stream, name: str, data: bytes) -> 
 
 
 def _packets_in(source: str) -> Iterator[bytes]:
-    """Yields the packets of an input. What ends within a packet is used as far as it goes, with a warning."""
+    """Yields the packets of an input. If it ends within a packet, there is a warning after the packets
+    before."""
     if source != STDIO and is_folder(source):
         inside = sorted(Path(source).iterdir())
         files = [str(path) for path in inside if path.suffix in (PACKET_EXTENSION, RECORDING_EXTENSION)]

@@ -14,9 +14,9 @@ __all__ = ["PathType"]
 class PathType(click.Path):
     """The type of a path that is not empty; whether it exists is checked when it is opened.
 
-    An empty path would mean the current folder, and mostly comes from an unset variable. Click's
-    own check of a path is left out unless the path must exist (``exists``): it would end a command before it
-    began, over one input of many. ``stdio`` allows ``-``; ``folder`` completes and accepts folders only.
+    An empty path would mean the current folder, and mostly comes from an unset variable. A path is only
+    checked to exist with ``exists``: Click's check would end a command for many inputs because of one of
+    them. ``stdio`` allows ``-``; ``folder`` completes and accepts folders only.
     """
 
     def __init__(

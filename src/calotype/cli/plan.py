@@ -53,7 +53,9 @@ def plan(paths: Sequence[str], out_dir: str | None, suffix: str) -> list[Job]:
             return _without_collisions([Job(sources[0], last)])
         folder = last
     if STDIO in sources:
-        raise click.UsageError("standard input has no name to give to a file in a folder: name the file")
+        raise click.UsageError(
+            "standard input has no name for a file in a folder: give the name of the output file"
+        )
     jobs = _without_collisions(
         [Job(source, str(Path(folder, Path(source).stem + suffix))) for source in sources]
     )
@@ -83,7 +85,10 @@ def _without_collisions(jobs: list[Job]) -> list[Job]:
 
 
 def _is_device(path: str) -> bool:
-    """Returns whether ``path`` may be read and written at once; inaccessible paths fail when opened."""
+    """Returns whether ``path`` is a device, which may be an input and an output at once.
+
+    An inaccessible path gives False; opening it reports the error.
+    """
     try:
         return not Path(path).is_file()
     except OSError:

@@ -84,8 +84,8 @@ def serve(console: Console, /, host: str, port: int, verbose: bool, **bounds: An
       calotype serve
       curl --data-binary @photo.jpg 'http://127.0.0.1:8000/encode?target_size=5000' > photo.calo
 
-    Nothing that is sent is kept. There are no passwords: whoever reaches the address may use the server,
-    so it listens to this machine alone unless --host says otherwise.
+    Nothing that is sent is kept. There are no passwords: everybody who reaches the address can use the
+    server. It therefore listens to this machine only, unless --host says otherwise.
     """
     try:
         from calotype.web.app import create_app
@@ -98,7 +98,7 @@ def serve(console: Console, /, host: str, port: int, verbose: bool, **bounds: An
     settings = Settings(**bounds, hosts=LOOPBACK if local else None)
     with _listening_message(host, port) as listener:
         studio = PictureService(settings)
-        studio.warm_up()  # a model that is missing is told now, not to the first visitor
+        studio.warm_up()  # A missing model is reported now, not to the first visitor.
         ready = bounded_server(
             create_app(settings, studio), settings, log_level="info" if verbose else "warning"
         )
@@ -106,7 +106,7 @@ def serve(console: Console, /, host: str, port: int, verbose: bool, **bounds: An
         console.note(f"calotype: http://{shown}:{listener.getsockname()[1]} (Ctrl-C ends it)")
         if not local:
             console.note("calotype: warning: everybody who reaches this address can use it, unencrypted")
-        with suppress(KeyboardInterrupt):  # the usual way to end it
+        with suppress(KeyboardInterrupt):  # This is the usual way to end the server.
             ready.run(sockets=[listener])
     return 0
 
@@ -116,7 +116,8 @@ def _listening_message(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        reason = str(error.strerror).partition(" (")[0].lower()  # Python adds the address in brackets
+        # Python adds the address in brackets to the reason.
+        reason = str(error.strerror).partition(" (")[0].lower()
         raise CalotypeError(
             f"cannot listen on {host}, port {port} ({reason}): choose another --port"
         ) from error

@@ -27,7 +27,7 @@ from calotype.options import DecodeOptions
 __all__ = ["verify"]
 
 
-@click.command(short_help="Compare a .calo file with its photograph: what was invented, what was lost?")
+@click.command(short_help="Compare a .calo file with its photograph: structure that was invented or lost.")
 @click.argument("photo", type=PathType(stdio=True))
 @click.argument("file", type=PathType(stdio=True))
 @click.option(
@@ -69,7 +69,7 @@ def verify(
     offline: bool,
     **diffusion: Any,
 ) -> int:
-    """Compare a .calo file with its photograph: which structure was invented, which was lost?
+    """Compare a .calo file with its photograph: structure that was invented, and structure that was lost.
 
     \b
       calotype verify photo.jpg photo.calo

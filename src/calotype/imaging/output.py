@@ -18,8 +18,8 @@ __all__ = ["metadata_to_info", "reduce_plane", "resample_area", "resample_pictur
 
 
 def resample_picture(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """Resamples uint8[h, w, 3] to uint8[height, width, 3] with aligned edges, by a three-lobed Lanczos
-    kernel."""
+    """Resamples uint8[h, w, 3] to uint8[height, width, 3] by Lanczos' kernel of 3 lobes; edges are aligned.
+    """
     if rgb.shape[:2] == (height, width):
         return rgb
     return resample_area(rgb, width, height, (0, 0, rgb.shape[1], rgb.shape[0]))

@@ -142,8 +142,7 @@ class ColourSpace:
 
     @property
     def is_srgb(self) -> bool:
-        """Returns whether the space is sRGB; a gamma of 2.2 counts as sRGB's curve, for which files use it.
-        Returns whether the space is sRGB; a gamma of 2.2 counts as sRGB's curve, for which files use it."""
+        """Returns whether the space is sRGB. A gamma of 2.2 counts as its curve: files use it for that."""
         curve = self.curve
         usual = curve == TransferCurve(curve.gamma) and abs(curve.gamma / 2.2 - 1) <= _SAME_GAMMA
         return (curve == SRGB_CURVE or usual) and self.primaries.is_close_to(SRGB_PRIMARIES)

@@ -40,7 +40,7 @@ __all__ = ["create"]
     type=click.FloatRange(min=0, min_open=True),
     default=RaySettings.encoder_cpus,
     show_default=True,
-    help="Ray: CPUs that each encoder is given; it computes on one.",
+    help="Ray: the number of CPUs to reserve for each encoder; it computes on one.",
 )
 @click.option(
     "--ray-gpus",
@@ -48,7 +48,7 @@ __all__ = ["create"]
     type=click.FloatRange(min=0),
     default=RaySettings.encoder_gpus,
     show_default=True,
-    help="Ray: GPUs, or a share of one, that each encoder is given, for models that use one.",
+    help="Ray: the number of GPUs, or the fraction of one, to reserve for each encoder whose model uses it.",
 )
 @click.option(
     "--ray-read-cpus",
@@ -72,11 +72,11 @@ __all__ = ["create"]
     type=click.Choice(["skip", "stop"]),
     default=Settings.on_error,
     show_default=True,
-    help="Leave a picture that fails out, with a row in the errors table, or end the run.",
+    help="After a picture that fails: record it in the errors table and go on, or end the run.",
 )
 @click.option("--retry-errors", is_flag=True, help="Try the pictures of the errors table again.")
 @click.option(
-    "--dedupe", is_flag=True, help="Store pictures whose source files have the same bytes (SHA-256) once."
+    "--dedupe", is_flag=True, help="Store pictures once if their source files have the same bytes (SHA-256)."
 )
 @measuring_options
 @click.option(
@@ -145,7 +145,7 @@ def create(
     )
     given = [name for name in ("ray_cpus", "ray_gpus", "ray_read_cpus", "ray_write_cpus") if is_given(name)]
     if given and engine != "ray":
-        raise click.UsageError(f"{flags(given)} would do nothing without --engine ray")
+        raise click.UsageError(f"{flags(given)} would have no effect without --engine ray")
     ray = RaySettings(
         workers,
         encoder_cpus=ray_cpus,

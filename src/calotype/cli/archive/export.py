@@ -43,7 +43,7 @@ def _existing_options(command: Command) -> Command:
     resume = click.option(
         "--resume",
         is_flag=True,
-        help="Keep the files that are there and write the others: to go on after an interruption.",
+        help="Go on after an interruption: keep the files that are there and write the others.",
     )
     return force_option(resume(command))
 
@@ -58,11 +58,12 @@ def _existing_options(command: Command) -> Command:
 def extract(
     console: Console, address: str, patterns: Sequence[str], out: Path, force: bool, resume: bool
 ) -> int:
-    """Write pictures of an archive into a folder, as they are stored: all, or those whose id or name is given
-    or matches a pattern.
+    """Write pictures of an archive into a folder, as they are stored.
+
+    Without an ID, NAME or PATTERN all pictures are written.
 
     Files have the names of the pictures with the ending .calo; kept originals keep their own. Folders within
-    names are made. Of pictures with one name all but the first get their id into the name.
+    names are made. If several pictures have one name, all but the first get their id added to it.
     """
     settings = ExportSettings(existing=_existing(force, resume))
     return _run(console, address, str(out), settings, patterns)
@@ -79,7 +80,7 @@ def extract(
     type=click.Choice(EXPORT_FORMATS),
     default=STORED,
     show_default=True,
-    help=f"What is made of each picture: {STORED} (the stored file), {', '.join(FORMATS)} (decoded), or"
+    help=f"The format of the output: {STORED} (the stored file), {', '.join(FORMATS)} (decoded), or"
     f" {', '.join(CACHE_FORMATS)} (its latents, as trainers of Stable Diffusion cache them).",
 )
 @click.option("--webdataset", is_flag=True, help="Write tar files in the layout of WebDataset.")
@@ -92,26 +93,26 @@ def extract(
     help="WebDataset: number of pictures in a tar file.",
 )
 @workers_option
-@model_option("Pictures: the decoder.", shown="the default one of the file's latent space")
+@model_option("Picture formats: the decoder.", shown="the default one of the file's latent space")
 @click.option(
     "--reduce",
     metavar="N",
     type=click.Choice([str(factor) for factor in REDUCTIONS]),
     default="1",
     show_default=True,
-    help="Pictures: decode at 1/8 or 1/16 of width and height, in a small part of the time: 1, 8 or 16.",
+    help="Picture formats: decode at 1/8 or 1/16 of width and height, much faster: 1, 8 or 16.",
 )
-@click.option("--float16", is_flag=True, help="Latents: write float16 instead of float32.")
+@click.option("--float16", is_flag=True, help="Latent formats: write float16 instead of float32.")
 @click.option(
     "--scaled/--unscaled",
     default=False,
     show_default=True,
-    help=f"Latents: multiply them by {SD1.scaling}; trainers' caches are not.",
+    help=f"Latent formats: multiply the latents by {SD1.scaling}; those in trainers' caches are not.",
 )
 @click.option(
     "--conditional-mean",
     is_flag=True,
-    help="Latents: write what the context model expects within each step: nearer to the encoder's latents.",
+    help="Latent formats: write conditional means, nearer to the encoder's latents.",
 )
 @_existing_options
 @backend_option
@@ -207,7 +208,7 @@ def _existing(force: bool, resume: bool) -> Existing:
 
 
 def _check_given(format_name: str, webdataset: bool) -> None:
-    """Raises ``click.UsageError`` for options that would do nothing."""
+    """Raises ``click.UsageError`` for options that would have no effect."""
     uses = {
         "pictures": (format_name in FORMATS, ("model", "reduce")),
         "latents": (format_name in CACHE_FORMATS, ("float16", "scaled", "conditional_mean")),
@@ -215,7 +216,7 @@ def _check_given(format_name: str, webdataset: bool) -> None:
     }
     for what, (used, names) in uses.items():
         if not used and (given := [name for name in names if is_given(name)]):
-            raise click.UsageError(f"{flags(given)} would do nothing: no {what} are written")
+            raise click.UsageError(f"{flags(given)} would have no effect: no {what} are written")
 
 
 def _state(counts: ExportCounts, total: int | None) -> str:

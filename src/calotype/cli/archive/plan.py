@@ -96,14 +96,14 @@ def _list_of(read: Callable[[str], Any]) -> Callable[[click.Context, click.Param
     type=int,
     default=0,
     show_default=True,
-    help="Draw another sample with another seed.",
+    help="The seed of the sample: another seed draws another one.",
 )
 @click.option(
     "--cores",
     metavar="N",
     type=click.IntRange(min=1),
     show_default="those of this machine",
-    help="Number of cores that the time is to be told for.",
+    help="The number of cores for which the time is predicted.",
 )
 @part_size_option
 @workers_option
@@ -135,8 +135,7 @@ def plan(
     offline: bool,
     **options: Any,
 ) -> int:
-    """Predict the bytes, the time and the scores of an archive of SRC, before anyone commits to a million
-    pictures.
+    """Predict the bytes, the time and the scores of an archive of SRC from a sample.
 
     \b
       calotype archive plan photos/
@@ -145,7 +144,7 @@ def plan(
 
     The list of the sources is read to its end. The sizes of up to 4,000 pictures, drawn at random, are read,
     and some of these are encoded with each setting. Nothing is written. Ranges hold the true value with 95 %
-    confidence, as far as the sample is like the rest.
+    confidence, if the sources are like the sample.
     """
     if least > most:
         raise click.UsageError(f"{flags(['least'])} (={least}) must be at most {flags(['most'])} (={most})")

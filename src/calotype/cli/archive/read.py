@@ -26,7 +26,7 @@ __all__ = ["get", "list_", "stats", "verify"]
 def list_(console: Console, address: str, errors: bool) -> int:
     """List the pictures of an archive, or its errors; payloads are not read.
 
-    With --json a line has every column but payload, original and thumbnail.
+    With --json a line has every column except payload, original and thumbnail.
     """
     with Archive(address) as archive:
         if errors:

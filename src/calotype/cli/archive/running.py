@@ -1,4 +1,4 @@
-"""What the long-running commands of archives share: signals and the line that shows the progress."""
+"""Signals and the progress line of the long-running commands of archives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INTERRUPTED = 130
 """The exit code after Ctrl-C or SIGTERM."""
 
 _REPAINT = 0.25
-"""Seconds between two states of the line that shows the progress."""
+"""The time between two updates of the progress line, in seconds."""
 
 _YEAR = 86400 * 365.25
 _UNITS = ((_YEAR, "years"), (86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
