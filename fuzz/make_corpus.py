@@ -19,8 +19,18 @@ from common import CORPORA
 from harness_entropy import TARGETS as ENTROPY
 from harness_entropy import encoded_integers
 
-from calotype.container import MAGIC, Chunk, ChunkType, Header, fixed_header, serialise_file
+from calotype.container import (
+    MAGIC,
+    Chunk,
+    ChunkType,
+    Header,
+    chunk_data,
+    fixed_header,
+    parse_file,
+    serialise_file,
+)
 from calotype.container.chunks import write_chunk
+from calotype.limits import Limits
 from calotype.models import DEFAULT_CONTEXT_MODEL
 from calotype.packets import PacketHeader, split, write_packet, write_recording
 
@@ -114,11 +124,13 @@ def decode() -> dict[str, bytes]:
     newest = f"context-{DEFAULT_CONTEXT_MODEL}"
     smaller = files[f"{newest}-smaller-47x36"]
     transparent, grey = files[f"{newest}-rgba-40x24"], files[f"{newest}-grey-17x9"]
+    patched = files[f"{newest}-patches-vp8-66x41"]
     record = Chunk(ChunkType.FIDELITY, bytes([240, 200, 100, 0]) + _deflated(bytes([0, 3])))
     longer = Chunk(ChunkType.FIDELITY, record.data + _deflated(bytes(1000)))
     return files | {
         "record": grey + write_chunk(record),
         "record-longer": grey + write_chunk(longer),
+        "damaged-patches": patched[:-200] + b"!" + patched[-199:],
         "wrong-level": grey[:14] + bytes([grey[14] ^ 1]) + grey[15:],
         "wrong-noise": grey[:15] + b"\xff\xff" + grey[17:],
         "wrong-scale": smaller[:14] + bytes([smaller[14] ^ 1]) + smaller[15:],
@@ -193,11 +205,42 @@ def packets() -> dict[str, bytes]:
     }
 
 
+def patches() -> dict[str, bytes]:
+    """Chunks of the golden files behind the size of their picture, and others that claim too much."""
+    files = {}
+    for path in GOLDEN.rglob("patches-*/picture.calo"):
+        parsed = parse_file(path.read_bytes(), limits=Limits())
+        data = chunk_data(parsed.chunks, ChunkType.PATCHES)
+        assert data is not None
+        files[path.parent.name] = bytes([parsed.header.width - 1, parsed.header.height - 1]) + data
+    av1, vp8 = files["patches-luma-66x41"], files["patches-vp8-66x41"]
+    huge = b"\xff\xff\xff\xff\x0f"
+    return files | {
+        "empty": b"",
+        "no-rectangle": av1[:6],
+        "cut": av1[: len(av1) // 2],
+        "vp8-cut": vp8[: len(vp8) // 2],
+        "vp8-no-key-frame": vp8[:14] + bytes([vp8[14] | 1]) + vp8[15:],
+        "smaller-picture": b"\x20\x20" + av1[2:],
+        "tools": av1[:10] + b"\x7f" + av1[11:],
+        "reserved-tool": av1[:10] + b"\xff" + av1[11:],
+        "luma-as-colour": av1[:3] + b"\0" + av1[4:],
+        "av1-as-vp8": av1[:2] + b"\0" + av1[3:],
+        "vp8-as-av1": vp8[:2] + b"\1" + vp8[3:],
+        "huge": av1[:8] + huge + huge,
+        "many": b"\xff\xff\1\0\0\xff" + bytes([3, 7, 0, 0]) * 256 + b"\x36frame",
+        "overlapping": vp8[:5] + b"\2" + bytes([1, 1, 19, 4]) * 3 + vp8[14:],
+        "codec-2": av1[:2] + b"\2" + av1[3:],
+        "feather-64": av1[:4] + b"\x40" + av1[5:],
+    }
+
+
 TARGETS: dict[str, Callable[[], dict[str, bytes]]] = {
     "container": container,
     "decode": decode,
     "entropy": entropy,
     "packets": packets,
+    "patches": patches,
     "prefix": prefix,
 }
 

@@ -12,6 +12,7 @@ import io
 import json
 import sys
 import warnings
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 import calotype
-from calotype.container import Coding, ParsedFile, parse_file
+from calotype.container import (
+    Chunk,
+    ChunkType,
+    Coding,
+    ParsedFile,
+    PatchCodec,
+    pack_patches,
+    parse_file,
+    serialise_file,
+    unpack_patches,
+)
+from calotype.container.chunks import write_chunk
 from calotype.decoding import decode_latents, region_refinements
+from calotype.encoding.patch_coding import code_patches
 from calotype.entropy import IntegerDecoder
 from calotype.errors import CalotypeError
 from calotype.latents import CHANNEL_OFFSETS, STEPS, level_map, palette
 from calotype.limits import Limits
 from calotype.models import list_models, load_context_model
 
-__all__ = ["SUITE", "error_of", "golden_files", "integers_of", "sha256", "write"]
+__all__ = ["SUITE", "error_of", "golden_files", "integers_of", "sha256", "without_patches", "write"]
 
 ROOT = Path(__file__).parents[1]
 SUITE = ROOT / "conformance"
@@ -37,15 +50,22 @@ LISTED = 64
 """Integers of files with at most so many are listed, not only hashed."""
 LIMITS = Limits(max_pixels=1 << 20)
 TOLERANCE = {"rmse": 0.5, "peak": 1}
+LUMA_PATCHES_TOLERANCE = {"rmse": 1, "peak": 3}
+PATCHES_TOLERANCE = {"rmse": 2, "peak": 16}
+"""For files whose patches have colours: readers interpolate chroma in different ways, and round conversions
+of luma in others."""
 POCKET_CASES = (
     "coarse-105x70",
     "extended-9x6",
     "fine-64x64",
     "larger-27x22",
     "palette-70x50",
+    "patches-96x72",
     "regions-112x80",
 )
 """Files whose pixels by pocket are part of the suite, too."""
+NEEDS_CODEC = ("patches-vp8-cut", "patches-av1-cut")
+"""Hostile files that only a decoder of the codec in their name can recognise."""
 PREFIXES = {
     "rgb-24x24": (22, 25, 26, 27, 31, 38),
     "fine-64x64": (23, 28, 40, 60, 100, 200, 300, 341),
@@ -94,6 +114,13 @@ def error_of(data: bytes, *, strict: bool = False, partial: bool = False) -> str
     return None
 
 
+def without_patches(data: bytes) -> bytes:
+    """The file without its PATCHES chunk."""
+    parsed = parse_file(data, limits=LIMITS)
+    chunks = [chunk for chunk in parsed.chunks if chunk.type != ChunkType.PATCHES]
+    return serialise_file(parsed.header, parsed.payload, parsed.checksum, chunks)
+
+
 def _case(name: str, path: Path) -> dict[str, Any]:
     data = path.read_bytes()
     parsed = parse_file(data, limits=LIMITS, strict=True)
@@ -110,6 +137,11 @@ def _case(name: str, path: Path) -> dict[str, Any]:
     }
     if name in POCKET_CASES:
         case["pixels"]["pocket"] = f"pixels/{name}-pocket.png"
+    patches = parsed.chunk(ChunkType.PATCHES)
+    if patches is not None:
+        case["without_patches"] = {model: f"pixels/{name}-without-{model}.png" for model in case["pixels"]}
+        luma = unpack_patches(patches, parsed.header.width, parsed.header.height).luma
+        case["tolerance"] = LUMA_PATCHES_TOLERANCE if luma else PATCHES_TOLERANCE
     if integers.size <= LISTED:
         case["values"] = integers.reshape(-1).tolist()
     return case
@@ -196,14 +228,48 @@ def hostile_files() -> Iterator[tuple[str, bytes]]:
     yield "regions-missing", at(plain, 7, plain[7] | 8)
     yield "regions-damaged", at(regions, 30, regions[30] ^ 1)
     yield "regions-cut", regions[:30]
+    yield from _hostile_patches(plain)
     yield "palette-cut", palette_file[:-4]
     yield "palette-bit", at(palette_file, 200, palette_file[200] ^ 16)
     yield "palette-taller", palette_file[:13] + bytes([palette_file[13] + 16]) + palette_file[14:]
 
 
-def _pixels(path: Path, model: str) -> bytes:
+def _hostile_patches(plain: bytes) -> Iterator[tuple[str, bytes]]:
+    """Files of a picture of 24x24 pixels with patches that no decoder can use: pictures without them."""
+    pixels = np.indices((24, 24)).sum(0).astype(np.uint8)[..., None].repeat(3, -1) * np.uint8(5)
+
+    def with_patches(data: bytes) -> bytes:
+        return plain + write_chunk(Chunk(ChunkType.PATCHES, data))
+
+    good = {
+        codec: pack_patches(code_patches(pixels, [(2, 3, 16, 10)], 50, luma=False, feather=2, codec=codec))
+        for codec in PatchCodec
+    }
+    for codec, data in good.items():
+        name, start, atlas = f"patches-{codec.name.lower()}", data[:4], data[8:]
+        yield name, with_patches(data)
+        yield f"{name}-cut", with_patches(data[: len(data) // 2])
+        yield f"{name}-no-atlas", with_patches(data[:8])
+        yield f"{name}-outside", with_patches(start + bytes([9, 3, 15, 9]) + atlas)
+        yield f"{name}-huge", with_patches(start + bytes([2, 3]) + b"\xff\xff\xff\xff\x0f" * 2 + atlas)
+    data = good[PatchCodec.AV1]
+    yield "patches-codec-2", with_patches(b"\2" + data[1:])
+    yield "patches-luma-2", with_patches(data[:1] + b"\2" + data[2:])
+    yield "patches-feather-64", with_patches(data[:2] + b"\x40" + data[3:])
+    yield "patches-empty", with_patches(b"")
+    yield "patches-no-rectangle", with_patches(data[:6])
+    yield "patches-atlas-too-large", with_patches(data[:3] + b"\x02" + bytes([0, 0, 23, 9]) * 3 + data[8:])
+    yield "patches-many", with_patches(data[:3] + b"\xff" + bytes([5, 5, 0, 0]) * 256 + data[8:])
+    yield "patches-reserved-tool", with_patches(data[:8] + b"\x80" + data[9:])
+    yield "patches-damaged", with_patches(data)[:-1] + b"!"
+    yield "patches-twice", with_patches(data) + write_chunk(Chunk(ChunkType.PATCHES, data))
+    critical = b"\x86" + write_chunk(Chunk(ChunkType.PATCHES, data))[1:-4]
+    yield "patches-critical", plain + critical + zlib.crc32(critical).to_bytes(4, "little")
+
+
+def _pixels(data: bytes, model: str) -> bytes:
     """The picture by ``model`` as sRGB, without a conversion to the file's profile."""
-    image = calotype.decode(path, model=model, keep_metadata=False)
+    image = calotype.decode(data, model=model, keep_metadata=False)
     file = io.BytesIO()
     image.convert("RGBA").save(file, "PNG", optimize=True)
     return file.getvalue()
@@ -219,12 +285,16 @@ def write(folder: Path) -> None:
     cases = [_case(name, path) for name, path in files.items()]
     for case in cases:
         for model, picture in case["pixels"].items():
-            (folder / picture).write_bytes(_pixels(files[case["name"]], model))
+            (folder / picture).write_bytes(_pixels(files[case["name"]].read_bytes(), model))
+        for model, picture in case.get("without_patches", {}).items():
+            plain = without_patches(files[case["name"]].read_bytes())
+            (folder / picture).write_bytes(_pixels(plain, model))
     hostile = []
     for name, data in hostile_files():
         (folder / "hostile" / f"{name}.calo").write_bytes(data)
         hostile.append(
-            {"name": name, "error": error_of(data), "strict": error_of(data, strict=True)},
+            {"name": name, "error": error_of(data), "strict": error_of(data, strict=True)}
+            | ({"codec": True} if name in NEEDS_CODEC else {})
         )
     networks = {
         info.name: info.sha256["decoder"] for info in list_models() if info.name in ("pocket", "tiny")

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import calotype
-from calotype.container import ChunkType, Coding, Header, ParsedFile, parse_file
+from calotype.container import ChunkType, Coding, Header, ParsedFile, parse_file, serialise_file
 from calotype.decoding import decode_latents, region_refinements
 from calotype.entropy import CodingPass, Product, SymbolDecoder, reference_product
 from calotype.entropy.tables import MAX_RESIDUAL
@@ -175,10 +175,17 @@ class Truth:
         return parsed
 
     def shows_the_rest(self, copy: bytes) -> None:
-        """A copy that lost ancillary chunks: the same pixels with a warning, and an error if strict."""
+        """A copy that lost ancillary chunks: the same pixels with a warning, and an error if strict.
+
+        Without its patches a file shows what its latents say.
+        """
         with pytest.warns(CalotypeWarning, match="left out"):
             pixels = calotype.decode(copy, model="tiny", as_array=True)
-        assert np.array_equal(pixels, calotype.decode(self.data, model="tiny", as_array=True))
+        chunks, header = parse_file(copy, limits=LIMITS).chunks, self.parsed.header
+        rest = serialise_file(header, self.parsed.payload, self.parsed.checksum, chunks)
+        lost = set(self.parsed.chunks) - set(chunks)
+        same = rest if any(chunk.type == ChunkType.PATCHES for chunk in lost) else self.data
+        assert np.array_equal(pixels, calotype.decode(same, model="tiny", as_array=True))
         with pytest.raises(FormatError):
             calotype.decode(copy, model="tiny", strict=True)
 

@@ -47,7 +47,7 @@ def test_chunk_types_have_names() -> None:
     assert (UNKNOWN.name, UNKNOWN.critical) == ("0x2A", False)
 
 
-@pytest.mark.parametrize("type_", [0, 0x80, -1, 256, ChunkType.PATCHES, 0x81, 0xFF])
+@pytest.mark.parametrize("type_", [0, 0x80, -1, 256, 0x86, 0x81, 0xFF])
 def test_chunks_that_no_reader_could_use_cannot_be_made(type_: int) -> None:
     with pytest.raises(ValueError, match=f"={type_}"):
         Chunk(type_, b"")
@@ -75,10 +75,9 @@ def test_a_damaged_critical_chunk_is_an_error() -> None:
         read(damage(ALPHA))
 
 
-@pytest.mark.parametrize("type_", [ChunkType.PATCHES, 0x81, 0xFF])
+@pytest.mark.parametrize("type_", [0x86, 0x81, 0xFF])
 def test_an_unknown_critical_chunk_is_an_error(type_: int) -> None:
-    name = ChunkType(type_).name if type_ in set(ChunkType) else f"0x{type_:02X}"
-    with pytest.raises(UnsupportedError, match=name):
+    with pytest.raises(UnsupportedError, match=f"0x{type_:02X}"):
         read(raw(type_))
 
 

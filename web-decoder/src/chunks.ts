@@ -3,7 +3,7 @@ import { ByteReader, crc32 } from "./bytes.js";
 import { CalotypeError, checksumError, formatError, limitError, truncatedError, unsupportedError } from "./errors.js";
 import type { Limits } from "./limits.js";
 
-export const CHUNK = { icc: 0x01, exif: 0x02, xmp: 0x03, alpha: 0x84, regions: 0x85, patches: 0x86, fidelity: 0x07 } as const;
+export const CHUNK = { icc: 0x01, exif: 0x02, xmp: 0x03, alpha: 0x84, regions: 0x85, patches: 0x06, fidelity: 0x07 } as const;
 const CRITICAL = 0x80;
 const NAMED: readonly number[] = Object.values(CHUNK);
 const READABLE_CRITICAL: readonly number[] = [CHUNK.alpha, CHUNK.regions];

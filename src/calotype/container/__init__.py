@@ -5,7 +5,7 @@
     file   = fixed header │ payload length │ checksum │ (REGIONS) │ payload │ chunk …
     chunk  = type │ length │ data │ CRC-32
 
-    varint, field  ←  header, chunks, regions, record  ←  file  ←  peek
+    varint, field  ←  header, chunks, regions, patches, record  ←  file  ←  peek
 
 The payload is opaque here: :mod:`calotype.entropy` codes it.
 """
@@ -25,6 +25,18 @@ from calotype.container.file import (
     serialise_file,
 )
 from calotype.container.header import FORMAT_VERSION, FULL_SCALE, MAGIC, Coding, Header, fixed_header
+from calotype.container.patches import (
+    MAX_ATLAS_SIDE,
+    MAX_FEATHER,
+    MAX_PATCHES,
+    PatchCodec,
+    Patches,
+    Rectangle,
+    atlas_rows,
+    atlas_size,
+    pack_patches,
+    unpack_patches,
+)
 from calotype.container.peek import peek_header_and_metadata
 from calotype.container.record import FidelityRecord, pack_record, unpack_record
 from calotype.container.regions import Region, pack_regions, unpack_regions
@@ -34,6 +46,9 @@ __all__ = [
     "FORMAT_VERSION",
     "FULL_SCALE",
     "MAGIC",
+    "MAX_ATLAS_SIDE",
+    "MAX_FEATHER",
+    "MAX_PATCHES",
     "MAX_START",
     "MEDIA_TYPE",
     "METADATA_CHUNKS",
@@ -45,16 +60,23 @@ __all__ = [
     "FileLayout",
     "Header",
     "ParsedFile",
+    "PatchCodec",
+    "Patches",
+    "Rectangle",
     "Region",
+    "atlas_rows",
+    "atlas_size",
     "chunk_data",
     "file_checksum",
     "fixed_header",
+    "pack_patches",
     "pack_record",
     "pack_regions",
     "parse_file",
     "peek_header_and_metadata",
     "read_layout",
     "serialise_file",
+    "unpack_patches",
     "unpack_record",
     "unpack_regions",
 ]

@@ -55,12 +55,11 @@ class ChunkType(IntEnum):
     XMP = 3
     ALPHA = 4 | CRITICAL
     REGIONS = 5 | CRITICAL
-    PATCHES = 6 | CRITICAL
+    PATCHES = 6
     FIDELITY = 7
 
 
 _KNOWN = frozenset(ChunkType)
-# PATCHES has an id so that it can be refused by name, not yet a meaning.
 _READABLE_CRITICAL = {ChunkType.ALPHA, ChunkType.REGIONS}
 METADATA_CHUNKS = (ChunkType.ICC, ChunkType.EXIF, ChunkType.XMP)
 """The metadata chunks, which together must not exceed ``Limits.max_metadata_bytes``."""

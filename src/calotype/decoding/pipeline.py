@@ -2,8 +2,8 @@
 
 ::
 
-    file ─ parse ─ latents ─ network ─ view: crop, resize ─ picture
-              └─ alpha, metadata ───────────────────────────┘
+    file ─ parse ─ latents ─ network ─ view: crop, resize ─ patches ─ picture
+              └─ patches, alpha, metadata ───────────────────┴──────────┘
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from calotype import imaging
 from calotype.batches import in_batches
 from calotype.container import METADATA_CHUNKS, ChunkType, Header, ParsedFile, parse_file, unpack_record
 from calotype.decoding.latents import decode_latents
+from calotype.decoding.patches import DecodedPatches
 from calotype.decoding.provenance import provenance_of
 from calotype.decoding.view import DecodedView
 from calotype.errors import CalotypeWarning, FormatError, PartialPictureWarning
@@ -82,6 +83,7 @@ class OpenedFile:
     fraction: float
     provenance: Provenance | None
     uncertainty: NDArray[np.uint8] | None
+    patches: DecodedPatches | None
 
     @classmethod
     def of(cls, data: bytes, options: DecodeOptions) -> OpenedFile:
@@ -136,7 +138,8 @@ class OpenedFile:
         provenance = provenance_of(parsed, options.model, small=view.reduced) if options.provenance else None
         uncertainty = view.shown_plane(_uncertainty_of(parsed, options.strict)) if options.overlay else None
         metadata = Metadata(**keep)
-        return cls(header, view, latents, alpha, metadata, parsed.fraction, provenance, uncertainty)
+        patches = _patches_of(parsed, options.strict)
+        return cls(header, view, latents, alpha, metadata, parsed.fraction, provenance, uncertainty, patches)
 
     def small_picture(self) -> NDArray[np.uint8]:
         """Returns the pixels that :meth:`image` takes, without a decoder network.
@@ -150,6 +153,8 @@ class OpenedFile:
     def image(self, rgb: NDArray[np.uint8]) -> Image.Image:
         """Returns the picture to show, from the pixels uint8[H, W, 3] of the part that the view needs."""
         shown, grey = self.view.shown(rgb), self.header.grey
+        if self.patches is not None:
+            shown = self.patches.laid_over(shown, self.view)
         if self.uncertainty is not None:
             shown, grey = mark_uncertain(shown, self.uncertainty), False
         image = imaging.to_pillow_image(shown, self.alpha, grey, self.metadata)
@@ -158,6 +163,24 @@ class OpenedFile:
         if self.provenance is not None:
             image.info.update(self.provenance.as_info())
         return image
+
+
+def _patches_of(parsed: ParsedFile, strict: bool) -> DecodedPatches | None:
+    """Returns the patches of a file; None without any, and with a warning if they cannot be used.
+
+    Raises :class:`FormatError` for patches that cannot be used if ``strict``, and :class:`LimitError`.
+    """
+    data = parsed.chunk(ChunkType.PATCHES)
+    if data is None:
+        return None
+    try:
+        return DecodedPatches.of(data, (parsed.header.width, parsed.header.height))
+    except FormatError as error:
+        if strict:
+            raise
+        problem = f"a part of the file was left out: PATCHES ({error})"
+    warnings.warn(problem, CalotypeWarning, stacklevel=6)
+    return None
 
 
 def _uncertainty_of(parsed: ParsedFile, strict: bool) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from calotype.errors import CalotypeWarning
 from calotype.imaging.colour import ProfileError, from_srgb
 from calotype.imaging.metadata import EXIF_PREFIX, Metadata
 
-__all__ = ["metadata_to_info", "reduce_plane", "resample_area", "resample_picture", "to_pillow_image"]
+__all__ = ["luma", "metadata_to_info", "reduce_plane", "resample_area", "resample_picture", "to_pillow_image"]
 
 
 def resample_picture(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
@@ -39,6 +39,11 @@ def resample_area(
 def reduce_plane(plane: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     """Returns the means of ``factor`` x ``factor`` pixels of uint8[H, W]; sizes are rounded up."""
     return plane if factor == 1 else np.asarray(Image.fromarray(plane).reduce(factor))
+
+
+def luma(rgb: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Returns the luma int64[H, W], 0 to 255, of sRGB pixels uint8[H, W, 3], as for a grey picture."""
+    return np.asarray(Image.fromarray(rgb).convert("L")).astype(np.int64)
 
 
 def to_pillow_image(
