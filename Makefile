@@ -55,7 +55,7 @@ bench: $(VENV)/installed-bench   ## quality and speed, on the pictures of $$CALO
 	$(RUN) -m benchmarks.speed
 
 clean:
-	rm -rf $(VENV) demo build dist web-decoder/dist web-decoder/build web-decoder/node_modules src/calotype/gallery/decoder
+	rm -rf $(VENV) demo build dist web-decoder/dist web-decoder/build web-decoder/node_modules src/calotype/browser/decoder
 
 web-decoder/node_modules/.package-lock.json: web-decoder/package-lock.json
 	npm ci --silent --no-audit --no-fund --prefix web-decoder

@@ -37,7 +37,7 @@ from calotype.decoding import decode_latents, region_refinements
 from calotype.encoding.patch_coding import code_patches
 from calotype.entropy import IntegerDecoder
 from calotype.errors import CalotypeError
-from calotype.latents import CHANNEL_OFFSETS, STEPS, level_map, palette
+from calotype.latents import CHANNEL_OFFSETS, STEPS, level_map, log_step_map, palette
 from calotype.limits import Limits
 from calotype.models import list_models, load_context_model
 
@@ -47,9 +47,10 @@ ROOT = Path(__file__).parents[1]
 SUITE = ROOT / "conformance"
 GOLDEN = ROOT / "tests" / "golden"
 LISTED = 64
-"""Integers of files with at most so many are listed, not only hashed."""
+"""Integers of files with at most so many are listed, not only hashed, and steps of prefixes."""
 LIMITS = Limits(max_pixels=1 << 20)
-TOLERANCE = {"rmse": 0.5, "peak": 1}
+LOG_STEP_DIGITS = 4
+TOLERANCE = {"rmse": 0.5, "peak": 1, "log_step": 1e-4}
 LUMA_PATCHES_TOLERANCE = {"rmse": 1, "peak": 3}
 PATCHES_TOLERANCE = {"rmse": 2, "peak": 16}
 """For files whose patches have colours: readers interpolate chroma in different ways, and round conversions
@@ -150,13 +151,18 @@ def _case(name: str, path: Path) -> dict[str, Any]:
 def _prefix(name: str, path: Path, size: int) -> dict[str, Any]:
     parsed = parse_file(path.read_bytes()[:size], limits=LIMITS, partial=True)
     integers, arrived = integers_of(parsed)
-    return {
+    decoded = decode_latents(parsed)
+    case: dict[str, Any] = {
         "name": name,
         "bytes": size,
         "arrived": arrived,
         "integers": sha256(integers.astype("<i2").tobytes()),
-        "latents": sha256(decode_latents(parsed).latents.astype("<f4").tobytes()),
+        "latents": sha256(decoded.latents.astype("<f4").tobytes()),
     }
+    log_step = log_step_map(decoded.levels, decoded.missing).astype(float)
+    if log_step.size <= LISTED:
+        case["log_step"] = log_step.round(LOG_STEP_DIGITS).reshape(-1).tolist()
+    return case
 
 
 def hostile_files() -> Iterator[tuple[str, bytes]]:

@@ -33,7 +33,7 @@ LAYERS = (
     {"latents"},
     {"imaging"},
     {"models"},
-    {"fidelity"},
+    {"browser", "fidelity"},
     {"info"},
     {"decoding"},
     {"encoding"},

@@ -15,6 +15,7 @@ from PIL import Image
 import calotype
 from calotype.container import parse_file
 from calotype.decoding import decode_latents
+from calotype.latents import log_step_map
 from calotype.models import list_models
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +53,10 @@ def test_prefixes_are_exact(case: dict[str, Any]) -> None:
     integers, arrived = integers_of(parsed)
     assert arrived == case["arrived"]
     assert sha256(integers.astype("<i2").tobytes()) == case["integers"]
-    assert sha256(decode_latents(parsed).latents.astype("<f4").tobytes()) == case["latents"]
+    decoded = decode_latents(parsed)
+    assert sha256(decoded.latents.astype("<f4").tobytes()) == case["latents"]
+    log_step = log_step_map(decoded.levels, decoded.missing).reshape(-1)
+    np.testing.assert_allclose(log_step, case.get("log_step", log_step), atol=SUITE["tolerance"]["log_step"])
 
 
 @pytest.mark.parametrize("case", SUITE["hostile"], ids=named)

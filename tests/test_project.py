@@ -42,7 +42,7 @@ def test_the_sdist_holds_every_file_of_the_repository(tmp_path: Path) -> None:
     with tarfile.open(file) as archive:
         names = {str(PurePosixPath(*PurePosixPath(name).parts[1:])) for name in archive.getnames()}
     assert tracked - names == set()
-    built = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("src/calotype/gallery/decoder/*")}
+    built = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("src/calotype/browser/decoder/*")}
     assert names - tracked - untracked == {"PKG-INFO"} | built
 
 

@@ -4,13 +4,13 @@ import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { gzipSync } from "node:zlib";
+import { constants, gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = join(here, "dist");
 const weights = join(here, "..", "src", "calotype", "models", "weights");
-const packaged = join(here, "..", "src", "calotype", "gallery", "decoder");
+const packaged = join(here, "..", "src", "calotype", "browser", "decoder");
 
 function run(tool, ...options) {
   const done = spawnSync(process.execPath, [join(here, "node_modules", tool), ...options], { cwd: here, stdio: "inherit" });
@@ -31,18 +31,24 @@ await build({ ...module, entryPoints: [entry("calotype.ts")], outfile: join(dist
 await build({ ...module, entryPoints: [entry("worker.ts")], outfile: join(dist, "calotype-worker.js") });
 await build({ ...module, entryPoints: [entry("auto.ts")], outfile: join(dist, "calotype-auto.js"), external: ["./calotype.js"] });
 await build({ ...options, format: "iife", entryPoints: [entry("service.ts")], outfile: join(dist, "calotype-sw.js") });
+const embedded = { ...options, format: "iife", define: { "import.meta.url": "document.baseURI" } };
+await build({ ...embedded, entryPoints: [entry("embedded.ts")], outfile: join(dist, "calotype-embedded.js") });
 run("typescript/bin/tsc", "-p", "tsconfig.types.json");
 
-for (const name of ["calotype.js", "calotype-worker.js", "calotype-auto.js", "calotype-sw.js", "kernels.wasm", "kernels-relaxed.wasm"]) {
-  mkdirSync(packaged, { recursive: true });
+rmSync(packaged, { recursive: true, force: true });
+mkdirSync(packaged, { recursive: true });
+for (const name of readdirSync(dist).filter((each) => each.endsWith(".js") || each.endsWith(".wasm"))) {
   copyFileSync(join(dist, name), join(packaged, name));
 }
 const files = readdirSync(weights);
 for (const name of ["pocket", "tiny"]) {
   const file = files.find((each) => each.startsWith(`${name}-`) && each.endsWith("-decoder.onnx"));
-  writeFileSync(join(dist, `${name}-decoder.onnx.gz`), gzipSync(readFileSync(join(weights, file)), { level: 9 }));
+  // Weights repeat nothing: the strategy that prefers single bytes to short matches makes them smaller.
+  const packed = gzipSync(readFileSync(join(weights, file)), { level: 9, memLevel: 9, strategy: constants.Z_FILTERED });
+  writeFileSync(join(dist, `${name}-decoder.onnx.gz`), packed);
 }
 for (const file of files.filter((each) => each.endsWith(".npz") && each.startsWith("context-"))) copyFileSync(join(weights, file), join(dist, file));
+copyFileSync(join(weights, files.find((each) => each.startsWith("thumbnail-"))), join(dist, "thumbnail.npz"));
 
 // Of which sources this is the build.
 const sources = ["kernels", "src"].flatMap((folder) => readdirSync(join(here, folder)).map((name) => join(here, folder, name)));

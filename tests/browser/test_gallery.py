@@ -12,12 +12,12 @@ import pytest
 
 pytest.importorskip("selenium", reason="needs pip install 'calotype[test]'")
 
-from web_page import CHROMEDRIVER, CHROMIUM, opened_browser, served
+from web_page import MISSING, opened_browser, served
 
-from calotype import gallery
+from calotype import browser
+from calotype.browser import SCRIPTS, decoder_files, is_built
 from calotype.cli import main
 from calotype.errors import ModelError
-from calotype.gallery import DECODER_FILES, decoder_folder
 from calotype.models import list_models
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "context-242"
@@ -35,9 +35,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_without_the_decoder_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(gallery.site, "__file__", str(tmp_path / "site.py"))
+    monkeypatch.setattr(browser.files, "_FOLDER", tmp_path)
+    assert not is_built()
     with pytest.raises(ModelError, match="run 'make web'"):
-        decoder_folder()
+        decoder_files("pocket")
 
 
 @pytest.mark.usefixtures("built")
@@ -48,7 +49,7 @@ def test_the_site_holds_all_that_it_needs(
     assert main(["gallery", str(folder), "--out", str(site)]) == 3
     assert "broken.calo" in capsys.readouterr().err
     assert len(list((site / "pictures").iterdir())) == len(list((site / "thumbnails").iterdir())) == 2
-    assert {path.name for path in (site / "decoder").iterdir()} > set(DECODER_FILES)
+    assert {path.name for path in (site / "decoder").iterdir()} > set(SCRIPTS)
     network = gzip.decompress((site / "decoder" / "pocket-decoder.onnx.gz").read_bytes())
     pocket = next(info for info in list_models() if info.name == "pocket")
     assert hashlib.sha256(network).hexdigest() == pocket.sha256["decoder"]
@@ -62,7 +63,7 @@ def test_the_site_holds_all_that_it_needs(
 
 @pytest.mark.slow  # 4 seconds
 @pytest.mark.usefixtures("built")
-@pytest.mark.skipif(not (CHROMIUM and CHROMEDRIVER), reason="needs a browser: apt-get install chromium")
+@pytest.mark.skipif(bool(MISSING["chromium"]), reason=str(MISSING["chromium"]))
 def test_the_viewer_decodes(folder: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     assert main(["gallery", str(folder), "--out", str(site)]) == 3

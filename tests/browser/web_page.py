@@ -1,20 +1,35 @@
-"""Static pages in a real browser: headless Chromium, driven through chromedriver."""
+"""Static pages in real browsers: headless Chromium, driven through chromedriver, and Firefox."""
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, Protocol
 
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
+from websocket import create_connection  # Selenium needs it, too
 
 CHROMIUM = shutil.which("chromium")
 CHROMEDRIVER = shutil.which("chromedriver")
+FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
+MISSING = {
+    "chromium": None
+    if CHROMIUM and CHROMEDRIVER
+    else "needs a browser: apt-get install chromium chromium-driver",
+    "firefox": None if FIREFOX else "needs Firefox: apt-get install firefox-esr",
+}
+"""Why a browser cannot be used here, None where it can."""
+PATIENCE = 60
+"""Seconds."""
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; img-src 'self' data:;"
     " style-src 'self'"
@@ -37,8 +52,12 @@ class Handler(SimpleHTTPRequestHandler):
     """A file server without any knowledge of .calo; below ``/slow/`` a file pauses until it is released."""
 
     released = threading.Event()
+    weights_released = threading.Event()
+    weights_released.set()
 
     def do_GET(self) -> None:
+        if self.path.endswith("-decoder.onnx.gz"):
+            self.weights_released.wait(60)
         if not self.path.startswith("/slow/"):
             super().do_GET()
             return
@@ -71,6 +90,93 @@ def served(folder: Path) -> Iterator[str]:
         Handler.released.set()
         server.shutdown()
         server.server_close()
+
+
+class Browser(Protocol):
+    """What the tests do with a browser, in the words of Selenium."""
+
+    def get(self, url: str) -> None: ...
+
+    def execute_script(self, script: str, *arguments: object) -> Any: ...
+
+    def execute_async_script(self, script: str, *arguments: object) -> Any: ...
+
+
+class Firefox:
+    """Firefox by WebDriver BiDi, which it speaks itself: Debian has no geckodriver, which Selenium needs."""
+
+    def __init__(self, profile: Path) -> None:
+        profile.mkdir(exist_ok=True)
+        self._process = subprocess.Popen(
+            [
+                FIREFOX or "",
+                "--headless",
+                "--remote-debugging-port=0",
+                "--no-remote",
+                "--profile",
+                str(profile),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        place, end = profile / "WebDriverBiDiServer.json", time.monotonic() + PATIENCE
+        while not (place.is_file() and place.read_text("utf-8").endswith("}")):
+            assert time.monotonic() < end, "Firefox does not start"
+            time.sleep(0.05)
+        server = json.loads(place.read_text("utf-8"))
+        address = f"ws://{server['ws_host']}:{server['ws_port']}/session"
+        self._socket = create_connection(address, timeout=2 * PATIENCE, suppress_origin=True)
+        self._count = 0
+        self._ask("session.new", capabilities={})
+        self._context = self._ask("browsingContext.getTree")["contexts"][0]["context"]
+
+    def get(self, url: str) -> None:
+        self._ask("browsingContext.navigate", context=self._context, url=url, wait="complete")
+
+    def execute_script(self, script: str, *arguments: object) -> Any:
+        return self._called(f"function () {{ {script} }}", "work.apply(null, given)", arguments)
+
+    def execute_async_script(self, script: str, *arguments: object) -> Any:
+        work = "new Promise((done) => work.call(null, ...given, done))"
+        return self._called(f"function () {{ {script} }}", work, arguments)
+
+    def quit(self) -> None:
+        self._socket.close()
+        self._process.terminate()
+        self._process.wait(PATIENCE)
+
+    def _called(self, work: str, call: str, arguments: tuple[object, ...]) -> Any:
+        """Calls the function ``work`` in the page; arguments and result pass as JSON."""
+        code = f"""async (json) => {{
+            const [work, given] = [{work}, JSON.parse(json)];
+            return JSON.stringify((await {call}) ?? null);
+        }}"""
+        result = self._ask(
+            "script.callFunction",
+            functionDeclaration=code,
+            awaitPromise=True,
+            target={"context": self._context},
+            arguments=[{"type": "string", "value": json.dumps(arguments)}],
+        )
+        assert result["type"] == "success", result["exceptionDetails"]["text"]
+        return json.loads(result["result"]["value"])
+
+    def _ask(self, method: str, **parameters: object) -> Any:
+        self._count += 1
+        self._socket.send(json.dumps({"id": self._count, "method": method, "params": parameters}))
+        while (answer := json.loads(self._socket.recv())).get("id") != self._count:
+            pass  # events
+        assert answer["type"] == "success", answer
+        return answer["result"]
+
+
+@contextmanager
+def opened_firefox(profile: Path) -> Iterator[Firefox]:
+    browser = Firefox(profile)
+    try:
+        yield browser
+    finally:
+        browser.quit()
 
 
 @contextmanager

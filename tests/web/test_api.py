@@ -11,8 +11,11 @@ from starlette.testclient import TestClient
 from web_samples import ADDRESS, client_of, picture
 
 import calotype
+from calotype.browser import decoder_files, is_built
 from calotype.container import MAGIC, MEDIA_TYPE
 from calotype.errors import OutOfMemoryError
+from calotype.web import Settings
+from calotype.web.decoder_files import browser_network
 from calotype.web.guard import POLICY, SECURITY_HEADERS
 from calotype.web.studio import BASELINES, PictureService
 
@@ -215,8 +218,32 @@ def test_every_answer_has_the_strict_policy(
     assert (answer.status_code == 500) == (path == "/fault")
     for name, value in SECURITY_HEADERS.items():
         assert answer.headers[name] == value
-    assert "unsafe" not in POLICY
+    assert "unsafe" not in POLICY.replace("'wasm-unsafe-eval'", "")  # WebAssembly, of the browser's decoder
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.skipif(not is_built(), reason="the browser's decoder is not built: run make web")
+def test_the_decoder_for_browsers_is_loaded_once(client: TestClient) -> None:
+    assert client.get("/info").json()["browser_decoder"] == "tiny"
+    for name, content in decoder_files("tiny").items():
+        answer = client.get(f"/decoder/{name}")
+        assert (answer.status_code, answer.content) == (200, content)
+        again = client.get(f"/decoder/{name}", headers={"If-None-Match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+    assert client.get("/decoder/calotype.js").headers["content-type"].startswith("text/javascript")
+    assert client.get("/decoder/kernels.wasm").headers["content-type"] == "application/wasm"
+    assert client.get("/decoder/secret.js").status_code == 404
+
+
+def test_other_decoders_run_on_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert browser_network(Settings(decoder="taesd")) is None
+    monkeypatch.setattr("calotype.web.decoder_files.is_built", lambda: True)
+    assert browser_network(Settings()) == "pocket"
+    monkeypatch.setattr("calotype.web.decoder_files.is_built", lambda: False)
+    assert browser_network(Settings()) is None
+    with client_of() as client:
+        assert client.get("/info").json()["browser_decoder"] is None
+        assert client.get("/decoder/calotype.js").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/info", "/openapi.json", "/static/app.js"])

@@ -66,3 +66,9 @@ export function crc32(data: Uint8Array, previous = 0): number {
   }
   return ~value >>> 0;
 }
+
+/** The number that the 16 bits of a binary16 stand for; infinities and NaN do not occur in weights. */
+export function halfToFloat(half: number): number {
+  const [sign, exponent, fraction] = [half & 0x8000 ? -1 : 1, (half >> 10) & 31, half & 1023];
+  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
+}

@@ -1,5 +1,8 @@
 /** calotype.js: shows `.calo` pictures in web pages. */
-export { decode, decodeStream, MAX_FILE_BYTES, type PageDecodeOptions, type StreamOptions } from "./decode.js";
+export {
+  decode, decodePicture, decodeStream, MAX_FILE_BYTES, type PageDecodeOptions, type Picture, type StreamOptions, thumbnail,
+  type ThumbnailOptions,
+} from "./decode.js";
 export { CaloImage, defineElement, type ErrorDetail } from "./element.js";
 export { CalotypeError, type ErrorCode } from "./errors.js";
 export { type Limits, PAGE_LIMITS } from "./limits.js";

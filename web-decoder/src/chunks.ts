@@ -15,6 +15,13 @@ export interface Chunks {
   readonly dropped: (number | "trailing")[];
 }
 
+/** What a dropped part is called. */
+export function nameOfPart(part: number | "trailing"): string {
+  if (part === "trailing") return "trailing bytes";
+  const name = Object.entries(CHUNK).find(([, type]) => type === part)?.[0];
+  return name?.toUpperCase() ?? `a chunk of type 0x${part.toString(16).padStart(2, "0")}`;
+}
+
 /** Limits count over the whole file, so that both places where chunks may stand share one reader. */
 export class ChunkReader {
   readonly chunks: Chunks = { found: new Map(), dropped: [] };

@@ -1,7 +1,8 @@
 /** Functions that decode in a worker. */
-import type { DecodeOptions } from "./engine.js";
+import type { DecodeOptions, Findings, Reduction } from "./engine.js";
 import { limitError } from "./errors.js";
-import { type Decoded, pool } from "./pool.js";
+import { pool } from "./pool.js";
+import type { Decoded } from "./worker.js";
 
 /** A stream that pauses so long has its beginning shown. In milliseconds. */
 const PREVIEW_DELAY = 150;
@@ -12,18 +13,45 @@ export interface PageDecodeOptions extends DecodeOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface ThumbnailOptions extends PageDecodeOptions {
+  /** How many times smaller the thumbnail is along each side: 8 by default, or 16. */
+  readonly reduce?: Reduction;
+}
+
 export interface StreamOptions extends PageDecodeOptions {
   readonly maxFileBytes?: number;
-  /** Called with a small picture of the beginning of a file that loads slowly. `width` and `height` are those of the whole one. */
+  /**
+   * Called with a small picture while the file, or the decoder network, still loads. `width` and `height` are those of the whole
+   * picture.
+   */
   readonly onPreview?: (bitmap: ImageBitmap, width: number, height: number) => void;
 }
 
-/** Decodes a whole `.calo` file. Rejects with `CalotypeError`. */
+/** A picture, and what is known about it. */
+export interface Picture extends Findings {
+  readonly image: ImageData;
+}
+
+const bytesOf = (file: ArrayBuffer | Uint8Array): Uint8Array => (file instanceof Uint8Array ? file : new Uint8Array(file));
+const imageOf = ({ width, height, pixels }: Decoded): ImageData => new ImageData(pixels as ImageDataArray, width, height);
+
+/** Decodes a `.calo` file. Rejects with `CalotypeError`. */
 export async function decode(file: ArrayBuffer | Uint8Array, options: PageDecodeOptions = {}): Promise<ImageData> {
+  return (await decodePicture(file, options)).image;
+}
+
+/** Decodes a `.calo` file, or with `partial` its beginning, and tells what is known about it. Rejects with `CalotypeError`. */
+export async function decodePicture(file: ArrayBuffer | Uint8Array, options: PageDecodeOptions = {}): Promise<Picture> {
   const { signal, ...rest } = options;
-  const data = file instanceof Uint8Array ? file : new Uint8Array(file);
-  const { width, height, pixels } = await pool.run(data, "pixels", rest, signal);
-  return new ImageData(pixels as ImageDataArray, width, height);
+  const decoded = await pool.run(bytesOf(file), "pixels", { options: rest, signal });
+  const { verified = false, arrived = 0, dropped = [], recorded = null } = decoded;
+  return { image: imageOf(decoded), verified, arrived, dropped, recorded };
+}
+
+/** An eighth or a sixteenth of a picture's width and height, rounded up, without the decoder network. Rejects with `CalotypeError`. */
+export async function thumbnail(file: ArrayBuffer | Uint8Array, options: ThumbnailOptions = {}): Promise<ImageData> {
+  const { signal, reduce = 8, ...rest } = options;
+  return imageOf(await pool.run(bytesOf(file), "thumbnail", { options: rest, signal, reduce }));
 }
 
 /** Decodes a `.calo` file while it loads, to a bitmap. Rejects with `CalotypeError`, or with what the stream fails with. */
@@ -37,8 +65,8 @@ export async function decodeStream(stream: ReadableStream<Uint8Array>, options: 
     if (previewing || finished || size === 0 || !onPreview) return;
     previewing = true;
     try {
-      const shown: Decoded = await pool.run(joined(parts, size), "preview", rest, signal);
-      if (shown.bitmap && !finished) onPreview(shown.bitmap, shown.width, shown.height);
+      const shown = await pool.run(joined(parts, size), "preview", { options: { ...rest, partial: true }, signal });
+      if (!finished) onPreview(shown.bitmap!, shown.width, shown.height);
     } catch {
       // A beginning that cannot be shown is no fault: the whole file tells.
     } finally {
@@ -64,7 +92,8 @@ export async function decodeStream(stream: ReadableStream<Uint8Array>, options: 
     finished = true;
   }
   signal?.throwIfAborted();
-  return (await pool.run(joined(parts, size), "bitmap", rest, signal)).bitmap!;
+  const early = onPreview && ((small: Decoded) => onPreview(small.bitmap!, small.width, small.height));
+  return (await pool.run(joined(parts, size), "bitmap", { options: rest, signal, early })).bitmap!;
 }
 
 function joined(parts: readonly Uint8Array[], size: number): Uint8Array {

@@ -1,30 +1,58 @@
 /** Everything that decoding needs, loaded when it is needed first. It runs wherever there is WebAssembly: page, worker, service worker. */
 import { decodeAlpha } from "./alpha.js";
-import { CHUNK } from "./chunks.js";
+import { CHUNK, nameOfPart } from "./chunks.js";
 import { ContextModel } from "./context.js";
 import { DecoderNetwork, type Progress } from "./decoder.js";
 import { modelError } from "./errors.js";
-import { PIXELS_PER_LATENT, gridOf } from "./header.js";
+import { markUncertain, readUncertainty } from "./fidelity.js";
+import { type Header, HIERARCHICAL, PIXELS_PER_LATENT } from "./header.js";
+import type { Detail, Latents } from "./latents.js";
 import { type FloatKernels, wasmKernels } from "./kernels.js";
 import { type Limits, PAGE_LIMITS } from "./limits.js";
-import { openFile } from "./open.js";
-import { finishPicture, type Pixels } from "./picture.js";
-import { thinned } from "./preview.js";
+import type { ParsedFile } from "./file.js";
+import { openFile, type OpenOptions } from "./open.js";
+import { finishPicture, finishThumbnail, type Pixels } from "./picture.js";
+import { ThumbnailNetwork } from "./thumbnail.js";
 
 /** Decoder networks by name; "tiny" is for tests. */
 export type NetworkName = "pocket" | "tiny";
+
+/** By how much a thumbnail is smaller along each side. */
+export type Reduction = 8 | 16;
 
 export interface DecodeOptions {
   readonly limits?: Partial<Limits>;
   /** Refuse faults that cannot change the picture, too. */
   readonly strict?: boolean;
+  /** The data may be the beginning of a file: what has not arrived is predicted. */
+  readonly partial?: boolean;
+  /** Mark with stripes where the picture is uncertain, as the file has recorded it. */
+  readonly overlay?: boolean;
   readonly network?: NetworkName;
 }
 
-export interface DecodedPicture extends Pixels {
+/** What is known about a picture besides its pixels. */
+export interface Findings {
   /** Whether all integers are there and match the checksum. */
   readonly verified: boolean;
+  /** The share of the integers that have arrived, 0 to 1. */
+  readonly arrived: number;
+  /** Damaged parts that were left out, which do not change the picture. */
+  readonly dropped: readonly string[];
+  /** Whether the file records where the picture is uncertain; null unless `overlay` asked for it. */
+  readonly recorded: boolean | null;
 }
+
+export type DecodedPicture = Pixels & Findings;
+
+/** A thumbnail, and the size of the picture that it is of. */
+export interface Thumbnail extends Pixels {
+  readonly shownWidth: number;
+  readonly shownHeight: number;
+}
+
+/** The coarse latents serve for a picture of at most 1/0.75 times as many pixels along each side. */
+const MIN_POSITIONS_PER_PIXEL = 0.75;
 
 /** Loads a file of the decoder by its name. */
 export type AssetLoader = (name: string) => Promise<Uint8Array>;
@@ -34,44 +62,67 @@ export class Engine {
   private kernels: Promise<FloatKernels> | null = null;
   private readonly contextModels = new Map<number, Promise<ContextModel>>();
   private readonly networks = new Map<string, Promise<DecoderNetwork>>();
+  private readonly thumbnailNetworks = new Map<string, Promise<ThumbnailNetwork>>();
   private last: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly load: AssetLoader) {}
 
-  /** Decodes a whole file. Throws `CalotypeError`. */
-  decode(data: Uint8Array, options: DecodeOptions = {}, progress?: Progress): Promise<DecodedPicture> {
+  /**
+   * Decodes a file. Throws `CalotypeError`. If the decoder network has to be loaded first, `early` is given a thumbnail to show
+   * in the meantime.
+   */
+  decode(data: Uint8Array, options: DecodeOptions = {}, early?: (small: Thumbnail) => void, progress?: Progress): Promise<DecodedPicture> {
     return this.afterOthers(async () => {
-      const { header, latents, parsed, verified } = await this.open(data, options, false);
-      const packed = parsed.chunks.found.get(CHUNK.alpha);
-      const alpha = packed ? await decodeAlpha(packed, header.width, header.height) : null;
-      const network = await this.network(options.network ?? "pocket");
-      const rgba = await network.decode(latents, header.extended, progress);
+      const { header, latents, parsed, verified } = await this.open(data, options, "all");
+      const alpha = await alphaOf(parsed, header);
+      const name = options.network ?? "pocket";
+      if (early && !this.networks.has(name)) {
+        await this.reduced(header, latents, alpha, PIXELS_PER_LATENT).then(early, () => undefined);
+      }
+      const rgba = await (await this.network(name)).decode(latents, header.extended, progress);
       const pixels = { width: latents.columns * PIXELS_PER_LATENT, height: latents.rows * PIXELS_PER_LATENT, data: rgba };
-      return { ...finishPicture(pixels, header, alpha), verified };
+      const shown = finishPicture(pixels, header, alpha);
+      const recorded = options.overlay ? await this.mark(shown, parsed, options.strict ?? false) : null;
+      const dropped = parsed.chunks.dropped.map(nameOfPart);
+      return { ...shown, verified, arrived: latents.arrived / latents.integers.length, dropped, recorded };
     });
   }
 
-  /** A small picture from the beginning of a file, and the size of the whole one; null if nothing can be told yet. */
-  preview(data: Uint8Array, options: DecodeOptions = {}): Promise<(Pixels & { shownWidth: number; shownHeight: number }) | null> {
+  /**
+   * A small picture of a file or, if `partial`, of its beginning. Without `reduce` it is an eighth of the size if all latents of
+   * the even rows and columns have arrived, otherwise a sixteenth.
+   */
+  thumbnail(data: Uint8Array, reduce: Reduction | null, options: DecodeOptions = {}): Promise<Thumbnail> {
     return this.afterOthers(async () => {
-      const { header, latents } = await this.open(data, options, true);
-      const [rows, columns] = gridOf(header);
-      const known = (position: number) => [0, 1, 2, 3].every((channel) => latents.known[channel * rows * columns + position]);
-      const small = thinned(latents, known);
-      const rgba = await (await this.network(options.network ?? "pocket")).decode(small, header.extended);
-      const part = (coded: number, positions: number, all: number) => Math.max(1, Math.round((coded / all) * positions));
-      const unit = PIXELS_PER_LATENT;
-      const width = part(header.codedWidth, small.columns * unit, columns * unit);
-      const height = part(header.codedHeight, small.rows * unit, rows * unit);
-      const cropped = { ...header, width, height, codedWidth: width, codedHeight: height };
-      const pixels = finishPicture({ width: small.columns * unit, height: small.rows * unit, data: rgba }, cropped, null);
-      return { ...pixels, shownWidth: header.width, shownHeight: header.height };
+      const detail = (header: Header): Detail => (reduce === null ? "arrived" : coarseServes(header, reduce) ? "coarse" : "all");
+      const { header, latents, parsed } = await this.open(data, options, detail);
+      return this.reduced(header, latents, await alphaOf(parsed, header), reduce ?? latents.spacing * PIXELS_PER_LATENT);
     });
   }
 
-  private open(data: Uint8Array, options: DecodeOptions, partial: boolean) {
-    const limits = { ...PAGE_LIMITS, ...options.limits };
-    return openFile(data, (id) => this.contextModel(id), { limits, strict: options.strict ?? false, partial });
+  /** Marks what a file calls uncertain; false if it has no usable record. */
+  private async mark(shown: Pixels, { chunks }: ParsedFile, strict: boolean): Promise<boolean> {
+    const record = chunks.found.get(CHUNK.fidelity);
+    if (!record) return false;
+    try {
+      const map = await readUncertainty(record, shown.width, shown.height);
+      if (map) markUncertain(shown, map);
+      return true;
+    } catch (error) {
+      if (strict) throw error;
+      chunks.dropped.push(CHUNK.fidelity);
+      return false;
+    }
+  }
+
+  private async reduced(header: Header, latents: Latents, alpha: Uint8Array | null, reduce: number): Promise<Thumbnail> {
+    const network = await remembered(this.thumbnailNetworks, "thumbnail", async () => ThumbnailNetwork.load(await this.load("thumbnail.npz")));
+    const small = finishThumbnail(network.picture(latents), header, latents.spacing * PIXELS_PER_LATENT, reduce, alpha);
+    return { ...small, shownWidth: header.width, shownHeight: header.height };
+  }
+
+  private open(data: Uint8Array, { limits, strict = false, partial = false }: DecodeOptions, detail: OpenOptions["detail"]) {
+    return openFile(data, (id) => this.contextModel(id), { limits: { ...PAGE_LIMITS, ...limits }, strict, partial, detail });
   }
 
   private afterOthers<T>(work: () => Promise<T>): Promise<T> {
@@ -116,4 +167,16 @@ function remembered<K, V>(known: Map<K, Promise<V>>, key: K, make: () => Promise
     value.catch(() => known.delete(key));
   }
   return value;
+}
+
+/** The opacity of the whole picture; null if it is opaque, or if its chunk has not arrived. */
+async function alphaOf(parsed: ParsedFile, header: Header): Promise<Uint8Array | null> {
+  const packed = parsed.chunks.found.get(CHUNK.alpha);
+  return packed ? decodeAlpha(packed, header.width, header.height) : null;
+}
+
+/** Whether the latents of the even rows and columns, which are coded before the others, serve for a thumbnail. */
+function coarseServes(header: Header, reduce: number): boolean {
+  const perPixel = Math.min(header.codedWidth / header.width, header.codedHeight / header.height) * (reduce / (2 * PIXELS_PER_LATENT));
+  return header.coding === HIERARCHICAL && perPixel >= MIN_POSITIONS_PER_PIXEL;
 }

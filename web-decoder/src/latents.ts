@@ -4,10 +4,15 @@ import { checksumError, truncatedError } from "./errors.js";
 import { CHANNELS } from "./header.js";
 import { clip, effectiveLevel, expectedInput, MAX_INTEGER, networkInput, STEP_UNIT, stepOf } from "./quantiser.js";
 import { NOT_ARRIVED, RansReader } from "./rans.js";
+import { finishedStepMap, logStepOf, logStepUnknown } from "./steps.js";
 import { conditionalOffset, ESCAPE, placePrediction, REACH, type Slot } from "./tables.js";
 
 const MAX_INTEGERS_PER_BYTE = 16_384;
 const STATE_SLACK = 3;
+/** Sites before those of every second row and column: the grid of all even rows and columns is coded before all others. */
+const COARSE_SITES = 7;
+/** The positions of the even rows and columns; every integer; or the former until all of them have arrived, then the latter. */
+export type Detail = "coarse" | "all" | "arrived";
 
 /** Decoded latents. All arrays are `[4, rows, columns]` in C order but `logStep`, which is `[rows, columns]`. */
 export interface Latents {
@@ -25,6 +30,8 @@ export interface Latents {
   readonly known: Uint8Array;
   /** Integers that have arrived; 4 · rows · columns if all have. */
   readonly arrived: number;
+  /** 1 if every position was decoded; 2 if only those of the even rows and columns were, and the others are 0. */
+  readonly spacing: 1 | 2;
 }
 
 export interface HierarchicalInput {
@@ -35,6 +42,7 @@ export interface HierarchicalInput {
   readonly levels: Uint8Array;
   readonly rows: number;
   readonly columns: number;
+  readonly detail: Detail;
 }
 
 /** Decodes a payload of the hierarchical coding. A payload shorter than `payloadLength` gives partial latents. */
@@ -61,7 +69,8 @@ class CodingPass {
   private readonly integers: Int16Array;
   private readonly latents: Float32Array;
   private readonly conditionalMeans: Float32Array;
-  private readonly logStep: Float32Array;
+  /** Sums over the channels. */
+  private readonly logStep: Float64Array;
   private readonly steps: Int32Array[];
   private readonly slot: Slot = { row: 0, phase: 0, fine: 0, centre: 0 };
   private readonly known: Uint8Array;
@@ -79,7 +88,7 @@ class CodingPass {
     this.integers = new Int16Array(CHANNELS * rows * columns);
     this.latents = new Float32Array(CHANNELS * rows * columns);
     this.conditionalMeans = new Float32Array(CHANNELS * rows * columns);
-    this.logStep = new Float32Array(rows * columns);
+    this.logStep = new Float64Array(rows * columns);
     this.known = new Uint8Array(CHANNELS * rows * columns);
     this.steps = Array.from({ length: CHANNELS }, (_, channel) =>
       Int32Array.from({ length: 128 }, (_, level) => stepOf(effectiveLevel(level, channel))),
@@ -87,14 +96,20 @@ class CodingPass {
   }
 
   run(): Latents {
-    const { rows, columns } = this.input;
-    SITES.forEach((site, index) => {
+    const { rows, columns, detail, payload, payloadLength } = this.input;
+    let spacing: 1 | 2 = 1;
+    for (const [index, site] of SITES.entries()) {
+      if (index === COARSE_SITES && (detail === "coarse" || (detail === "arrived" && this.reader.ended))) {
+        spacing = 2;
+        break;
+      }
       if (site.offset[0] < rows && site.offset[1] < columns) this.site(index, site);
-    });
-    const partial = this.input.payload.length < this.input.payloadLength;
-    if (!partial) this.reader.finish();
-    const { integers, latents, conditionalMeans, logStep, known, arrived } = this;
-    return { rows, columns, integers, latents, conditionalMeans, logStep, known, arrived };
+    }
+    if (payload.length === payloadLength && spacing === 1) this.reader.finish();
+    const { integers, latents, conditionalMeans, known, arrived } = this;
+    const decoded = CHANNELS * Math.ceil(rows / spacing) * Math.ceil(columns / spacing);
+    const logStep = finishedStepMap(this.logStep, rows, columns, spacing, arrived / decoded);
+    return { rows, columns, integers, latents, conditionalMeans, logStep, known, arrived, spacing };
   }
 
   private site(index: number, site: (typeof SITES)[number]): void {
@@ -178,7 +193,7 @@ class CodingPass {
     this.integers[place] = integer;
     this.latents[place] = integer * step * STEP_UNIT;
     this.conditionalMeans[place] = (integer + offset) * step * STEP_UNIT;
-    this.logStep[position]! += (level / 16 - 5) / CHANNELS;
+    this.logStep[position]! += logStepOf(level);
     this.setSeen(position, channel, networkInput(integer, step));
     this.known[place] = 1;
     this.arrived += 1;
@@ -188,8 +203,7 @@ class CodingPass {
     const { rows, columns, levels } = this.input;
     const place = channel * rows * columns + position;
     this.latents[place] = this.conditionalMeans[place] = mean / 256;
-    const uncertain = scale / 16 - 6.5 + Math.log2(12) / 2;
-    this.logStep[position]! += Math.max(levels[position]! / 16 - 5, uncertain) / CHANNELS;
+    this.logStep[position]! += logStepUnknown(levels[position]!, scale);
     this.setSeen(position, channel, expectedInput(mean));
   }
 

@@ -21,5 +21,5 @@ export const FORMAT_LIMITS: Limits = {
   maxMetadataBytes: 16_777_216,
 };
 
-/** The defaults of a page: 4,096 × 4,096 pixels, which take about 64 MiB as RGBA and 200 MiB on the way there. */
+/** The defaults of a page: 4,096 × 4,096 pixels, which take about 64 MiB as RGBA and several times that on the way there. */
 export const PAGE_LIMITS: Limits = { ...FORMAT_LIMITS, maxPixels: 4096 * 4096, maxChunkBytes: 33_554_432 };

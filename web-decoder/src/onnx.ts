@@ -1,4 +1,5 @@
 /** Reading of ONNX files: the few fields of the protocol buffers that the decoder networks use. */
+import { halfToFloat } from "./bytes.js";
 import { modelError } from "./errors.js";
 
 /** A constant of the graph, converted to float32 unless it is int8. */
@@ -89,11 +90,6 @@ function integers(message: Message, field: number): number[] {
     }
     return found;
   });
-}
-
-function halfToFloat(half: number): number {
-  const [sign, exponent, fraction] = [half & 0x8000 ? -1 : 1, (half >> 10) & 31, half & 1023];
-  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
 }
 
 function readTensor(message: Message): [string, Constant] {

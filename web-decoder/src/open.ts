@@ -5,7 +5,7 @@ import type { ContextModel } from "./context.js";
 import { checksumError, truncatedError } from "./errors.js";
 import { type ParsedFile, parseFile } from "./file.js";
 import { gridOf, type Header, PALETTE } from "./header.js";
-import { decodeHierarchical, type Latents } from "./latents.js";
+import { decodeHierarchical, type Detail, type Latents } from "./latents.js";
 import type { Limits } from "./limits.js";
 import { decodePalette } from "./palette.js";
 import { levelMap } from "./regions.js";
@@ -19,6 +19,8 @@ export interface OpenOptions {
   readonly strict?: boolean;
   /** The bytes may be the beginning of a file only. */
   readonly partial?: boolean;
+  /** Which latents are wanted, all by default. */
+  readonly detail?: Detail | ((header: Header) => Detail);
 }
 
 /** A file before the decoder network. */
@@ -43,10 +45,14 @@ export async function openFile(
     return { parsed, header, latents, verified: true };
   }
   const levels = levelMap(header.level, parsed.chunks.found.get(CHUNK.regions), rows, columns);
-  const latents = decodeHierarchical(await contextModels(header.contextModel), { payload, payloadLength, levels, rows, columns });
-  const complete = payload.length === payloadLength;
+  const latents = decodeHierarchical(await contextModels(header.contextModel), {
+    payload, payloadLength, levels, rows, columns,
+    detail: typeof options.detail === "function" ? options.detail(header) : (options.detail ?? "all"),
+  });
+  // Without all integers there is nothing to compare the checksum with.
+  const complete = payload.length === payloadLength && latents.spacing === 1;
   if (complete) verify(parsed, latents, new Uint8Array());
-  else if (!options.partial) throw truncatedError("The file ends within its payload.");
+  else if (!options.partial && latents.spacing === 1) throw truncatedError("The file ends within its payload.");
   return { parsed, header, latents, verified: complete };
 }
 

@@ -1,20 +1,23 @@
 /** Workers, and the queue of pictures that wait for them. */
-import type { DecodeOptions } from "./engine.js";
+import type { DecodeOptions, Reduction } from "./engine.js";
 import { CalotypeError, modelError } from "./errors.js";
-import type { Answer, Request } from "./worker.js";
+import type { Answer, Decoded, Request, Wanted } from "./worker.js";
 
 /** More workers would need more memory than they save time: each holds the networks and a tile, about 130 MB. */
 const MAX_WORKERS = 2;
 
-export interface Decoded {
-  readonly width: number;
-  readonly height: number;
-  readonly pixels?: Uint8ClampedArray;
-  readonly bitmap?: ImageBitmap;
+/** What a job may have besides its data. */
+export interface JobOptions {
+  readonly options: DecodeOptions;
+  readonly signal?: AbortSignal | undefined;
+  readonly reduce?: Reduction | null;
+  /** Called with a picture to show while the decoder network loads. */
+  readonly early?: ((small: Decoded) => void) | undefined;
 }
 
 interface Job {
   readonly request: Request;
+  readonly early: ((small: Decoded) => void) | undefined;
   readonly resolve: (decoded: Decoded) => void;
   readonly reject: (reason: unknown) => void;
 }
@@ -23,12 +26,14 @@ class Pool {
   private readonly waiting: Job[] = [];
   private readonly running = new Map<Worker, Job | null>();
   private count = 0;
+  /** Makes a worker. */
+  create = (): Worker => new Worker(trusted(new URL("./calotype-worker.js", import.meta.url).href), { type: "module", name: "calotype" });
 
   /** Decodes in a worker. When `signal` is aborted, the worker that is busy with the picture is ended. */
-  run(data: Uint8Array, wanted: Request["wanted"], options: DecodeOptions, signal?: AbortSignal): Promise<Decoded> {
+  run(data: Uint8Array, wanted: Wanted, { options, signal, reduce = null, early }: JobOptions): Promise<Decoded> {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
-      const job: Job = { request: { id: this.count++, data, options, wanted }, resolve, reject };
+      const job: Job = { request: { id: this.count++, data, options, wanted, reduce }, early, resolve, reject };
       this.waiting.push(job);
       signal?.addEventListener("abort", () => this.cancel(job, signal.reason), { once: true });
       this.start();
@@ -52,10 +57,14 @@ class Pool {
   }
 
   private open(): Worker {
-    const worker = new Worker(new URL("./calotype-worker.js", import.meta.url), { type: "module", name: "calotype" });
+    const worker = this.create();
     this.running.set(worker, null);
     worker.addEventListener("message", ({ data }: MessageEvent<Answer>) => {
       const job = this.running.get(worker);
+      if ("early" in data) {
+        job?.early?.(data);
+        return;
+      }
       this.running.set(worker, null);
       if ("code" in data) job?.reject(new CalotypeError(data.code, data.message));
       else job?.resolve(data);
@@ -82,6 +91,18 @@ class Pool {
     job.reject(reason);
     for (const [worker, running] of this.running) if (running === job) this.end(worker);
   }
+}
+
+interface TrustedTypes {
+  createPolicy(name: string, rules: { createScriptURL: (address: string) => string }): { createScriptURL: (address: string) => string };
+}
+let policy: ReturnType<TrustedTypes["createPolicy"]> | undefined;
+
+/** The address of a script for pages that allow only those of a policy; its name is "calotype". */
+export function trusted(address: string): string {
+  const { trustedTypes } = globalThis as { trustedTypes?: TrustedTypes };
+  policy ??= trustedTypes?.createPolicy("calotype", { createScriptURL: (given) => given });
+  return policy ? policy.createScriptURL(address) : address;
 }
 
 export const pool = new Pool();

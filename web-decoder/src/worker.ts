@@ -1,24 +1,51 @@
 /** The worker: decodes what the page sends, one picture after another. */
-import { fetchAsset } from "./assets.js";
-import { type DecodeOptions, Engine } from "./engine.js";
+import { fetchAsset, unpacked } from "./assets.js";
+import { type DecodeOptions, Engine, type Findings, type Reduction, type Thumbnail } from "./engine.js";
 import { CalotypeError, type ErrorCode } from "./errors.js";
+import type { Pixels } from "./picture.js";
+
+/** "pixels" gives bytes, "bitmap" a bitmap to draw, "thumbnail" the bytes of a small picture, "preview" a small bitmap. */
+export type Wanted = "pixels" | "bitmap" | "thumbnail" | "preview";
 
 export interface Request {
   readonly id: number;
   readonly data: Uint8Array;
   readonly options: DecodeOptions;
-  /** "pixels" gives bytes, "bitmap" a bitmap to draw, "preview" a small bitmap of the beginning of a file. */
-  readonly wanted: "pixels" | "bitmap" | "preview";
+  readonly wanted: Wanted;
+  /** How much smaller a thumbnail is; null for what has arrived. */
+  readonly reduce: Reduction | null;
 }
 
+/** The decoder's files in base64, sent once to a worker that can fetch none. */
+export interface GivenFiles {
+  readonly files: Readonly<Record<string, string>>;
+}
+
+/** A picture. `width` and `height` are those of `pixels`, but of a preview those of the picture that it is of. */
+export interface Decoded extends Partial<Findings> {
+  readonly width: number;
+  readonly height: number;
+  readonly pixels?: Uint8ClampedArray;
+  readonly bitmap?: ImageBitmap;
+}
+
+/** An answer that is `early` shows a picture for the time being, and another one follows. */
 export type Answer =
-  | { readonly id: number; readonly width: number; readonly height: number; readonly pixels?: Uint8ClampedArray; readonly bitmap?: ImageBitmap }
+  | (Decoded & { readonly id: number; readonly early?: true })
   | { readonly id: number; readonly code: ErrorCode; readonly message: string };
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
-const engine = new Engine((name) => fetchAsset(scope.location.href, name));
+const given = new Map<string, string>();
+const engine = new Engine(async (name) => {
+  const file = given.get(name);
+  return file === undefined ? fetchAsset(scope.location.href, name) : unpacked(name, Uint8Array.from(atob(file), (each) => each.charCodeAt(0)));
+});
 
-scope.addEventListener("message", async ({ data: request }: MessageEvent<Request>) => {
+scope.addEventListener("message", async ({ data: request }: MessageEvent<Request | GivenFiles>) => {
+  if ("files" in request) {
+    for (const [name, file] of Object.entries(request.files)) given.set(name, file);
+    return;
+  }
   const { id } = request;
   try {
     const [answer, transferred] = await answerTo(request);
@@ -31,15 +58,26 @@ scope.addEventListener("message", async ({ data: request }: MessageEvent<Request
   }
 });
 
-async function answerTo({ data, options, wanted }: Request): Promise<[object, Transferable[]]> {
-  if (wanted === "preview") {
-    const small = await engine.preview(data, options);
-    if (small === null) return [{ width: 0, height: 0 }, []];
-    const bitmap = await createImageBitmap(new ImageData(small.data as ImageDataArray, small.width, small.height));
-    return [{ width: small.shownWidth, height: small.shownHeight, bitmap }, [bitmap]];
+async function answerTo({ id, data, options, wanted, reduce }: Request): Promise<[Decoded, Transferable[]]> {
+  if (wanted === "preview") return preview(await engine.thumbnail(data, null, options));
+  if (wanted === "thumbnail") {
+    const { width, height, data: pixels } = await engine.thumbnail(data, reduce, options);
+    return [{ width, height, pixels }, [pixels.buffer]];
   }
-  const { width, height, data: pixels } = await engine.decode(data, options);
-  if (wanted === "pixels") return [{ width, height, pixels }, [pixels.buffer]];
-  const bitmap = await createImageBitmap(new ImageData(pixels as ImageDataArray, width, height));
-  return [{ width, height, bitmap }, [bitmap]];
+  const early = async (small: Thumbnail): Promise<void> => {
+    const [answer, transferred] = await preview(small);
+    scope.postMessage({ id, early: true, ...answer } satisfies Answer, transferred);
+  };
+  const { width, height, data: pixels, ...found } = await engine.decode(data, options, wanted === "bitmap" ? early : undefined);
+  if (wanted === "pixels") return [{ width, height, pixels, ...found }, [pixels.buffer]];
+  const bitmap = await bitmapOf({ width, height, data: pixels });
+  return [{ width, height, bitmap, ...found }, [bitmap]];
 }
+
+async function preview(small: Thumbnail): Promise<[Decoded, Transferable[]]> {
+  const bitmap = await bitmapOf(small);
+  return [{ width: small.shownWidth, height: small.shownHeight, bitmap }, [bitmap]];
+}
+
+const bitmapOf = ({ width, height, data }: Pixels): Promise<ImageBitmap> =>
+  createImageBitmap(new ImageData(data as ImageDataArray, width, height));

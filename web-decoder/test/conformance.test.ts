@@ -4,16 +4,19 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, describe, test } from "node:test";
+import { gunzipSync } from "node:zlib";
 import { ContextModel } from "../src/context.js";
+import { DecoderNetwork } from "../src/decoder.js";
 import { CalotypeError } from "../src/errors.js";
-import { type IntegerKernels, plainKernels, wasmKernels } from "../src/kernels.js";
+import { type FloatKernels, type IntegerKernels, plainKernels, wasmKernels } from "../src/kernels.js";
 import { FORMAT_LIMITS } from "../src/limits.js";
 import { integerBytes, openFile, type OpenOptions } from "../src/open.js";
 
 interface Suite {
   limits: { max_pixels: number };
+  tolerance: { log_step: number };
   files: { name: string; file: string; shape: number[]; integers: string; latents: string; values?: number[] }[];
-  prefixes: { name: string; bytes: number; arrived: number; integers: string; latents: string }[];
+  prefixes: { name: string; bytes: number; arrived: number; integers: string; latents: string; log_step?: number[] }[];
   hostile: { name: string; error: string | null; strict: string | null }[];
 }
 
@@ -58,6 +61,7 @@ for (const [name, kernels] of Object.entries(KERNELS)) {
       test(`the first ${each.bytes} bytes of ${each.name}`, async () => {
         const { latents } = await open(read(fileOf(each.name)).subarray(0, each.bytes), { partial: true });
         assert.equal(latents.arrived, each.arrived);
+        each.log_step?.forEach((value, place) => assert.ok(Math.abs(latents.logStep[place]! - value) <= suite.tolerance.log_step, `${place}`));
         assert.equal(sha256(integerBytes(latents)), each.integers);
         assert.equal(sha256(floatBytes(latents.latents)), each.latents);
       });
@@ -96,5 +100,23 @@ describe("hostile files", () => {
       assert.notEqual(await errorOf(changed, false), null, `byte ${place}`);
       assert.notEqual(await errorOf(whole.subarray(0, place), false), null, `${place} bytes`);
     }
+  });
+});
+
+describe("memory", () => {
+  test("of the decoder network does not grow with the picture beyond a tile", async () => {
+    const kernels = await KERNELS["wasm"]!();
+    const network = new DecoderNetwork(new Uint8Array(gunzipSync(readFileSync(join(DIST, "tiny-decoder.onnx.gz")))), kernels as FloatKernels);
+    const taken = async (rows: number, columns: number): Promise<number> => {
+      const planes = (count: number) => new Float32Array(count * rows * columns);
+      const [integers, known] = [new Int16Array(), new Uint8Array()];
+      await network.decode(
+        { rows, columns, integers, known, latents: planes(4), conditionalMeans: planes(4), logStep: planes(1), arrived: 0, spacing: 1 },
+        false,
+      );
+      return kernels.arena.buffer.byteLength;
+    };
+    const ofThreeTiles = await taken(20, 300);
+    assert.equal(await taken(20, 600), ofThreeTiles);
   });
 });

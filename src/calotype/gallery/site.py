@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -12,27 +11,17 @@ from string import Template
 from urllib.parse import quote
 
 import calotype
+from calotype.browser import decoder_files
 from calotype.compare import page as shared
 from calotype.compare.folder import file_name, fresh_folder, shown_name
-from calotype.errors import CalotypeError, ModelError, SourceError
+from calotype.errors import CalotypeError, SourceError
 from calotype.limits import Limits
-from calotype.models import DEFAULT_CONTEXT_MODEL, read_weights
 
-__all__ = ["DECODER_FILES", "decoder_folder", "write_gallery"]
-
-DECODER_FILES = (
-    "calotype.js",
-    "calotype-auto.js",
-    "calotype-worker.js",
-    "calotype-sw.js",
-    "kernels.wasm",
-    "kernels-relaxed.wasm",
-)
-"""The scripts and kernels of the browser's decoder; its weights lie beside them on a site."""
+__all__ = ["write_gallery"]
 
 _SUFFIX = ".calo"
 _THUMBNAIL_SIDE = 320
-_DECODER_NAME = "pocket"
+_NETWORK = "pocket"
 
 
 @dataclass(frozen=True)
@@ -46,18 +35,6 @@ class _Picture:
     side: tuple[int, int]
     size: tuple[int, int]
     bytes: int
-
-
-def decoder_folder() -> Path:
-    """Returns the folder of :data:`DECODER_FILES`. Raises :class:`ModelError` if they were not built."""
-    folder = Path(__file__).parent / "decoder"
-    missing = [name for name in DECODER_FILES if not (folder / name).is_file()]
-    if missing:
-        raise ModelError(
-            f"the browser's decoder is not here ({missing[0]} is missing): run 'make web' in a checkout of"
-            " Calotype, or install a released wheel"
-        )
-    return folder
 
 
 def write_gallery(
@@ -76,7 +53,7 @@ def write_gallery(
     Raises :class:`SourceError` if there is no such file, :class:`ModelError` if the decoder was not built,
     :class:`OutputError`, and without ``failed`` the errors of decoding.
     """
-    decoder = decoder_folder()
+    decoder = decoder_files(_NETWORK)
     sources = sorted(path for path in folder.rglob(f"*{_SUFFIX}") if path.is_file())
     if not sources:
         raise SourceError(f"{folder} holds no {_SUFFIX} files")
@@ -92,7 +69,8 @@ def write_gallery(
                     raise
                 failed(path, error)
             progress()
-        _add_decoder(work / "decoder", decoder)
+        for name, content in decoder.items():
+            (work / "decoder" / name).write_bytes(content)
         (work / "index.html").write_text(_page_text(folder.resolve().name, pictures), "utf-8")
         page = files(__name__.rpartition(".")[0]) / "page"
         for name in ("gallery.css", "gallery.js"):
@@ -118,15 +96,6 @@ def _add_picture(work: Path, folder: Path, path: Path, number: int, limits: Limi
         (info.width, info.height),
         len(data),
     )
-
-
-def _add_decoder(target: Path, decoder: Path) -> None:
-    """Copies the decoder and its weights, unchanged except for compression."""
-    for name in DECODER_FILES:
-        (target / name).write_bytes((decoder / name).read_bytes())
-    network, context_model = read_weights(_DECODER_NAME, DEFAULT_CONTEXT_MODEL)
-    (target / f"{_DECODER_NAME}-decoder.onnx.gz").write_bytes(gzip.compress(network, 9, mtime=0))
-    (target / f"context-{DEFAULT_CONTEXT_MODEL}.npz").write_bytes(context_model)
 
 
 def _page_text(title: str, pictures: Sequence[_Picture]) -> str:

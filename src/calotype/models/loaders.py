@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 from calotype.entropy import ContextModel, read_context_model
 from calotype.errors import ModelError, UnsupportedError
@@ -33,6 +34,7 @@ from calotype.models.thumbnail import ThumbnailNetwork
 from calotype.options import DiffusionOptions
 
 __all__ = [
+    "WeightFiles",
     "load_context_model",
     "load_decoder",
     "load_encoder",
@@ -102,13 +104,22 @@ def load_text_finder(threads: int | None = None) -> TextFinder:
     return TextFinder(read_text_network(), threads)
 
 
-def read_weights(name: str, context_model: int) -> tuple[bytes, bytes]:
-    """Returns the files of the embedded decoder ``name`` and of a context model, for another implementation.
+class WeightFiles(NamedTuple):
+    """What another implementation needs to decode: the contents of three files."""
+
+    decoder: bytes
+    context_model: bytes
+    thumbnail_network: bytes
+
+
+def read_weights(name: str, context_model: int) -> WeightFiles:
+    """Returns the files of the embedded decoder ``name``, of a context model and of the thumbnail network.
 
     Raises :class:`ModelError`.
     """
-    decoder = read_shipped_file(embedded_model(name).decoder.file)
-    return decoder, read_shipped_file(CONTEXT_MODEL_FILES[context_model])
+    model = embedded_model(name)
+    files = model.decoder.file, CONTEXT_MODEL_FILES[context_model], THUMBNAIL_FILES[SD1.id]
+    return WeightFiles(*map(read_shipped_file, files))
 
 
 @cache

@@ -19,6 +19,7 @@ from calotype.container import EXTENSION, MEDIA_TYPE
 from calotype.limits import MAX_SIDE
 from calotype.options import EncodeOptions
 from calotype.web.clients import client_key
+from calotype.web.decoder_files import browser_network
 from calotype.web.form import ENVELOPE_BYTES, file_of_form, is_form
 from calotype.web.schema import (
     CALO_BODY,
@@ -95,6 +96,7 @@ async def server_info(request: Request, _: Annotated[NoQuery, Query()]) -> Serve
         extension=EXTENSION,
         model=settings.model,
         decoder=settings.decoder,
+        browser_decoder=browser_network(settings),
         baselines=list(server.studio.baselines),
         max_upload=settings.max_upload,
         max_pixels=settings.max_pixels,

@@ -27,6 +27,7 @@ from calotype.errors import (
     SourceError,
     TargetSizeError,
 )
+from calotype.web import decoder_files
 from calotype.web.api import Server, router
 from calotype.web.form import MediaError
 from calotype.web.guard import Guard
@@ -91,6 +92,7 @@ def create_app(settings: Settings | None = None, studio: PictureService | None =
     app.add_exception_handler(OutOfMemoryError, _no_memory)
     app.add_exception_handler(Exception, _fault)
     app.include_router(router)
+    app.include_router(decoder_files.router)
     pages = {"/": _STATIC / "index.html", "/docs": _STATIC / "docs.html"}
     pages |= {f"/static/{name}": Path(shared.__file__).with_name(name) for name in shared.SHARED}
     for address, file in pages.items():

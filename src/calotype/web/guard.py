@@ -17,7 +17,7 @@ __all__ = ["POLICY", "SECURITY_HEADERS", "Guard"]
 POLICY = "; ".join(
     (
         "default-src 'none'",
-        "script-src 'self'",
+        "script-src 'self' 'wasm-unsafe-eval'",
         "style-src 'self'",
         "img-src 'self' blob:",
         "connect-src 'self'",
@@ -25,9 +25,10 @@ POLICY = "; ".join(
         "form-action 'none'",
         "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",
+        "trusted-types calotype",
     )
 )
-"""The content security policy: no inline scripts or styles, and nothing from other origins."""
+"""The content security policy: no inline scripts or styles, nothing from other origins, and WebAssembly."""
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": POLICY,

@@ -81,6 +81,9 @@ class ServerInfo(BaseModel):
     extension: str
     model: str
     decoder: str | None
+    browser_decoder: str | None = Field(
+        description="The decoder network with which browsers may decode too; null if only the server can"
+    )
     baselines: list[str]
     max_upload: int = Field(description="Bytes")
     max_pixels: int

@@ -1,6 +1,7 @@
 // The page: a picture comes in, goes through every codec at one size, and is shown.
 
 import { Refused, ask, send } from "./api.js";
+import { decodeFile } from "./decoding.js";
 import { bytes, meaning, position, sizeAt } from "./sizes.js";
 import { Stage } from "./stage.js";
 
@@ -86,9 +87,6 @@ function drawSize(size) {
   element("size-more").textContent = `${prepared.width} × ${prepared.height} pixels, ${meaning(size, pixels)}`;
 }
 
-/** How a file is decoded: with stripes where its record calls the picture uncertain, or without. */
-const decoding = () => `decode?overlay=${marks}`;
-
 const target = () => sizeAt(Number(element("size").value), prepared.width * prepared.height);
 
 // What is done
@@ -139,7 +137,7 @@ async function readServerInfo() {
 /** A .calo file: there is nothing to compare it with. */
 async function decode(file, signal) {
   progress(30, "Decoding …");
-  const { blob, remark } = await send(decoding(), file, signal);
+  const { blob, remark } = await decodeFile(file, signal, limits, marks);
   const size = await dimensions(blob);
   prepared = null;
   NAMES.forEach((name) => put(name, null));
@@ -175,7 +173,7 @@ async function compare(signal) {
   const { file, note } = await encode(size, signal);
   drawSize(file.size);
   progress(45, "Decoding …");
-  const decoded = await send(decoding(), file, signal);
+  const decoded = await decodeFile(file, signal, limits, marks);
   put("calotype", decoded.blob, note);
   drawTile("calotype", bytes(file.size), false);
   offer("save-calo", file, `${opened.stem}${limits.extension}`);

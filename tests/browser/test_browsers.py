@@ -1,4 +1,4 @@
-"""The browser's decoder in a real browser, with a strict policy and without isolation from other origins."""
+"""The browser's decoder in real browsers, with a strict policy and without isolation from other origins."""
 
 from __future__ import annotations
 
@@ -17,26 +17,30 @@ from PIL import Image
 
 pytest.importorskip("selenium", reason="needs pip install 'calotype[test]'")
 
-from selenium.webdriver import Chrome
-from web_page import CHROMEDRIVER, CHROMIUM, Handler, opened_browser, served
+from web_page import MISSING, PATIENCE, Browser, Handler, opened_browser, opened_firefox, served
+
+import calotype
 
 ROOT = Path(__file__).parents[2]
 SUITE: dict[str, Any] = json.loads((ROOT / "conformance" / "suite.json").read_text("utf-8"))
 FILES = {case["name"]: ROOT / case["file"] for case in SUITE["files"]}
 AXE = os.environ.get("CALOTYPE_AXE")  # axe.min.js of the npm package axe-core
-PATIENCE = 60
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Pictures</title>
-<script type="module" src="calotype-auto.js"></script><main><h1>Pictures</h1>{}</main></html>"""
+{head}<script type="module" src="calotype-auto.js"></script><main><h1>Pictures</h1>{body}</main></html>"""
+TRUSTED = """<meta http-equiv="Content-Security-Policy"
+content="require-trusted-types-for 'script'; trusted-types calotype">"""
 
-pytestmark = [
-    pytest.mark.slow,  # 20 seconds together
-    pytest.mark.skipif(
-        not (CHROMIUM and CHROMEDRIVER), reason="needs a browser: apt-get install chromium chromium-driver"
-    ),
-]
+pytestmark = pytest.mark.slow  # 20 seconds together in each browser
 
 
-@pytest.fixture(scope="module")
+def strips() -> dict[str, NDArray[np.uint8]]:
+    """Pictures that are wider and higher than a tile of the network, and than a part of a tile."""
+    values = np.random.default_rng(1).integers(0, 256, (4, 130, 3), np.uint8)
+    wide = np.asarray(Image.fromarray(values).resize((1040, 32), Image.Resampling.BICUBIC))
+    return {"wide": wide, "high": np.ascontiguousarray(wide.transpose(1, 0, 2)[:528])}
+
+
+@pytest.fixture(scope="session")
 def site(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the decoder, the files of the suite, and a page."""
     folder = tmp_path_factory.mktemp("site")
@@ -46,18 +50,25 @@ def site(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, path in FILES.items():
         shutil.copy(path, folder / f"{name}.calo")
     shutil.copytree(ROOT / "conformance" / "hostile", folder / "hostile")
-    (folder / "index.html").write_text(PAGE.format(""), "utf-8")
+    for name, rgb in strips().items():
+        (folder / f"{name}.calo").write_bytes(calotype.encode(rgb, quality=30, effort=1))
+    (folder / "index.html").write_text(PAGE.format(head="", body=""), "utf-8")
     return folder
 
 
-@pytest.fixture(scope="module")
-def browser(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    with served(site) as address, opened_browser(tmp_path_factory.mktemp("profile")) as browser:
+@pytest.fixture(scope="module", params=list(MISSING))
+def browser(
+    site: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Browser]:
+    if MISSING[request.param]:
+        pytest.skip(MISSING[request.param])
+    opened = opened_browser if request.param == "chromium" else opened_firefox
+    with served(site) as address, opened(tmp_path_factory.mktemp("profile")) as browser:
         browser.get(address + "/index.html")
         yield browser
 
 
-def pixels(browser: Chrome, file: str, network: str) -> NDArray[np.uint8]:
+def pixels(browser: Browser, file: str, network: str) -> NDArray[np.uint8]:
     """RGBA of a file of the site, by ``decode``."""
     width, height, data = browser.execute_async_script(
         """const [file, network, done] = arguments;
@@ -74,7 +85,7 @@ def pixels(browser: Chrome, file: str, network: str) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("case", SUITE["files"], ids=lambda case: case["name"])
-def test_pixels_of_the_conformance_suite(browser: Chrome, case: dict[str, Any]) -> None:
+def test_pixels_of_the_conformance_suite(browser: Browser, case: dict[str, Any]) -> None:
     assert browser.execute_script("return crossOriginIsolated") is False
     # This decoder does not read patches yet: it leaves them out.
     for network, picture in case.get("without_patches", case["pixels"]).items():
@@ -86,7 +97,7 @@ def test_pixels_of_the_conformance_suite(browser: Chrome, case: dict[str, Any]) 
         assert not difference[..., 3].any()
 
 
-def test_hostile_files_give_their_error(browser: Chrome) -> None:
+def test_hostile_files_give_their_error(browser: Browser) -> None:
     names = [case["name"] for case in SUITE["hostile"]]
     answer = browser.execute_async_script(
         """const [names, maxPixels, done] = arguments;
@@ -107,21 +118,26 @@ def test_hostile_files_give_their_error(browser: Chrome) -> None:
     assert dict(zip(names, answer, strict=True)) == {case["name"]: case["error"] for case in SUITE["hostile"]}
 
 
-def until(browser: Chrome, script: str, *arguments: object) -> Any:
+def until(browser: Browser, script: str, *arguments: object) -> Any:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         if value := browser.execute_script(script, *arguments):
             return value
         time.sleep(0.05)
-    raise AssertionError(f"never true: {script}; {browser.get_log('browser')}")
+    raise AssertionError(f"never true: {script}; {logged(browser)}")
 
 
-def visit(browser: Chrome, site: Path, body: str) -> None:
-    (site / "page.html").write_text(PAGE.format(body), "utf-8")
+def logged(browser: Browser) -> list[Any]:
+    """What the browser complained of, where it tells."""
+    return list(browser.get_log("browser")) if hasattr(browser, "get_log") else []
+
+
+def visit(browser: Browser, site: Path, body: str, head: str = "") -> None:
+    (site / "page.html").write_text(PAGE.format(head=head, body=body), "utf-8")
     browser.get(browser.execute_script("return location.origin") + "/page.html")
 
 
-def test_elements_are_replaced_now_and_later(browser: Chrome, site: Path) -> None:
+def test_elements_are_replaced_now_and_later(browser: Browser, site: Path) -> None:
     visit(
         browser,
         site,
@@ -129,6 +145,7 @@ def test_elements_are_replaced_now_and_later(browser: Chrome, site: Path) -> Non
         <picture><source type="image/x-calotype" srcset="coarse-105x70.calo">
         <img id="b" alt="Hair" src="data:,"></picture>
         <img id="c" src="data:," alt="another picture">""",
+        TRUSTED,
     )
     until(
         browser,
@@ -146,8 +163,8 @@ def test_elements_are_replaced_now_and_later(browser: Chrome, site: Path) -> Non
         document.getElementById("c").src = "one-pixel.calo";""")
     until(browser, "return document.getElementById('d').naturalWidth === 17")
     until(browser, "return document.getElementById('c').naturalWidth === 1")
-    if AXE is not None:
-        browser.get_log("browser")
+    if AXE is not None and hasattr(browser, "execute_cdp_cmd"):
+        logged(browser)
         browser.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
         browser.execute_script(Path(AXE).read_text(encoding="utf-8"))
         violations = browser.execute_async_script("""
@@ -156,7 +173,7 @@ def test_elements_are_replaced_now_and_later(browser: Chrome, site: Path) -> Non
         assert violations == []
 
 
-def test_a_broken_file_shows_its_text_and_tells_why(browser: Chrome, site: Path) -> None:
+def test_a_broken_file_shows_its_text_and_tells_why(browser: Browser, site: Path) -> None:
     visit(browser, site, "")
     answer = browser.execute_async_script("""
         const done = arguments[0];
@@ -173,7 +190,7 @@ def test_a_broken_file_shows_its_text_and_tells_why(browser: Chrome, site: Path)
     assert answer == ["ChecksumError", True, 0, True, "A person who waves"]
 
 
-def test_a_lazy_picture_waits_until_it_is_near(browser: Chrome, site: Path) -> None:
+def test_a_lazy_picture_waits_until_it_is_near(browser: Browser, site: Path) -> None:
     (site / "page.css").write_text("p { height: 5000px }", "utf-8")
     visit(
         browser,
@@ -189,7 +206,7 @@ def test_a_lazy_picture_waits_until_it_is_near(browser: Chrome, site: Path) -> N
     until(browser, "return document.querySelector('calo-img').naturalWidth === 24")
 
 
-def test_a_slow_file_shows_its_beginning(browser: Chrome, site: Path) -> None:
+def test_a_slow_file_shows_its_beginning(browser: Browser, site: Path) -> None:
     Handler.released.clear()
     visit(browser, site, "")
     browser.execute_script("""
@@ -207,10 +224,32 @@ def test_a_slow_file_shows_its_beginning(browser: Chrome, site: Path) -> None:
     assert browser.execute_script(size) == 105
     Handler.released.set()
     until(browser, "return told.includes('load')")
-    assert browser.execute_script("return told") == ["preview", "load"]
+    told = browser.execute_script("return told")
+    assert told[-1] == "load"
+    assert set(told) == {"preview", "load"}
 
 
-def test_aborting_ends_the_work(browser: Chrome, site: Path) -> None:
+def test_a_thumbnail_is_shown_while_the_network_loads(browser: Browser, site: Path) -> None:
+    Handler.weights_released.clear()
+    visit(browser, site, "")
+    try:
+        browser.execute_script("""
+            window.told = [];
+            import("/calotype.js").then(({ CaloImage, defineElement }) => {
+              defineElement();
+              const image = new CaloImage();
+              for (const type of ["preview", "load"]) image.addEventListener(type, () => told.push(type));
+              Object.assign(image, { alt: "", src: "/coarse-105x70.calo" });
+              document.querySelector("main").append(image);
+            });""")
+        until(browser, "return told.includes('preview')")
+        assert browser.execute_script("return told") == ["preview"]
+    finally:
+        Handler.weights_released.set()
+    until(browser, "return told.includes('load')")
+
+
+def test_aborting_ends_the_work(browser: Browser, site: Path) -> None:
     visit(browser, site, "")
     answer = browser.execute_async_script("""
         const done = arguments[0];
@@ -226,7 +265,7 @@ def test_aborting_ends_the_work(browser: Chrome, site: Path) -> None:
     assert answer == ["AbortError", 24]
 
 
-def test_a_service_worker_serves_plain_images(browser: Chrome, site: Path) -> None:
+def test_a_service_worker_serves_plain_images(browser: Browser, site: Path) -> None:
     visit(browser, site, "")
     answer = browser.execute_async_script("""
         const done = arguments[0];
@@ -243,28 +282,98 @@ def test_a_service_worker_serves_plain_images(browser: Chrome, site: Path) -> No
     assert answer == [24, 24]
 
 
-def test_the_page_stays_responsive_with_many_pictures(browser: Chrome, site: Path) -> None:
-    visit(browser, site, "")
-    blocked, all = browser.execute_async_script("""
-        const done = arguments[0];
+def test_the_page_stays_responsive_with_many_pictures(browser: Browser, site: Path) -> None:
+    """No task of the main thread takes 50 ms. Other processes may delay one: one of three tries must do."""
+    for _ in range(3):
+        visit(browser, site, "")
+        longest = browser.execute_async_script("""
+            const done = arguments[0];
+            (async () => {
+              const { CaloImage, defineElement } = await import("/calotype.js");
+              defineElement();
+              const tasks = PerformanceObserver.supportedEntryTypes.includes("longtask");
+              let [longest, finished, last] = [0, false, performance.now()];
+              if (tasks) {
+                new PerformanceObserver((list) => {
+                  for (const { duration } of list.getEntries()) longest = Math.max(longest, duration);
+                }).observe({ type: "longtask" });
+              } else {
+                const tick = () => {
+                  longest = Math.max(longest, performance.now() - last - 4);
+                  last = performance.now();
+                  if (!finished) setTimeout(tick, 4);
+                };
+                tick();
+              }
+              const images = Array.from({ length: 50 }, (_, index) => {
+                const image = new CaloImage();
+                image.setAttribute("network", index < 4 ? "pocket" : "tiny");
+                Object.assign(image, { alt: "", src: `coarse-105x70.calo?${index}` });
+                document.querySelector("main").append(image);
+                return image;
+              });
+              await Promise.all(images.map((image) => image.decode()));
+              await new Promise((resolve) => setTimeout(resolve, 50));
+              finished = true;
+              return longest;
+            })().then(done, (error) => done(String(error)));""")
+        assert isinstance(longest, (int, float)), longest
+        if longest < 50:
+            return
+    raise AssertionError(f"a task of the main thread took {longest} ms")
+
+
+def thumbnail(browser: Browser, file: str, reduce: int) -> NDArray[np.uint8]:
+    """RGBA of a thumbnail of a file of the site."""
+    width, height, data = browser.execute_async_script(
+        """const [file, reduce, done] = arguments;
         (async () => {
-          const { CaloImage, defineElement } = await import("/calotype.js");
-          defineElement();
-          let blocked = 0;
-          new PerformanceObserver((list) => {
-            for (const { duration } of list.getEntries()) blocked += duration - 50;
-          }).observe({ type: "longtask" });
-          const start = performance.now();
-          const images = Array.from({ length: 50 }, (_, index) => {
-            const image = new CaloImage();
-            const network = index < 6 ? "pocket" : "tiny";
-            image.setAttribute("network", network);
-            Object.assign(image, { alt: "", src: `coarse-105x70.calo?${index}` });
-            document.querySelector("main").append(image);
-            return image;
-          });
-          await Promise.all(images.map((image) => image.decode()));
-          return [blocked, performance.now() - start];
-        })().then(done, (error) => done([String(error), 0]));""")
-    assert isinstance(blocked, (int, float)), blocked
-    assert blocked < all / 4  # a page that decodes by itself is blocked all the time
+          const { thumbnail } = await import("/calotype.js");
+          const image = await thumbnail(await (await fetch(file)).arrayBuffer(), { reduce });
+          return [image.width, image.height, [...image.data]];
+        })().then(done, (error) => done([0, 0, String(error)]));""",
+        file,
+        reduce,
+    )
+    assert width, data
+    return np.array(data, np.uint8).reshape(height, width, 4)
+
+
+def test_thumbnails_are_those_of_the_python_decoder(browser: Browser) -> None:
+    for name, path in FILES.items():
+        for reduce in (8, 16):
+            found = thumbnail(browser, f"/{name}.calo", reduce)
+            expected = calotype.decode(path, reduce=reduce, keep_metadata=False).convert("RGBA")
+            difference = found.astype(float) - np.asarray(expected)
+            assert np.abs(difference).max() <= 1, (name, reduce)
+
+
+@pytest.mark.parametrize(("name", "size"), [("fine-64x64", 40), ("fine-64x64", 60), ("coarse-105x70", 40)])
+@pytest.mark.filterwarnings("ignore:the picture is partial")
+def test_beginnings_are_those_of_the_python_decoder(browser: Browser, name: str, size: int) -> None:
+    answer = browser.execute_async_script(
+        """const [file, size, done] = arguments;
+        (async () => {
+          const { decodePicture } = await import("/calotype.js");
+          const data = (await (await fetch(file)).arrayBuffer()).slice(0, size);
+          const { image, verified, arrived } = await decodePicture(data, { partial: true });
+          return [verified, arrived, [...image.data]];
+        })().then(done, (error) => done([true, String(error), []]));""",
+        f"/{name}.calo",
+        size,
+    )
+    verified, arrived, data = answer
+    assert not verified, arrived
+    case = next(each for each in SUITE["prefixes"] if (each["name"], each["bytes"]) == (name, size))
+    shape = next(each["shape"] for each in SUITE["files"] if each["name"] == name)
+    assert arrived == pytest.approx(case["arrived"] / np.prod(shape))
+    expected = calotype.decode(FILES[name].read_bytes()[:size], partial=True).convert("RGBA")
+    difference = np.array(data, float).reshape(expected.height, expected.width, 4) - np.asarray(expected)
+    assert np.abs(difference).max() <= SUITE["tolerance"]["peak"]
+
+
+def test_tiles_leave_no_seams(browser: Browser, site: Path) -> None:
+    for name in strips():
+        difference = pixels(browser, f"/{name}.calo", "pocket")[..., :3].astype(float)
+        difference -= calotype.decode(site / f"{name}.calo", as_array=True)
+        assert np.abs(difference).max() <= SUITE["tolerance"]["peak"], name
