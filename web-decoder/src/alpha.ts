@@ -1,5 +1,6 @@
 /** The ALPHA chunk: a lossless WebP or a grey PNG file, decoded by the platform (docs/format.md, section 3). */
 import { formatError } from "./errors.js";
+import { platformPixels } from "./platform.js";
 
 const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const PNG_GREY_8 = [8, 0];
@@ -10,18 +11,9 @@ export async function decodeAlpha(data: Uint8Array, width: number, height: numbe
   const size = PNG.every((byte, index) => data[index] === byte) ? pngSize(data) : losslessWebpSize(data);
   if (size === null) throw formatError("The alpha plane is neither a grey PNG nor a lossless WebP file.");
   if (size[0] !== width || size[1] !== height) throw formatError("The alpha plane has another size than the picture.");
-  try {
-    const type = data[0] === PNG[0] ? "image/png" : "image/webp";
-    const options: ImageBitmapOptions = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
-    const bitmap = await createImageBitmap(new Blob([data as BlobPart], { type }), options);
-    const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true })!;
-    context.drawImage(bitmap, 0, 0);
-    bitmap.close();
-    const rgba = context.getImageData(0, 0, width, height).data;
-    return Uint8Array.from({ length: width * height }, (_, index) => rgba[4 * index]!);
-  } catch {
-    throw formatError("The alpha plane is damaged.");
-  }
+  const rgba = await platformPixels(data, data[0] === PNG[0] ? "image/png" : "image/webp", width, height);
+  if (rgba === null) throw formatError("The alpha plane is damaged.");
+  return Uint8Array.from({ length: width * height }, (_, index) => rgba[4 * index]!);
 }
 
 function pngSize(data: Uint8Array): [number, number] | null {

@@ -6,12 +6,13 @@ import { DecoderNetwork, type Progress } from "./decoder.js";
 import { modelError } from "./errors.js";
 import { markUncertain, readUncertainty } from "./fidelity.js";
 import { type Header, HIERARCHICAL, PIXELS_PER_LATENT } from "./header.js";
-import type { Detail, Latents } from "./latents.js";
+import type { Detail } from "./latents.js";
 import { type FloatKernels, wasmKernels } from "./kernels.js";
 import { type Limits, PAGE_LIMITS } from "./limits.js";
 import type { ParsedFile } from "./file.js";
-import { openFile, type OpenOptions } from "./open.js";
-import { finishPicture, finishThumbnail, type Pixels } from "./picture.js";
+import { type OpenedFile, openFile, type OpenOptions } from "./open.js";
+import { decodePatches } from "./patches.js";
+import { finishPicture, finishThumbnail, type Layers, type Pixels } from "./picture.js";
 import { ThumbnailNetwork } from "./thumbnail.js";
 
 /** Decoder networks by name; "tiny" is for tests. */
@@ -73,15 +74,16 @@ export class Engine {
    */
   decode(data: Uint8Array, options: DecodeOptions = {}, early?: (small: Thumbnail) => void, progress?: Progress): Promise<DecodedPicture> {
     return this.afterOthers(async () => {
-      const { header, latents, parsed, verified } = await this.open(data, options, "all");
-      const alpha = await alphaOf(parsed, header);
+      const file = await this.open(data, options, "all");
+      const { header, latents, parsed, verified } = file;
+      const layers = await layersOf(file, options.strict ?? false);
       const name = options.network ?? "pocket";
       if (early && !this.networks.has(name)) {
-        await this.reduced(header, latents, alpha, PIXELS_PER_LATENT).then(early, () => undefined);
+        await this.reduced(file, layers, PIXELS_PER_LATENT).then(early, () => undefined);
       }
       const rgba = await (await this.network(name)).decode(latents, header.extended, progress);
       const pixels = { width: latents.columns * PIXELS_PER_LATENT, height: latents.rows * PIXELS_PER_LATENT, data: rgba };
-      const shown = finishPicture(pixels, header, alpha);
+      const shown = finishPicture(pixels, header, layers);
       const recorded = options.overlay ? await this.mark(shown, parsed, options.strict ?? false) : null;
       const dropped = parsed.chunks.dropped.map(nameOfPart);
       return { ...shown, verified, arrived: latents.arrived / latents.integers.length, dropped, recorded };
@@ -95,8 +97,8 @@ export class Engine {
   thumbnail(data: Uint8Array, reduce: Reduction | null, options: DecodeOptions = {}): Promise<Thumbnail> {
     return this.afterOthers(async () => {
       const detail = (header: Header): Detail => (reduce === null ? "arrived" : coarseServes(header, reduce) ? "coarse" : "all");
-      const { header, latents, parsed } = await this.open(data, options, detail);
-      return this.reduced(header, latents, await alphaOf(parsed, header), reduce ?? latents.spacing * PIXELS_PER_LATENT);
+      const file = await this.open(data, options, detail);
+      return this.reduced(file, await layersOf(file, options.strict ?? false), reduce ?? file.latents.spacing * PIXELS_PER_LATENT);
     });
   }
 
@@ -115,9 +117,9 @@ export class Engine {
     }
   }
 
-  private async reduced(header: Header, latents: Latents, alpha: Uint8Array | null, reduce: number): Promise<Thumbnail> {
+  private async reduced({ header, latents }: OpenedFile, layers: Layers, reduce: number): Promise<Thumbnail> {
     const network = await remembered(this.thumbnailNetworks, "thumbnail", async () => ThumbnailNetwork.load(await this.load("thumbnail.npz")));
-    const small = finishThumbnail(network.picture(latents), header, latents.spacing * PIXELS_PER_LATENT, reduce, alpha);
+    const small = finishThumbnail(network.picture(latents), header, latents.spacing * PIXELS_PER_LATENT, reduce, layers);
     return { ...small, shownWidth: header.width, shownHeight: header.height };
   }
 
@@ -169,10 +171,17 @@ function remembered<K, V>(known: Map<K, Promise<V>>, key: K, make: () => Promise
   return value;
 }
 
-/** The opacity of the whole picture; null if it is opaque, or if its chunk has not arrived. */
-async function alphaOf(parsed: ParsedFile, header: Header): Promise<Uint8Array | null> {
-  const packed = parsed.chunks.found.get(CHUNK.alpha);
-  return packed ? decodeAlpha(packed, header.width, header.height) : null;
+/** What lies over the picture. A chunk that has not arrived is left out, as are patches that cannot be decoded unless `strict`. */
+async function layersOf({ parsed: { chunks }, header, patches }: OpenedFile, strict: boolean): Promise<Layers> {
+  const packed = chunks.found.get(CHUNK.alpha);
+  const alpha = packed ? await decodeAlpha(packed, header.width, header.height) : null;
+  try {
+    return { alpha, patches: patches && (await decodePatches(patches)) };
+  } catch (error) {
+    if (strict) throw error;
+    chunks.dropped.push(CHUNK.patches);
+    return { alpha, patches: null };
+  }
 }
 
 /** Whether the latents of the even rows and columns, which are coded before the others, serve for a thumbnail. */

@@ -8,6 +8,7 @@ import { gridOf, type Header, PALETTE } from "./header.js";
 import { decodeHierarchical, type Detail, type Latents } from "./latents.js";
 import type { Limits } from "./limits.js";
 import { decodePalette } from "./palette.js";
+import { type PatchList, readPatches } from "./patches.js";
 import { levelMap } from "./regions.js";
 
 /** Ids that this decoder knows: those of the Python package. */
@@ -28,6 +29,8 @@ export interface OpenedFile {
   readonly parsed: ParsedFile;
   readonly header: Header;
   readonly latents: Latents;
+  /** Usable patches, before their pixels are decoded. */
+  readonly patches: PatchList | null;
   /** Whether the latents are complete and match the checksum. */
   readonly verified: boolean;
 }
@@ -42,7 +45,7 @@ export async function openFile(
   if (header.coding === PALETTE) {
     const latents = await decodePalette(payload, rows, columns, header.level);
     verify(parsed, latents, payload);
-    return { parsed, header, latents, verified: true };
+    return { parsed, header, latents, patches: patchesOf(parsed, options.strict ?? false), verified: true };
   }
   const levels = levelMap(header.level, parsed.chunks.found.get(CHUNK.regions), rows, columns);
   const latents = decodeHierarchical(await contextModels(header.contextModel), {
@@ -53,7 +56,20 @@ export async function openFile(
   const complete = payload.length === payloadLength && latents.spacing === 1;
   if (complete) verify(parsed, latents, new Uint8Array());
   else if (!options.partial && latents.spacing === 1) throw truncatedError("The file ends within its payload.");
-  return { parsed, header, latents, verified: complete };
+  return { parsed, header, latents, patches: patchesOf(parsed, options.strict ?? false), verified: complete };
+}
+
+/** The patches of a file. Unusable ones are dropped, or an error if `strict`. */
+function patchesOf({ header, chunks }: ParsedFile, strict: boolean): PatchList | null {
+  const data = chunks.found.get(CHUNK.patches);
+  if (data === undefined) return null;
+  try {
+    return readPatches(data, header.width, header.height);
+  } catch (error) {
+    if (strict) throw error;
+    chunks.dropped.push(CHUNK.patches);
+    return null;
+  }
 }
 
 function verify(parsed: ParsedFile, latents: Latents, also: Uint8Array): void {

@@ -1,5 +1,6 @@
 /** From the network's pixels to the picture to show: cropped, resampled, grey, transparent (docs/format.md, sections 2 and 13). */
 import type { Header } from "./header.js";
+import { layPatches, layReduced, type Patches } from "./patches.js";
 
 const LOBES = 3;
 
@@ -10,23 +11,32 @@ export interface Pixels {
   readonly data: Uint8ClampedArray;
 }
 
-/** Finishes a picture. `pixels` are the decoder network's, `alpha` has one byte for each pixel that is shown. */
-export function finishPicture(pixels: Pixels, header: Header, alpha: Uint8Array | null): Pixels {
+/** What is laid over a picture or sets its opacity: `alpha` has one byte for each pixel that is shown. */
+export interface Layers {
+  readonly patches: Patches | null;
+  readonly alpha: Uint8Array | null;
+}
+
+/** Finishes a picture of the decoder network's `pixels`. */
+export function finishPicture(pixels: Pixels, header: Header, { patches, alpha }: Layers): Pixels {
   const cropped = crop(pixels, header.codedWidth, header.codedHeight);
-  return coloured(resize(cropped, header.width, header.height), header.grey, alpha);
+  const shown = resize(cropped, header.width, header.height);
+  if (patches) layPatches(shown, patches);
+  return coloured(shown, header.grey, alpha);
 }
 
 /**
  * Finishes a thumbnail of a `reduce`-th of width and height, rounded up. A pixel of `pixels` is the mean of `unit` × `unit` pixels
- * of the coded picture; `alpha` has one byte for each pixel of the whole picture.
+ * of the coded picture; `layers` are those of the whole picture.
  */
-export function finishThumbnail(pixels: Pixels, header: Header, unit: number, reduce: number, alpha: Uint8Array | null): Pixels {
+export function finishThumbnail(pixels: Pixels, header: Header, unit: number, reduce: number, { patches, alpha }: Layers): Pixels {
   const [width, height] = [Math.ceil(header.width / reduce), Math.ceil(header.height / reduce)];
   const plain = header.codedWidth * reduce === header.width * unit && header.codedHeight * reduce === header.height * unit;
   const across = plain ? pixels.width : (width * reduce * header.codedWidth) / (header.width * unit);
   const down = plain ? pixels.height : (height * reduce * header.codedHeight) / (header.height * unit);
-  const small = alpha && meansOf(alpha, header.width, header.height, reduce);
-  return coloured(resize(pixels, width, height, across, down), header.grey, small);
+  const small = resize(pixels, width, height, across, down);
+  if (patches) layReduced(small, patches, reduce, header.width, header.height);
+  return coloured(small, header.grey, alpha && meansOf(alpha, header.width, header.height, reduce));
 }
 
 function coloured(shown: Pixels, grey: boolean, alpha: Uint8Array | null): Pixels {
