@@ -4,7 +4,7 @@ VENV ?= .venv
 
 RUN := $(VENV)/bin/python
 PIP_INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-PYTEST := $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+PYTEST := $(RUN) -m pytest --numprocesses auto --dist worksteal
 # "make lint docs test EXTRA=dev" installs everything once, instead of what each of them needs.
 EXTRA ?=
 # What "make test" adds to pytest: "make test COVERAGE=1" measures, and fails below the floor of pyproject.toml.

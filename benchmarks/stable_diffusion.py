@@ -26,7 +26,7 @@ from calotype.latents import SD1
 from calotype.models.stable_diffusion import fetched_model
 from calotype.models.stable_diffusion.model import OVERLAP
 from calotype.models.stable_diffusion.store import WeightsLocation
-from calotype.models.stable_diffusion.tiles import Tiler
+from calotype.models.stable_diffusion.tiles import DiffusionTiler
 from calotype.models.stable_diffusion.weights import read_config
 
 __all__ = ["CASES", "Case", "main", "table", "write_random_pipeline"]
@@ -121,7 +121,7 @@ def measure(case: Case, weights: Path, out: Path, threads: int) -> dict[str, flo
 
 def seams(picture: NDArray[np.float32], case: Case) -> float:
     """The mean step between neighbouring columns at the edges of tiles, over that between all columns."""
-    tiler = Tiler(case.tile // SD1.factor, *OVERLAP)
+    tiler = DiffusionTiler(case.tile // SD1.factor, *OVERLAP)
     edges = tiler.edges(case.side // SD1.factor, SD1.factor if case.part == "decode" else 1)
     steps = np.abs(np.diff(picture, axis=2)).mean((0, 1))
     return float(np.mean([steps[edge - 1] for edge in edges]) / steps.mean())

@@ -29,10 +29,16 @@ EXTRA |= {
 }
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Returns two workers for each core, at most four: for a third of the time tests wait for processes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(2 * cores, 4)
+
+
 def pytest_configure() -> None:
     """Started in the background, pytest may have been told to ignore interrupts; what it starts must not.
 
-    Of several workers each keeps to one core: networks that wait for cores in use take many times as long.
+    Each worker keeps to one core: networks whose threads wait for cores in use take many times as long.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
