@@ -1,4 +1,4 @@
-"""The collector of a run: takes what the engine makes of each picture to a part or to the errors table."""
+"""The collector of a run: writes the outcome of each picture to a part or to the errors table."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IndexRow = dict[str, str | None]
 
 @dataclass
 class _FillingPart:
-    """The part that takes rows."""
+    """The part to which rows are added."""
 
     writer: OpenPart
     rows: list[IndexRow] = field(default_factory=list)
@@ -39,7 +39,7 @@ class _FillingPart:
 
 
 class Collector:
-    """Takes the outcomes of one run and writes them."""
+    """Receives the outcomes of one run and writes them."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Collector:
                 yield item
 
     def take(self, item: Item, outcome: Outcome) -> None:
-        """Writes what became of an item. Raises :class:`OutputError`, and :class:`SourceError` to stop."""
+        """Writes the outcome of an item. Raises :class:`OutputError`, and :class:`SourceError` to stop."""
         if isinstance(outcome, Died):
             outcome = Failure("WorkerDied", outcome.reason)
         if isinstance(outcome, Failure):
@@ -85,13 +85,13 @@ class Collector:
         self._archive(self._deduplicated(outcome.row))
 
     def close(self) -> None:
-        """Finishes what is open. Raises :class:`OutputError`."""
+        """Finishes the open file. Raises :class:`OutputError`."""
         self._close_part()
         self._record_parts(0)
         self._errors.compact(self._index.__contains__)
 
     def abandon(self) -> None:
-        """Deletes what has been written of the open part."""
+        """Deletes the open part."""
         if self._part is not None:
             self._part.writer.discard()
             self._part = None
@@ -135,7 +135,8 @@ class Collector:
         self._record_parts(self._engine.parts_in_flight)
 
     def _record_parts(self, most: int) -> None:
-        """Records parts that have been written, in order, and waits until at most ``most`` are in writing."""
+        """Records parts that have been written, in order, and waits until at most ``most`` are being written.
+        """
         while self._closed_parts and (len(self._closed_parts) > most or self._closed_parts[0][0].done()):
             written, rows = self._closed_parts.popleft()
             record = written.result()

@@ -1,4 +1,4 @@
-"""What an export makes of each picture of an archive: its file, a picture in another format, or its latents.
+"""The conversion of pictures for an export: to the stored file, to another picture format, or to latents.
 
 Worker processes run this, with one codec and one thread each.
 """
@@ -25,17 +25,17 @@ STORED = EXTENSION.removeprefix(".")
 """The format that leaves a picture as the archive stores it."""
 
 EXPORT_FORMATS = (STORED, *FORMATS, *CACHE_FORMATS)
-"""What a picture can be exported as."""
+"""The formats of exports."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What is made of each picture.
+    """The conversion of each picture.
 
     ``format`` is one of :data:`EXPORT_FORMATS`: "calo" for the file as it is stored, the extension of a
-    picture format, or "npz" or "safetensors" for latents. ``decode`` and ``backend`` say how pictures are
-    decoded. Latents are written as ``dtype``, multiplied by 0.18215 if ``scaled``, and as the mean that the
-    context model expects within each step if ``conditional_mean``. Raises ``ValueError``.
+    picture format, or "npz" or "safetensors" for latents. ``decode`` are the options of the decoder, and
+    ``backend`` is the runtime of its networks. Latents are written as ``dtype``, multiplied by 0.18215 if
+    ``scaled``, and as conditional means if ``conditional_mean``. Raises ``ValueError``.
     """
 
     format: str = STORED
@@ -53,13 +53,13 @@ class Conversion:
 
     @property
     def makes_latents(self) -> bool:
-        """Whether latents are written, which pictures that kept their original do not have."""
+        """Returns whether latents are written. Pictures that kept their original have none."""
         return self.format in CACHE_FORMATS
 
 
 @dataclass(frozen=True)
 class Content:
-    """What the archive stores of a picture: a ``payload`` with its SHA-256, or the ``original``."""
+    """The stored content of a picture: a ``payload`` with its SHA-256, or the ``original``."""
 
     payload: bytes | None
     payload_sha256: str | None
@@ -75,7 +75,7 @@ class Converter:
         self._codec = calotype.Codec(1, conversion.backend, diffusion.device, diffusion.dtype)
 
     def __call__(self, content: Content) -> bytes | Failure:
-        """Returns the file, or why there is none; nothing about a picture raises."""
+        """Returns the file, or the failure of the picture; errors of a picture are not raised."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", calotype.CalotypeWarning)

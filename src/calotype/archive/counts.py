@@ -11,13 +11,13 @@ __all__ = ["Counts"]
 
 @dataclass
 class Counts:
-    """What became of each picture of the input.
+    """The counts of the pictures of the input by their results.
 
     ``input`` is the sum of ``archived``, ``already`` (in the archive before, or named twice), ``failed``, and
     ``failed_before`` (in the errors table and not tried again). ``duplicates`` and ``originals`` are among
-    ``archived``. ``recovered`` counts pictures of parts that an earlier run had written but not recorded;
-    they are met as ``already``. ``ignored`` files of folders are no pictures by their names and no part of
-    the input. Sizes are in bytes.
+    ``archived``. ``recovered`` counts the pictures of parts that an earlier run had written but not recorded;
+    they are counted as ``already`` when they are listed. ``ignored`` counts files of folders whose names are
+    not those of pictures; they are not part of the input. Sizes are in bytes.
     """
 
     input: int = 0

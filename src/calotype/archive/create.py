@@ -1,4 +1,4 @@
-"""Making an archive: the run that takes each picture of the input to a recorded part, or to the errors table.
+"""Creates an archive: a run writes each picture of the input to a recorded part, or to the errors table.
 
 ::
 
@@ -49,7 +49,7 @@ def create(
     ``sources`` are folders, files, patterns, manifests, tar files or URLs. ``engine`` encodes and writes;
     None: processes on this machine. Once ``stop`` is set, the run ends with what is finished. ``progress`` is
     called after each picture. Raises :class:`OutputError` if the archive cannot be written,
-    :class:`FormatError` if what is there is damaged or of a newer version, :class:`SourceError` if there is
+    :class:`FormatError` if the archive is damaged or of a newer version, :class:`SourceError` if there is
     no such source or if a picture is to end the run, and :class:`ModelError`. After any of them the archive
     is complete as far as it goes.
     """
@@ -87,7 +87,7 @@ def create(
 
 
 def recover(store: Store, ledger: Ledger, counts: Counts) -> list[Record]:
-    """Records the parts that an earlier run had written when it died; returns the records of all parts.
+    """Records the parts that an earlier run had written when it ended; returns the records of all parts.
 
     A part that does not verify, latents included, or that holds a picture of a recorded part, is deleted: its
     pictures are encoded again.

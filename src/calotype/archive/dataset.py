@@ -24,31 +24,31 @@ from calotype.limits import Limits
 __all__ = ["Dataset"]
 
 _CACHED_GROUPS = 4
-"""Row groups, of at most 100 pictures each, that random access keeps in memory."""
+"""The number of row groups, of at most 100 pictures each, that random access keeps in memory."""
 
 _MIXED_GROUPS = 8
-"""Row groups whose pictures are mixed with each other."""
+"""The default number of row groups whose pictures are mixed with each other."""
 
 _STORED = ("payload", "original")
 _NEEDED = (*_STORED, "id", "duplicate_of", "payload_sha256", "source_sha256")
-"""The columns that give the content of a picture, and tell whether it is right."""
+"""The columns with the content of a picture, and those that verify it."""
 
 
 class Dataset:
     """The pictures of an archive by number, each a dictionary.
 
-    An item has the ``columns`` that are asked for, and ``content`` under that name: "payload" (the ``.calo``
-    file; of a picture that kept its original those bytes, under "original"), "latents" (float32[4, h, w],
-    scaled as Stable Diffusion's U-Net takes them) or "picture" (uint8[H, W, 3] in sRGB); None: no content.
-    ``filters`` choose pictures by any columns, as in ``pyarrow.parquet.read_table``:
-    ``[("width", ">=", 512)]``. A data set of latents leaves out pictures that kept their original.
-    ``transform`` is called with each item, and what it returns takes its place. Duplicates have the content
-    of the picture they refer to.
+    An item has the requested ``columns`` and, under its name, the ``content``: "payload" is the ``.calo``
+    file (or, under "original", the bytes of a picture that kept its original); "latents" are float32[4, h,
+    w], scaled as for the U-Net of Stable Diffusion; "picture" is uint8[H, W, 3] in sRGB; with None there is
+    no content. ``filters`` choose pictures by any columns, as in ``pyarrow.parquet.read_table``: ``[("width",
+    ">=", 512)]``. A data set of latents leaves out pictures that kept their original. ``transform`` is called
+    with each item, and its result replaces the item. Duplicates have the content of the picture to which they
+    refer.
 
-    A data set can be pickled, and used after a fork: a ``torch.utils.data.DataLoader`` takes it with several
-    workers. It has the pictures that were in the archive when it was made.
+    A data set can be pickled, and used after a fork, so that a ``torch.utils.data.DataLoader`` can have
+    several workers. It has the pictures that were in the archive when it was made.
 
-    Raises ``ValueError``, what :class:`Archive` raises, and :class:`FormatError` for damaged parts.
+    Raises ``ValueError``, the errors of :class:`Archive`, and :class:`FormatError` for damaged parts.
     """
 
     def __init__(
@@ -110,10 +110,11 @@ class Dataset:
         """Yields each picture once, in an order that ``seed`` and ``epoch`` determine.
 
         Parts come in random order, and the row groups of each in random order. The pictures of
-        ``mixed_groups`` row groups are mixed with each other; memory holds these. Each of ``workers`` has a
-        share of the row groups, mostly of parts of its own; shares differ by one row group at most. ``skip``
-        leaves out so many pictures at the beginning of this worker's share, to go on within an epoch; few of
-        them are read. Raises ``ValueError``, and :class:`FormatError` for a damaged picture.
+        ``mixed_groups`` row groups, which memory holds, are mixed with each other. The row groups are divided
+        between the ``workers``, so that most parts belong to one worker and the numbers of row groups differ
+        by at most one. ``skip`` leaves out so many pictures at the beginning of this worker's, to go on
+        within an epoch; few of them are read. Raises ``ValueError``, and :class:`FormatError` for a damaged
+        picture.
         """
         if not 0 <= worker < workers:
             raise ValueError(f"worker (={worker}) must be at least 0 and below workers (={workers})")
@@ -143,20 +144,20 @@ class Dataset:
         self._attach(state["_archive"])
 
     def _attach(self, archive: Archive) -> None:
-        """Makes what belongs to one process; ``archive`` has no open files."""
+        """Sets the fields that belong to one process; ``archive`` has no open files."""
         self._archive = archive
         self._process = os.getpid()
         self._cache: OrderedDict[int, list[Row]] = OrderedDict()
         self._codec: calotype.Codec | None = None
 
     def _here(self) -> Archive:
-        """Returns the archive for this process: after a fork a copy that opens files of its own."""
+        """Returns the archive for this process; after a fork it is a copy that opens files of its own."""
         if self._process != os.getpid():
             self._attach(pickle.loads(pickle.dumps(self._archive)))
         return self._archive
 
     def _cached(self, number: int) -> list[Row]:
-        """Returns the selected rows of a row group, from memory if it was read a moment ago."""
+        """Returns the selected rows of a row group, from memory if it was read recently."""
         self._here()
         if number not in self._cache:
             self._cache[number] = self._read(number)
@@ -195,7 +196,7 @@ class Dataset:
             raise type(error)(f"picture {row['id']}: {error}") from error
 
     def _picture(self, payload: bytes | None, original: bytes) -> Any:
-        """Returns uint8[H, W, 3]."""
+        """Returns the pixels uint8[H, W, 3] of a payload or of an original file."""
         if payload is None:
             source = io.BytesIO(original)
             return load_picture(source, limits=self._limits, strict=False, keep=()).rgb

@@ -1,4 +1,4 @@
-"""Engines: who encodes the pictures of a run, and who writes its parts."""
+"""Engines, which encode the pictures of a run and write its parts."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from calotype.archive.work import Encoded, Encoder, Failure, Work
 __all__ = ["Engine", "LocalEngine", "OpenPart", "Outcome"]
 
 Outcome = Encoded | Failure | Died
-"""What became of a picture."""
+"""The types of the result of a picture."""
 
 
 class OpenPart(Protocol):
-    """A part that takes rows until it is closed."""
+    """A part to which rows can be added until it is closed."""
 
     def add(self, row: Row) -> None:
         """Appends a row. Raises :class:`OutputError`."""
 
     def close(self, name: str) -> Future[Record]:
-        """Has the part written under this name in the archive, and verified.
+        """Writes the part under this name in the archive, and verifies it.
 
-        The result is its record. If the part cannot be written, nothing is left of it, and this method or
-        the future raises :class:`OutputError`.
+        The result is its record. If the part cannot be written, it does not exist, and this method or the
+        future raises :class:`OutputError`.
         """
 
     def discard(self) -> None:
-        """Deletes what has been written of the part."""
+        """Deletes the part."""
 
 
 class Engine(ABC):
@@ -47,7 +47,7 @@ class Engine(ABC):
     """
 
     parts_in_flight = 0
-    """How many closed parts may be in writing while the next one takes rows."""
+    """The number of closed parts that may be written while rows are added to the next one."""
 
     def __enter__(self) -> Engine:
         return self
@@ -65,7 +65,7 @@ class Engine(ABC):
 
 
 class LocalEngine(Engine):
-    """Worker processes on this machine, with one codec and one thread each."""
+    """The engine with worker processes on this machine, with one codec and one thread each."""
 
     def __init__(self, work: Work, workers: int) -> None:
         self._work, self._workers = work, workers

@@ -1,7 +1,7 @@
 """The errors table: the pictures that are not in the archive, and why.
 
-Each run adds files of rows in ``errors``. Of several rows of a picture the one with most attempts holds, and
-none holds once the picture is in the archive.
+Each run adds files of rows in ``errors``. If a picture has several rows, the one with the most attempts is
+valid. Rows of pictures that are in the archive by now are not.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = ["ErrorTable"]
 
 _FOLDER = "errors"
 _BUFFERED = 1000
-"""Rows after which those of this run are written; they are also written with each part."""
+"""The number of new rows at which they are written; they are also written with each part."""
 
 
 class ErrorTable:
-    """The errors of one archive, in memory: a few hundred bytes a picture that failed."""
+    """The errors of one archive, in memory: a few hundred bytes for each picture that failed."""
 
     def __init__(self, store: Store) -> None:
         """Reads the table. Raises :class:`FormatError` if a file of it is damaged."""
@@ -69,7 +69,8 @@ class ErrorTable:
             self._new = {}
 
     def compact(self, archived: Callable[[str], bool]) -> None:
-        """Makes one file of all, without the pictures that are ``archived``, if there is more than that."""
+        """Replaces all files by one, without the pictures that are ``archived``, if that shortens the table.
+        """
         self.save()
         live = self.live(archived)
         if len(self._files) < 2 and len(live) == len(self._rows):

@@ -1,8 +1,8 @@
 """Estimates from a sample, with confidence intervals.
 
 Double sampling with regression (Cochran, *Sampling Techniques*, 3rd edition, chapter 12): cheap auxiliary
-variables are known of many pictures, the expensive variable of some of these. What a linear regression on
-the auxiliary variables explains does not count as error of the small sample.
+variables are known for many pictures, and the expensive variable for some of these. The variance that a
+linear regression on the auxiliary variables explains is no error of the small sample.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 __all__ = ["CONFIDENCE", "Estimate", "estimate_mean", "student_quantile"]
 
 CONFIDENCE = 0.95
-"""The share of intervals that hold the true value."""
+"""The probability that an interval holds the true value."""
 
 _LEAST = 2
-"""Values that a variance needs."""
+"""The least number of values for a variance."""
 
 Values = NDArray[np.float64]
 
@@ -34,7 +34,8 @@ class Estimate:
 
     @property
     def relative_error(self) -> float:
-        """Half the interval as a share of the value; infinite where the value is 0 and the interval not."""
+        """Returns half the interval, divided by the value; infinite if the value is 0 and the interval is
+        not."""
         half = (self.high - self.low) / 2
         return half / abs(self.value) if self.value else (float("inf") if half else 0.0)
 
@@ -55,7 +56,7 @@ def estimate_mean(
 
     ``auxiliary`` float64[n, k] belongs to the same units. ``auxiliary_of_many`` float64[m, k] belongs to a
     larger sample that contains them. ``least`` bounds the interval from below. With one value the interval
-    is infinite, with none the value is not a number.
+    is infinite; without any the value is NaN.
     """
     count = len(values)
     if not count:
@@ -86,7 +87,8 @@ def estimate_mean(
 def student_quantile(freedom: int) -> float:
     """Returns the quantile of Student's t for two-sided intervals of :data:`CONFIDENCE`.
 
-    An expansion in 1 / ``freedom`` (Abramowitz and Stegun, 26.7.5), right to 1 % from 4 degrees on.
+    An expansion in 1 / ``freedom`` (Abramowitz and Stegun, 26.7.5), accurate to 1 % from 4 degrees of freedom
+    on.
     """
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     terms = (

@@ -31,17 +31,17 @@ from calotype.errors import SourceError
 __all__ = ["ExportCounts", "ExportSettings", "export"]
 
 _LIGHT = ["id", "name", "payload_sha256", "duplicate_of"]
-"""The columns that tell whether a picture is wanted, and what its output is called."""
+"""The columns that select pictures and name their outputs."""
 
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """How an export works.
+    """The settings of an export.
 
-    ``webdataset``: tar files of ``shard_pictures`` pictures each instead of one file for each picture.
-    ``existing``: whether an output that is there is refused, replaced or kept; with "keep" a run goes on
-    where an earlier one ended. ``workers``: processes with one codec and one thread each; None: one for each
-    core. Stored files need none. Raises ``ValueError``.
+    With ``webdataset`` tar files of ``shard_pictures`` pictures each are written, otherwise one file for each
+    picture. ``existing`` says whether an existing output is refused, replaced or kept; with "keep" a run goes
+    on where an earlier one ended. ``workers`` is the number of processes, each with one codec and one thread;
+    None means one for each core. The export of stored files needs no processes. Raises ``ValueError``.
     """
 
     conversion: Conversion = field(default_factory=Conversion)
@@ -59,11 +59,11 @@ class ExportSettings:
 
 @dataclass
 class ExportCounts:
-    """What became of the pictures of an export.
+    """The counts of the pictures of an export by their results.
 
-    ``selected`` is the sum of ``exported``, ``kept`` (their output was there), ``failed`` and
+    ``selected`` is the sum of ``exported``, ``kept`` (their output existed), ``failed`` and
     ``without_latents`` (they kept their original instead of a payload), unless the run was ``interrupted``.
-    ``files`` were written, of ``bytes`` together.
+    ``files`` is the number of written files, and ``bytes`` the sum of their sizes.
     """
 
     selected: int = 0
@@ -79,7 +79,7 @@ class ExportCounts:
 
 @dataclass(frozen=True)
 class _Task:
-    """A picture on its way: its row, what is stored of it, and the place of its output."""
+    """A picture to export: its row, its stored content, and the place of its output."""
 
     row: Row
     content: Content
@@ -98,10 +98,10 @@ def export(
 ) -> ExportCounts:
     """Writes pictures of an archive to ``destination``, a folder or URL, in the order of the archive.
 
-    ``patterns`` are ids, names and patterns of names; none: all pictures. ``failed`` is called for each
-    picture that cannot be exported, ``progress`` after each picture. Once ``stop`` is set, the run ends. A
-    file or shard appears when it is complete. Raises :class:`OutputError` if one cannot be written or must
-    not be there, :class:`SourceError` if there is no picture of an id or name that is given, and
+    ``patterns`` are ids, names and patterns of names; without any all pictures are exported. ``failed`` is
+    called for each picture that cannot be exported, and ``progress`` after each picture. The run ends as soon
+    as ``stop`` is set. A file or shard appears when it is complete. Raises :class:`OutputError` if an output
+    cannot be written, or exists and must not, :class:`SourceError` if no picture has a given id or name, and
     :class:`FormatError` if the archive is damaged.
     """
     settings, stop, started = settings or ExportSettings(), stop or threading.Event(), monotonic()
@@ -138,7 +138,7 @@ def export(
 def _converted(
     tasks: Iterator[_Task], settings: ExportSettings, stop: threading.Event
 ) -> Iterator[tuple[_Task, bytes | Failure]]:
-    """Yields each task with the file that was made of it, in order."""
+    """Yields each task with its exported file, in order."""
     conversion = settings.conversion
     if conversion.format == STORED:
         converter = Converter(conversion)
@@ -156,7 +156,7 @@ def _converted(
 
 
 class _Worker:
-    """The converter in a worker process, which is sent whole tasks."""
+    """The converter in a worker process, which receives whole tasks."""
 
     def __init__(self, conversion: Conversion) -> None:
         self._converter = Converter(conversion)
@@ -168,7 +168,7 @@ class _Worker:
 def _tasks(
     archive: Archive, sink: Sink, settings: ExportSettings, patterns: Sequence[str], counts: ExportCounts
 ) -> Iterator[_Task]:
-    """Yields the pictures to export; of a row group without any the payloads are not read."""
+    """Yields the pictures to export. The payloads of a row group without any are not read."""
     conversion = settings.conversion
     for record in archive.records:
         for number in range(len(record.groups)):

@@ -1,4 +1,4 @@
-"""The index: which picture is where, in an SQLite file that can be rebuilt from the parts.
+"""The index: the place of each picture, in an SQLite file that can be rebuilt from the parts.
 
 It holds each picture's id, name and the SHA-256 of its source with its part and row, so that a picture is
 found without reading the parts. It is brought up to date from the id, name and checksum columns of recorded
@@ -35,7 +35,7 @@ CREATE INDEX IF NOT EXISTS contents ON pictures (sha256) WHERE whole;
 
 @dataclass(frozen=True)
 class Place:
-    """Where a picture is: its id, its part and the number of its row in that part."""
+    """The place of a picture: its id, its part and the number of its row in that part."""
 
     id: str
     part: str
@@ -43,7 +43,7 @@ class Place:
 
 
 class Index:
-    """The open index. One thread uses it."""
+    """The open index. Only one thread may use it."""
 
     def __init__(self, path: Path | str) -> None:
         self._db = sqlite3.connect(path, isolation_level=None)
@@ -72,7 +72,7 @@ class Index:
                     self.add(record, (row for rows in groups_of(part, name, _COLUMNS) for row in rows))
 
     def add(self, record: Record, rows: Iterable[dict[str, str | None]]) -> None:
-        """Adds a part with its rows, all or none. A picture that is there keeps its place."""
+        """Adds a part with all of its rows. A picture that the index has already keeps its place."""
         with self._transaction():
             self._db.execute("INSERT INTO parts (name, sha256) VALUES (?, ?)", (record.name, record.sha256))
             (part,) = self._db.execute("SELECT number FROM parts WHERE name = ?", (record.name,)).fetchone()
@@ -88,7 +88,7 @@ class Index:
         return self._db.execute("SELECT 1 FROM pictures WHERE id = ?", (id_,)).fetchone() is not None
 
     def find(self, id_or_name: str) -> list[Place]:
-        """Returns where the picture of that id is, or every picture of that name."""
+        """Returns the place of the picture with that id, or the places of all pictures with that name."""
         query = "SELECT pictures.id, parts.name, row FROM pictures JOIN parts ON part = number WHERE "
         rows = self._db.execute(query + "pictures.id = ?", (id_or_name,)).fetchall()
         rows = (
@@ -97,7 +97,7 @@ class Index:
         return [Place(*place) for place in rows]
 
     def with_content(self, sha256: str) -> str | None:
-        """Returns the id of the picture whose source has this SHA-256; of several the first."""
+        """Returns the id of the first picture whose source has this SHA-256."""
         row = self._db.execute(
             "SELECT id FROM pictures WHERE sha256 = ? AND whole ORDER BY part, row LIMIT 1", (sha256,)
         ).fetchone()
@@ -118,8 +118,8 @@ class Index:
 def open_index(store: Store, records: Iterable[Record], *, keep: bool) -> Iterator[Index]:
     """Yields the index of an archive, up to date.
 
-    In a folder it is the file ``index.sqlite``, which is made anew if it is damaged. Of an object store it is
-    a copy on this machine; with ``keep`` the copy is uploaded at the end, for the next reader. An archive
+    In a folder it is the file ``index.sqlite``, which is made anew if it is damaged. For an object store it
+    is a copy on this machine; with ``keep`` the copy is uploaded at the end, for the next reader. An archive
     that may only be read has a temporary index.
     """
     path = store.local_path(_NAME)
@@ -156,7 +156,7 @@ def _index_in_step_with_store(path: Path, store: Store, records: list[Record]) -
             index = Index(path)
             index.sync(store, records)
             return index
-        except sqlite3.OperationalError:  # it cannot be opened or written
+        except sqlite3.OperationalError:  # The file cannot be opened or written.
             if index is not None:
                 index.close()
             return None

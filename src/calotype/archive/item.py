@@ -1,4 +1,4 @@
-"""A picture that is to be archived: where it is, and its bytes."""
+"""A picture that is to be archived: its address and its bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Item", "Problem", "is_url", "opened", "picture_id", "reason_of", "sh
 
 @dataclass(frozen=True)
 class Problem:
-    """What could not be listed: its address as text, its name, the argument it belongs to, and the reason."""
+    """A source that cannot be listed: its address as text, its name, its argument, and the reason."""
 
     uri: str
     name: str
@@ -27,7 +27,7 @@ class Problem:
 
     @property
     def id(self) -> str:
-        """The identifier that a picture of this address would have."""
+        """Returns the identifier that a picture of this address would have."""
         return picture_id(self.uri)
 
 
@@ -36,9 +36,9 @@ class Item:
     """A picture of the input.
 
     ``uri`` and ``name`` are text; ``source`` is the argument that named it. ``location`` is the path or URL
-    of the file that holds it. Within that file it takes ``size`` bytes from ``offset`` on, or all of it if
-    these are None. ``data`` are its bytes where they had to be read on the way. ``occurrence`` counts
-    pictures of the same address before this one, as a tar file may have.
+    of the file that holds it: ``size`` bytes from ``offset`` on, or all of the file if these are None.
+    ``data`` are its bytes if they were read during the listing. ``occurrence`` is the number of pictures with
+    the same address before this one, as in some tar files.
     """
 
     uri: str
@@ -52,7 +52,7 @@ class Item:
 
     @property
     def id(self) -> str:
-        """The picture's identifier: 32 hexadecimal digits, the same whenever the same address is given."""
+        """Returns the picture's identifier: 32 hexadecimal digits, which depend on its address only."""
         return picture_id(self.uri, self.occurrence)
 
     def read(self, limits: Limits) -> bytes:
@@ -73,14 +73,14 @@ class Item:
             return self._read_file(most)
         except CalotypeError:
             raise
-        except Exception as error:  # file systems of other packages raise many kinds
+        except Exception as error:  # File systems of other packages raise exceptions of many types.
             raise SourceError(f"cannot be read ({reason_of(error)})") from error
 
     def opened(self) -> Any:
         """Opens the file that holds the picture.
 
-        Raises :class:`SourceError` for a pipe or a device, whose end may never come, and what the file system
-        raises.
+        Raises :class:`SourceError` for a pipe or a device, which may have no end, and the exceptions of the
+        file system.
         """
         if not is_url(self.location) and not stat.S_ISREG(os.stat(self.location).st_mode):  # noqa: PTH116
             raise SourceError("is not a regular file")
@@ -123,7 +123,7 @@ def is_url(text: str) -> bool:
 
 
 def opened(location: str) -> Any:
-    """Opens a path or a URL for reading bytes. Raises what the file system raises."""
+    """Opens a path or a URL for reading bytes. Raises the exceptions of the file system."""
     if is_url(location):
         return filesystems().open(location, "rb").open()
     return open(location, "rb")  # noqa: PTH123 (the name may not be text; the caller closes it)

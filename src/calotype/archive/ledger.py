@@ -1,12 +1,12 @@
-"""The record of which parts belong to the archive.
+"""The ledger: the list of the parts that belong to the archive.
 
 ::
 
     pending ──────────► written ──────────► recorded
     temporary file      parts/x.parquet     records/x.json, rows in the index
 
-A part counts once its record exists. The record holds the part's number of rows, size and SHA-256. A part
-without a record is what a run wrote that died before it could record it.
+A part belongs to the archive as soon as its record exists. The record holds the part's number of rows, size
+and SHA-256. A part without a record is left by a run that ended before it could record it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Ledger:
     def check_header(self, *, create: bool = False) -> None:
         """Checks that the store holds an archive of a version that can be read; with ``create`` makes one.
 
-        Raises :class:`FormatError`, of a newer version :class:`UnsupportedError`.
+        Raises :class:`FormatError`, and :class:`UnsupportedError` for a newer version.
         """
         data = self._store.read(_HEADER)
         if data is None:
@@ -78,7 +78,7 @@ class Ledger:
         return f"{_PARTS}/part-{self._number:06d}-{self._run}.parquet"
 
     def record(self, record: Record) -> None:
-        """Makes a written part belong to the archive."""
+        """Adds a written part to the archive."""
         self._store.write(_record_name(record.name), json.dumps(asdict(record)).encode() + b"\n")
 
     def recorded(self) -> list[Record]:

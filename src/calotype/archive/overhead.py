@@ -1,4 +1,4 @@
-"""What the files of an archive take besides the pictures in them, measured on small parts."""
+"""The bytes of an archive besides its pictures, measured on small parts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class Overhead:
         return cls(part, full_group - GROUP_ROWS * row, row)
 
     def of(self, rows: int, stored_bytes: float, part_size: int) -> float:
-        """Returns the bytes that an archive of ``rows`` rows with ``stored_bytes`` takes besides these."""
+        """Returns the additional bytes of an archive of ``rows`` rows whose pictures have ``stored_bytes``.
+        """
         bytes_of_row = stored_bytes / rows
         rows_of_part = max(math.ceil(part_size / max(bytes_of_row, 1e-9)), 1)
         rows_of_group = min(GROUP_ROWS, max(math.ceil(GROUP_BYTES / max(bytes_of_row, 1e-9)), 1))
@@ -70,8 +71,9 @@ def _overhead_of(rows: Sequence[Row], names: Sequence[str], count: int) -> float
 
 
 def _alike(row: Row, random: np.random.Generator) -> Row:
-    """Returns a row that compresses as well, with other random values and little content, so that pictures
-    of any size fit into one row group.
+    """Returns a row of the same compressibility, with other random values and short content.
+
+    Pictures of any size then fit into one row group.
     """
     content = random.bytes(int(random.integers(1, 256)))
     changed = {

@@ -1,4 +1,4 @@
-"""Writing of parts: rows to a file that is verified before it belongs to the archive."""
+"""Writes parts: files of rows, which are verified before they belong to the archive."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from calotype.archive.work import picture_bytes
 __all__ = ["GROUP_BYTES", "GROUP_ROWS", "PartWriter"]
 
 GROUP_ROWS = 100
-"""Most pictures in a row group, which a reader has to hold in memory at once."""
+"""The largest number of pictures in a row group, which a reader holds in memory at once."""
 
 GROUP_BYTES = 1 << 24
-"""A row group is closed early when its rows have this many bytes, as original files may."""
+"""The number of bytes at which a row group is closed, which original files may reach before ``GROUP_ROWS``.
+"""
 
 
 class PartWriter:
     """One part, open until :meth:`close`. Memory holds the rows of one row group."""
 
     def __init__(self, store: Store, *, decode: bool) -> None:
-        """``decode``: decode the latents of each payload when the part is read back, besides its SHA-256."""
+        """With ``decode`` the verification of a part decodes all latents, besides the comparison of SHA-256.
+        """
         self._store, self._decode = store, decode
         self._schema = schema_of(PICTURES)
         self._stack = ExitStack()
@@ -91,7 +93,7 @@ _DISTINCT = {*_INCOMPRESSIBLE, "id", "name", "uri", "source_sha256", "payload_sh
 
 
 def _forget_pages(path: Path) -> None:
-    """Has the system drop a flushed file from its cache, so that reading it reads the disk."""
+    """Drops a flushed file from the system's cache, so that reading it reads the disk."""
     if not hasattr(os, "posix_fadvise"):
         return
     descriptor = os.open(path, os.O_RDONLY)

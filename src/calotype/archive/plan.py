@@ -1,4 +1,4 @@
-"""Planning an archive: what it would take, predicted from a sample of the source.
+"""The plan of an archive: bytes, time and scores, predicted from a sample of the source.
 
 ::
 
@@ -38,22 +38,21 @@ from calotype.errors import SourceError
 __all__ = ["Plan", "PlanSettings", "Prediction", "plan"]
 
 Engine = Callable[[Iterable[tuple[Item, bool]], threading.Event], Iterator[tuple[Any, Any]]]
-"""Yields each task of a :class:`Sampler` with its result, in order, until stopped."""
+"""A function that yields each task of a :class:`Sampler` with its result, in order, until stopped."""
 
 _GROWTH = 1.5
-"""How much larger the sample gets with each step, until it is large enough."""
+"""The factor by which the sample grows in each iteration, until it is large enough."""
 
 
 @dataclass(frozen=True)
 class PlanSettings:
-    """How a plan is made.
+    """The settings of a plan.
 
-    ``works``: the settings to compare. Pictures are encoded with each until the interval of the archive's
-    bytes is at most ``precision`` (a share of them, to either side) for each of the settings: at least
-    ``least`` and at most ``most`` pictures. The sizes of up to ``headers`` pictures are read. ``workers``:
-    processes with one codec and one thread each; None: one for each core. ``seed`` determines the sample.
-    ``part_size`` is that of the archive.
-    Raises ``ValueError``.
+    ``works`` are the settings to compare. Pictures are encoded with each, at least ``least`` and at most
+    ``most`` of them, until the archive's bytes are known to within ``precision`` (relative, to either side)
+    for each. The sizes of up to ``headers`` pictures are read. ``workers`` is the number of processes, each
+    with one codec and one thread; None means one for each core. ``seed`` determines the sample. ``part_size``
+    is that of the archive, in bytes. Raises ``ValueError``.
     """
 
     works: tuple[Work, ...]
@@ -78,12 +77,12 @@ class PlanSettings:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What an archive with one of the settings would take.
+    """The prediction for an archive with one of the settings.
 
-    ``archive_bytes``: of all parts; ``payload_bytes``: of the ``.calo`` files and kept originals in them.
-    ``core_seconds``: of one core for all pictures, reading, encoding and measuring. ``scores``: means over
-    the pictures by metric. ``failed``: the share of the pictures that cannot be archived. ``originals``: the
-    share that keeps its original.
+    ``archive_bytes`` is the size of all parts, and ``payload_bytes`` that of the ``.calo`` files and kept
+    originals in them. ``core_seconds`` is the time of one core to read, encode and measure all pictures.
+    ``scores`` are means over the pictures, by metric. ``failed`` is the fraction of the pictures that cannot
+    be archived, and ``originals`` the fraction that keeps its original.
     """
 
     work: Work
@@ -99,9 +98,10 @@ class Prediction:
 class Plan:
     """The plan of an archive.
 
-    ``pictures`` were listed, ``measured`` of them by their headers, ``encoded`` with each setting.
-    ``problems`` could not be listed, ``ignored`` files are no pictures by their names. ``source_bytes`` and
-    ``pixels`` are of all pictures. ``reasons`` counts the kinds of errors in the sample.
+    ``pictures`` were listed; the headers of ``measured`` of them were read, and ``encoded`` of them were
+    encoded with each setting. ``problems`` counts the sources that cannot be listed, and ``ignored`` the
+    files whose names are not those of pictures. ``source_bytes`` and ``pixels`` are sums over all pictures.
+    ``reasons`` counts the errors in the sample by class.
     """
 
     pictures: int
@@ -124,13 +124,13 @@ def plan(
     stop: threading.Event | None = None,
     progress: Callable[[str, int], None] = lambda *_: None,
 ) -> Plan:
-    """Predicts what an archive of ``sources`` would take; nothing is written.
+    """Predicts bytes, time and scores of an archive of ``sources``; nothing is written.
 
     ``sources`` are those of :func:`calotype.archive.create`; their listing is read to its end. Equal files,
-    which ``--dedupe`` stores once, count each time. ``engine`` does the tasks of a :class:`Sampler`; None:
-    processes on this machine. ``progress`` is called with the phase ("listed",
-    "measured" or "encoded") and a number of pictures. Once ``stop`` is set, the plan is made from what has
-    been encoded. Raises :class:`SourceError` if there is no such source, or no picture in it.
+    which ``--dedupe`` stores once, count each time. ``engine`` does the tasks of a :class:`Sampler`; None
+    uses processes on this machine. ``progress`` is called with the phase ("listed", "measured" or "encoded")
+    and a number of pictures. As soon as ``stop`` is set, the plan is made from the pictures encoded so far.
+    Raises :class:`SourceError` if there is no such source, or no picture in it.
     """
     stop, counts = stop or threading.Event(), Counts()
     listing = scan([os.fspath(source) for source in sources], counts)
@@ -159,7 +159,7 @@ def plan(
 
 
 class _Sample:
-    """The pictures that have been encoded, and what follows from them."""
+    """The encoded pictures, and the predictions from them."""
 
     def __init__(self, drawn: Draw, sizes: Sequence[Size], settings: PlanSettings) -> None:
         self._drawn, self._settings = drawn, settings
@@ -177,7 +177,7 @@ class _Sample:
             measured.append(measurement)
 
     def is_precise(self) -> bool:
-        """Whether the intervals of the payloads' bytes are narrow enough."""
+        """Returns whether the intervals of the payloads' bytes are narrow enough."""
         errors = [self._mean(_bytes_of(measured)).relative_error for measured in self._measured]
         return max(errors) <= self._settings.precision
 

@@ -5,10 +5,10 @@
     tasks ─ thread 1 ─ pipe ─ process 1 ─┐
           ─ thread 2 ─ pipe ─ process 2 ─┴─ results in the order of the tasks
 
-A thread of this process owns each worker process and talks to it through its pipes. A worker that ends, as
-the system may kill it for its memory, is replaced, and its task is tried once more. If this process ends,
-even by SIGKILL, the workers find their pipe closed and end too. The workers have a session of their own, so
-that Ctrl-C on a terminal reaches this process only.
+A thread of this process owns each worker process and exchanges messages with it through pipes. A worker that
+ends early, for instance because the system kills it for its memory, is replaced, and its task is tried once
+more. If this process ends, even by SIGKILL, the pipes are closed and the workers end too. The workers have a
+session of their own, so that Ctrl-C on a terminal reaches this process only.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ __all__ = ["Died", "WorkerPool", "serve"]
 
 _LENGTH = struct.Struct("<Q")
 _WINDOW = 4
-"""Tasks per worker that are begun before the result of the first of them is taken: it bounds the memory."""
+"""The number of tasks per worker that may wait for the result of the oldest: it bounds the memory."""
 
 _TICK = 0.2
-"""Seconds between two looks at the flag that stops the pool."""
+"""The time between two checks of the event that stops the pool, in seconds."""
 
 _ATTEMPTS = 2
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -49,7 +49,7 @@ class Died:
 
     @property
     def reason(self) -> str:
-        """A sentence for the errors table."""
+        """Returns a sentence for the errors table."""
         return f"its worker process ended twice (exit code {self.exit_code})"
 
 
@@ -69,7 +69,7 @@ class WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ends the workers at once, whatever they do."""
+        """Ends the workers at once, even within a task."""
         with self._lock:
             self._closed = True
             for process in self._processes:
@@ -81,8 +81,9 @@ class WorkerPool:
     def imap(self, tasks: Iterable[Any], stop: threading.Event) -> Iterator[tuple[Any, Any]]:
         """Yields (task, result) in the order of the tasks, until ``stop`` is set.
 
-        A result is :class:`Died` where the worker process did not survive the task. What ``make`` raises in
-        the worker is raised here. ``tasks`` is consumed in this thread, as far as the window allows.
+        The result is :class:`Died` if the worker process ended twice on the task. Exceptions of ``make`` in
+        the worker are raised here. ``tasks`` is consumed in this thread, at most ``_WINDOW`` tasks per worker
+        ahead.
         """
         waiting: deque[tuple[Any, Future[Any]]] = deque()
         remaining = iter(tasks)
@@ -106,7 +107,7 @@ class WorkerPool:
             yield waiting.popleft()[0], result
 
     def _call(self, task: Any) -> Any:
-        """Has the worker of this thread do the task."""
+        """Lets the worker of this thread do the task; returns its result."""
         exit_code = 0
         for _ in range(_ATTEMPTS):
             process = self._worker()
@@ -123,8 +124,9 @@ class WorkerPool:
         return Died(exit_code)
 
     def _worker(self) -> subprocess.Popen[bytes]:
-        """Returns the worker of this thread; starts it if need be. Raises ``OSError`` once the pool is
-        closed.
+        """Returns the worker of this thread, which it starts if there is none.
+
+        Raises ``OSError`` if the pool is closed.
         """
         process: subprocess.Popen[bytes] | None = getattr(self._local, "process", None)
         if process is not None:
@@ -141,7 +143,7 @@ class WorkerPool:
             )
             self._processes.add(process)
         self._local.process = process
-        with suppress(OSError):  # if it has ended already, the next use finds that
+        with suppress(OSError):  # If it has ended already, the next use reports that.
             _write_pipe_message(process.stdin, self._make)
         return process
 
@@ -155,7 +157,7 @@ class WorkerPool:
 def serve() -> None:
     """The main function of a worker process: serves tasks from standard input until that is closed."""
     results = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not get between the results
+    os.dup2(2, 1)  # Output of libraries must not mix with the results.
     tasks = sys.stdin.buffer
     try:
         function, problem = pickle.loads(_read_pipe_message(tasks))(), None
@@ -209,6 +211,6 @@ def _read_pipe_message(file: IO[bytes] | None) -> bytes:
 def _close_process(process: subprocess.Popen[bytes]) -> None:
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
-            with suppress(OSError):  # of what was buffered for a worker that has ended
+            with suppress(OSError):  # Data may be buffered for a worker that has ended.
                 pipe.close()
     process.wait()

@@ -1,4 +1,4 @@
-"""The Ray cluster of a run, and what it gives to each stage."""
+"""The Ray cluster of a run, and the resources of each stage."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from calotype.errors import CalotypeError
 __all__ = ["RaySettings", "connected", "encoders_that_fit"]
 
 _CONNECT_SECONDS = 20.0
-"""How long the head of a cluster may take to accept a connection."""
+"""The time in which the head of a cluster must accept a connection, in seconds."""
 
 
 @dataclass(frozen=True)
 class RaySettings:
-    """What Ray gives to the stages.
+    """The resources of the stages in Ray.
 
-    ``encoders``: how many actors encode; None: as many as fit. ``encoder_cpus`` and ``encoder_gpus`` are what
-    each of them is given; they compute with one thread. ``readers``: how many tasks read at once; None: as
-    many as encode. ``writers``: how many parts are written at once, besides the one that takes rows. Each
-    reader is given ``reader_cpus`` and each writer ``writer_cpus``. Both wait for storage most of the time.
-    The default is no CPU, so that they go on when the encoders have all that a cluster, which may have lost
-    nodes, has left. ``address``: of the cluster; None: that of ``RAY_ADDRESS``, or else a cluster on this
-    machine, which ends with the run. Raises ``ValueError``.
+    ``encoders`` is the number of actors that encode; None means as many as fit. ``encoder_cpus`` and
+    ``encoder_gpus`` are reserved for each of them; an actor computes with one thread. ``readers`` is the
+    number of tasks that read at once; None means as many as there are encoders. ``writers`` is the number of
+    parts that are written at once, besides the open one. ``reader_cpus`` and ``writer_cpus`` are reserved for
+    each of them. Both wait for storage most of the time. By default they reserve no CPU, so that they go on
+    even if the encoders use all CPUs of a cluster that has lost nodes. ``address`` is that of the cluster;
+    None uses ``RAY_ADDRESS``, or else a cluster on this machine, which ends with the run. Raises
+    ``ValueError``.
     """
 
     encoders: int | None = None
@@ -52,7 +53,7 @@ class RaySettings:
 
     @property
     def cpus(self) -> int:
-        """The CPUs that all stages need together, for a given number of encoders."""
+        """Returns the number of CPUs that all stages reserve, for a given number of encoders."""
         encoders = self.encoders or 1
         readers = (self.readers or encoders) * self.reader_cpus
         return math.ceil(encoders * self.encoder_cpus + readers + self.writers * self.writer_cpus)
@@ -60,19 +61,20 @@ class RaySettings:
 
 @contextmanager
 def connected(settings: RaySettings) -> Iterator[None]:
-    """Connects to the cluster, unless the program has done so; one that is started here ends here."""
+    """Connects to the cluster within the block, unless the program is connected; a cluster started here ends.
+    """
     import ray
 
     if ray.is_initialized():
         yield
         return
     address = settings.address or os.environ.get("RAY_ADDRESS") or "local"
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its processes write to this terminal
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Its processes would write to this terminal.
     cores = {"num_cpus": settings.cpus} if address == "local" and settings.encoders else {}
     try:
         _check_reachable(address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **cores)
-    except Exception as error:  # of the network, of versions that differ ...
+    except Exception as error:  # The exceptions come from the network, from differing versions and others.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CalotypeError(f"the Ray cluster {address} cannot be used: {reason}") from error
     try:
@@ -82,7 +84,7 @@ def connected(settings: RaySettings) -> Iterator[None]:
 
 
 def _check_reachable(address: str) -> None:
-    """Raises ``OSError`` if nothing answers at ``address``, for which Ray would wait 10 minutes."""
+    """Raises ``OSError`` if nothing answers at ``address``; Ray itself would wait for 10 minutes."""
     host, separator, port = address.removeprefix("ray://").rpartition(":")
     if separator and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()

@@ -4,10 +4,10 @@
 
     items ─ window ─ read (tasks) ─ encode (actors, one codec each) ─ rows ─ collector ─ write (tasks)
 
-Rows, parts and the rules for going on are those of the local engine, because the same collector decides which
-rows make a part, and the same writer writes it. Ray starts tasks and actors anew when their process or node
-dies. An encoding actor has its codec in a worker process of its own (:mod:`calotype.archive.pool`): a picture
-that kills it is tried twice, as by the local engine, and cannot kill actor after actor.
+Rows, parts and the continuation of runs are those of the local engine, because the collector and the writer
+of parts are the same. Ray starts tasks and actors anew when their process or node ends. An encoding actor has
+its codec in a worker process of its own (:mod:`calotype.archive.pool`): as in the local engine, a picture on
+which the process ends is tried twice, and does not end one actor after the other.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ from calotype.limits import Limits
 __all__ = ["RayEngine"]
 
 _WINDOW = 1000
-"""Pictures for each encoder that are handed to Ray Data at once. At the end of a window encoders wait for the
-last of them, and start anew: a few seconds."""
+"""The number of pictures for each encoder that are handed to Ray Data at once.
+
+At the end of such a window encoders wait for the last picture and start anew, which takes a few seconds."""
 
 _BLOCK = 8
-"""Pictures in a block, which is what Ray moves and repeats."""
+"""The number of pictures in a block, the unit that Ray moves and repeats."""
 
 
 class RayEngine(Engine):
@@ -112,7 +113,7 @@ class RayEngine(Engine):
             yield from rows.iter_rows()
         except (CalotypeError, GeneratorExit):
             raise
-        except Exception as error:  # Ray raises many kinds
+        except Exception as error:  # Ray raises exceptions of many types.
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise CalotypeError(f"Ray cannot go on: {reason[-1]}") from error
 
@@ -142,5 +143,5 @@ class _RayEncoder:
 
 
 def _placed(item: Item) -> Item:
-    """Returns an item that is found from other folders: workers of Ray run in folders of their own."""
+    """Returns an item with an absolute path: workers of Ray run in folders of their own."""
     return item if is_url(item.location) else replace(item, location=str(Path(item.location).absolute()))

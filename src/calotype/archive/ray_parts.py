@@ -1,7 +1,7 @@
-"""The writing stage on a Ray cluster: a task for each part.
+"""The writing stage on a Ray cluster: one task for each part.
 
-Rows wait in Ray's object store, a row group at a time, so that the calling process holds no more than one. A
-task that dies with its process or node is repeated. It writes the same file once more.
+Complete row groups wait in Ray's object store, so that the calling process holds at most one. A task that
+ends with its process or node is repeated, and writes the same file once more.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = ["RayPart", "write_part"]
 class RayPart:
     """A part that a task of Ray writes when it is closed.
 
-    A folder may be one of the calling machine alone, so that the task runs there. An object store is written
-    by any machine.
+    For an archive in a folder the task runs on the calling machine, for other machines may not have that
+    folder. An object store is written by any machine.
     """
 
     def __init__(self, store: Store, settings: RaySettings, *, decode: bool) -> None:
@@ -68,7 +68,7 @@ class RayPart:
         self._group, self._groups = [], []
 
     def cancel(self) -> None:
-        """Ends the task if there is one that has not ended."""
+        """Ends the task, if there is one and it runs."""
         import ray
 
         if self._task is not None and not self._result.done():
@@ -97,7 +97,7 @@ def write_part(address: str, name: str, groups: list[Any], *, decode: bool) -> R
 
 
 def _settle(result: Future[Record], task: Future[Record | CalotypeError]) -> None:
-    """Sets the result of a part from what its task returned."""
+    """Sets the result of a part from the result of its task."""
     error = task.exception()
     outcome = None if error is not None else task.result()
     if isinstance(outcome, Record):

@@ -24,7 +24,7 @@ _TOTALS = ("source_bytes", "payload_bytes", "seconds")
 
 
 class Archive:
-    """An archive to read, at a path or URL. To be closed, or used in a ``with`` block.
+    """An archive to read, at a path or URL. It must be closed, or used in a ``with`` block.
 
     It can be pickled. The copy lists the same parts, and opens files of its own.
     Raises :class:`FormatError` if there is no archive or its list of parts is damaged,
@@ -62,7 +62,7 @@ class Archive:
 
     @property
     def address(self) -> str:
-        """The path or URL."""
+        """Returns the path or URL of the archive."""
         return self._store.address
 
     def __len__(self) -> int:
@@ -73,7 +73,7 @@ class Archive:
 
     @property
     def metadata_columns(self) -> list[str]:
-        """The names of the columns without payloads, originals and thumbnails."""
+        """Returns the names of the columns without payloads, originals and thumbnails."""
         return [column.name for column in PICTURES if column.name not in _CONTENT]
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[Row]:
@@ -99,7 +99,7 @@ class Archive:
         with self.opened(record) as part:
             try:
                 rows: list[Row] = part.read_row_group(number, columns=columns).to_pylist()
-            except Exception as error:  # pyarrow raises many kinds for damaged files
+            except Exception as error:  # pyarrow raises exceptions of many types for damaged files.
                 name = self._where(record.name)
                 raise FormatError(f"{name} is damaged: {str(error).splitlines()[0]}") from error
         return rows
@@ -112,8 +112,8 @@ class Archive:
         return [self._row_at(place) for place in self._index().find(id_or_name)]
 
     def get(self, id_or_name: str) -> Row:
-        """Returns the row of one picture; of a duplicate with the payload or original of the picture it
-        refers to.
+        """Returns the row of one picture. A duplicate has the payload or original of the picture it refers
+        to.
 
         Raises :class:`SourceError` if there is no such picture, or if several have that name.
         """
@@ -131,9 +131,7 @@ class Archive:
         return self.resolved(rows[0])
 
     def resolved(self, row: Row) -> Row:
-        """Returns the row of a duplicate with the content of the picture that it refers to, any other as it
-        is.
-        """
+        """Returns a row; that of a duplicate gets the content of the picture it refers to."""
         if row.get("duplicate_of") is None:
             return row
         originals = self.find(row["duplicate_of"])
@@ -145,13 +143,13 @@ class Archive:
         return row | content
 
     def errors(self) -> list[Row]:
-        """Returns the rows of the errors table, without pictures that are in the archive meanwhile."""
+        """Returns the rows of the errors table, without pictures that are in the archive by now."""
         return ErrorTable(self._store).live(self._index().__contains__)
 
     def verify(self) -> Iterator[CalotypeError | None]:
         """Checks every part: its SHA-256, every checksum, and that every payload decodes to its latents.
 
-        Yields None after each part and before that each of its problems.
+        It yields each problem of a part, and None after the part.
         """
         for record in self.records:
             where = self._where(record.name)

@@ -25,7 +25,7 @@ from calotype.limits import Limits
 __all__ = ["Draw", "Measured", "Sampler", "Size", "draw"]
 
 _HEAD = 1 << 18
-"""Bytes from the beginning of a file that are read for its width and height; if they do not do, all are."""
+"""The number of bytes at the beginning of a file that are read for its width and height, before all are."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ class Size:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one setting made of a picture: its row, or why there is none, and the seconds of one core,
-    reading included.
+    """The result of one setting for a picture: its row or its failure, and the seconds of one core.
+
+    The time includes reading.
     """
 
     outcome: Row | Failure
@@ -48,7 +49,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Draw:
-    """A random sample of a listing, in random order, and what it was drawn from."""
+    """A random sample of a listing, in random order, and the counts of the listing."""
 
     items: tuple[Item, ...]
     pictures: int
@@ -140,17 +141,17 @@ def _size_of(item: Item, limits: Limits) -> Size:
                     return Size(length, pixels)
                 if length <= _HEAD or length > 8 * limits.max_pixels + limits.max_metadata_bytes:
                     break
-    except Exception:  # it will be among the failures if it is encoded
+    except Exception:  # The failure is reported if the picture is encoded.
         return Size(length, 0)
     return Size(length, 0)
 
 
 def _pixels(data: bytes, limits: Limits) -> int | None:
-    """Returns the number of pixels that a header tells; None if it tells none within the limits."""
+    """Returns the number of pixels by the header; None if it has none, or more than the limits allow."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             with open_picture_source(io.BytesIO(data), limits) as (image, _):
                 return image.size[0] * image.size[1]
-        except Exception:  # Pillow raises many kinds for what is no picture
+        except Exception:  # Pillow raises exceptions of many types for other data.
             return None

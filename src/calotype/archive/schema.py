@@ -85,7 +85,7 @@ def schema_of(columns: tuple[Column, ...]) -> Any:
 def check_version(stored: Any, name: str) -> None:
     """Checks that ``stored``, a version or the metadata of a table, is one that this release reads.
 
-    Raises :class:`UnsupportedError` for a newer version, and :class:`FormatError` for what is no version.
+    Raises :class:`UnsupportedError` for a newer version, and :class:`FormatError` for an invalid one.
     """
     if isinstance(stored, dict):
         stored = stored.get(_VERSION_KEY, b"").decode("ascii", "replace")

@@ -1,4 +1,4 @@
-"""Which pictures of an archive a data set has, by number: by row groups, so that memory holds little."""
+"""The pictures of an archive that a data set has, numbered by row groups, so that memory holds little."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from calotype.errors import FormatError
 __all__ = ["Filters", "Selection", "select"]
 
 Filters = Sequence[tuple[str, str, Any]] | Sequence[Sequence[tuple[str, str, Any]]]
-"""Conditions as ``pyarrow.parquet.read_table`` takes them."""
+"""The type of conditions on columns, as for ``pyarrow.parquet.read_table``."""
 
 _REFERENCES = ["id", "duplicate_of", "payload_sha256"]
 _ROW = "number of the row"
@@ -38,7 +38,7 @@ class Selection:
         self.parts = self.groups = self._ends = np.zeros(0, np.int64)
 
     def add(self, part: int, group: int, size: int, rows: Rows | None) -> None:
-        """Adds a row group of ``size`` rows; ``rows``: those that are selected, None for all."""
+        """Adds a row group of ``size`` rows, of which ``rows`` are selected; None selects all."""
         if rows is not None and len(rows) < size:
             if not len(rows):
                 return
@@ -49,7 +49,7 @@ class Selection:
         self._sizes.append(size)
 
     def finish(self) -> Selection:
-        """Ends the adding."""
+        """Completes the selection after the last row group."""
         self.parts, self.groups = np.array(self._parts, np.int64), np.array(self._groups, np.int64)
         self._ends = np.cumsum(np.array(self._sizes, np.int64))
         self._parts, self._groups, self._sizes = [], [], []
@@ -59,11 +59,11 @@ class Selection:
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def size_of(self, number: int) -> int:
-        """Returns how many rows of a row group are selected."""
+        """Returns the number of selected rows of a row group."""
         return int(self._ends[number]) - self._start_of(number)
 
     def rows_of(self, number: int) -> Rows | None:
-        """Returns which rows of a row group are selected; None: all."""
+        """Returns the selected rows of a row group; None means all."""
         return self._rows.get(number)
 
     def place(self, index: int) -> tuple[int, int]:
@@ -111,7 +111,7 @@ def _scan(
     latents: bool,
     selection: Selection,
 ) -> None:
-    """Adds what is selected of part ``number``."""
+    """Adds the selected rows of part ``number``."""
     record, (filters, names, expression) = archive.records[number], parsed
     with archive.opened(record) as part:
         sha256_column = part.schema_arrow.names.index("payload_sha256")
@@ -141,7 +141,7 @@ def _table(part: Any, group: int, columns: list[str], name: str) -> Any:
     """Returns columns of a row group, and the numbers of its rows."""
     try:
         table = part.read_row_group(group, columns=columns)
-    except Exception as error:  # pyarrow raises many kinds for damaged files
+    except Exception as error:  # pyarrow raises exceptions of many types for damaged files.
         raise FormatError(f"{name} is damaged: {str(error).splitlines()[0]}") from error
     return table.append_column(_ROW, arrow().array(np.arange(table.num_rows)))
 

@@ -1,4 +1,4 @@
-"""How an archive is made."""
+"""The settings of a run that creates an archive."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["Settings"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run works.
+    """The settings of a run.
 
-    ``workers``: processes with one codec and one thread each; None: one for each core. ``part_size``: a part
-    is closed when its pictures have this many bytes, and ``part_seconds`` after it was begun, so that a run
-    that is killed loses no more work than that. ``dedupe``: a picture with the bytes of one that is there
-    refers to that one. ``on_error``: whether a picture that fails is left out, or ends the run.
-    ``retry_errors``: pictures of the errors table are tried again. ``verify``: a part that was read back is
-    checked by the SHA-256 that each payload had when its encoder verified it, or by decoding its latents too.
-    Raises ``ValueError``.
+    ``workers`` is the number of processes, each with one codec and one thread; None means one for each core.
+    A part is closed when its pictures have ``part_size`` bytes, or ``part_seconds`` after it was begun, so
+    that a run that is killed loses no more work than that. With ``dedupe`` a picture with the bytes of an
+    archived one refers to that one. ``on_error`` says whether a picture that fails is left out, or ends the
+    run. With ``retry_errors`` pictures of the errors table are tried again. ``verify`` says how a written
+    part is verified: by the SHA-256 of the payloads that their encoders have verified, or by decoding the
+    latents too. Raises ``ValueError``.
     """
 
     work: Work = field(default_factory=Work)
@@ -41,5 +41,5 @@ class Settings:
 
     @property
     def processes(self) -> int:
-        """The number of worker processes."""
+        """Returns the number of worker processes."""
         return self.workers or available_cores()

@@ -1,4 +1,4 @@
-"""Where an export goes: files in a folder, or WebDataset shards."""
+"""The destinations of exports: files in a folder, or WebDataset shards."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from calotype.errors import OutputError
 __all__ = ["Existing", "FolderSink", "ShardSink", "Sink", "file_name"]
 
 Existing = Literal["refuse", "replace", "keep"]
-"""What is done about an output that is there already."""
+"""The treatment of an output that exists already."""
 
 
 class Sink(ABC):
-    """Takes the exported pictures in the order of the archive."""
+    """Receives the exported pictures in the order of the archive."""
 
     def __init__(self, store: Store, existing: Existing) -> None:
         self._store, self._existing = store, existing
         self.bytes = 0
-        """What was written, in bytes."""
+        """The sum of the sizes of written files, in bytes."""
         self.files = 0
-        """How many files were written."""
+        """The number of written files."""
 
     @abstractmethod
     def place(self, row: Row, extension: str) -> str | None:
-        """Returns the name of the output for the next picture; None if that is there and is kept.
+        """Returns the name of the output for the next picture; None if the output exists and is kept.
 
-        ``row`` has the id and the name. Raises :class:`OutputError` if the output is there and must not be.
+        ``row`` has the id and the name. Raises :class:`OutputError` if the output exists and must not.
         """
 
     @abstractmethod
@@ -43,14 +43,14 @@ class Sink(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Finishes what is open. Raises :class:`OutputError`."""
+        """Finishes the open file. Raises :class:`OutputError`."""
 
     @abstractmethod
     def abandon(self) -> None:
-        """Deletes what is open."""
+        """Deletes the open file."""
 
     def _is_wanted(self, name: str) -> bool:
-        """Returns whether a file is to be written; raises :class:`OutputError` if it must not be there."""
+        """Returns whether a file is to be written; raises :class:`OutputError` if it exists and must not."""
         if self._existing == "replace" or not self._store.exists(name):
             return True
         if self._existing == "keep":
@@ -61,7 +61,7 @@ class Sink(ABC):
 
 
 class FolderSink(Sink):
-    """One file for each picture, named like it. Memory holds the names."""
+    """Writes one file for each picture, with its name. Memory holds the names."""
 
     def __init__(self, store: Store, existing: Existing) -> None:
         super().__init__(store, existing)
@@ -87,11 +87,11 @@ class FolderSink(Sink):
 
 
 class ShardSink(Sink):
-    """Tar files of ``pictures`` pictures each, in the layout of WebDataset.
+    """Writes tar files of ``pictures`` pictures each, in the layout of WebDataset.
 
-    Each picture is two members: its file and a ``.json`` with its row, but for payload, original and
-    thumbnail. Both are named by its id, because WebDataset takes what follows the first dot of a name for
-    the extension. A shard has its number and a fixed share of the pictures, so that a run can go on.
+    Each picture is two members: its file and a ``.json`` with its row, without payload, original and
+    thumbnail. Both are named by its id, because WebDataset takes everything after the first dot of a name for
+    the extension. Each shard has a number and a fixed range of pictures, so that a run can go on.
     """
 
     def __init__(self, store: Store, existing: Existing, pictures: int) -> None:
@@ -108,7 +108,7 @@ class ShardSink(Sink):
         del row
         shard = f"shard-{self._position // self._pictures:06d}.tar"
         self._position += 1
-        if shard not in self._wanted:  # only the newest is asked for again
+        if shard not in self._wanted:  # Only the newest one is used again.
             self._wanted = {shard: self._is_wanted(shard)}
         return f"{shard}::{extension}" if self._wanted[shard] else None
 
@@ -150,9 +150,9 @@ class ShardSink(Sink):
 
 
 def file_name(row: Row, extension: str, used_names: set[str]) -> str:
-    """Returns a file name for a picture, that is none of ``used_names``, and adds it to them.
+    """Returns a file name for a picture that is not in ``used_names``, and adds it to them.
 
-    ``extension`` takes the place of the picture's own.
+    ``extension`` replaces the picture's own.
     """
     name = PurePosixPath(row["name"].replace("\\", "/"))
     parts = [part.replace(":", "_").replace("\0", "_") for part in name.parts if part not in ("/", "..", ".")]

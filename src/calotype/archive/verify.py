@@ -26,7 +26,7 @@ def open_part(file: Any, name: str) -> Any:
         schema = part.schema_arrow
     except CalotypeError:
         raise
-    except Exception as error:  # pyarrow raises many kinds for damaged files
+    except Exception as error:  # pyarrow raises exceptions of many types for damaged files.
         raise FormatError(f"{name} is damaged: {_first_line(error)}") from error
     check_version(schema.metadata or {}, name)
     if not schema.equals(schema_of(PICTURES)):

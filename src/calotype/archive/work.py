@@ -31,11 +31,11 @@ SCORES = ("psnr", "ssimulacra2")
 
 @dataclass(frozen=True)
 class Work:
-    """What is done to each picture.
+    """The options of the work on each picture.
 
     ``scores`` are names of :data:`SCORES`. A picture whose decoded pixels have a root-mean-square error above
     ``keep_originals_over``, in units of 1/255, keeps its original bytes instead. ``thumbnail`` is the longest
-    side, in pixels, of a JPEG preview; None: there is none. Raises ``ValueError``.
+    side, in pixels, of a JPEG preview; with None there is no preview. Raises ``ValueError``.
     """
 
     options: EncodeOptions = field(default_factory=EncodeOptions)
@@ -55,14 +55,14 @@ class Work:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a picture is not in the archive: the class of the error, and a sentence."""
+    """The reason why a picture is not in the archive: the class of the error, and a sentence."""
 
     kind: str
     reason: str
 
 
 def picture_bytes(row: Row) -> int:
-    """Returns the bytes of what a row stores of its picture: payload, original and thumbnail."""
+    """Returns the number of bytes that a row stores of its picture: payload, original and thumbnail."""
     return sum(len(row[name] or b"") for name in ("payload", "original", "thumbnail"))
 
 
@@ -89,7 +89,7 @@ def codec_of(work: Work) -> calotype.Codec:
 
 
 class Encoder:
-    """Makes the row of a picture; holds one codec with one thread, unless it is given one."""
+    """Makes the row of a picture, with a given codec or one of its own with one thread."""
 
     def __init__(self, work: Work, codec: calotype.Codec | None = None) -> None:
         self._work = work
@@ -98,7 +98,7 @@ class Encoder:
         self._ssimulacra2 = Ssimulacra2() if "ssimulacra2" in work.scores else None
 
     def __call__(self, item: Item) -> Encoded | Failure:
-        """Returns the row of ``item``, or why there is none; nothing about a picture raises."""
+        """Returns the row of ``item``, or its failure; errors of a picture are not raised."""
         try:
             data = item.read(self._work.options.limits)
             return Encoded(self.row(item, data))
@@ -167,7 +167,7 @@ class Encoder:
         if "psnr" in work.scores:
             scores["psnr"] = psnr
         if self._ssimulacra2 is not None:
-            with suppress(UnmeasurableError):  # the picture is too small: the column stays empty
+            with suppress(UnmeasurableError):  # The column of a picture that is too small stays empty.
                 scores["ssimulacra2"] = float(self._ssimulacra2(picture.rgb, shown))
         return scores, thumbnail, error
 
@@ -177,7 +177,7 @@ def _archive_quality(options: EncodeOptions) -> float:
 
 
 class _NamedStream(io.BytesIO):
-    """A stream in memory with the name that messages give it."""
+    """A stream in memory, with a name for messages."""
 
     name = ""
 

@@ -14,16 +14,16 @@ __all__ = ["scan_file", "scan_folder"]
 
 
 def scan_file(path: str, source: str, name: str | None = None) -> Item:
-    """Returns the picture in the file ``path``, whatever its name; ``name``: as the archive is to call it."""
+    """Returns the picture in the file ``path``, whatever its name is. The archive calls it ``name``."""
     return Item(shown(path), shown(name or os.path.basename(path)), shown(source), path)  # noqa: PTH119
 
 
 def scan_folder(folder: str, counts: Counts) -> Iterator[Item | Problem]:
     """Yields the pictures of a folder and of those within it, in the order of their names.
 
-    Their names are relative to the folder. Hidden files are left out, and ``counts.ignored`` counts those
-    whose names are no pictures'. Links are followed; one that leads back to a folder around it is a problem.
-    Memory holds the names of one folder at a time, and of those around it.
+    Their names are relative to the folder. Hidden files are left out, and ``counts.ignored`` counts files
+    whose names are not those of pictures. Links are followed; a link to a folder that contains it is a
+    :class:`Problem`. Memory holds the names in one folder at a time, and in the folders that contain it.
     """
     yield from _scan_folder(folder, folder, (), counts)
 

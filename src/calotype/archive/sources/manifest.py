@@ -15,7 +15,7 @@ __all__ = ["is_manifest", "scan_manifest"]
 
 _TEXT = (".txt", ".lst")
 _COLUMNS = ("uri", "url", "path", "file", "image_url", "filename")
-"""The column of the addresses is the first of these that there is."""
+"""The possible names of the column of addresses; the first that the file has is used."""
 
 _BATCH = 1024
 
@@ -48,7 +48,7 @@ def scan_manifest(location: str) -> Iterator[Item | Problem]:
             yield Item(uri, name or uri.rstrip("/").rpartition("/")[2], source, place)
     except SourceError as error:
         yield Problem(source, source.rpartition("/")[2], source, str(error))
-    except Exception as error:  # of file systems, of pyarrow, and of what is no text
+    except Exception as error:  # The exceptions come from file systems, pyarrow and decoders of text.
         reason = f"cannot be read to its end ({reason_of(error)})"
         yield Problem(source, source.rpartition("/")[2], source, reason)
 

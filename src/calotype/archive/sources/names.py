@@ -1,4 +1,4 @@
-"""Names of files: which are pictures, and patterns of names."""
+"""The names of files: recognition of pictures, and patterns."""
 
 from __future__ import annotations
 

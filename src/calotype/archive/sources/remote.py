@@ -28,7 +28,7 @@ def scan_url(url: str, counts: Counts) -> Iterator[Item | Problem]:
         elif fs.isdir(path):
             addresses = (name for _, _, names in fs.walk(path, detail=True) for name in _remote_paths(names))
         else:
-            addresses = [path]  # reading it reports why it cannot be read
+            addresses = [path]  # Reading it reports the error.
         for name in addresses:
             address = fs.unstrip_protocol(name)
             short = address.rstrip("/").rpartition("/")[2]
@@ -44,7 +44,7 @@ def scan_url(url: str, counts: Counts) -> Iterator[Item | Problem]:
         raise ModelError(f"{url.partition('://')[0]}:// needs another package: {reason_of(error)}") from error
     except (ModelError, GeneratorExit):
         raise
-    except Exception as error:  # file systems raise many kinds, missing credentials among them
+    except Exception as error:  # File systems raise exceptions of many types, also for missing credentials.
         yield Problem(url, url.rstrip("/").rpartition("/")[2], url, f"cannot be listed ({reason_of(error)})")
 
 

@@ -1,4 +1,4 @@
-"""From the arguments of a command to the pictures that they name."""
+"""Lists the pictures that the arguments of a command name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["scan"]
 
 
 def scan(sources: Sequence[str], counts: Counts) -> Iterator[Item | Problem]:
-    """Yields the pictures of ``sources`` in order, and what cannot be listed.
+    """Yields the pictures of ``sources`` in order, and a :class:`Problem` for what cannot be listed.
 
     A source is a folder, a picture, a pattern with ``*``, ``?`` or ``[``, a tar file, a manifest, a URL, or
     several of them by braces, as in ``shard-{000..099}.tar``. Raises :class:`SourceError` at once if a path
@@ -28,9 +28,7 @@ def scan(sources: Sequence[str], counts: Counts) -> Iterator[Item | Problem]:
     expanded = [name for source in sources for name in _expanded_source(source)]
     for source in expanded:
         exists = is_url(source) or Path(source).exists() or _is_source_pattern(source)
-        if (
-            not exists and not Path(source).is_symlink()
-        ):  # one that leads nowhere is a picture that cannot be read
+        if not exists and not Path(source).is_symlink():  # A broken link is a picture that cannot be read.
             raise SourceError(
                 f"{shown(source)} is not there: name a folder, picture, pattern, manifest or URL"
             )

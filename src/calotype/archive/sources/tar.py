@@ -14,8 +14,8 @@ __all__ = ["is_compressed_tar", "is_tar", "scan_tar"]
 
 _PLAIN = (".tar",)
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-_MOST_BYTES = 1 << 31
-"""Longest member of a compressed tar file that is read: it is held in memory."""
+_MAX_MEMBER_BYTES = 1 << 31
+"""The largest member of a compressed tar file that is read into memory, in bytes."""
 
 
 def is_tar(name: str) -> bool:
@@ -31,8 +31,8 @@ def is_compressed_tar(name: str) -> bool:
 def scan_tar(location: str, counts: Counts) -> Iterator[Item | Problem]:
     """Yields the pictures of a tar file in its order; other members count as ignored.
 
-    Their addresses are ``tar://member::file``, which fsspec can open. Of a plain tar file only the headers
-    are read here; of a compressed one each picture is read on the way.
+    Their addresses are ``tar://member::file``, which fsspec can open. Only the headers of a plain tar file
+    are read here; from a compressed one the pictures are read too.
     """
     compressed = is_compressed_tar(location)
     source, times_seen = shown(location), dict[str, int]()
@@ -49,7 +49,7 @@ def scan_tar(location: str, counts: Counts) -> Iterator[Item | Problem]:
                 place = (uri, name, source, location, member.offset_data, member.size)
                 if not compressed:
                     yield Item(*place, occurrence=occurrence)
-                elif member.size > _MOST_BYTES:
+                elif member.size > _MAX_MEMBER_BYTES:
                     yield Problem(
                         uri, name, source, f"has {member.size} bytes, which is too much", "LimitError"
                     )
@@ -60,7 +60,7 @@ def scan_tar(location: str, counts: Counts) -> Iterator[Item | Problem]:
                 tar.members = []  # type: ignore[attr-defined]
     except (CalotypeError, GeneratorExit):
         raise
-    except Exception as error:  # of tarfile, of decompressors and of file systems
+    except Exception as error:  # The exceptions come from tarfile, decompressors and file systems.
         yield Problem(
             source, source.rpartition("/")[2], source, f"cannot be read to its end ({reason_of(error)})"
         )

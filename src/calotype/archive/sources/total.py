@@ -1,4 +1,4 @@
-"""How many pictures there are, for the time that is left."""
+"""The number of pictures of the sources, from which the remaining time is estimated."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["PictureCounter"]
 class PictureCounter:
     """Counts the pictures of ``sources`` on a thread of its own, while they are archived.
 
-    Without sources nothing is counted. Listing URLs and unpacking compressed tar files once more would cost
-    too much: with these among the sources, and until the counting has ended, ``total`` is None.
+    ``total`` is None until all are counted. It remains None without sources, and with URLs or compressed tar
+    files among them, because listing these once more would take too long.
     """
 
     def __init__(self, sources: Sequence[str]) -> None:
@@ -44,6 +44,6 @@ class PictureCounter:
                 if self._stop.is_set():
                     return
                 total += 1
-        except CalotypeError:  # the run itself reports it
+        except CalotypeError:  # The run itself reports the error.
             return
         self.total = total

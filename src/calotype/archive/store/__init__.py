@@ -1,4 +1,4 @@
-"""Where an archive lies: a folder, or an object store."""
+"""The store of an archive: a folder, or an object store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every store of an archive offers."""
+"""The interface of all stores."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from calotype.errors import CalotypeError, OutputError, SourceError
 __all__ = ["TEMPORARY", "Store"]
 
 TEMPORARY = ".calotype-"
-"""How the names of temporary files begin."""
+"""The beginning of the names of temporary files."""
 
 
 class Store(ABC):
     """Files by their names relative to the archive, such as ``parts/x.parquet``.
 
-    Whatever fails raises :class:`OutputError` where it writes, and :class:`SourceError` where it reads.
+    Writing raises :class:`OutputError`, and reading :class:`SourceError`.
     """
 
     address: str
 
     @abstractmethod
     def sizes(self, folder: str) -> dict[str, int]:
-        """Returns the sizes in bytes of the files directly in ``folder``, by name; none without it."""
+        """Returns the sizes in bytes of the files directly in ``folder``, by name; empty without the folder.
+        """
 
     @abstractmethod
     def open(self, name: str) -> Any:
-        """Opens a file for reading at any place."""
+        """Opens a file for reading at any position."""
 
     @abstractmethod
     def exists(self, name: str) -> bool:
@@ -46,12 +47,12 @@ class Store(ABC):
 
     @abstractmethod
     def delete(self, name: str) -> None:
-        """Deletes a file; none need be there."""
+        """Deletes a file, if it exists."""
 
     @contextmanager
     @abstractmethod
     def staging(self) -> Iterator[Path]:
-        """Yields the path of a file to write; what is left of it at the end is deleted."""
+        """Yields the path of a temporary file, which is deleted at the end if it is still there."""
         yield Path()
 
     @contextmanager
@@ -85,7 +86,7 @@ class Store(ABC):
             yield
         except (CalotypeError, MemoryError):
             raise
-        except Exception as error:  # file systems of other packages raise many kinds
+        except Exception as error:  # File systems of other packages raise exceptions of many types.
             raise SourceError(f"{self.address}/{name} cannot be read ({reason_of(error)})") from error
 
     @contextmanager

@@ -74,11 +74,11 @@ class FolderStore(Store):
             file = (self._folder / ".lock").open("ab")
         with file:
             _lock_store_file(file.fileno(), self.address)
-            self._delete_temporary_files()  # of a run that was killed
+            self._delete_temporary_files()  # A run that was killed has left this file.
             try:
                 yield
             finally:
-                self._delete_temporary_files()  # of other processes of this run that were killed
+                self._delete_temporary_files()  # Other processes of this run were killed and left these files.
 
     def local_path(self, name: str) -> Path | None:
         return self._folder / name
@@ -91,7 +91,7 @@ class FolderStore(Store):
 
 def flush(path: Path) -> None:
     """Writes a file or a folder through to the disk. Raises ``OSError``."""
-    if os.name == "nt" and path.is_dir():  # Windows does not open folders
+    if os.name == "nt" and path.is_dir():  # Windows cannot open folders.
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
@@ -112,5 +112,5 @@ def _lock_store_file(descriptor: int, address: str) -> None:
         raise OutputError(
             f"the archive {address} is being written by another run: wait for its end"
         ) from error
-    except OSError:  # no locks on this file system
+    except OSError:  # This file system has no locks.
         return

@@ -23,16 +23,16 @@ from calotype.errors import CalotypeError, OutputError
 __all__ = ["ObjectStore"]
 
 _RETRIES = (0.2, 1.0, 3.0)
-"""Seconds to wait before an operation on an object store is tried again."""
+"""The times in seconds before an operation on an object store is tried again."""
 
 _PERMANENT = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR}
-"""Errors that waiting does not cure."""
+"""The error numbers after which an operation is not tried again."""
 
 Result = TypeVar("Result")
 
 
 class ObjectStore(Store):
-    """A file system of fsspec, used as an object store: by whole objects, without renaming any."""
+    """A file system of fsspec, used as an object store: it writes whole objects, and renames none."""
 
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/")
@@ -61,7 +61,7 @@ class ObjectStore(Store):
     def exists(self, name: str) -> bool:
         def there() -> bool:
             self._fs.invalidate_cache()
-            with suppress(FileNotFoundError):  # fsspec's own "exists" takes every error for this one
+            with suppress(FileNotFoundError):  # The "exists" of fsspec returns False after every error.
                 return bool(self._fs.info(f"{self._root}/{name}"))
             return False
 
@@ -69,7 +69,7 @@ class ObjectStore(Store):
             return _retried(there)
 
     def publish(self, file: Path, name: str, *, flushed: bool = True) -> None:
-        target = f"{self._root}/{name}"  # safe once it has arrived, flushed or not
+        target = f"{self._root}/{name}"  # An object is safe as soon as it has arrived.
 
         def upload() -> None:
             self._fs.makedirs(target.rpartition("/")[0], exist_ok=True)
@@ -95,7 +95,7 @@ class ObjectStore(Store):
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        yield  # names hold a token of the run, so that two runs never write the same object
+        yield  # Names contain a token of the run, so that two runs never write the same object.
 
 
 def _retried(action: Callable[[], Result]) -> Result:
