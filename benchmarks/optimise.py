@@ -1,8 +1,9 @@
 """What effort 9 gains: ``python -m benchmarks.optimise``.
 
 Centre crops of Kodak pictures at equal bytes, with the default effort and with effort 9, without and with the
-graph of LPIPS as part of the aim, for pocket and for TAESD as encoder and decoder. Every figure is kept in
-``effort-9.jsonl`` beside the table as soon as it is there; a later run measures what is missing.
+graph of LPIPS as part of the aim, for pocket and for TAESD as encoder and decoder. LPIPS with AlexNet
+and DISTS judge; neither is part of the aim. Every figure is kept in ``effort-9.jsonl`` beside the table as
+soon as it is there; a later run measures what is missing.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import calotype
+from benchmarks.judges import Judges
 from benchmarks.pictures import ASSETS, RESULTS, centre, load_rgb
-from calotype.compare.metrics import METRICS, available_metrics
+from calotype.compare.metrics import available_metrics
 
 __all__ = ["AIMS", "MODELS", "PICTURES", "main", "measure", "table"]
 
@@ -30,13 +32,21 @@ AIMS = ("default", "effort 9", "effort 9, LPIPS")
 
 _GRAPH = ASSETS / "models" / "lpips-squeeze" / "lpips_sq.onnx"
 _BYTES = 5000  # at 512x512
-_SHOWN = ("psnr", "ms_ssim", "ssimulacra2", "lpips")
+_SHOWN = {
+    "psnr": ("PSNR", ".2f"),
+    "ssimulacra2": ("SSIMULACRA2", ".1f"),
+    "lpips": ("LPIPS-SqueezeNet", ".4f"),
+    "lpips_alex": ("LPIPS-Alex", ".4f"),
+    "dists": ("DISTS", ".4f"),
+}
+"""The columns of the tables: title and format."""
 
 Record = dict[str, Any]
 
 
-def measure(rgb: NDArray[np.uint8], model: str, aim: str, threads: int | None) -> Record:
-    """Bytes, seconds and figures of ``rgb`` uint8[H, W, 3] through ``model`` with one of ``AIMS``."""
+def measure(rgb: NDArray[np.uint8], model: str, aim: str, threads: int | None, judges: Judges) -> Record:
+    """Bytes, seconds of the processor and figures of ``rgb`` uint8[H, W, 3] through ``model`` with one of
+    ``AIMS``."""
     diffusion = calotype.DiffusionOptions(
         weights=str(ASSETS / "models" / "taesd"), device="cpu", dtype="float32"
     )
@@ -47,23 +57,24 @@ def measure(rgb: NDArray[np.uint8], model: str, aim: str, threads: int | None) -
         fields["lpips"] = str(_GRAPH)
     codec = calotype.Codec(threads=threads)
     codec.decode(codec.encode(rgb[:64, :64], options), model=model, diffusion=diffusion)  # loads the model
-    start = time.perf_counter()
+    start = time.process_time()
     data = codec.encode(rgb, options, **fields)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     picture = codec.decode(data, model=model, diffusion=diffusion, as_array=True)
     metrics, _ = available_metrics(_GRAPH, threads)
-    figures = {name: round(metric(rgb, picture), 5) for name, metric in metrics.items()}
+    figures = {name: round(metric(rgb, picture), 5) for name, metric in metrics.items() if name in _SHOWN}
+    figures |= {name: round(value, 5) for name, value in judges(rgb, picture).items() if name in _SHOWN}
     return {"bytes": len(data), "seconds": round(seconds, 1), **figures}
 
 
 def table(records: Sequence[Record]) -> str:
     """Two Markdown tables: means over the pictures, then every figure."""
-    head = " | ".join(METRICS[name].title for name in _SHOWN)
+    head = " | ".join(title for title, _ in _SHOWN.values())
     rule = f"{' ---: |' * (len(_SHOWN) + 2)}\n"
     keys = ("bytes", *_SHOWN, "seconds")
 
     def line(record: Record) -> str:
-        shown = [f"{record[name]:.{METRICS[name].digits}f}" if name in record else "-" for name in _SHOWN]
+        shown = [f"{record[name]:{form}}" if name in record else "-" for name, (_, form) in _SHOWN.items()]
         return " | ".join([f"{record['bytes']:,.0f}", *shown, f"{record['seconds']:,.0f}"])
 
     means = [f"| model | aim | pictures | bytes | {head} | seconds |\n| --- | --- | ---: |{rule}"]
@@ -100,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     records: list[Record] = [json.loads(line) for line in lines]
     have = {(record["picture"], record["model"], record["aim"], record["crop"]) for record in records}
     options.out.parent.mkdir(parents=True, exist_ok=True)
+    judges = Judges()
     for picture in options.pictures:
         rgb = load_rgb(ASSETS / "data" / "kodak" / f"{picture}.png")
         crop = centre(rgb, options.crop)
@@ -107,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for aim in options.aims:
                 if (picture, model, aim, options.crop) in have:
                     continue
-                measured = measure(crop, model, aim, options.threads)
+                measured = measure(crop, model, aim, options.threads, judges)
                 record = {"picture": picture, "model": model, "aim": aim, "crop": options.crop, **measured}
                 print(record, file=sys.stderr, flush=True)
                 with log.open("a", encoding="utf-8") as file:

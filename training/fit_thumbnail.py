@@ -2,9 +2,9 @@
 
 ``python training/fit_thumbnail.py --minutes 4 --out W/thumbnail-240.npz``, where W is the folder of weights,
 then ``seal.py``. Squared error against the mean colours of 8x8 and of 16x16 pixels; the latents are rounded
-at levels 8 to 104 by the codec's own coding pass. The error of a crop's mean colour is added, with a weight
-of ``MEAN_COLOUR``. Prints the error on held-out photographs, beside those of
-maps that are linear in the four latents, of one position and of 3x3.
+at levels 8 to 104 by the codec's own coding pass. At 1/16 the error of a crop's mean colour is
+added. Prints the error on held-out photographs, beside those of maps that are linear in the four latents, of
+one position and of 3x3.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ CROP = 24
 """Latent positions of a training crop on a side."""
 
 
-MEAN_COLOUR = 5.0
-"""The weight of the squared error of a crop's mean colour, relative to that of the pixels."""
+MEAN_COLOUR = {1: 0.0, 2: 5.0}
+"""The weight of the squared error of a crop's mean colour, relative to that of the pixels, by spacing. At a
+spacing of 1 the pixels alone give colours that are as close."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def pairs(some: Samples, spacing: int, *, shifted: bool = False) -> tuple[Tensor
     return torch.cat(inputs), torch.cat(means)
 
 
-def fitted(inputs: Tensor, target: Tensor, minutes: float, lr: float) -> Network:
+def fitted(inputs: Tensor, target: Tensor, mean_colour: float, minutes: float, lr: float) -> Network:
     network = Network()
     optimiser = torch.optim.Adam(network.parameters(), lr)
     begun, step = time.monotonic(), 0
@@ -135,7 +136,7 @@ def fitted(inputs: Tensor, target: Tensor, minutes: float, lr: float) -> Network
         window = inputs[chosen, :, top : top + side, left : left + side]
         wanted = target[chosen, :, top : top + side, left : left + side]
         error = network(F.pad(window, (1,) * 4, mode="replicate")) - wanted
-        loss = error.square().mean() + MEAN_COLOUR * error.mean((2, 3)).square().mean()
+        loss = error.square().mean() + mean_colour * error.mean((2, 3)).square().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -193,7 +194,7 @@ def main() -> None:
             flat = _columns(shown, reach) @ linear(inputs, target, reach)
             guess = flat.reshape(len(shown), *wanted.shape[2:], 3).permute(0, 3, 1, 2)
             report(f"1/{8 * spacing}, linear, {2 * reach + 1}x{2 * reach + 1}", guess, wanted)
-        network = fitted(inputs, target, args.minutes, args.lr).half().float().eval()
+        network = fitted(inputs, target, MEAN_COLOUR[spacing], args.minutes, args.lr).half().float().eval()
         with torch.inference_mode():
             report(f"1/{8 * spacing}, network", network(F.pad(shown, (1,) * 4, mode="replicate")), wanted)
         for number, layer in enumerate(network.layers):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import calotype
+from calotype.compare.metrics.lpips import Lpips
 from calotype.container import Header, parse_file, serialise_file
 from calotype.encoding import optimise
 from calotype.encoding.candidate import Candidate, code_latents
@@ -34,9 +35,11 @@ onnx = pytest.importorskip("onnx", reason="effort 9 needs onnx")
 
 from calotype.encoding.optimise.descent import CodedLatents, LatentDescent  # noqa: E402
 from calotype.encoding.optimise.differentiable_rate import DifferentiableRate  # noqa: E402
-from calotype.encoding.optimise.distortion import distortion_terms  # noqa: E402
+from calotype.encoding.optimise.distortion import Distortion  # noqa: E402
 from calotype.models.onnx_torch import TorchGraph  # noqa: E402  (needs both)
 
+ASSETS = Path(os.environ.get("CALOTYPE_ASSETS", Path(__file__).parents[3] / "shared"))
+LPIPS_GRAPH = ASSETS / "models" / "lpips-squeeze" / "lpips_sq.onnx"
 LEVEL = 50
 HEADER = Header(
     coding=0, space=1, context_model=DEFAULT_CONTEXT_MODEL, encoder=250, width=96, height=64, level=0
@@ -73,7 +76,8 @@ def errors(data: bytes, rgb: NDArray[np.uint8]) -> Any:
     """What the descent measures, of the decoded picture."""
     pictures = (rgb, calotype.decode(data, model="tiny", as_array=True))
     tensors = [torch.from_numpy(p.transpose(2, 0, 1).astype(np.float32) / 255)[None] for p in pictures]
-    return distortion_terms(*tensors)
+    distortion = Distortion()
+    return distortion.terms(distortion.reference(tensors[0]), tensors[1])
 
 
 def mosaic(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -144,7 +148,7 @@ def test_a_finer_start_is_recovered_from_a_spoilt_one(
     wanted = np.clip(mosaic(rgb) + 0.5, 0, 255).astype(np.uint8)
     calls: list[None] = []
     limit = SizeTarget(len(serialise_file(HEADER, start.payload, 0)), HEADER, ())
-    descent = LatentDescent(spoilt, wanted, levels, model, network)
+    descent = LatentDescent(spoilt, wanted, levels, model, network, Distortion())
     optimum = descent.run(start, limit, 25, 60.0, lambda: calls.append(None))
     assert optimum.distortion < 0.8
     assert len(optimum.payload) <= len(start.payload)
@@ -213,6 +217,18 @@ def test_a_decoder_without_gradients_is_told(rgb: NDArray[np.uint8], latents: ND
         assert optimise.optimise_latents(plain, rgb, Opaque(), max_size=plain.size, seconds=60) is plain
 
 
+@pytest.mark.skipif(not LPIPS_GRAPH.is_file(), reason=f"needs {LPIPS_GRAPH}: set CALOTYPE_ASSETS")
+def test_the_graph_of_lpips_is_the_metric_and_has_a_gradient(rgb: NDArray[np.uint8]) -> None:
+    """The graph that the metric reads, as the last term of the distortion."""
+    other = np.clip(rgb.astype(int) + np.random.default_rng(0).integers(-20, 21, rgb.shape), 0, 255)
+    planes = (picture.transpose(2, 0, 1).astype(np.float32) / 255 for picture in (rgb, other))
+    original, decoded = (torch.from_numpy(values)[None] for values in planes)
+    distortion = Distortion(TorchGraph(LPIPS_GRAPH.read_bytes()))
+    term = distortion.terms(distortion.reference(original), decoded.requires_grad_())[-1]
+    assert float(term.detach()) == pytest.approx(Lpips(LPIPS_GRAPH)(rgb, other.astype(np.uint8)), rel=1e-3)
+    assert torch.autograd.grad(term, decoded)[0].abs().sum() > 0
+
+
 def test_a_broken_lpips_graph_is_an_error(
     rgb: NDArray[np.uint8], latents: NDArray[np.float32], tmp_path: Any
 ) -> None:
@@ -232,8 +248,8 @@ def test_a_broken_lpips_graph_is_an_error(
 def test_the_command_shows_its_progress_and_keeps_to_its_time(rgb: NDArray[np.uint8], tmp_path: Path) -> None:
     import pty
 
-    Image.fromarray(rgb.repeat(2, 0).repeat(2, 1)).save(tmp_path / "a.png")
-    options = ["-m", "tiny", "--decoder", "tiny", "-e", "9", "--target-size", "250", "--time-limit", "0.3"]
+    Image.fromarray(rgb.repeat(3, 0).repeat(3, 1)).save(tmp_path / "a.png")
+    options = ["-m", "tiny", "--decoder", "tiny", "-e", "9", "--target-size", "250", "--time-limit", "0.05"]
     terminal, standard_error = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "calotype", "encode", *options, "a.png", "a.calo"],
@@ -250,6 +266,6 @@ def test_the_command_shows_its_progress_and_keeps_to_its_time(rgb: NDArray[np.ui
     os.close(terminal)
     assert process.returncode == 0, said
     assert b"[--" in said
-    assert int(re.findall(rb"(\d+)/60", said)[-1]) < 60  # the limit is for a few rounds
+    assert int(re.findall(rb"(\d+)/8", said)[-1]) < 8  # the limit is for a few iterations
     assert b"bytes" in said.splitlines()[-1]
     assert (tmp_path / "a.calo").stat().st_size <= 250

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -15,6 +16,7 @@ from calotype.errors import ModelError
 from calotype.latents import SD1
 from calotype.models import DecoderInput, cache, load_decoder, load_encoder
 from calotype.models.onnx_file import read_graph
+from calotype.models.onnx_torch import TorchGraph
 from calotype.models.places import Place
 from calotype.models.registry import FACE_FINDER
 from calotype.models.shipped import read_shipped_file
@@ -130,6 +132,26 @@ def test_graphs_that_need_other_files_are_refused() -> None:
     model = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [], [tensor]))
     with pytest.raises(ModelError, match="its tensors are in other files"):
         read_graph(model.SerializeToString())
+
+
+def test_a_tensor_that_is_marked_as_in_its_own_file_is_read() -> None:
+    tensor = onnx.numpy_helper.from_array(np.arange(3, dtype=np.float32), "t")
+    tensor.data_location = onnx.TensorProto.DEFAULT
+    model = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [], [tensor]))
+    assert b"\x70\x00" in model.SerializeToString()  # the field is written
+    assert read_graph(model.SerializeToString()).constants["t"].tolist() == [0, 1, 2]
+
+
+def test_activations_within_a_graph() -> None:
+    """Of two nodes in a row the first is the activation; the second is not computed."""
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    ends = [helper.make_tensor_value_info(name, kind, [2]) for name in "xz"]
+    nodes = [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Sub", ["y", "absent"], ["z"])]
+    data = helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:])).SerializeToString()
+    (activation,) = TorchGraph(data, ["y"]).activations(x=torch.tensor([-1.0, 2.0]))
+    assert activation.tolist() == [0, 2]
+    with pytest.raises(ModelError, match="no activations w"):
+        TorchGraph(data, ["w"])
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from calotype.models.loaders import (
         load_context_model,
         load_decoder,
+        load_differentiable_features,
         load_encoder,
         load_face_finder,
         load_features,
@@ -54,6 +55,7 @@ else:
             "loaders": (
                 "load_context_model",
                 "load_decoder",
+                "load_differentiable_features",
                 "load_encoder",
                 "load_face_finder",
                 "load_features",
@@ -109,6 +111,7 @@ __all__ = [
     "list_models",
     "load_context_model",
     "load_decoder",
+    "load_differentiable_features",
     "load_encoder",
     "load_face_finder",
     "load_features",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from calotype.entropy import ContextModel, read_context_model
 from calotype.errors import ModelError, UnsupportedError
@@ -33,10 +33,14 @@ from calotype.models.text_finder import TextFinder, read_text_network
 from calotype.models.thumbnail import ThumbnailNetwork
 from calotype.options import DiffusionOptions
 
+if TYPE_CHECKING:
+    from calotype.models.onnx_torch import TorchGraph
+
 __all__ = [
     "WeightFiles",
     "load_context_model",
     "load_decoder",
+    "load_differentiable_features",
     "load_encoder",
     "load_face_finder",
     "load_features",
@@ -102,6 +106,14 @@ def load_features(activations: Sequence[str], threads: int | None = None) -> Fea
 def load_text_finder(threads: int | None = None) -> TextFinder:
     """Loads the detector of text of the extra ``truth``, as :func:`load_encoder`."""
     return TextFinder(read_text_network(), threads)
+
+
+def load_differentiable_features(activations: Sequence[str]) -> TorchGraph:
+    """Loads the default encoder in torch, with these activations as outputs. Raises :class:`ModelError`."""
+    from calotype.models.onnx_torch import TorchGraph
+
+    network = embedded_model(decoder_name(None, SD1.id)).encoder
+    return TorchGraph(read_shipped_file(network.file), activations).on_cpu()
 
 
 class WeightFiles(NamedTuple):

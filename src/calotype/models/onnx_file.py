@@ -20,6 +20,9 @@ __all__ = ["Graph", "Node", "read_graph"]
 
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # the wire types of Protocol Buffers
 
+_IN_THIS_FILE = 0
+"""The value of ``TensorProto.data_location`` for data in the graph's own file, which some exporters write."""
+
 _TYPES: dict[int, str] = {
     1: "<f4",
     2: "|u1",
@@ -109,7 +112,7 @@ def _tensor(fields: _Fields) -> tuple[str, NDArray[Any]]:
     if kind not in _TYPES:
         raise ValueError(f"a tensor has the data type {kind!r}, which is not read here")
     type_ = np.dtype(_TYPES[kind])
-    if 13 in fields or 14 in fields:
+    if 13 in fields or any(place != _IN_THIS_FILE for place in _integers(fields.get(14, []))):
         raise ValueError("its tensors are in other files")
     if min(shape, default=0) < 0 or np.prod(shape, dtype=np.float64) > _MAX_VALUES:
         raise ValueError(f"a tensor has the shape {shape}")

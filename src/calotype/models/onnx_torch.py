@@ -5,7 +5,7 @@ Covers the operators that those graphs have, no more; anything else is refused b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -67,8 +67,10 @@ def _reduction_operator(by: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _reshape_operator(a: Attributes, x: Tensor, shape: Tensor) -> Tensor:
-    _check_attribute(a, "allowzero", 0)  # so that a size of 0 means the one of before
-    return x.reshape([size or x.shape[axis] for axis, size in enumerate(shape.tolist())])
+    sizes = shape.tolist()
+    if not a.get("allowzero"):  # a size of 0 means the one of before
+        sizes = [size or x.shape[axis] for axis, size in enumerate(sizes)]
+    return x.reshape(sizes)
 
 
 def _cast_operator(a: Attributes, x: Tensor) -> Tensor:
@@ -109,11 +111,18 @@ OPERATORS: dict[str, Callable[..., Tensor]] = {
 
 
 class TorchGraph:
-    """A graph with one output; calling it takes the inputs by name, with any number of pictures."""
+    """A graph; calling it takes the inputs by name, with any number of pictures, and returns its output.
 
-    def __init__(self, data: bytes) -> None:
-        """Raises :class:`ModelError` if ``data`` is no graph, or has operators not known here."""
+    ``activations`` are the names of values within the graph; without them it has its own first output.
+    """
+
+    def __init__(self, data: bytes, activations: Sequence[str] = ()) -> None:
+        """Raises :class:`ModelError` if ``data`` is no graph, or has operators or lacks activations that are
+        needed."""
         graph = read_graph(data)
+        absent = set(activations).difference(*(node.outputs for node in graph.nodes))
+        if absent:
+            raise ModelError(f"the graph has no activations {', '.join(sorted(absent))}")
         unknown = {node.operator for node in graph.nodes} - set(OPERATORS)
         if unknown:
             raise ModelError(f"torch cannot run a graph with the operators {', '.join(sorted(unknown))}")
@@ -124,7 +133,8 @@ class TorchGraph:
                 _compute(node, self._constants)
             else:
                 self._nodes.append(node)
-        self._output = graph.outputs[0]
+        self._outputs = tuple(activations) or graph.outputs[:1]
+        self._nodes = _needed_nodes(self._nodes, self._outputs)
         self.inputs = frozenset(graph.inputs)
 
     def to(self, device: str, dtype: torch.dtype) -> TorchGraph:
@@ -134,7 +144,7 @@ class TorchGraph:
         """
         read = {name for node in self._nodes for name in node.inputs}
         moved = object.__new__(TorchGraph)
-        moved._output, moved.inputs = self._output, self.inputs
+        moved._outputs, moved.inputs = self._outputs, self.inputs
         # All values have the dtype: what casts one number format to another has nothing to do.
         moved._nodes = [
             replace(node, operator="Identity") if node.operator == "Cast" else node for node in self._nodes
@@ -149,11 +159,29 @@ class TorchGraph:
                 moved._constants[name] = value.contiguous(memory_format=torch.channels_last)
         return moved
 
+    def on_cpu(self) -> TorchGraph:
+        """Returns the graph for float32 on the CPU, its weights in the layout that is fastest there."""
+        return self.to("cpu", torch.float32)
+
     def __call__(self, **inputs: Tensor) -> Tensor:
+        return self.activations(**inputs)[0]
+
+    def activations(self, **inputs: Tensor) -> list[Tensor]:
+        """Returns all activations that the graph was made for, in their order."""
         values = self._constants | inputs
         for node in self._nodes:
             _compute(node, values)
-        return values[self._output]
+        return [values[name] for name in self._outputs]
+
+
+def _needed_nodes(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
+    """Returns those of ``nodes`` on which ``outputs`` depend, in order."""
+    needed_values, needed = set(outputs), []
+    for node in reversed(nodes):
+        if needed_values.intersection(node.outputs):
+            needed_values.update(node.inputs)
+            needed.append(node)
+    return needed[::-1]
 
 
 def _compute(node: Node, values: dict[str, Tensor]) -> None:
@@ -167,7 +195,7 @@ class TorchGraphDecoder:
 
     def __init__(self, data: bytes, margin: int) -> None:
         self.margin = margin
-        self._graph = TorchGraph(data)
+        self._graph = TorchGraph(data).on_cpu()
         self.wants_conditional_mean = "conditional_mean" in self._graph.inputs
 
     def __call__(

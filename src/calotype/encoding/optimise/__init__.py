@@ -28,8 +28,8 @@ from calotype.models.native import native_memory_errors
 
 __all__ = ["MAX_ITERATIONS", "optimise_latents"]
 
-MAX_ITERATIONS = 60
-"""The largest number of iterations of the descent."""
+MAX_ITERATIONS = 8
+"""The largest number of iterations of the descent. Further ones gain little (training/README.md)."""
 
 
 def optimise_latents(
@@ -45,10 +45,10 @@ def optimise_latents(
     """Returns the candidate with other integers, from which ``decoder`` makes a better picture.
 
     ``rgb`` uint8[8h, 8w, 3] are the original pixels. The distortion consists of squared error, loss of
-    contrast and structure and, if ``lpips`` is the path of that metric's ONNX graph, LPIPS. The file takes at
-    most ``max_size`` bytes. The descent ends after ``MAX_ITERATIONS`` iterations or after ``seconds``, and
-    calls ``progress`` after each iteration. Without torch, or with a decoder that torch cannot differentiate,
-    it returns the candidate itself and warns.
+    contrast and structure in the pixels and in the encoder's activations and, if ``lpips`` is the path of
+    that metric's ONNX graph, LPIPS. The file takes at most ``max_size`` bytes. The descent ends after
+    ``MAX_ITERATIONS`` iterations or after ``seconds``, and calls ``progress`` after each iteration. Without
+    torch, or with a decoder that torch cannot differentiate, it returns the candidate itself and warns.
 
     Raises :class:`ModelError` if the LPIPS graph cannot be used, and :class:`OutOfMemoryError`.
     """
@@ -57,18 +57,20 @@ def optimise_latents(
             raise ModelError("this decoder cannot be differentiated: choose another one with --decoder")
         network = decoder.differentiable()
         from calotype.encoding.optimise.descent import CodedLatents, LatentDescent
+        from calotype.encoding.optimise.distortion import Distortion
         from calotype.models.onnx_torch import TorchGraph
     except ModelError as error:
         warnings.warn(f"effort 9 works like effort 8: {error}", CalotypeWarning, stacklevel=3)
         return candidate
-    graph = None if lpips is None else TorchGraph(_read_lpips_graph(lpips))
+    distortion = Distortion(None if lpips is None else TorchGraph(_read_lpips_graph(lpips)))
     context_model, levels = (
         load_context_model(candidate.header.context_model),
         candidate.reconstruction.levels,
     )
     extension = candidate.header.extension
     with native_memory_errors():
-        optimum = LatentDescent(candidate.latents, rgb, levels, context_model, network, graph, extension).run(
+        descent = LatentDescent(candidate.latents, rgb, levels, context_model, network, distortion, extension)
+        optimum = descent.run(
             CodedLatents(candidate.integers, candidate.payload, candidate.reconstruction),
             SizeTarget(max_size, candidate.header, candidate.chunks),
             MAX_ITERATIONS,

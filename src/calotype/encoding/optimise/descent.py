@@ -29,13 +29,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calotype.encoding.optimise.differentiable_rate import DifferentiableRate
-from calotype.encoding.optimise.distortion import distortion_terms
+from calotype.encoding.optimise.distortion import Distortion, Reference
 from calotype.encoding.rate import SizeTarget, Trial, TrialEncoder
 from calotype.entropy import ContextModel
 from calotype.latents import SD1, Reconstruction, channel_steps, log_step_map, reconstruct_latents
 from calotype.models import TorchDecoder
-from calotype.models.onnx_torch import TorchGraph
-from calotype.models.windows import equal_parts, tile_windows
+from calotype.models.windows import Window, equal_parts, tile_windows
 
 __all__ = ["CodedLatents", "LatentDescent"]
 
@@ -58,6 +57,9 @@ _MAX_ESTIMATED_EXCESS = 1.003
 
 _TILE = 64
 """The side of a tile's kept part in latent positions. Tiles bound the memory that gradients take."""
+
+_KEPT_REFERENCES = 8
+"""The number of tiles whose originals are kept with their activations: about 20 MB for each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,15 +85,16 @@ class LatentDescent:
         levels: NDArray[np.int64],
         model: ContextModel,
         decoder: TorchDecoder,
-        lpips: TorchGraph | None = None,
+        distortion: Distortion,
         extension: int = 0,
     ) -> None:
         """``latents`` float32[4, h, w] are those of ``rgb`` uint8[8h, 8w, 3]; ``levels`` is int64[h, w].
 
-        ``lpips`` is the graph of that metric. For ``extension`` see :class:`calotype.models.DecoderInput`.
+        For ``extension`` see :class:`calotype.models.DecoderInput`.
         """
         self._latents, self._rgb, self._levels, self._model = latents, rgb, levels, model
-        self._decoder, self._lpips, self._extension = decoder, lpips, extension
+        self._decoder, self._measure, self._extension = decoder, distortion, extension
+        self._references: dict[tuple[int, int], Reference] = {}
         self._steps = torch.from_numpy(channel_steps(levels).astype(np.float32))
         self._rate = DifferentiableRate(model, levels)
 
@@ -213,12 +216,21 @@ class LatentDescent:
             read = (..., *window.read)
             origin = (window.read[0].start, window.read[1].start)
             decoded = self._decoder(latents[read], steps[read], means[read], origin)
-            pixel_window = window.scaled(SD1.factor)
-            original = self._rgb[pixel_window.kept].transpose(2, 0, 1).astype(np.float32) / 255
-            terms = distortion_terms(
-                torch.from_numpy(original)[None], decoded[(..., *pixel_window.inner)], self._lpips
-            )
+            inner = window.scaled(SD1.factor).inner
+            terms = self._measure.terms(self._reference_of(window), decoded[(..., *inner)])
             yield dequantised[0][window.kept].numel() / dequantised[0].numel() * terms
+
+    def _reference_of(self, window: Window) -> Reference:
+        """Returns what the decoded tile is compared with; that of the first few tiles is kept."""
+        kept = window.scaled(SD1.factor).kept
+        place = kept[0].start, kept[1].start
+        if place in self._references:
+            return self._references[place]
+        original = self._rgb[kept].transpose(2, 0, 1).astype(np.float32) / 255
+        reference = self._measure.reference(torch.from_numpy(original)[None])
+        if len(self._references) < _KEPT_REFERENCES:
+            self._references[place] = reference
+        return reference
 
 
 def _repeat_border_latents(array: Tensor, by: int) -> Tensor:
