@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmarks import optimise
 
-FOUND = {"bytes": 1250, "seconds": 12.34, "psnr": 20.0, "ms_ssim": 0.8, "ssimulacra2": -3.0, "lpips": 0.1}
+FOUND = {"bytes": 1250, "seconds": 12.34, "psnr": 20.0, "ssimulacra2": -3.0, "lpips": 0.1, "dists": 0.2}
 
 
 def test_what_is_there_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,11 +21,12 @@ def test_what_is_there_is_not_measured_again(tmp_path: Path, monkeypatch: pytest
     calls: list[tuple[Any, ...]] = []
 
     def measure(rgb: np.ndarray[Any, Any], *arguments: Any) -> dict[str, Any]:
-        calls.append((rgb.shape, *arguments))
+        calls.append((rgb.shape, *arguments[:-1]))
         return dict(FOUND, psnr=20.0 + len(calls))
 
     monkeypatch.setattr(optimise, "ASSETS", tmp_path)
     monkeypatch.setattr(optimise, "measure", measure)
+    monkeypatch.setattr(optimise, "Judges", object)
     fixed = ["--crop", "32", "--models", "pocket", "--out", str(tmp_path / "results" / "e.md")]
     optimise.main([*fixed, "--pictures", "a", "--aims", "default"])
     optimise.main([*fixed, "--pictures", "a", "b", "--aims", "default", "effort 9"])
@@ -34,5 +35,5 @@ def test_what_is_there_is_not_measured_again(tmp_path: Path, monkeypatch: pytest
     ]
     text = (tmp_path / "results" / "e.md").read_text()
     assert "crops of 32×32, at most 19 bytes" in text
-    assert "| pocket | default | 2 | 1,250 | 22.00 | 0.8000 | -3.0 | 0.1000 | 12 |" in text
+    assert "| pocket | default | 2 | 1,250 | 22.00 | -3.0 | 0.1000 | - | 0.2000 | 12 |" in text
     assert "| b | pocket | effort 9 | 1,250 | 24.00 |" in text

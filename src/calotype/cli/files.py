@@ -81,8 +81,7 @@ def read_calotype(path: str, limits: Limits) -> bytes:
 
 
 def is_folder(path: str) -> bool:
-    """Returns whether ``path`` is a folder. An inaccessible path gives False; opening it reports the error.
-    """
+    """Returns whether ``path`` is a folder. An inaccessible path gives False; opening it tells the error."""
     try:
         return Path(path).is_dir()
     except OSError:

@@ -18,8 +18,7 @@ __all__ = ["luma", "metadata_to_info", "reduce_plane", "resample_area", "resampl
 
 
 def resample_picture(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """Resamples uint8[h, w, 3] to uint8[height, width, 3] by Lanczos' kernel of 3 lobes; edges are aligned.
-    """
+    """Resamples uint8[h, w, 3] to uint8[height, width, 3] by Lanczos' kernel of 3 lobes, edges aligned."""
     if rgb.shape[:2] == (height, width):
         return rgb
     return resample_area(rgb, width, height, (0, 0, rgb.shape[1], rgb.shape[0]))
