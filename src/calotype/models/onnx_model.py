@@ -95,11 +95,8 @@ class OnnxDecoder(_OnnxNetwork):
         conditional_mean: NDArray[np.float32] | None = None,
         origin: tuple[int, int] = (0, 0),
     ) -> NDArray[np.float32]:
-        inputs = {"latents": latents, "log_step": log_step}
-        if conditional_mean is not None:
-            inputs["conditional_mean"] = conditional_mean
-        pixels = self._session.run(**_graph_inputs(inputs, self._session.inputs, origin))
-        return _without_padding(pixels, latents)
+        inputs = _decoder_inputs(latents, log_step, conditional_mean, self._session.inputs, origin)
+        return _without_padding(self._session.run(**inputs), latents)
 
 
 class TorchOnnxEncoder(OnnxEncoder):
@@ -128,23 +125,24 @@ class TorchOnnxDecoder(OnnxDecoder):
         conditional_mean: NDArray[np.float32] | None = None,
         origin: tuple[int, int] = (0, 0),
     ) -> NDArray[np.float32]:
-        inputs = {"latents": latents, "log_step": log_step}
-        if conditional_mean is not None:
-            inputs["conditional_mean"] = conditional_mean
-        pixels = self._batches.run_batch(**_graph_inputs(inputs, self._batches.inputs, origin))
-        return _without_padding(pixels, latents)
+        inputs = _decoder_inputs(latents, log_step, conditional_mean, self._batches.inputs, origin)
+        return _without_padding(self._batches.run_batch(**inputs), latents)
 
 
-def _graph_inputs(
-    inputs: dict[str, NDArray[np.float32]], names: frozenset[str], origin: tuple[int, int]
+def _decoder_inputs(
+    latents: NDArray[np.float32],
+    log_step: NDArray[np.float32],
+    conditional_mean: NDArray[np.float32] | None,
+    names: frozenset[str],
+    origin: tuple[int, int],
 ) -> dict[str, NDArray[np.float32]]:
-    """Returns those inputs of a decoder's graph that it has, for latents [..., 4, h, w] at ``origin``.
+    """Returns those inputs of a decoder's graph that are in ``names``, for latents [..., 4, h, w] at
+    ``origin``.
 
     Sides are made even. Conditional means that are not given are the latents, and the noise is made here.
     """
-    latents = inputs["latents"]
-    if "conditional_mean" in names:
-        inputs = {"conditional_mean": latents} | inputs
+    likely = latents if conditional_mean is None else conditional_mean
+    inputs = {"latents": latents, "log_step": log_step, "conditional_mean": likely}
     height, width = latents.shape[-2:]
     odd = ((0, 0),) * (latents.ndim - 2) + ((0, height % 2), (0, width % 2))
     padded = {name: np.pad(array, odd, mode="edge") for name, array in inputs.items() if name in names}
