@@ -12,7 +12,7 @@ from calotype.errors import ModelError
 __all__ = ["METHOD", "bd_rate"]
 
 METHOD = "PCHIP"
-"""How curves are interpolated: piecewise cubic and monotonous, without overshoot."""
+"""The interpolation of curves: piecewise cubic and monotonous, without overshoot."""
 
 
 def bd_rate(
@@ -34,7 +34,7 @@ def bd_rate(
     if max(ours[0][1], theirs[0][1]) >= min(ours[-1][1], theirs[-1][1]):
         return None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of little overlap: the tables show the range itself
+        warnings.simplefilter("ignore")  # The package warns of a small overlap; the tables show its range.
         value = compute(
             *zip(*theirs, strict=True),
             *zip(*ours, strict=True),

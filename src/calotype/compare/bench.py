@@ -36,14 +36,18 @@ from calotype.options import DiffusionOptions
 __all__ = ["BENCH_SIZES", "SUFFIXES", "Settings", "picture_files", "run_bench"]
 
 BENCH_SIZES = (40_000, 20_000, 10_000, 5000, 2500, 1250)
-"""Bytes at 512x512; the large ones give the other codecs a quality that Calotype reaches with fewer."""
+"""The default sizes for 512x512 pixels, in bytes.
+
+At the large ones the other codecs reach the quality that Calotype has with fewer bytes.
+"""
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm"})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """``sizes``: bytes at 512x512, in proportion to the area otherwise; ``crop``: side of a centre square."""
+    """``sizes`` are in bytes for 512x512 pixels, others in proportion; ``crop`` is the side of a central
+    square."""
 
     rules: Rules
     sizes: tuple[int, ...] = BENCH_SIZES
@@ -82,10 +86,11 @@ def run_bench(
 ) -> list[Row]:
     """Measures the pictures of ``folder`` and writes ``figures.csv``, ``summary.md`` and ``curves.png``.
 
-    ``jobs`` processes, one thread each if there are several. ``started`` is told how many measurements are
-    left and gives what is called after each; ``remark`` is told of codecs and metrics that cannot run,
-    ``failed`` of pictures that cannot be measured, which are left out (if None, the error is raised).
-    ``force`` discards figures made with other settings. Raises :class:`SourceError`, :class:`ModelError`,
+    ``jobs`` is the number of processes; each has one thread if there are several. ``started`` is called with
+    the number of measurements, and returns the function to call after each. ``remark`` is called for codecs
+    and metrics that cannot run. ``failed`` is called for pictures that cannot be measured, which are left
+    out; if it is None, the error is raised. ``force`` discards figures made with other settings. Raises
+    :class:`SourceError`, :class:`ModelError`,
     :class:`OutputError`.
     """
     files = {shown_name(file.name): file for file in picture_files(folder)}
@@ -111,7 +116,8 @@ def run_bench(
                 rows += [row for row in outcome if (row.picture, row.codec, row.budget) not in have]
                 ledger.add(outcome)
             else:
-                subject = None if isinstance(outcome, ModelError) else file  # a model fails for every picture
+                # A model would fail for every picture.
+                subject = None if isinstance(outcome, ModelError) else file
                 new = (subject, str(outcome)) not in reported
                 reported.add((subject, str(outcome)))
                 if subject is None:
@@ -138,9 +144,9 @@ def run_bench(
         try:
             write_atomically(out / "curves.png", plots_png(mine, title), overwrite=True)
         except ModelError as error:
-            (out / "curves.png").unlink(missing_ok=True)  # of an earlier run, with other figures
+            (out / "curves.png").unlink(missing_ok=True)  # An earlier run had other figures.
             remark(f"curves.png is left out: {error}")
-    except CalotypeError:  # some are OSErrors too
+    except CalotypeError:  # Some errors of Calotype are OSErrors too.
         raise
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({(error.strerror or str(error)).lower()})") from error
@@ -208,7 +214,7 @@ def _measure_in_parallel(
     tasks: Sequence[tuple[Path, str]], settings: Settings, jobs: int
 ) -> Iterator[tuple[Path, list[Row] | CalotypeError]]:
     """Yields the picture of each finished task, with its rows or its error."""
-    context = multiprocessing.get_context("spawn")  # the networks' threads do not survive a fork
+    context = multiprocessing.get_context("spawn")  # The networks' threads do not survive a fork.
     pool = ProcessPoolExecutor(jobs, context, initializer=_quiet_interrupts)
     threads = threads_per_worker(jobs)
     try:
@@ -218,21 +224,21 @@ def _measure_in_parallel(
                 yield running[future], future.result()
             except CalotypeError as error:
                 yield running[future], error
-            except BrokenProcessPool as error:  # the system ends one that takes too much memory
+            except BrokenProcessPool as error:  # The system kills a process that takes too much memory.
                 raise OutOfMemoryError(
                     f"one of {jobs} processes was killed, probably because the machine ran out of memory:"
                     " run it again, with fewer --jobs"
                 ) from error
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():  # or they would work on, for nobody
+        for process in multiprocessing.active_children():  # Otherwise they would go on working.
             process.terminate()
         raise
     pool.shutdown()
 
 
 def _quiet_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the traceback is the main process's to give, or not
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # The main process decides whether to print the traceback.
 
 
 def _measure_picture(file: Path, codec: str, settings: Settings, threads: int | None) -> list[Row]:
@@ -243,7 +249,7 @@ def _measure_picture(file: Path, codec: str, settings: Settings, threads: int | 
     return [entry.row for entry in contest.run(codec, shown_name(file.name), rgb, sizes, settings.sizes)]
 
 
-@cache  # one in every process
+@cache  # Every process has one.
 def _contest_of_process(rules: Rules, threads: int | None) -> Contest:
     return Contest(replace(rules, threads=threads))
 

@@ -24,17 +24,17 @@ from calotype.options import DiffusionOptions
 __all__ = ["DEFAULT_CODECS", "DEFAULT_SIZES", "Contest", "Entry", "Rules", "read_pixels"]
 
 DEFAULT_SIZES = (5000, 2500, 1250)
-"""Bytes of the whole file."""
+"""The default sizes of whole files, in bytes."""
 
 DEFAULT_CODECS = ("jpeg", "webp", "avif", "jxl")
 
 
 @dataclass(frozen=True)
 class Rules:
-    """The participants: Calotype with each of ``models``, and ``codecs``; ``lpips`` is the graph of that
-    metric.
+    """The codecs of a contest: Calotype with each of ``models``, and ``codecs``.
 
-    ``threads`` for the networks; None uses every core. ``diffusion`` says how Stable Diffusion's models run.
+    ``lpips`` is the graph of that metric. ``threads`` is the number of threads for the networks; None uses
+    every core. ``diffusion`` has the options of the Stable Diffusion models.
     """
 
     models: tuple[str, ...] = ("pocket",)
@@ -57,8 +57,8 @@ class Entry:
 class Contest:
     """Makes codecs and metrics once and uses them for every picture.
 
-    ``metrics``: those that can run here; ``missing``: why the other metrics and codecs cannot, by name;
-    ``failed``: why a codec has nothing of a picture, by (picture, codec).
+    ``metrics`` are those that can run here. ``missing`` has the reasons why other metrics and codecs cannot,
+    by name. ``failed`` has the reasons why a codec has no file of a picture, by (picture, codec).
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -89,8 +89,8 @@ class Contest:
     ) -> Iterator[Entry]:
         """Runs every codec on ``rgb``, uint8[H, W, 3] in sRGB, within each of ``sizes`` (bytes).
 
-        A codec whose model turns out to be missing goes to ``missing``, one that cannot code this picture
-        to ``failed``. ``labels`` are what the rows name as their budgets, if not the sizes.
+        A codec whose model is missing is added to ``missing``, and a codec that cannot code this picture to
+        ``failed``. ``labels``, if given, replace the sizes as the budgets of the rows.
         """
         for name in tuple(self.codecs):
             try:
@@ -144,7 +144,7 @@ def _metric_value(metric: Metric, reference: NDArray[np.uint8], picture: NDArray
 
 
 def read_pixels(image: ImageLike, limits: Limits | None = None) -> NDArray[np.uint8]:
-    """Reads the input of all codecs: uint8[H, W, 3] in sRGB, upright, over white where it is transparent.
+    """Reads the input of all codecs: uint8[H, W, 3] in sRGB, upright, composited over white.
 
     Raises :class:`SourceError`, :class:`LimitError`.
     """

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 __all__ = ["heat_picture", "latent_picture", "plane_picture"]
 
-# Least squares from the latents of TAESD's encoder to the mean colour of 8x8 pixels, on photographs.
+# Fitted by least squares on photographs: from latents of TAESD's encoder to mean colours of 8x8 pixels.
 _TO_RGB = np.array([[39.9, 31.9, 34.8], [24.1, 34.7, 18.7], [-19.9, 21.4, 27.8], [-32.2, -40.3, -64.4]])
 _MEAN = np.array([120.8, 113.9, 101.8])
 
-# From cold to hot, even in lightness: readable in grey and by the colour-blind.
+# From cold to hot with even lightness, so that it is readable in grey and by the colour-blind.
 _HEAT = np.array(
     [[13, 8, 40], [74, 16, 92], [139, 34, 98], [199, 62, 78], [241, 110, 46], [252, 180, 60], [252, 250, 190]]
 )

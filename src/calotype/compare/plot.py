@@ -1,7 +1,7 @@
 """Rate-distortion curves: a metric against bits per pixel on a logarithmic axis; up is always better.
 
-matplotlib draws them. SVG becomes a part of a page: its text and lines take the colours of the page's theme,
-and nothing of it is named twice in a page. A drawing does not depend on the user's ``matplotlibrc``.
+matplotlib draws them. SVG becomes part of a page: its text and lines take the colours of the page's theme,
+and its ids are unique in the page. A drawing does not depend on the user's ``matplotlibrc``.
 """
 
 from __future__ import annotations
@@ -27,19 +27,23 @@ __all__ = ["Curve", "Point", "curve_style", "legend_svg", "mean_curves", "plots_
 Point = tuple[float, float]
 
 WIDTH, HEIGHT = 420, 300
-"""Of a panel, in CSS pixels."""
+"""The size of a panel in CSS pixels."""
 
 _LEGEND_COLUMNS = 6
-_DPI = 96  # CSS pixels to the inch
-_POINT = 72 / _DPI  # points, in which matplotlib measures lines and letters, to the CSS pixel
-_THEME = {"ink": "#26221c", "faint": "#6b6459", "grid": "#dcd5c8"}  # named as the page's CSS variables
+_DPI = 96  # CSS pixels per inch
+_POINT = 72 / _DPI  # Points, the unit of lines and letters in matplotlib, per CSS pixel.
+_THEME = {
+    "ink": "#26221c",
+    "faint": "#6b6459",
+    "grid": "#dcd5c8",
+}  # The keys are the CSS variables of the page.
 # Of middling lightness, to stand out from light and dark paper.
 _COLOURS = ("#3a87c8", "#1f9e74", "#c05fb0", "#b8860b", "#808080", "#5f6ad0")
 _OUR_COLOURS = ("#d55e00", "#e0952b", "#b5452c")
-_MARKERS = ("s", "^", "p", "o")  # so that curves differ in more than colour
+_MARKERS = ("s", "^", "p", "o")  # Curves differ in more than colour.
 
 _SETTINGS = {
-    "svg.fonttype": "none",  # letters stay text, in the page's font
+    "svg.fonttype": "none",  # Letters remain text, in the page's font.
     "svg.hashsalt": "calotype",
     "font.size": 11 * _POINT,
     "text.color": _THEME["ink"],
@@ -66,7 +70,7 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Curve:
-    """``points``: mean bits per pixel and mean of the metric over the pictures, by falling budget."""
+    """The curve of a codec: ``points`` are (mean bits per pixel, mean of the metric), by falling budget."""
 
     codec: str
     points: tuple[Point, ...]
@@ -76,7 +80,7 @@ def mean_curves(rows: Sequence[Row], metric: str) -> list[Curve]:
     """Returns one curve of a metric for each codec that has its figures, over the pictures that all of them
     have.
 
-    A codec that cannot go as low as a budget stands at the rate it really has.
+    A codec whose smallest file exceeds a budget is plotted at its actual rate.
     """
     result = []
     rows = rows_of_pictures_all_coded(rows)
@@ -182,7 +186,7 @@ def _new_figure(width: float, height: float, layout: str | None = "constrained")
 
 def _draw_panel(axes: Any, name: str, curves_of_metric: Sequence[Curve], codecs: Sequence[str]) -> None:
     metric, ticker = METRICS[name], import_module("matplotlib.ticker")
-    for curve in reversed(curves_of_metric):  # the first, Calotype, on top
+    for curve in reversed(curves_of_metric):  # The first codec, Calotype, is drawn last.
         _draw_curve(axes, curve.points, curve_style(curve.codec, codecs))
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
@@ -233,9 +237,7 @@ def _figure_as_svg(figure: Any, name: str, attributes: str) -> str:
 
 
 def _without_references(body: str) -> str:
-    """Returns SVG in which each marker is drawn at its place, instead of once and referred to by an
-    address.
-    """
+    """Returns SVG in which each marker is drawn at its place, instead of a reference to one drawing."""
     shapes = dict(re.findall(r'<path id="([^"]+)" d="([^"]+)"', body))
     body = re.sub(r"<defs>\s*<path id=.*?</defs>", "", body, flags=re.DOTALL)
     return re.sub(

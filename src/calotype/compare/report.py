@@ -43,11 +43,12 @@ def write_report(
 ) -> list[Row]:
     """Compares codecs on ``photos``, each within ``sizes`` (bytes of the whole file), and writes a folder.
 
-    ``out/index.html`` shows the pictures beside it, or holds them with ``embed``; ``figures.csv`` and
-    ``figures.json`` have its figures, and every coded file lies with its picture. ``progress`` is called
-    after each photo, ``failed`` for one that cannot be read, which is left out (if None, or if all cannot,
-    an error is raised). Raises :class:`SourceError`, :class:`LimitError`, :class:`ModelError`,
-    :class:`OutputError`; nothing is left half-written.
+    ``out/index.html`` shows the pictures beside it; with ``embed`` it contains them. ``figures.csv`` and
+    ``figures.json`` have its figures, and every coded file lies beside its decoded picture. ``progress`` is
+    called after each photo. ``failed`` is called for a photo that cannot be read, which is left out; an error
+    is raised if it is None, or if no photo can be read. Raises :class:`SourceError`, :class:`LimitError`,
+    :class:`ModelError`,
+    :class:`OutputError`; no incomplete output is left.
     """
     contest = Contest(rules or Rules())
     named = _photos_by_report_name(photos)
@@ -251,11 +252,12 @@ def _how_to_read_figures(missing: dict[str, str]) -> str:
     items += [
         (f"No {name}", why[0].upper() + why[1:] + ".") for name, why in missing.items() if name not in METRICS
     ]
+    items.append(("bpp, ratio", "Bits per pixel of the whole file, and its ratio to plain RGB."))
     items.append(
-        ("bpp, ratio", "Bits per pixel of the whole file, and how many times smaller it is than plain RGB.")
-    )
-    items.append(
-        ("In all", "Invented texture costs fidelity: judge by both kinds of figures and by looking.")
+        (
+            "In all",
+            "Invented texture lowers fidelity: judge by both kinds of figures, and by looking.",
+        )
     )
     return "".join(f"<dt>{escape(term)}</dt><dd>{escape(explanation)}</dd>" for term, explanation in items)
 

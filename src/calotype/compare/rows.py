@@ -21,9 +21,9 @@ __all__ = ["COLUMNS", "Row", "read_rows", "rows_of_pictures_all_coded", "rows_to
 class Row:
     """One picture by one codec.
 
-    ``budget``: the bytes asked for; ``size``: bytes of the whole file; ``fits``: whether that is within
-    the budget, otherwise it is the smallest file that the codec can make. ``figures``: by the name of the
-    metric; None where there is no value.
+    ``budget`` is the largest size allowed, and ``size`` that of the whole file, in bytes. ``fits`` says
+    whether the size is within the budget; otherwise the file is the codec's smallest. ``figures`` are by the
+    name of the metric; None means that there is no value.
     """
 
     picture: str
@@ -37,12 +37,12 @@ class Row:
 
     @property
     def bpp(self) -> float:
-        """Bits per pixel of the whole file."""
+        """Returns the bits per pixel of the whole file."""
         return 8 * self.size / (self.width * self.height)
 
     @property
     def ratio(self) -> float:
-        """How many times smaller than 8-bit RGB without compression."""
+        """Returns the ratio of 8-bit RGB without compression to the file."""
         return 3 * self.width * self.height / self.size
 
     def as_dict(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def rows_of_pictures_all_coded(rows: Iterable[Row]) -> list[Row]:
 
 
 COLUMNS = ("picture", "codec", "budget", "bytes", "fits", "width", "height", "bpp", "ratio", *METRICS)
-"""Of the CSV; ``fits`` is 0 or 1."""
+"""The columns of the CSV file; ``fits`` is 0 or 1."""
 
 
 def _rounded_figure(value: float | None) -> float | None:

@@ -26,8 +26,10 @@ __all__ = ["Stages", "bit_map", "encode_in_stages"]
 
 @dataclass(frozen=True, eq=False)
 class Stages:
-    """``original`` and ``decoded`` uint8[H, W, 3]; ``latents`` float32[4, h, w], scaled; ``integers``
-    int16[4, h, w]; ``bits`` float32[h, w], what each position costs; ``data`` the whole file."""
+    """The data of each stage.
+
+    ``original`` and ``decoded`` are uint8[H, W, 3], ``latents`` scaled float32[4, h, w] and ``integers``
+    int16[4, h, w]. ``bits`` float32[h, w] are the bits of each position. ``data`` is the whole file."""
 
     original: NDArray[np.uint8]
     latents: NDArray[np.float32]
@@ -56,7 +58,7 @@ def encode_in_stages(
 ) -> Stages:
     """Encodes ``image`` to at most ``target_size`` bytes, decodes it, and keeps the intermediate data.
 
-    ``diffusion`` says how ``model`` runs if it is one of Stable Diffusion's. Raises :class:`SourceError`,
+    ``diffusion`` has the options of ``model`` if it is a Stable Diffusion model. Raises :class:`SourceError`,
     :class:`LimitError`, :class:`TargetSizeError`, :class:`ModelError`.
     """
     rgb = read_pixels(image, limits)
@@ -89,7 +91,7 @@ def _decode_with_bit_meter(data: bytes, limits: Limits) -> tuple[NDArray[np.int1
     """Returns the integers int16[4, h, w] of a file, and the bits float32[h, w] that each position takes."""
     parsed = parse_file(data, limits=limits)
     if parsed.header.coding != Coding.HIERARCHICAL:
-        raise UnsupportedError("only the hierarchical coding spends its bits position by position")
+        raise UnsupportedError("the bits of each position are known in the hierarchical coding only")
     levels = decode_latents(parsed).levels
     context_model = load_context_model(parsed.header.context_model)
     tables = context_model.tables

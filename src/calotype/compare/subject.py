@@ -30,8 +30,10 @@ _UNBROKEN = str.maketrans(" -", "\N{NO-BREAK SPACE}\N{NON-BREAKING HYPHEN}")
 
 @dataclass(frozen=True)
 class _Addresses:
-    """The addresses of a decoded ``picture``, of its latents (with their shape), and of the picture with
-    stripes where it is unlike the original; None for what there is not.
+    """The addresses of the pictures of an entry; None if there is no such picture.
+
+    They are a decoded ``picture``, its latents (with their shape), and the picture with marks where it
+    differs from the original in structure.
     """
 
     picture: str
@@ -40,10 +42,10 @@ class _Addresses:
 
 
 class ReportSubject:
-    """Its pictures are written at once, and only their addresses kept.
+    """One photograph of a report. Its pictures are written at once, and only their addresses are kept.
 
-    ``rows``: its figures; ``columns``: by size, what the page shows; ``failed``: why a codec has no column,
-    by name. ``fidelity`` measures that of a decoded picture to its original.
+    ``rows`` are its figures, ``columns`` the columns of the page by size, and ``failed`` the reasons why a
+    codec has no column, by name. ``fidelity`` measures that of a decoded picture to its original.
     """
 
     def __init__(
@@ -115,7 +117,7 @@ class ReportSubject:
             "label": entry.title,
             "note": " · ".join(part.translate(_UNBROKEN) for part in parts),
             "src": addresses.picture,
-            "alt": f"{self.name}, as {entry.title} gives it back from {row.size:,} bytes",
+            "alt": f"{self.name}, as {entry.title} decodes it from {row.size:,} bytes",
             "width": self.width,
         } | ({"marked": addresses.marked} if addresses.marked else {})
 

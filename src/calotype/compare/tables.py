@@ -1,4 +1,4 @@
-"""Figures as HTML tables: sortable, the best of each size bold, what is missing explained."""
+"""Figures as HTML tables: sortable, with the best of each size in bold and reasons for missing figures."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def figures_table(
 
 
 def mean_rows(rows: Sequence[Row]) -> list[Row]:
-    """Returns one row of means over the pictures for each codec and budget; it fits if all of them fit.
+    """Returns one row of means over the pictures for each codec and budget; a row fits if all of its pictures
+    fit.
 
     Pictures that one of the codecs could not code are left out.
     """

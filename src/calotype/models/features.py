@@ -1,4 +1,4 @@
-"""Activations within the embedded encoder: what a picture shows, at several scales."""
+"""Activations within the embedded encoder, which describe the structure of a picture at several scales."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _GRAPH, _OUTPUT, _NAME = 7, 12, 1
 class FeatureNetwork:
     """The encoder's ``graph``, with the activations ``names`` as outputs.
 
-    ``margin`` is the radius of the receptive field in latent positions, made even. Safe to call from several
-    threads. Raises :class:`ModelError` for a graph without these activations.
+    ``margin`` is the radius of the receptive field in latent positions, made even. Threads may share
+    it. Raises :class:`ModelError` for a graph without these activations.
     """
 
     def __init__(self, graph: bytes, names: Sequence[str], margin: int, threads: int | None = None) -> None:
@@ -39,8 +39,8 @@ class FeatureNetwork:
 def _with_outputs(graph: bytes, names: Sequence[str]) -> bytes:
     """Returns the ONNX model ``graph`` with more outputs.
 
-    Protocol Buffers merge a message that stands twice, and join its repeated fields: what has to be added can
-    be appended.
+    Protocol Buffers merge the copies of a message that occurs twice, and join its repeated fields. Additional
+    outputs can therefore be appended.
     """
     outputs = [(_OUTPUT, pack_message([(_NAME, name.encode())])) for name in names]
     return graph + pack_message([(_GRAPH, pack_message(outputs))])

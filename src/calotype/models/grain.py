@@ -1,6 +1,6 @@
 """The noise input of a decoder, which prevents periodic texture.
 
-From even latents a convolution makes the same 8x8 pixels repeatedly. A noise input that differs at every
+From constant latents a convolution makes the same 8x8 pixels repeatedly. A noise input that differs at every
 position lets it make texture without a period. The noise depends only on the position in the picture, by
 integer arithmetic, so that every tile, machine and run gives the same picture.
 """
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 __all__ = ["grain_noise"]
 
 _PER_LATENT = 4
-"""Values of noise per latent on a side: the decoder uses them at half the picture's size."""
+"""The number of noise values per latent along each side: the decoder uses them at half the picture's size."""
 
 _UNIT = np.float32(np.sqrt((256**2 - 1) / 12))
-"""Standard deviation of the integers 0 to 255."""
+"""The standard deviation of the integers 0 to 255."""
 
 
 def grain_noise(origin: tuple[int, int], height: int, width: int) -> NDArray[np.float32]:

@@ -16,15 +16,16 @@ from calotype.models.native import PerProcess, native_memory_errors
 __all__ = ["OnnxSession", "import_onnxruntime", "open_session", "provider_starts"]
 
 _FATAL = 4
-"""The severity from which ONNX Runtime prints to standard error: what fails is raised, once is enough."""
+"""The severity from which ONNX Runtime prints to standard error. Errors are raised, and need not be printed.
+"""
 
 
 class OnnxSession:
     """One graph; ``threads`` None means a thread for every core that the process may use.
 
-    ``provider`` computes it on the device with this ``number``; "" is the CPU. ``name`` is what errors call
-    the graph. Raises :class:`ModelError`
-    without the runtime or for a graph that it cannot run, and :class:`OutOfMemoryError`.
+    ``provider`` computes it on the device with this ``number``; "" is the CPU. Errors call the graph
+    ``name``. Raises :class:`ModelError` without the runtime, or for a graph that it cannot run, and
+    :class:`OutOfMemoryError`.
     """
 
     def __init__(
@@ -56,10 +57,10 @@ class OnnxSession:
 
 
 def open_session(graph: bytes, threads: int | None, name: str, provider: str = "", number: int = 0) -> Any:
-    """Returns a session; ``name`` is what errors call the graph. See :class:`OnnxSession`."""
+    """Returns a session; for the arguments see :class:`OnnxSession`."""
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
-    # A number of our own: with 0 the runtime binds its threads to cores, in every process to the same ones.
+    # The number is never 0: the runtime would then bind its threads to cores, the same ones in every process.
     options.intra_op_num_threads = threads or available_cores()
     # Threads that wait in a loop take the cores from other sessions and processes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -73,7 +74,7 @@ def open_session(graph: bytes, threads: int | None, name: str, provider: str = "
             return onnxruntime.InferenceSession(graph, options, providers=_providers(provider, number))
     except CalotypeError:
         raise
-    except Exception as error:  # the runtime's exceptions share no public base class
+    except Exception as error:  # The runtime's exceptions have no public base class in common.
         raise ModelError(f"ONNX Runtime cannot load {name}: {error}") from error
 
 
@@ -81,7 +82,7 @@ def _providers(provider: str, number: int) -> list[Any]:
     """Returns the provider with its settings, and the CPU's for what the other one lacks."""
     settings = {"device_id": str(number)} if number else {}
     if provider == "CUDAExecutionProvider":
-        settings["use_tf32"] = "0"  # sums in float32, as on the CPU
+        settings["use_tf32"] = "0"  # Sums are in float32, as on the CPU.
     return [(provider, settings)] * bool(provider) + ["CPUExecutionProvider"]
 
 
@@ -108,5 +109,5 @@ def import_onnxruntime() -> Any:
         raise ModelError("ONNX Runtime is missing: pip install onnxruntime") from error
     except ImportError as error:
         raise ModelError(f"ONNX Runtime cannot be loaded: {error}") from error
-    onnxruntime.disable_telemetry_events()  # on Windows, where it reports to the system's event log
+    onnxruntime.disable_telemetry_events()  # On Windows it would report to the system's event log.
     return onnxruntime

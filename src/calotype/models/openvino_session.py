@@ -1,6 +1,6 @@
 """Embedded networks through OpenVINO, on the CPU: faster than ONNX Runtime where that lacks bfloat16.
 
-One compilation serves every size of picture or tile; what OpenVINO prepares for a size it keeps.
+One compilation serves every size of picture or tile; OpenVINO keeps its preparations for a size.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _compile_graph(graph: bytes, threads: int | None, precision: str) -> Any:
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": precision,
-        "ENABLE_CPU_PINNING": False,  # several processes would be pinned to the same core
+        "ENABLE_CPU_PINNING": False,  # Otherwise several processes would be pinned to the same core.
     }
     if threads is not None:
         settings["INFERENCE_NUM_THREADS"] = threads

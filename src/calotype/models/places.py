@@ -1,6 +1,6 @@
 """Chooses where the embedded networks are computed: on the CPU or a GPU, by which runtime, in which format.
 
-The context model always runs on the CPU, in integers: a GPU makes no difference to what a file says.
+The context model always runs on the CPU, in integers: the integers of a file do not depend on a GPU.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _PROBE = "tiny-250-encoder.onnx"
 
 @dataclass(frozen=True)
 class Place:
-    """Where networks are computed.
+    """The place where networks are computed.
 
-    ``runtime`` is "onnxruntime", "openvino" or "torch"; ``device`` "cpu", or "cuda", "mps" or
-    "directml", with a number after a colon if need be; ``dtype`` "float32", "bfloat16" or "float16";
-    ``provider`` that of ONNX Runtime, "" on the CPU.
+    ``runtime`` is "onnxruntime", "openvino" or "torch"; ``device`` "cpu", or "cuda", "mps" or "directml",
+    with a number after a colon if there are several; ``dtype`` "float32", "bfloat16" or "float16";
+    ``provider`` is that of ONNX Runtime, "" on the CPU.
     """
 
     runtime: str = DEFAULT_BACKEND
@@ -47,7 +47,7 @@ class Place:
 
     @property
     def number(self) -> int:
-        """The number of the device among those of its kind."""
+        """Returns the number of the device among those of its kind."""
         return int(self.device.partition(":")[2] or 0)
 
 
@@ -58,8 +58,8 @@ def choose_place(device: str = "auto", dtype: str = "auto", backend: str = DEFAU
     """Returns the place for a device ("auto", "cpu", "cuda", "mps", or one such as "cuda:1") and a dtype.
 
     "auto" takes a GPU if that costs no time to start: if ONNX Runtime is a build for one, or if the process
-    has imported torch already and torch has one. A GPU that is named is used through ONNX Runtime or else
-    torch. Raises :class:`ModelError` for a device or a dtype that is not available.
+    has imported torch already and torch has one. A GPU that is named is used through ONNX Runtime or, if its
+    build cannot, through torch. Raises :class:`ModelError` for a device or a dtype that is not available.
     """
     if backend != DEFAULT_BACKEND:
         if device not in ("auto", "cpu"):

@@ -21,7 +21,7 @@ from calotype.models.protobuf import pack_message
 
 __all__ = ["SignedWeights", "UnsignedWeights", "gives_known_answer", "integer_product"]
 
-_UINT8, _INT8, _INT32 = 2, 3, 6  # data types of ONNX
+_UINT8, _INT8, _INT32 = 2, 3, 6  # The data types of ONNX.
 _IR_VERSION, _OPSET = 8, 13
 _SIGN = 128
 
@@ -43,7 +43,7 @@ def _choose_product() -> Product:
     for kind in (SignedWeights, UnsignedWeights):
         try:
             product = kind()
-        except ModelError:  # without ONNX Runtime: torch may compute the other networks
+        except ModelError:  # ONNX Runtime may be missing: torch may compute the other networks.
             continue
         if gives_known_answer(product):
             return product
@@ -63,7 +63,7 @@ def gives_known_answer(product: Product) -> bool:
 
 
 class SignedWeights:
-    """The product as ONNX Runtime has it."""
+    """The product of ONNX Runtime, with signed weights."""
 
     def __init__(self) -> None:
         self._session = PerProcess(lambda: open_session(_matmul_model(_INT8, {}), 1, "the integer product"))

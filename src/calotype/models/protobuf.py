@@ -1,4 +1,4 @@
-"""Messages of Protocol Buffers, as far as small ONNX graphs need them."""
+"""Writes messages of Protocol Buffers, of the kinds that small ONNX graphs need."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Encoder(Protocol):
 
     @property
     def margin(self) -> int | None:
-        """The radius of the receptive field in latent positions, which is also the overlap of tiles.
+        """Returns the radius of the receptive field in latent positions, which is also the overlap of tiles.
 
         It is None for a model whose outputs depend on the whole input. Such a model is given whole pictures.
         """
@@ -49,7 +49,7 @@ class FaceFinder(Protocol):
 
     @property
     def margin(self) -> int:
-        """As for :class:`Encoder`; it is a multiple of 4, as are the corners of tiles."""
+        """Returns the margin as for :class:`Encoder`; it is a multiple of 4, as are the corners of tiles."""
         ...
 
     def find(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -63,7 +63,7 @@ class DecoderInput:
 
     The outermost latents are repeated by ``extension`` positions on every side before they are decoded,
     and the pixels are cropped afterwards. Zeros beyond the borders would distort the colours of small
-    pictures. ``part`` are the rows and columns of the latents whose pixels are wanted; None: of all.
+    pictures. ``part`` are the rows and columns of the latents whose pixels are needed; None means all.
     """
 
     latents: NDArray[np.float32]
@@ -79,7 +79,7 @@ class Decoder(Protocol):
 
     @property
     def margin(self) -> int | None:
-        """As for :class:`Encoder`."""
+        """Returns the margin as for :class:`Encoder`."""
         ...
 
     def decode(
@@ -134,13 +134,13 @@ class TorchDecoder(Protocol):
 
     @property
     def margin(self) -> int:
-        """As for :class:`Encoder`; a decoder with an unlimited receptive field states its effective radius.
-        As for :class:`Encoder`; a decoder with an unlimited receptive field states its effective radius."""
+        """Returns the margin as for :class:`Encoder`; for an unlimited receptive field it is an effective
+        radius."""
         ...
 
     @property
     def wants_conditional_mean(self) -> bool:
-        """Whether it uses ``conditional_mean``, which takes a coding pass to compute."""
+        """Returns whether it uses ``conditional_mean``, which takes a coding pass to compute."""
         ...
 
     def __call__(

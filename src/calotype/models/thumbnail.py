@@ -1,7 +1,7 @@
 """Pictures of an eighth and a sixteenth of the size, from latents, without the decoder network.
 
-A latent of the ``sd1`` space says what the mean colour of its 8x8 pixels is, its neighbours and the
-quantiser's step say it more exactly. A network of a few thousand weights computes the mean from these::
+The mean colour of 8x8 pixels follows approximately from their latent, and more accurately from its neighbours
+and the quantiser's step as well. A network of a few thousand weights computes the mean from these::
 
     conditional means, log_step ─ 3x3 convolution ─ ReLU ─ dense ─ ReLU ─ dense ─ sRGB
 
@@ -27,11 +27,11 @@ __all__ = ["ThumbnailNetwork"]
 _SPACINGS = (1, 2)
 _SIDE, _REACH = 3, 1
 _STRIP_POSITIONS = 1 << 16
-"""Positions computed together; their activations take about 50 MB."""
+"""The number of positions that are computed together; their activations take about 50 MB."""
 
 
 class ThumbnailNetwork:
-    """The networks of a latent space. Safe to use from several threads."""
+    """The thumbnail networks of a latent space, which threads may share."""
 
     def __init__(self, data: bytes) -> None:
         """``data`` is an ``.npz`` file with ``weight_S_L`` float16[outputs, inputs] and ``bias_S_L``
@@ -43,7 +43,9 @@ class ThumbnailNetwork:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 arrays = {name: np.asarray(file[name], np.float32) for name in file.files}
             self._layers = {spacing: list(_thumbnail_layers(arrays, spacing)) for spacing in _SPACINGS}
-        except Exception as error:  # NumPy and zipfile raise many kinds for files of other formats
+        except (
+            Exception
+        ) as error:  # NumPy and zipfile raise exceptions of many types for files of other formats.
             raise ModelError(f"the thumbnail network's file is damaged: {error}") from error
 
     def picture(

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 TILE = 128
-"""Side of a tile's kept part, in latent positions (1,024 pixels)."""
+"""The side of a tile's kept part, in latent positions (1,024 pixels)."""
 
 _FACTOR = SD1.factor
 

@@ -1,10 +1,10 @@
-"""Windows: how a picture, or its latents, is cut for networks that cannot take all of it at once.
+"""Windows: the division of a picture, or of its latents, for networks that cannot take all of it at once.
 
 ::
 
-    read   ├──────────────────────────┤      what the network gets: the kept part and the margin around it
-    kept       ├──────────────────┤          what is taken of its result
-            margin              margin       cut off at the border of what there is
+    read   ├──────────────────────────┤      the input of the network: the kept part and the margin around it
+    kept       ├──────────────────┤          the part of its result that is kept
+            margin              margin       cut off at the border of the picture
 
 An axis is first cut into kept parts, by one of three functions; :func:`tile_windows` then adds the margins.
 """
@@ -33,7 +33,7 @@ Area = tuple[slice, slice]
 
 
 class Window(NamedTuple):
-    """``read`` is what the network gets, ``kept`` what is taken of its result.
+    """``read`` is what the network gets, ``kept`` the part of its result that is kept.
 
     ``inner`` is the kept part within the read one: it counts from the corner of ``read``.
     """
@@ -104,8 +104,8 @@ def tile_windows(
     """Yields a window for each of the kept ``rows`` and ``columns``, row by row.
 
     A window reads ``margin`` positions more on every side than it keeps, where there are so many. ``size``
-    is how many rows and columns there are; None: up to the last that are kept. What is
-    read may have ``border`` positions more on every side than what is kept: ``read`` counts from its corner.
+    is the number of rows and columns; None means up to the last ones that are kept. The input may have
+    ``border`` positions more on every side than the result: ``read`` counts from the corner of the input.
     """
     height, width = size or (rows[-1].stop, columns[-1].stop)
     across = [_tile_margins(part, width, margin, border) for part in columns]

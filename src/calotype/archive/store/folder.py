@@ -78,7 +78,7 @@ class FolderStore(Store):
             try:
                 yield
             finally:
-                self._delete_temporary_files()  # Other processes of this run were killed and left these files.
+                self._delete_temporary_files()  # Killed processes of this run may have left some.
 
     def local_path(self, name: str) -> Path | None:
         return self._folder / name

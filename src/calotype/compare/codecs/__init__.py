@@ -41,11 +41,11 @@ CODECS: dict[str, Callable[[int | None, str, DiffusionOptions], Codec]] = {
     "jxl": lambda threads, model, diffusion: jpeg_xl(),
     "palette": PaletteCodec,
 }
-"""How to make each: for so many threads (None: as many as it likes) and, if it codes latents, a model and
-how that runs if it is one of Stable Diffusion's."""
+"""The constructors of the codecs. Their arguments are the number of threads (None: any number) and, for those
+that code latents, the model and the options of Stable Diffusion models."""
 
 OURS = "calotype-"
-"""What the names of Calotype's own columns begin with; the model follows."""
+"""The beginning of the names of Calotype's columns; the name of the model follows."""
 
 
 def codec_makers(
@@ -56,8 +56,8 @@ def codec_makers(
 ) -> dict[str, Callable[[], Codec]]:
     """Returns a function that makes each codec, by the name of its column: ``models`` first, then ``codecs``.
 
-    Making one raises :class:`ModelError` if it cannot run here. Raises :class:`CalotypeError` for an unknown
-    that there is not.
+    The function raises :class:`ModelError` if the codec cannot run here. Raises :class:`CalotypeError` for an
+    unknown codec.
     """
     diffusion = diffusion or DiffusionOptions()
     makers: dict[str, Callable[[], Codec]] = {

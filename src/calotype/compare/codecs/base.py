@@ -18,12 +18,13 @@ __all__ = ["Codec", "Coded", "UncodableError", "decode_with_pillow", "largest_fi
 
 
 class UncodableError(SourceError):
-    """This codec has no file for a picture like this one; the message says which codec, and why."""
+    """The codec cannot code this picture; the message names the codec and the reason."""
 
 
 @dataclass(frozen=True, eq=False)
 class Coded:
-    """A compressed picture: the whole file, what it decodes to (uint8[H, W, 3]), is it within its budget."""
+    """A compressed picture: the whole file, its decoded pixels uint8[H, W, 3], and whether it fits the
+    budget."""
 
     data: bytes
     rgb: NDArray[np.uint8]
@@ -31,27 +32,27 @@ class Coded:
 
     @property
     def size(self) -> int:
-        """Bytes of the whole file."""
+        """Returns the size of the whole file in bytes."""
         return len(self.data)
 
 
 class Codec(Protocol):
-    """A codec under comparison; making one raises :class:`ModelError` if what it needs is missing."""
+    """A codec to compare. Its constructor raises :class:`ModelError` if it cannot run here."""
 
     @property
     def title(self) -> str:
-        """Its usual name."""
+        """Returns the usual name of the codec."""
         ...
 
     @property
     def suffix(self) -> str:
-        """The extension of its files, with the dot."""
+        """Returns the extension of its files, with the dot."""
         ...
 
     def compress(self, rgb: NDArray[np.uint8], budgets: Sequence[int]) -> list[Coded]:
         """Compresses ``rgb``, uint8[H, W, 3] in sRGB, within each of ``budgets`` (bytes of the whole file).
 
-        Where even the smallest file is larger than the budget, that one is returned with ``fits`` False.
+        If the smallest file is larger than a budget, it is returned with ``fits`` False.
         Raises :class:`UncodableError`.
         """
         ...
@@ -63,7 +64,7 @@ def largest_file_within(
     """Searches for the largest quality from ``lowest`` to ``highest`` whose file has at most ``budget``
     bytes.
 
-    The binary search does not need monotonous sizes for the result to fit. If no tried quality fits, it
+    The binary search finds a file that fits even if sizes are not monotonous. If no tried quality fits, it
     returns the file of the lowest one, and False.
     """
     best = None

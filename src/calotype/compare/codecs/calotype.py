@@ -19,7 +19,7 @@ __all__ = ["CalotypeCodec"]
 
 
 class CalotypeCodec:
-    """``model`` both encodes and decodes. Raises :class:`ModelError` for a model that there is not."""
+    """Calotype with one model, which encodes and decodes. Raises :class:`ModelError` for an unknown model."""
 
     suffix = EXTENSION
 

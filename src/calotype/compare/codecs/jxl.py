@@ -10,6 +10,6 @@ __all__ = ["jpeg_xl"]
 def jpeg_xl() -> PillowCodec:
     """Returns JPEG XL (libjxl) at effort 7.
 
-    Quality 100 would be its lossless mode, which the plugin does not ask for as libjxl demands.
+    Quality 100 is left out: it is the lossless mode, which the plugin does not request correctly.
     """
     return PillowCodec("JPEG XL", ".jxl", "JXL", "image/jxl", {"effort": 7}, highest=99, plugin="pillow_jxl")

@@ -1,4 +1,4 @@
-"""The formats that Pillow writes. Without a target size there, each gets the largest quality that fits."""
+"""The formats that Pillow writes. They have no target size: each gets the largest quality that fits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["PillowCodec"]
 class PillowCodec:
     """A format with a quality from ``lowest`` to ``highest``, written with ``settings``.
 
-    ``fineness`` is into how many parts a point of quality divides: 1 where the encoder takes integers only.
+    ``fineness`` is the number of steps in one point of quality: 1 if the encoder takes integers only.
     ``plugin`` names the module that adds the format to Pillow, if it is not one of Pillow's own.
     Raises :class:`ModelError` if Pillow cannot write the format here.
     """
@@ -51,14 +51,14 @@ class PillowCodec:
     def encode(self, rgb: NDArray[np.uint8], quality: float) -> bytes:
         """Returns the whole file of uint8[H, W, 3] at ``quality``.
 
-        Raises :class:`UncodableError` where the format has no such picture, mostly for its size.
+        Raises :class:`UncodableError` if the format cannot hold the picture, mostly because of its size.
         """
         file = io.BytesIO()
         try:
             Image.fromarray(rgb).save(file, self.format, quality=quality, **self.settings)
         except MemoryError:
             raise
-        except Exception as error:  # Pillow's writers and their libraries raise many kinds
+        except Exception as error:  # Pillow's writers and their libraries raise exceptions of many types.
             size = f"{rgb.shape[1]}x{rgb.shape[0]} pixels"
             raise UncodableError(f"{self.title} cannot write a picture of {size}: {error}") from error
         return file.getvalue()
@@ -76,5 +76,5 @@ class PillowCodec:
         files = self.within(rgb, budgets)
         try:
             return [Coded(data, decode_with_pillow(data), fits) for data, fits in files]
-        except (SourceError, LimitError) as error:  # Pillow reads no WebP above MAX_IMAGE_PIXELS
+        except (SourceError, LimitError) as error:  # Pillow reads no WebP file above MAX_IMAGE_PIXELS.
             raise UncodableError(f"{self.title} cannot decode its own file: {error}") from error

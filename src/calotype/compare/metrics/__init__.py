@@ -1,7 +1,7 @@
 """The metrics, by name. A new one needs a small file and a line in ``METRICS``.
 
-PSNR and MS-SSIM measure fidelity, SSIMULACRA2 and LPIPS what an observer would notice; a generative codec
-is to be judged by both kinds together.
+PSNR and MS-SSIM measure fidelity; SSIMULACRA2 and LPIPS measure differences that an observer would notice. A
+generative codec should be judged by both kinds together.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ METRICS: dict[str, type[Psnr | MsSsim | Ssimulacra2 | Lpips]] = {
     "ssimulacra2": Ssimulacra2,
     "lpips": Lpips,
 }
-"""In the order of every table; titles, units and directions are attributes of the classes."""
+"""The metrics in the order of every table; titles, units and directions are attributes of the classes."""
 
 
 def available_metrics(

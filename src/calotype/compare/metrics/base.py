@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 __all__ = ["Metric", "Pixels", "UnmeasurableError"]
 
 Pixels = NDArray[np.uint8]
-"""uint8[H, W, 3] in sRGB."""
+"""The type of pictures: uint8[H, W, 3] in sRGB."""
 
 
 class UnmeasurableError(ValueError):
@@ -18,12 +18,15 @@ class UnmeasurableError(ValueError):
 
 
 class Metric(Protocol):
-    """How near a picture is to its original; making one raises :class:`ModelError` if it cannot run here."""
+    """A measure of the difference between a picture and its original.
+
+    The constructor raises :class:`ModelError` if the metric cannot run here.
+    """
 
     title: str
     unit: str
     digits: int
-    """Decimals that mean something."""
+    """The number of decimals to show."""
     lower_is_better: bool
     about: str
     """One sentence for readers of a report."""

@@ -25,7 +25,7 @@ class Lpips:
     """
 
     title, unit, digits, lower_is_better = "LPIPS", "", 4, True
-    about = "What an observer would notice, by a network's features; 0 at best, lower is better."
+    about = "Differences that an observer would notice, by a network's features; lower is better."
 
     _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
     _STD = np.array([0.229, 0.224, 0.225], np.float32)

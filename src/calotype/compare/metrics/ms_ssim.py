@@ -1,4 +1,4 @@
-"""Multi-scale structural similarity, of the SSIM of scikit-image.
+"""Multi-scale structural similarity (MS-SSIM), computed with the SSIM of scikit-image.
 
 Source: Wang, Simoncelli and Bovik, "Multi-scale structural similarity for image quality assessment", 2003:
 11-tap Gaussian window (sigma 1.5, no padding), five scales, K = 0.01 and 0.03. Like pytorch-msssim, with
@@ -20,12 +20,12 @@ from calotype.errors import ModelError
 __all__ = ["MsSsim"]
 
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-_SMALLEST = 176  # a side whose fifth scale still holds the window
-_NO_LUMINANCE = 1e6  # a K1 so large that SSIM's luminance term is 1 and contrast and structure are left
+_SMALLEST = 176  # The shortest side whose fifth scale is as large as the window.
+_NO_LUMINANCE = 1e6  # With so large a K1 the luminance term of SSIM is 1; contrast and structure remain.
 
 
 class MsSsim:
-    """0 to 1, the mean of the three channels."""
+    """MS-SSIM, 0 to 1: the mean of the three channels."""
 
     title, unit, digits, lower_is_better = "MS-SSIM", "", 4, False
     about = "Multi-scale structural similarity: fidelity of edges and contrast, 1 at best."
@@ -56,7 +56,7 @@ class MsSsim:
 
 
 def _halve(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means of 2x2 of float64[H, W]; an odd last row or column is dropped."""
+    """Returns the means of 2x2 values of float64[H, W]; an odd last row or column is dropped."""
     height, width = x.shape[0] // 2, x.shape[1] // 2
     blocks = x[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
     return np.asarray(blocks.mean(axis=(1, 3)))

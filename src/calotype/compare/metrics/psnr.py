@@ -12,7 +12,7 @@ __all__ = ["Psnr"]
 
 
 class Psnr:
-    """Over the three channels together; infinite for equal pictures."""
+    """The PSNR over the three channels together; infinite for equal pictures."""
 
     title, unit, digits, lower_is_better = "PSNR", "dB", 2, False
     about = "Peak signal-to-noise ratio: fidelity, pixel by pixel. Invented detail counts as error."

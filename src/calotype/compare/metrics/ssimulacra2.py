@@ -17,10 +17,11 @@ _SMALLEST = 8
 
 
 class Ssimulacra2:
-    """100 for equal pictures, about 90 visually lossless, 50 medium, below 0 very poor."""
+    """SSIMULACRA2: 100 for equal pictures, about 90 for visually lossless, 50 for medium, below 0 for very
+    poor ones."""
 
     title, unit, digits, lower_is_better = "SSIMULACRA2", "", 1, False
-    about = "What an observer would notice, 100 at best; trained on far better pictures than these."
+    about = "Differences that an observer would notice, 100 at best; it was fitted to far better pictures."
 
     def __init__(self) -> None:
         try:
@@ -33,7 +34,8 @@ class Ssimulacra2:
             raise UnmeasurableError(f"needs {_SMALLEST} pixels on each side")
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of pictures made here
+                # The pictures were made here: none is a decompression bomb.
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 return float(self._compute(_png_file(reference), _png_file(picture)))
         except Image.DecompressionBombError as error:
             raise UnmeasurableError(

@@ -1,4 +1,4 @@
-"""The pages: templates, style and scripts, put together to one file that needs no network.
+"""The pages: templates, style and scripts, combined into one file that needs no network.
 
 ``SHARED`` files belong to the page of ``calotype serve`` as well.
 """
@@ -29,17 +29,16 @@ def fill_template(name: str, /, **parts: str) -> str:
 
 
 def safe_json(value: Any) -> str:
-    """Returns JSON that may stand within a script element."""
+    """Returns JSON that is safe within a script element."""
     return json.dumps(value).replace("<", "\\u003c")
 
 
 def build_page(
     title: str, subtitle: str, main: str, footer: str, *, data: Any, scripts: tuple[str, ...]
 ) -> str:
-    """Builds a whole page. ``title`` is text, the other strings are HTML; ``data`` is what the ``scripts``
-    read.
+    """Builds a whole page. ``title`` is text, the other strings are HTML; the ``scripts`` read ``data``.
 
-    Its policy allows the scripts in it and pictures beside it, and nothing from any network.
+    Its content security policy allows its own scripts and pictures beside it, and nothing from a network.
     """
     script = "\n".join(map(read_page_part, ("theme.js", *scripts)))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -1,7 +1,7 @@
 """Fetching of weights from the hub into its own cache, with verification before use.
 
 The hub's client looks up addresses, sizes and hashes, fetches the files and resumes broken connections. A
-file that is complete stays when a later one cannot be fetched, so that the next call goes on with that one.
+complete file is kept if a later one cannot be fetched, so that the next call goes on with the later one.
 The client compares sizes only, so the hashes are compared here.
 """
 
@@ -54,7 +54,8 @@ def look_up_hub_files(source: FetchedModel, *, half: bool = False, commit: str =
             metadata = import_hub().get_hf_file_metadata(url)
         if metadata.commit_hash is None or metadata.etag is None or metadata.size is None:
             raise ModelError(f"the hub's answer about {name} of {source.repository} is incomplete: try again")
-        commit = metadata.commit_hash  # of "main" at the first file; the others must be of the same commit
+        # The commit of "main" is that of the first file; the others must have the same.
+        commit = metadata.commit_hash
         files.append(HubFile(name, commit, metadata.etag, metadata.size))
     return files
 
@@ -66,7 +67,7 @@ def fetch_model(
 
     ``half`` takes the weights that are stored in 16 bits; ``force`` the repository's newest commit, whatever
     was recorded. With ``offline`` no connection is opened. Raises :class:`ModelError` if files are missing,
-    cannot be fetched or are not what they should be, or if the licence was not accepted, and
+    cannot be fetched or have other hashes, or if the licence was not accepted, and
     :class:`OutputError` if they cannot be written.
     """
     record = None if force else read_record(source)
@@ -142,7 +143,7 @@ def _download_hub_file(source: FetchedModel, remote: HubFile) -> Path:
     if not _has_hub_hash(path, remote):
         etag = _etag_of(path, remote)
         with _output_errors(path):
-            path.resolve().unlink()  # the cache's own copy, which other programs would take for the right one
+            path.resolve().unlink()  # The damaged file is in the cache, where other programs would use it.
             path.unlink(missing_ok=True)
         raise ModelError(
             f"{remote.name} of {source.repository} arrived damaged: its hash is {etag}, "

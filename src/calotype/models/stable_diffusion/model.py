@@ -7,7 +7,6 @@
 
 TAESD replaces the autoencoder, without the factors. Latents that no U-Net denoises are decoded from their
 conditional means instead, which removes part of the quantisation noise.
-noise.
 """
 
 from __future__ import annotations
@@ -284,7 +283,7 @@ def weights_locations(
 
 def _prepare_torch(options: DiffusionOptions, threads: int | None) -> Backend:
     if threads is not None:
-        torch_module().set_num_threads(threads)  # of the whole process: torch knows no other way
+        torch_module().set_num_threads(threads)  # This setting is for the whole process: torch has no other.
     return choose_backend(options)
 
 

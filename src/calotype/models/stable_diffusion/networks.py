@@ -119,7 +119,7 @@ def choose_backend(options: DiffusionOptions) -> Backend:
 
 
 def _has_matrix_units(torch: Any) -> bool:
-    capabilities = getattr(torch.cpu, "get_capabilities", None)  # old releases cannot tell
+    capabilities = getattr(torch.cpu, "get_capabilities", None)  # Old releases do not have this function.
     return bool(capabilities and capabilities().get("amx_bf16"))
 
 
@@ -144,7 +144,7 @@ def _load_network_once(
     wanted = config.get("_class_name", _CLASSES[part.name])
     if wanted != _CLASSES[part.name]:
         raise ModelError(f"{location.path} holds a {wanted}, not a {_CLASSES[part.name]}")
-    with torch.device("meta"):  # no memory and no time for weights that would be overwritten
+    with torch.device("meta"):  # Weights that would be overwritten are not allocated.
         module = getattr(diffusers, wanted).from_config(config)
     weights = read_weights(location, source, part, config)
     expected = module.state_dict()

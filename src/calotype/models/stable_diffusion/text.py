@@ -42,14 +42,13 @@ def empty_prompt(location: WeightsLocation, source: FetchedModel, part: Part) ->
     if path is not None:
         content = io.BytesIO()
         np.save(content, embedding)
-        with suppress(OutputError):  # a read-only home: it is computed again the next time
+        with suppress(OutputError):  # If the home folder is read-only, it is computed again the next time.
             write_record_file(path, content.getvalue())
     return embedding
 
 
 def _empty_prompt_cache(location: WeightsLocation, source: FetchedModel, part: Part) -> Path | None:
-    """Returns the cache's path for recorded weights; hashing other files would take as long as the encoder.
-    Returns the cache's path for recorded weights; hashing other files would take as long as the encoder."""
+    """Returns the cache's path for recorded weights; hashing other files would take as long as the encoder."""
     if not location.sha256:
         return None
     return records_folder() / f"empty-prompt-{weights_part_hash(location, source, part)}.npy"

@@ -2,7 +2,7 @@
 
 ::
 
-    weight  1 ┤        ┌────────────────┐          what lies within ``guard`` of a cut is not used;
+    weight  1 ┤        ┌────────────────┐          positions within ``guard`` of a cut are not used;
               │     ramp                ramp       then a ramp; at the picture's own border there is
             0 ┤guard┘                      └guard  neither, and the weight is 1
               └───────────  tile  ───────────
@@ -41,10 +41,11 @@ Network = Callable[[Array], Array]
 
 @dataclass
 class DiffusionTiler:
-    """``tile``, ``overlap`` and ``guard`` in latent positions, overlap at least twice the guard.
+    """Runs networks tile by tile. ``tile``, ``overlap`` and ``guard`` are in latent positions.
 
-    Arrays may have a first axis more, for pictures that go through together. Short of memory it halves
-    their number, then its tile, down to twice the overlap, with a warning, and keeps it so.
+    The overlap is at least twice the guard. Arrays may have another first axis, for several pictures. If
+    memory runs out, the tiler halves the number of pictures at a time, then its tile, down to twice the
+    overlap, with a warning. It keeps the smaller values.
     """
 
     tile: int
@@ -58,9 +59,9 @@ class DiffusionTiler:
         self._most: int | None = None
 
     def together(self, run: Callable[[slice], Array], count: int) -> Array:
-        """Calls ``run`` on 0 to ``count`` at once, or in parts if memory is too short.
+        """Calls ``run`` for all ``count`` pictures at once, or for parts of them if memory runs out.
 
-        ``run`` gets the slice of the pictures that it is to take, and gives what becomes of them.
+        ``run`` gets a slice of the pictures, and returns its results.
         """
         done: list[Array] = []
         start = 0
@@ -90,10 +91,10 @@ class DiffusionTiler:
         return self._run(network, latents, 1, 1)
 
     def edges(self, size: int, fine: int = 1) -> list[int]:
-        """Returns where tiles begin and end along an axis of ``size`` latents: the places where seams would
-        show.
+        """Returns the positions along an axis of ``size`` latents where tiles begin and end.
 
-        In samples of the result, ``fine`` to a latent.
+        Seams would be visible there. The unit is a sample of the result, of which there are ``fine`` per
+        latent.
         """
         parts = self._parts(size)
         return [fine * part.start for part in parts[1:]] + [fine * part.stop for part in parts[:-1]]
@@ -114,9 +115,8 @@ class DiffusionTiler:
             self._short_of_memory(f"tiles of {SD1.factor * self.tile} pixels")
 
     def _short_of_memory(self, instead: str) -> None:
-        """Handles a lack of memory outside of the handler, because the traceback holds the tensors to be
-        freed.
-        """
+        """Handles a lack of memory, outside of the ``except`` block whose traceback holds the tensors to
+        free."""
         self._free()
         warnings.warn(
             f"{self.name} does not fit in memory: going on with {instead}", CalotypeWarning, stacklevel=3

@@ -1,11 +1,11 @@
-"""A network's configuration and weights, from any of the layouts in which they are passed around.
+"""A network's configuration and weights, from any of their usual layouts.
 
 * a folder in diffusers layout: ``vae/config.json``, ``vae/diffusion_pytorch_model.safetensors`` ..., or for a
   single network its two files alone;
 * one original file, ``.safetensors`` or ``.ckpt``, whose architecture is the one in ``configs`` here;
 * TAESD's own pair, ``taesd_encoder.safetensors`` and ``taesd_decoder.safetensors``.
 
-Nothing is ever unpickled but tensors, and nothing is looked up on a network.
+Only tensors are ever unpickled, and the network is never used.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _read_tensors(path: Path) -> Tensors:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except ImportError as error:
         raise ModelError(f"{error.name} is missing: pip install 'calotype[sd]'") from error
-    except Exception as error:  # both packages raise several kinds
+    except Exception as error:  # Both packages raise exceptions of several types.
         reason = str(error).strip().split("\n")[0]
         raise ModelError(f"{path} cannot be read safely ({reason}): use a .safetensors file") from error
     loaded = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
@@ -176,7 +176,7 @@ def _new_name(match: re.Match[str]) -> str:
 
 
 def _join_taesd(encoder: Tensors, decoder: Tensors) -> Tensors:
-    """TAESD's own names to those of diffusers, whose decoder does without the first layer, a clamp."""
+    """Converts TAESD's names to those of diffusers, whose decoder does not have the first layer, a clamp."""
     joined = {f"encoder.layers.{name}": tensor for name, tensor in encoder.items()}
     for name, tensor in decoder.items():
         index, parameter = name.split(".", 1)
