@@ -106,7 +106,7 @@ def test_pictures_load_from_disk(page: Driver) -> None:
     assert loaded(page)
     original, decoded = (image.get_attribute("alt") for image in pictures(page))
     assert original == "a <b> & 'c', the original"
-    assert decoded.startswith("a <b> & 'c', as Calotype tiny gives it back from ")
+    assert decoded.startswith("a <b> & 'c', as Calotype tiny decodes it from ")
     press(page, "view", "grid")
     assert loaded(page)
     labels = [label.text for label in page.find_elements(By.CSS_SELECTOR, "figcaption b")]

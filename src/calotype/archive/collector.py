@@ -135,7 +135,7 @@ class Collector:
         self._record_parts(self._engine.parts_in_flight)
 
     def _record_parts(self, most: int) -> None:
-        """Records parts that have been written, in order, and waits until at most ``most`` are being written."""
+        """Records written parts, in order, and waits until at most ``most`` are still being written."""
         while self._closed_parts and (len(self._closed_parts) > most or self._closed_parts[0][0].done()):
             written, rows = self._closed_parts.popleft()
             record = written.result()

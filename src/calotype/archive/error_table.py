@@ -69,7 +69,7 @@ class ErrorTable:
             self._new = {}
 
     def compact(self, archived: Callable[[str], bool]) -> None:
-        """Replaces all files by one, without the pictures that are ``archived``, if that shortens the table."""
+        """Replaces all files by one without the pictures that are ``archived``, if that is shorter."""
         self.save()
         live = self.live(archived)
         if len(self._files) < 2 and len(live) == len(self._rows):

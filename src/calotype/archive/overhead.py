@@ -45,7 +45,7 @@ class Overhead:
         return cls(part, full_group - GROUP_ROWS * row, row)
 
     def of(self, rows: int, stored_bytes: float, part_size: int) -> float:
-        """Returns the additional bytes of an archive of ``rows`` rows whose pictures have ``stored_bytes``."""
+        """Returns the additional bytes of an archive of ``rows`` pictures with ``stored_bytes`` bytes."""
         bytes_of_row = stored_bytes / rows
         rows_of_part = max(math.ceil(part_size / max(bytes_of_row, 1e-9)), 1)
         rows_of_group = min(GROUP_ROWS, max(math.ceil(GROUP_BYTES / max(bytes_of_row, 1e-9)), 1))

@@ -28,7 +28,7 @@ class PartWriter:
     """One part, open until :meth:`close`. Memory holds the rows of one row group."""
 
     def __init__(self, store: Store, *, decode: bool) -> None:
-        """With ``decode`` the verification of a part decodes all latents, besides the comparison of SHA-256."""
+        """With ``decode`` the verification of a part also decodes all latents."""
         self._store, self._decode = store, decode
         self._schema = schema_of(PICTURES)
         self._stack = ExitStack()

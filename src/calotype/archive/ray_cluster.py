@@ -61,7 +61,7 @@ class RaySettings:
 
 @contextmanager
 def connected(settings: RaySettings) -> Iterator[None]:
-    """Connects to the cluster within the block, unless the program is connected; a cluster started here ends."""
+    """Connects to the cluster, unless the program is connected; a cluster that is started here ends here."""
     import ray
 
     if ray.is_initialized():

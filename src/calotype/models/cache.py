@@ -25,7 +25,7 @@ __all__ = ["ModelCache"]
 
 
 class ModelCache:
-    """A cache of models, which threads may share. Its methods raise :class:`ModelError`, as the loaders do."""
+    """A cache of models, which threads may share. Its methods raise :class:`ModelError`."""
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ class Store(ABC):
 
     @abstractmethod
     def sizes(self, folder: str) -> dict[str, int]:
-        """Returns the sizes in bytes of the files directly in ``folder``, by name; empty without the folder."""
+        """Returns the sizes in bytes of the files directly in ``folder``, by name; empty without it."""
 
     @abstractmethod
     def open(self, name: str) -> Any:

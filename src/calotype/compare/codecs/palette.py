@@ -18,7 +18,7 @@ __all__ = ["PaletteCodec"]
 
 
 class PaletteCodec:
-    """256 colours of four-channel latents, dithered, and zlib. It has one size, independently of the budget."""
+    """256 colours of four-channel latents, dithered, and zlib. Its one size does not depend on the budget."""
 
     title = "2022 recipe"
     suffix = EXTENSION

@@ -48,7 +48,7 @@ def empty_prompt(location: WeightsLocation, source: FetchedModel, part: Part) ->
 
 
 def _empty_prompt_cache(location: WeightsLocation, source: FetchedModel, part: Part) -> Path | None:
-    """Returns the cache's path for recorded weights; hashing other files would take as long as the encoder."""
+    """Returns the cache's path for recorded weights; hashing others would take as long as the encoder."""
     if not location.sha256:
         return None
     return records_folder() / f"empty-prompt-{weights_part_hash(location, source, part)}.npy"
