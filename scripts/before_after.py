@@ -1,9 +1,9 @@
 """Before and after at 100 %: ``python -m scripts.before_after [PICTURE...]``.
 
 Each picture is encoded as a whole, to as many bytes for each pixel as 2,500 at 512x512; AVIF gets the largest
-quality that takes no more than that file. The square of 300 pixels at the centre, pixel for pixel: the
-original, Calotype, AVIF. Without arguments the six photographs of ``samples/``. Writes
-``docs/images/before-after-NAME.webp``, at a quality that adds nothing to be seen.
+quality that takes no more than that file. The pictures show the central square of 300 pixels, pixel for
+pixel: the original, Calotype and AVIF. Without arguments the six photographs of ``samples/`` are used. The
+script writes ``docs/images/before-after-NAME.webp``, at a quality without visible loss.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def entries(rgb: NDArray[np.uint8]) -> list[Entry]:
-    """The centre of uint8[H, W, 3], of what Calotype and of what AVIF make of the whole, in that order."""
+    """Returns the centres of the original uint8[H, W, 3] and of the pictures by Calotype and by AVIF."""
     height, width = rgb.shape[:2]
     (ours,) = CalotypeCodec().compress(rgb, [_BUDGET * height * width // 512**2])
     (theirs,) = avif().compress(rgb, [ours.size])

@@ -154,7 +154,7 @@ def check_files(checks: Checks, device: str, dtype: str, cpu_files: list[bytes])
     for data in cpu_files:
         try:
             codec.decode(data, strict=True)
-        except calotype.CalotypeError as error:  # above all of the checksum over the integers
+        except calotype.CalotypeError as error:  # Mainly an error of the checksum over the integers.
             wrong.append(str(error))
     found = "; ".join(wrong) or f"{len(cpu_files)} files have the checksums of their integers, {codec.place}"
     checks.check(f"integers {dtype}", not wrong, found)
@@ -202,7 +202,7 @@ def main() -> int:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtypes", default="float32,bfloat16,float16", help="number formats, with commas")
     parser.add_argument("--json", type=Path, help="write the results to this file")
-    parser.add_argument("--seconds", type=float, default=100, help="leave out what would begin later")
+    parser.add_argument("--seconds", type=float, default=100, help="do not begin checks after this time")
     options = parser.parse_args()
     started, checks = time.perf_counter(), Checks()
     reference = reference_place()
@@ -236,7 +236,7 @@ def main() -> int:
     steps += [lambda d=dtype: time_codec(checks, options.device, d) for dtype in dtypes]
     for number, step in enumerate(steps):
         if time.perf_counter() - started > options.seconds:
-            print(f"left out for want of time: the last {len(steps) - number} steps")
+            print(f"left out for lack of time: the last {len(steps) - number} checks")
             break
         step()
     seconds = time.perf_counter() - started

@@ -1,4 +1,5 @@
-"""Writes docs/cli.md from the command line's own help; with ``--check`` only tells if it is out of date."""
+"""Writes docs/cli.md from the command line's own help; with ``--check`` only reports whether it is out of
+date."""
 
 from __future__ import annotations
 
@@ -28,12 +29,12 @@ INTRODUCTION = """\
   pipe is a PNG unless `--format` says otherwise.
 * **Nothing is overwritten** without `--force`. A file appears under its name when it is complete or not at
   all; devices and pipes are written to directly.
-* **What it says.** Standard output carries pictures, files and JSON only. On standard error there is a line
+* **Messages.** Standard output carries pictures, files and JSON only. On standard error there is a line
   for each file (`-v`: a longer one), warnings and errors, each one sentence after `calotype: warning:` or
   `calotype: error:`, and with several inputs on a terminal a progress bar. `--quiet` leaves the errors;
   `-vv` adds tracebacks.
-* **JSON.** `--json` prints one object per line and per file, in the order of the inputs. `ok` tells success;
-  failures carry `error` and `exit_code`. Sizes are in bytes, times in seconds, `bpp` is bits per pixel of
+* **JSON.** `--json` prints one object per line and per file, in the order of the inputs. `ok` says whether it succeeded;
+  failures have `error` and `exit_code`. Sizes are in bytes, times in seconds, `bpp` is bits per pixel of
   the whole file.
 * **Metadata** is dropped by `encode` unless `--keep-metadata` is given: EXIF may tell where a picture was
   taken. `decode` attaches what the file holds; PNG, TIFF, WebP, JPEG and AVIF can take it.
@@ -41,13 +42,13 @@ INTRODUCTION = """\
 
 
 def reference() -> str:
-    """The page: an introduction, then the help of every command."""
+    """Returns the page: an introduction, then the help of every command."""
     root = click.Context(cli, info_name="calotype", terminal_width=WIDTH, **cli.context_settings)
     return "\n".join([INTRODUCTION, *_sections(root)])
 
 
 def _sections(context: click.Context) -> list[str]:
-    """The help of a command and of those within it."""
+    """Returns the help of a command and of its subcommands."""
     parts = [_section(context.command_path, context.command.get_help(context))]
     if isinstance(context.command, click.Group):
         for name in sorted(context.command.list_commands(context)):
@@ -63,7 +64,7 @@ def _section(title: str, text: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    """The words of the page; line breaks and brackets around COMMAND depend on the version of click."""
+    """Returns the words of the page: line breaks and brackets around COMMAND depend on click's version."""
     return text.replace("[COMMAND]", "COMMAND").split()
 
 

@@ -2,7 +2,7 @@
 
 Runs the command line as a user would: encodes the picture to at most 5,000 bytes, decodes it, and compares
 Calotype with JPEG, WebP and AVIF at 5,000 and at 2,000 bytes in a report. Then it writes the pictures of both
-sizes side by side and prints a table. Everything lands in ``demo/``.
+sizes side by side and prints a table. All output is in ``demo/``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.pictures import ASSETS, ROOT, SAMPLE, load_rgb
 from calotype.compare.rows import read_rows
 
 BUDGETS = (5000, 2000)
-"""Bytes of a whole file."""
+"""The largest sizes of whole files, in bytes."""
 
 _CODECS = {"calotype-pocket": "Calotype", "avif": "AVIF", "webp": "WebP", "jpeg": "JPEG"}
 _LPIPS_GRAPH = ASSETS / "models" / "lpips-squeeze" / "lpips_sq.onnx"
@@ -73,12 +73,13 @@ def main() -> None:
 
 
 def original(rgb: NDArray[np.uint8]) -> Entry:
-    """The picture itself, uint8[H, W, 3]."""
+    """Returns the entry of the original uint8[H, W, 3]."""
     return Entry("Original", rgb, rgb.size, ", uncompressed")
 
 
 def entries_of(report: Path, budgets: tuple[int, ...] = BUDGETS) -> list[Entry]:
-    """What each codec made within each budget, or its smallest file, out of a report on one picture.
+    """Returns the entries of a report on one picture: each codec's file within each budget, or its smallest
+    file.
 
     Calotype comes first, at all budgets, then the others, budget by budget.
     """
@@ -96,7 +97,7 @@ def entries_of(report: Path, budgets: tuple[int, ...] = BUDGETS) -> list[Entry]:
 
 
 def side_by_side(entries: list[Entry], text_size: int = 24) -> Image.Image:
-    """The pictures of one size on a white sheet, three in a row, each with its label above."""
+    """Returns the pictures of one size on a white sheet, three in a row, each below its label."""
     height, width = entries[0].rgb.shape[:2]
     rows = -(-len(entries) // _COLUMNS)
     cell = (width + _MARGIN, height + _CAPTION + _MARGIN)
@@ -110,7 +111,7 @@ def side_by_side(entries: list[Entry], text_size: int = 24) -> Image.Image:
 
 
 def table(entries: list[Entry]) -> str:
-    """Bytes, bits per pixel, ratio to the uncompressed picture, and the figures that were measured."""
+    """Returns a table of bytes, bits per pixel, ratio to the uncompressed picture, and figures."""
     pixels = entries[0].rgb.shape[0] * entries[0].rgb.shape[1]
     named = [name for name in _FIGURES if any(entry.figures.get(name) is not None for entry in entries)]
     heads = "".join(f"{_FIGURES[name][0]:>13}" for name in named)
@@ -126,7 +127,7 @@ def table(entries: list[Entry]) -> str:
 
 
 def _run(*arguments: object) -> None:
-    """The installed command, run in the checkout and echoed; its failure ends the demonstration."""
+    """Runs the installed command in the checkout, and prints it; a failure ends the demonstration."""
     words = [_short(a) if isinstance(a, Path) else str(a) for a in arguments]
     print("$ calotype", *words, flush=True)
     code = subprocess.run([Path(sys.executable).with_name("calotype"), *words], cwd=ROOT).returncode

@@ -2,9 +2,9 @@
 
 ``python -m scripts.kill_archive --pictures 10000 --kills 200``. Each run is a forked process that SIGKILL
 ends at a random moment. Runs encode with the model "tiny" in their own process, which saves the start of
-workers. What a kill can hurt is the writing of parts, records, errors and index, which is the same. A last
-run goes to the end. Then every picture must be in the archive exactly once, every checksum and latent must be
-right, and nothing else may be in the folder. Needs ``calotype[archive]`` and a system that forks.
+workers. A kill can damage the writing of parts, records, errors and index, which is the same. The last run is
+not killed. Then every picture must be in the archive exactly once, every checksum and latent must be right,
+and nothing else may be in the folder. Needs ``calotype[archive]`` and a system that forks.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from calotype.options import EncodeOptions
 __all__ = ["check", "kill_often", "main", "make_pictures"]
 
 _BROKEN_EVERY = 100
-"""One file in so many is no picture: it belongs into the errors table."""
+"""One file in so many is not a picture: it belongs to the errors table."""
 
 
 class _InlineEngine(Engine):
-    """Encodes in the process that writes."""
+    """An engine that encodes in the process that writes."""
 
     def __init__(self, work: Work) -> None:
         self._encoder = Encoder(work)
@@ -48,7 +48,7 @@ class _InlineEngine(Engine):
 
 
 def make_pictures(folder: Path, count: int) -> None:
-    """Fills ``folder`` with ``count`` files: pictures of 16x16 pixels, and a few that are none."""
+    """Fills ``folder`` with ``count`` files: pictures of 16x16 pixels, and a few other files."""
     folder.mkdir(parents=True)
     colours = np.random.default_rng(0).integers(0, 256, (count, 2, 2, 3), np.uint8)
     for number, pixels in enumerate(colours):
@@ -62,9 +62,9 @@ def make_pictures(folder: Path, count: int) -> None:
 def kill_often(
     pictures: Path, archive: Path, kills: int, *, longest: float, part_size: int, seed: int
 ) -> Counter[str]:
-    """Starts runs and kills each after up to ``longest`` seconds; the last one goes to its end.
+    """Starts runs and kills each after up to ``longest`` seconds; the last one is not killed.
 
-    Returns how many runs were killed, and how many had ended before.
+    Returns the number of runs that were killed, and of those that had ended before.
     """
     settings = Settings(Work(EncodeOptions(model="tiny", effort=1)), part_size=part_size)
     engine, moments, ended = _InlineEngine(settings.work), random.Random(seed), Counter[str]()
@@ -82,7 +82,7 @@ def kill_often(
 
 
 def check(pictures: Path, archive: Path) -> list[str]:
-    """Returns what is wrong with the archive of these pictures; nothing if all is well."""
+    """Returns the errors of the archive of these pictures; none if it is complete."""
     wrong = []
     expected = {path.name for path in pictures.iterdir()}
     with Archive(archive) as opened:
@@ -90,7 +90,7 @@ def check(pictures: Path, archive: Path) -> list[str]:
         failed = Counter(row["name"] for row in opened.errors())
         wrong += [f"{name} is there {count} times" for name, count in (copies + failed).items() if count > 1]
         wrong += [f"{name} is lost" for name in expected - set(copies) - set(failed)]
-        wrong += [f"{name} came from nowhere" for name in (set(copies) | set(failed)) - expected]
+        wrong += [f"{name} is not one of the pictures" for name in (set(copies) | set(failed)) - expected]
         wrong += [str(problem) for problem in opened.verify() if problem is not None]
         wrong += [f"{name} is not found" for name in copies if len(opened.find(name)) != 1]
         parts = {record.name for record in opened.records}

@@ -1,4 +1,4 @@
-"""Writes ``conformance/``: what every decoder must make of the golden files, and of damaged ones.
+"""Writes ``conformance/``: the required results of every decoder for the golden files and for damaged ones.
 
     python -m scripts.make_conformance
 
@@ -64,7 +64,7 @@ POCKET_CASES = (
     "patches-96x72",
     "regions-112x80",
 )
-"""Files whose pixels by pocket are part of the suite, too."""
+"""The files whose pixels by pocket are part of the suite too."""
 NEEDS_CODEC = ("patches-vp8-cut", "patches-av1-cut")
 """Hostile files that only a decoder of the codec in their name can recognise."""
 PREFIXES = {
@@ -82,7 +82,7 @@ def sha256(data: bytes) -> str:
 
 
 def golden_files() -> dict[str, Path]:
-    """The golden files by name."""
+    """Returns the golden files by name."""
     return {path.parent.name: path for path in sorted(GOLDEN.rglob("picture.calo"))}
 
 
@@ -116,7 +116,7 @@ def error_of(data: bytes, *, strict: bool = False, partial: bool = False) -> str
 
 
 def without_patches(data: bytes) -> bytes:
-    """The file without its PATCHES chunk."""
+    """Returns the file without its PATCHES chunk."""
     parsed = parse_file(data, limits=LIMITS)
     chunks = [chunk for chunk in parsed.chunks if chunk.type != ChunkType.PATCHES]
     return serialise_file(parsed.header, parsed.payload, parsed.checksum, chunks)

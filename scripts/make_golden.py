@@ -62,7 +62,7 @@ MODEL = "tiny"
 FIRST_EXPERIMENTAL_ID = 240
 TOLERANCE = {"rmse": 0.5, "peak": 1.0}
 PATCHES_TOLERANCE = {"rmse": 2.0, "peak": 16.0}
-"""Where the patches have colours: other readers interpolate chroma in other ways."""
+"""The tolerance if patches have colours: other readers interpolate chroma in other ways."""
 
 _D50 = (0.9642, 1.0, 0.8249)
 # Red, green and blue of Display P3 in XYZ, adapted to D50.
@@ -71,7 +71,7 @@ _PRIMARIES = ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.1571
 
 @dataclass(frozen=True)
 class Case:
-    """What a golden file is there for, and how it is made."""
+    """A golden file: its purpose, and its construction."""
 
     why: str
     make: Callable[[], bytes]
@@ -87,7 +87,7 @@ class Case:
 
 
 def _photo(rows: slice, columns: slice) -> NDArray[np.uint8]:
-    """A part of the sample photograph, uint8[h, w, 3]."""
+    """Returns a part of the sample photograph, uint8[h, w, 3]."""
     with Image.open(ROOT / "samples" / "astronaut.png") as image:
         return np.asarray(image.convert("RGB"))[rows, columns]
 
@@ -103,7 +103,7 @@ def _rgb() -> bytes:
 def _grey() -> bytes:
     grey = Image.fromarray(_photo(slice(90, 99), slice(200, 217))).convert("L")
     plain = parse_file(_encoded(grey, quality=80), limits=Limits())
-    # 0x7F is an ancillary type without a meaning, for ever: to be skipped.
+    # 0x7F is an ancillary type that will never have a meaning: readers must skip it.
     return serialise_file(plain.header, plain.payload, plain.checksum, [Chunk(0x7F, b"unknown")])
 
 
@@ -157,7 +157,7 @@ def _header(width: int, height: int, level: int = 0, grey: bool = False) -> Head
 
 
 def _fine() -> bytes:
-    """Latents that no photograph has: the model foresees neither their size nor their jumps."""
+    """Latents unlike those of photographs: the model predicts neither their size nor their jumps."""
     latents = np.random.RandomState(1).standard_cauchy((4, 8, 8)).clip(-400, 400).astype(np.float32)
     return encode_latents(latents, _header(64, 64), calotype.EncodeOptions(quality=100))
 
@@ -271,7 +271,7 @@ def integers_of(parsed: ParsedFile, product: Product = integer_product) -> NDArr
 
 
 def tolerance_of(parsed: ParsedFile) -> dict[str, float]:
-    """How far the pixels of a file may be from the reference, 0 to 255."""
+    """Returns the allowed difference of a file's pixels from the reference, 0 to 255."""
     data = parsed.chunk(ChunkType.PATCHES)
     if data is None or unpack_patches(data, parsed.header.width, parsed.header.height).luma:
         return TOLERANCE
@@ -279,7 +279,7 @@ def tolerance_of(parsed: ParsedFile) -> dict[str, float]:
 
 
 def describe(data: bytes, why: str) -> dict[str, Any]:
-    """The content of ``test.json`` for the file ``data``."""
+    """Returns the content of ``test.json`` for the file ``data``."""
     parsed = parse_file(data, limits=Limits(), strict=True)
     integers = integers_of(parsed)
     return {
@@ -310,7 +310,7 @@ def _files(case: Case) -> Iterator[tuple[str, bytes]]:
 
 
 def _kept(folder: Path, replace: bool) -> bool:
-    """Whether the case in ``folder`` must stay as it is."""
+    """Returns whether the case in ``folder`` must not be changed."""
     file = folder / "picture.calo"
     if not file.is_file():
         return False

@@ -36,7 +36,8 @@ def _project() -> dict[str, object]:
 
 
 def supported_versions() -> list[str]:
-    """The versions of Python that ``pyproject.toml`` has classifiers for, such as "3.11", oldest first."""
+    """Returns the versions of Python that ``pyproject.toml`` has classifiers for, such as "3.11", oldest
+    first."""
     classifiers = _project()["classifiers"]
     assert isinstance(classifiers, list)
     matches = (re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", text) for text in classifiers)
@@ -44,7 +45,8 @@ def supported_versions() -> list[str]:
 
 
 def find_interpreter(version: str) -> Path | None:
-    """The interpreter of a version of Python, such as "3.12", or None if this machine has none that runs."""
+    """Returns the interpreter of a version of Python, such as "3.12", or None if this machine has none that
+    runs."""
     candidates = [shutil.which(f"python{version}"), sys.executable]
     candidates += map(str, sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python")))
     for candidate in filter(None, candidates):
@@ -56,7 +58,7 @@ def find_interpreter(version: str) -> Path | None:
 
 
 def oldest_constraints() -> str:
-    """Constraints for pip that hold the default install and some extras to their lower bounds."""
+    """Returns constraints for pip that hold the default install and some extras to their lower bounds."""
     project = _project()
     dependencies, extras = project["dependencies"], project["optional-dependencies"]
     assert isinstance(dependencies, list)
@@ -71,7 +73,8 @@ def oldest_constraints() -> str:
 
 
 def _jobs(folder: Path) -> Iterator[tuple[str, Callable[[Path], None], str]]:
-    """Of each row of the report its name, what to do with its interpreter, and the version of that."""
+    """Yields the name of each row of the report, its function of an interpreter, and its version of Python.
+    """
 
     def newest(interpreter: Path) -> None:
         python = create(folder / "newest", ["--editable", ".[check]"], interpreter=interpreter)

@@ -1,9 +1,9 @@
 """Remakes the pictures of the documentation: ``python -m scripts.pictures [--lpips FILE]``.
 
-Runs the commands that the documentation gives on the samples, opens what they make in a headless Chromium,
-in both themes and at a phone's width, and writes what is seen to ``docs/images/``; the sheet of ``make demo``
-and the comparisons at 100 % as well. Needs the packages of ``calotype[test]``, and Debian's chromium and
-chromium-driver.
+Runs the commands that the documentation gives on the samples, opens their output in a headless Chromium, in
+both themes and at a phone's width, and writes screenshots to ``docs/images/``. It also writes the sheet of
+``make demo`` and the comparisons at 100 %. Needs the packages of ``calotype[test]``, and Debian's chromium
+and chromium-driver.
 """
 
 from __future__ import annotations
@@ -72,13 +72,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 class _Camera:
-    """Takes pictures of the page that the browser shows, in both themes."""
+    """Takes screenshots of the page in the browser, in both themes."""
 
     def __init__(self, browser: Chrome, folder: Path) -> None:
         self._browser, self._folder = browser, folder
 
     def shoot(self, name: str, size: tuple[int, int | None]) -> None:
-        """``name-light.webp`` and ``name-dark.webp``, of a size in pixels; without height: the whole page."""
+        """Writes ``name-light.webp`` and ``name-dark.webp`` of a size in pixels; without a height, of the
+        whole page."""
         for theme in ("light", "dark"):
             width, height = size
             self._look(width, height or 1000, theme)
@@ -105,7 +106,7 @@ class _Camera:
 
 
 def _sheet(report: Path) -> Image.Image:
-    """The sheet of ``make demo``, out of a report on the same picture."""
+    """Writes the sheet of ``make demo`` from a report on the same picture."""
     return demo.side_by_side([demo.original(load_rgb(SAMPLE)), *demo.entries_of(report)])
 
 
@@ -121,7 +122,7 @@ def _browser() -> Iterator[Chrome]:
 
 @contextmanager
 def _served() -> Iterator[str]:
-    """The address of ``calotype serve``."""
+    """Yields the address of ``calotype serve``."""
     command = [sys.executable, "-m", "calotype", "serve", "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         try:

@@ -26,7 +26,8 @@ print(f"calotype {calotype.__version__} from {calotype.__file__}: {len(data)} by
 
 
 def main(folder: Path) -> None:
-    """Tries what ``folder`` holds. Raises :class:`subprocess.CalledProcessError` if a step fails."""
+    """Tries the wheel and the sdist in ``folder``. Raises :class:`subprocess.CalledProcessError` if a step
+    fails."""
     (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
     photo = (ROOT / "samples" / "coffee.png").absolute()
     with tempfile.TemporaryDirectory() as name:
