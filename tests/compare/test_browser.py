@@ -18,6 +18,8 @@ from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
+from calotype.browser import is_built  # noqa: E402
+
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -67,7 +69,7 @@ def show(driver: Driver) -> Iterator[Show]:
     for entry in driver.get_log("performance"):
         message = json.loads(entry["message"])["message"]
         if message["method"] == "Network.requestWillBeSent":
-            assert message["params"]["request"]["url"].split(":")[0] in ("file", "data", "about")
+            assert message["params"]["request"]["url"].split(":")[0] in ("file", "data", "about", "blob")
 
 
 @pytest.fixture
@@ -119,6 +121,31 @@ def test_pictures_load_from_disk(page: Driver) -> None:
         "Latents of Calotype tiny",
         "Latents of 2022 recipe",
     ]
+
+
+@pytest.mark.slow  # 4 seconds
+@pytest.mark.skipif(not is_built(), reason="the browser's decoder is not built: run make web")
+def test_a_file_is_opened_and_decoded_here(page: Driver, report: tuple[Path, object], tmp_path: Path) -> None:
+    files = sorted((report[0] / "pictures").glob("01-*/*.calo"))
+    status = page.find_element(By.CSS_SELECTOR, "[data-opened]")
+
+    def open_file(file: Path, said: str) -> None:
+        page.find_element(By.CSS_SELECTOR, "[data-open]").send_keys(str(file))
+        WebDriverWait(page, 60).until(lambda _: said in status.text)
+
+    open_file(files[0], "decoded by this browser")
+    assert loaded(page)
+    label = page.find_elements(By.CSS_SELECTOR, "figcaption b")[1].text
+    assert label == files[0].name
+    press(page, "view", "grid")
+    assert loaded(page)
+    assert len(page.find_elements(By.CSS_SELECTOR, ".panes figure")) == 8
+    press(page, "picture", "1")  # another picture has columns of its own
+    assert len(page.find_elements(By.CSS_SELECTOR, ".panes figure")) == 7
+    open_file(files[0], "and this picture 177 × 190")
+    broken = tmp_path / "broken.calo"
+    broken.write_bytes(files[0].read_bytes()[:-3])
+    open_file(broken, "ends")
 
 
 def test_captions_tell_the_bytes_of_the_size_chosen(page: Driver) -> None:

@@ -11,6 +11,6 @@ them.
 
 from __future__ import annotations
 
-from calotype.browser.files import SCRIPTS, decoder_files, is_built
+from calotype.browser.files import SCRIPTS, decoder_files, embedded_scripts, is_built
 
-__all__ = ["SCRIPTS", "decoder_files", "is_built"]
+__all__ = ["SCRIPTS", "decoder_files", "embedded_scripts", "is_built"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import zlib
+from functools import cache
 from pathlib import Path
 
 from calotype.errors import ModelError
 from calotype.models import DEFAULT_CONTEXT_MODEL, read_weights
 
-__all__ = ["SCRIPTS", "decoder_files", "is_built"]
+__all__ = ["SCRIPTS", "decoder_files", "embedded_scripts", "is_built"]
 
 SCRIPTS = (
     "calotype.js",
@@ -20,6 +23,7 @@ SCRIPTS = (
 )
 """The scripts and kernels of a page; the weights lie beside them."""
 
+_WORKER = ("calotype-worker.js", "kernels.wasm", "kernels-relaxed.wasm")
 _EMBEDDED = "calotype-embedded.js"
 _FOLDER = Path(__file__).parent / "decoder"
 _MEMORY_LEVEL = 9
@@ -42,6 +46,23 @@ def decoder_files(network: str) -> dict[str, bytes]:
     return scripts | _weights(network)
 
 
+def embedded_scripts(network: str) -> dict[str, str]:
+    """Returns scripts by name for pages that are opened from disk, where browsers fetch nothing for scripts.
+
+    They are ordinary scripts, to be loaded in this order; then ``calotype`` is what calotype.js exports.
+    Errors: see :func:`decoder_files`.
+    """
+    files = {
+        name: _read_built(name) for name in ("calotype-worker.js", "kernels.wasm", "kernels-relaxed.wasm")
+    }
+    texts = {name: base64.b64encode(data).decode() for name, data in (files | _weights(network)).items()}
+    return {
+        "calotype-files.js": f"globalThis.calotypeFiles = {json.dumps(texts)};\n",
+        _EMBEDDED: _read_built(_EMBEDDED).decode(),
+    }
+
+
+@cache
 def _weights(network: str) -> dict[str, bytes]:
     weights = read_weights(network, DEFAULT_CONTEXT_MODEL)
     # Weights repeat nothing: the strategy that prefers single bytes to short matches makes them smaller.

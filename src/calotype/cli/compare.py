@@ -26,6 +26,12 @@ __all__ = ["compare", "stages"]
 @sizes_option("5kB,2.5kB,1.25kB", "The largest sizes of a file; every codec makes its best file within each.")
 @rules_options
 @click.option("--embed", is_flag=True, help="Embed the pictures in the page, so that the report is one file.")
+@click.option(
+    "--decoder/--no-decoder",
+    default=True,
+    show_default=True,
+    help="Put the browser's decoder (12 MB) beside the page, which then opens .calo files; not with --embed.",
+)
 @diffusion_options(decoding=True)
 @max_pixels_option
 @click.option("-f", "--force", is_flag=True, help="Overwrite an earlier report.")
@@ -41,6 +47,7 @@ def compare(
     models: tuple[str, ...],
     lpips: Path | None,
     embed: bool,
+    decoder: bool,
     max_pixels: int,
     force: bool,
     accept_licence: bool,
@@ -71,6 +78,7 @@ def compare(
             rules=rules,
             limits=limits_of(max_pixels),
             embed=embed,
+            decoder=decoder,
             force=force,
             progress=step,
             failed=failures.add if len(photos) > 1 else None,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import features
 
 import calotype
+from calotype.browser import embedded_scripts, is_built
 from calotype.compare.contest import DEFAULT_SIZES, Contest, Rules, read_pixels
 from calotype.compare.folder import INDEX, PageFiles, file_name, fresh_folder, shown_name
 from calotype.compare.metrics import METRICS
@@ -26,6 +27,8 @@ from calotype.limits import Limits
 __all__ = ["render_report", "write_report"]
 
 _LINKS = 'The same as <a href="figures.csv">CSV</a> and <a href="figures.json">JSON</a>.'
+_NETWORK = "pocket"
+_OPENER = '<label class="button">Open a .calo file<input type="file" accept=".calo" data-open></label>'
 _VIEWS = {"divider": "Divider", "grid": "Side by side", "difference": "Difference"}
 
 
@@ -37,6 +40,7 @@ def write_report(
     rules: Rules | None = None,
     limits: Limits | None = None,
     embed: bool = False,
+    decoder: bool = True,
     force: bool = False,
     progress: Callable[[], None] = lambda: None,
     failed: Callable[[Path, CalotypeError], None] | None = None,
@@ -44,14 +48,16 @@ def write_report(
     """Compares codecs on ``photos``, each within ``sizes`` (bytes of the whole file), and writes a folder.
 
     ``out/index.html`` shows the pictures beside it; with ``embed`` it contains them. ``figures.csv`` and
-    ``figures.json`` have its figures, and every coded file lies beside its decoded picture. ``progress`` is
-    called after each photo. ``failed`` is called for a photo that cannot be read, which is left out; an error
-    is raised if it is None, or if no photo can be read. Raises :class:`SourceError`, :class:`LimitError`,
-    :class:`ModelError`,
-    :class:`OutputError`; no incomplete output is left.
+    ``figures.json`` have its figures, and every coded file lies beside its decoded picture. With ``decoder``
+    the browser's decoder lies beside the page, which then opens .calo files; not with ``embed``, nor in a
+    checkout without ``make web``. ``progress`` is called after each photo. ``failed`` is called for a photo
+    that cannot be read, which is left out; an error is raised if it is None, or if no photo can be read.
+    Raises :class:`SourceError`, :class:`LimitError`, :class:`ModelError`, :class:`OutputError`; no incomplete
+    output is left.
     """
     contest = Contest(rules or Rules())
     named = _photos_by_report_name(photos)
+    decoder = decoder and not embed and is_built()
     with fresh_folder(out, force=force) as folder:
         page, rows = render_report(
             _readable_photos(named, limits, failed),
@@ -59,11 +65,16 @@ def write_report(
             sizes,
             PageFiles(folder, embed=embed),
             links=_LINKS,
+            decoder=decoder,
             progress=progress,
             failed=failed and (lambda name, error: failed(named[name], error)),
         )
         (folder / "figures.csv").write_text(rows_to_csv(rows), "utf-8")
         (folder / "figures.json").write_text(rows_to_json(rows, missing=contest.missing), "utf-8")
+        if decoder:
+            (folder / "decoder").mkdir()
+            for name, script in embedded_scripts(_NETWORK).items():
+                (folder / "decoder" / name).write_text(script, "utf-8")
         (folder / INDEX).write_text(page, "utf-8")
     return rows
 
@@ -105,11 +116,12 @@ def render_report(
     pictures: PageFiles,
     *,
     links: str = "",
+    decoder: bool = False,
     progress: Callable[[], None] = lambda: None,
     failed: Callable[[str, CalotypeError], None] | None = None,
 ) -> tuple[str, list[Row]]:
     """Returns (the page, its figures) of named photos, uint8[H, W, 3]; ``links`` is HTML with links to other
-    files.
+    files; ``decoder`` says whether the browser's decoder lies beside the page.
 
     ``failed`` is called for a photo that no codec can code, which is left out (if None, an error is raised).
     Raises :class:`ModelError` if no codec can run, :class:`SourceError` if no photo is left.
@@ -134,7 +146,7 @@ def render_report(
         progress()
     if not subjects:
         raise SourceError("there is no picture left to compare")
-    return _report_page(subjects, titles, contest.missing, sizes, links), [
+    return _report_page(subjects, titles, contest.missing, sizes, links, decoder), [
         row for subject in subjects for row in subject.rows
     ]
 
@@ -145,6 +157,7 @@ def _report_page(
     missing: dict[str, str],
     sizes: Sequence[int],
     links: str,
+    decoder: bool,
 ) -> str:
     rows = [row for subject in subjects for row in subject.rows]
     data = {
@@ -165,6 +178,7 @@ def _report_page(
             hidden=len(subjects) == 1,
         ),
         sizes=_fieldset("At most", _radio_buttons("size", [f"{size:,} bytes" for size in sizes])),
+        opener=_OPENER if decoder else "",
         views=_radio_buttons("view", list(_VIEWS.values()), list(_VIEWS)),
         tables=_figure_tables(subjects, rows, titles, missing),
         links=links,
@@ -181,7 +195,8 @@ def _report_page(
         main,
         _report_footer(),
         data=data,
-        scripts=("viewer.js", "report.js"),
+        scripts=("viewer.js", "opener.js", "report.js"),
+        decoder=decoder,
     )
 
 

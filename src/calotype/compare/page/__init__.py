@@ -34,22 +34,31 @@ def safe_json(value: Any) -> str:
 
 
 def build_page(
-    title: str, subtitle: str, main: str, footer: str, *, data: Any, scripts: tuple[str, ...]
+    title: str,
+    subtitle: str,
+    main: str,
+    footer: str,
+    *,
+    data: Any,
+    scripts: tuple[str, ...],
+    decoder: bool = False,
 ) -> str:
     """Builds a whole page. ``title`` is text, the other strings are HTML; the ``scripts`` read ``data``.
 
     Its content security policy allows its own scripts and pictures beside it, and nothing from a network.
+    With a ``decoder`` it also allows the scripts of the browser's decoder beside it, and their workers.
     """
     script = "\n".join(map(read_page_part, ("theme.js", *scripts)))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = "default-src 'none'; img-src 'self' file: data:; style-src 'unsafe-inline'"
+    pictures, more = ("blob:", "'self' file: 'wasm-unsafe-eval'; worker-src blob:") if decoder else ("", "")
+    policy = f"default-src 'none'; img-src 'self' file: data: {pictures}; style-src 'unsafe-inline'"
     return fill_template(
         "report.html",
         title=escape(title),
         subtitle=subtitle,
         main=main,
         footer=footer,
-        policy=f"{policy}; script-src 'sha256-{digest}'",
+        policy=f"{policy}; script-src 'sha256-{digest}' {more}",
         style=read_page_part("base.css") + read_page_part("style.css"),
         script=script,
         data=safe_json(data),

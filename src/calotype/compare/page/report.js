@@ -8,7 +8,7 @@
 
   const update = () => {
     const picture = pictures[chosen("picture")];
-    viewer.show(picture.sizes[chosen("size")], picture.ratio);
+    viewer.show([...picture.sizes[chosen("size")], ...(picture.opened ?? [])], picture.ratio);
     for (const section of document.querySelectorAll("[data-picture]")) {
       section.hidden = Number(section.dataset.picture) !== chosen("picture");
     }
@@ -25,6 +25,18 @@
     });
   }
   update();
+  new Opener(document.getElementById("viewer"), {
+    size: () => {
+      const { width } = viewer.columns[0];
+      return [width, Math.round(width / pictures[chosen("picture")].ratio)];
+    },
+    add: (column) => {
+      (pictures[chosen("picture")].opened ??= []).push(column);
+      update();
+      viewer.controls.right.value = column.id;
+      viewer.render();
+    },
+  });
 }
 
 for (const table of document.querySelectorAll("table.sortable")) {
