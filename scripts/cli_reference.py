@@ -33,9 +33,9 @@ INTRODUCTION = """\
   for each file (`-v`: a longer one), warnings and errors, each one sentence after `calotype: warning:` or
   `calotype: error:`, and with several inputs on a terminal a progress bar. `--quiet` leaves the errors;
   `-vv` adds tracebacks.
-* **JSON.** `--json` prints one object per line and per file, in the order of the inputs. `ok` says whether it succeeded;
-  failures have `error` and `exit_code`. Sizes are in bytes, times in seconds, `bpp` is bits per pixel of
-  the whole file.
+* **JSON.** `--json` prints one object per line and per file, in the order of the inputs. `ok` says whether
+  it succeeded; failures have `error` and `exit_code`. Sizes are in bytes, times in seconds, `bpp` is bits
+  per pixel of the whole file.
 * **Metadata** is dropped by `encode` unless `--keep-metadata` is given: EXIF may tell where a picture was
   taken. `decode` attaches what the file holds; PNG, TIFF, WebP, JPEG and AVIF can take it.
 """
