@@ -73,8 +73,7 @@ def oldest_constraints() -> str:
 
 
 def _jobs(folder: Path) -> Iterator[tuple[str, Callable[[Path], None], str]]:
-    """Yields the name of each row of the report, its function of an interpreter, and its version of Python.
-    """
+    """Yields the name, the function of an interpreter and the version of Python of each row of the report."""
 
     def newest(interpreter: Path) -> None:
         python = create(folder / "newest", ["--editable", ".[check]"], interpreter=interpreter)
