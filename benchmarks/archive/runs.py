@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import resource
 import subprocess
 import sys
@@ -15,19 +14,14 @@ from statistics import pstdev
 from time import monotonic, process_time
 from typing import Any
 
-from PIL import Image
-
-from calotype.archive import Archive, RaySettings, Settings, Work, create, ray_engine
+from calotype.archive import Archive, RayEngine, RaySettings, Settings, Work, create
 from calotype.archive.work import codec_of
 from calotype.options import EncodeOptions
 
-__all__ = ["CODEC", "ENGINES", "Run", "fresh", "make_pictures", "measure", "run"]
+__all__ = ["CODEC", "ENGINES", "Run", "fresh", "measure", "run"]
 
 CODEC = "codec"
 """In the place of an engine: the codec alone, on files in a loop, without an archive."""
-
-_PHOTOGRAPHS = 100
-"""Photographs that pictures are cut out of at most; they are held in memory."""
 
 ENGINES = (CODEC, "local", "ray")
 
@@ -63,10 +57,11 @@ def run(engine: str, workers: int, files: Sequence[Path], effort: int) -> Run:
             codec.encode(file, options)
             times.append(monotonic() - begun)
     else:
-        chosen = ray_engine(Work(options), RaySettings(encoders=workers)) if engine == "ray" else None
+        chosen = RayEngine(Work(options), RaySettings(encoders=workers)) if engine == "ray" else None
         with tempfile.TemporaryDirectory() as folder:
-            destination = Path(folder, "archive")
-            counts = create(files, destination, Settings(Work(options), workers), engine=chosen)
+            destination, manifest = Path(folder, "archive"), Path(folder, "list.txt")
+            manifest.write_text("".join(f"{file}\n" for file in files))
+            counts = create([manifest], destination, Settings(Work(options), workers), engine=chosen)
             if counts.archived != len(files):
                 raise SystemExit(f"only {counts.archived} of {len(files)} pictures were archived")
             with Archive(destination) as archive:
@@ -126,19 +121,3 @@ def finished(process: subprocess.Popen[str]) -> dict[str, Any]:
 def fresh(*arguments: object) -> dict[str, Any]:
     """Returns what a command of this benchmark prints in a fresh process."""
     return finished(start(*arguments))
-
-
-def make_pictures(source: Path, folder: Path, count: int, side: int) -> None:
-    """Writes ``count`` crops of ``side`` x ``side`` pixels of photographs in ``source``, as PNG files."""
-    places = random.Random(0)
-    names = sorted(path for path in source.iterdir() if path.suffix in (".png", ".jpg", ".webp"))
-    files = names[:_PHOTOGRAPHS]
-    photographs = {}
-    for number in range(count):
-        file = files[number % len(files)]
-        if file not in photographs:
-            with Image.open(file) as image:
-                photographs[file] = image.convert("RGB")
-        image = photographs[file]
-        left, top = (places.randrange(max(length - side, 0) + 1) for length in image.size)
-        image.crop((left, top, left + side, top + side)).save(folder / f"{number:06d}.png")

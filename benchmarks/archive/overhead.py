@@ -1,0 +1,111 @@
+"""Processor time of an archive besides the codec, measured picture by picture beside the codec's own."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import process_time
+
+from calotype.archive import Engine, Settings, Work, create
+from calotype.archive.engine import Outcome
+from calotype.archive.item import Item
+from calotype.archive.pool import WorkerPool
+from calotype.archive.work import Encoder, codec_of
+from calotype.options import EncodeOptions
+
+__all__ = ["Overhead", "overhead"]
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """Mean processor time of a picture in seconds: ``codec`` of the codec alone, ``worker`` of a worker of
+    the archive with its codec, and ``writer`` of the process that lists, collects and writes. ``once``: what
+    that process takes once in a run, before the first picture and after the last.
+    """
+
+    workers: int
+    pictures: int
+    codec: float
+    worker: float
+    writer: float
+    once: float
+
+    @property
+    def ratio(self) -> float:
+        """What the archive takes besides the codec, as a share of the codec's time."""
+        return (self.worker + self.writer) / self.codec - 1
+
+
+class _Interleaved:
+    """A worker that encodes each picture twice: as the archive does, and by the codec alone, by turns first.
+
+    It notes both times in a file of its own. What lies between two tasks, such as the pipes, counts as the
+    archive's.
+    """
+
+    def __init__(self, work: Work, folder: str) -> None:
+        self._codec, self._options = codec_of(work), work.options
+        self._encoder = Encoder(work, self._codec)
+        self._notes = Path(tempfile.mkstemp(dir=folder, suffix=".jsonl")[1])
+        self._archive_first = False
+        self._ended: float | None = None
+
+    def __call__(self, item: Item) -> Outcome:
+        started = process_time()
+        between = 0.0 if self._ended is None else started - self._ended
+        self._archive_first = not self._archive_first
+        alone = 0.0 if self._archive_first else self._alone(item)
+        begun = process_time()
+        outcome = self._encoder(item)
+        archive = process_time() - begun
+        if self._archive_first:
+            alone = self._alone(item)
+        if self._ended is not None:  # the models are loaded
+            with self._notes.open("a") as notes:
+                notes.write(json.dumps([alone, archive + between]) + "\n")
+        self._ended = process_time()
+        return outcome
+
+    def _alone(self, item: Item) -> float:
+        started = process_time()
+        self._codec.encode(item.location, self._options)
+        return process_time() - started
+
+
+class _InterleavedEngine(Engine):
+    def __init__(self, work: Work, workers: int, folder: str) -> None:
+        self._make, self._workers = partial(_Interleaved, work, folder), workers
+
+    def encode(self, items: Iterable[Item], stop: threading.Event) -> Iterator[tuple[Item, Outcome]]:
+        with WorkerPool(self._make, self._workers) as pool:
+            yield from pool.imap(items, stop)
+
+
+def overhead(folder: Path, workers: int, effort: int) -> Overhead:
+    """Archives the pictures of ``folder``. The first one of each worker, which loads the models, does not
+    count.
+    """
+    work = Work(EncodeOptions(effort=effort))
+    with tempfile.TemporaryDirectory() as notes, tempfile.TemporaryDirectory() as out:
+        started, moments = process_time(), list[float]()
+        engine = _InterleavedEngine(work, workers, notes)
+        create(
+            [folder],
+            Path(out, "archive"),
+            Settings(work),
+            engine=engine,
+            progress=lambda _: moments.append(process_time()),
+        )
+        taken = process_time() - started
+        lines = [line for path in Path(notes).iterdir() for line in path.read_text().splitlines()]
+    times = [json.loads(line) for line in lines]
+    codec, worker = (sum(column) / len(times) for column in zip(*times, strict=True))
+    *moments, _ = moments  # the last one is after the end
+    pictures = moments[-1] - moments[0]
+    writer = pictures / (len(moments) - 1)
+    return Overhead(workers, len(times), codec, worker, writer, taken - pictures)

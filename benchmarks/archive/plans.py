@@ -1,0 +1,101 @@
+"""Plans against the archives that they predict, on real photographs."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from calotype.archive import Archive, Engine, PlanSettings, Settings, Work, create, plan
+from calotype.archive.engine import Outcome
+from calotype.archive.item import Item
+from calotype.archive.pool import WorkerPool
+from calotype.archive.sample import Measured, Sampler
+from calotype.archive.work import Encoded
+from calotype.options import EncodeOptions
+
+__all__ = ["Check", "checked"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One plan: how many pictures it encoded, the bytes that it predicts with its interval, the bytes of the
+    archive, and the seconds of a core that it predicts.
+    """
+
+    seed: int
+    encoded: int
+    predicted: float
+    low: float
+    high: float
+    actual: int
+    seconds: float
+    actual_seconds: float
+
+    @property
+    def error(self) -> float:
+        """The difference of the predicted bytes, as a share of the bytes of the archive."""
+        return self.predicted / self.actual - 1
+
+    @property
+    def holds(self) -> bool:
+        """Whether the interval contains the bytes of the archive."""
+        return self.low <= self.actual <= self.high
+
+
+class _KnownResults(Engine):
+    """Gives the archive and every plan what was measured of each picture, so that it is encoded once."""
+
+    def __init__(self, work: Work, workers: int) -> None:
+        self._work, self._workers = work, workers
+        self._sampled: dict[str, list[Measured]] = {}
+        self._sampler = Sampler((work,))
+
+    def encode(self, items: Iterable[Item], stop: threading.Event) -> Iterator[tuple[Item, Outcome]]:
+        with WorkerPool(partial(Sampler, (self._work,)), self._workers) as pool:
+            for (item, _), results in pool.imap(((item, True) for item in items), stop):
+                self._sampled[item.id] = results
+                outcome = results[0].outcome
+                yield item, Encoded(outcome) if isinstance(outcome, dict) else outcome
+
+    def seconds(self) -> float:
+        """Returns the seconds of a core of all pictures."""
+        return sum(results[0].seconds for results in self._sampled.values())
+
+    def sample(self, tasks: Iterable[tuple[Item, bool]], _: threading.Event) -> Iterator[tuple[Any, Any]]:
+        """The engine of plans."""
+        for task in tasks:
+            item, encode = task
+            yield task, self._sampled[item.id] if encode else self._sampler(task)
+
+
+def checked(folder: Path, plans: int, workers: int, effort: int, quality: float) -> Iterator[Check]:
+    """Archives the pictures of ``folder`` and yields a check of each of ``plans`` plans, by their seeds.
+
+    The settings of the plans are the default ones.
+    """
+    work = Work(EncodeOptions(effort=effort, quality=quality))
+    engine = _KnownResults(work, workers)
+    with tempfile.TemporaryDirectory() as out:
+        create([folder], Path(out, "archive"), Settings(work), engine=engine)
+        with Archive(Path(out, "archive")) as archive:
+            size = archive.stats()["file_bytes"]
+    seconds = engine.seconds()
+    for seed in range(plans):
+        made = plan([folder], PlanSettings((work,), seed=seed), engine=engine.sample)
+        (prediction,) = made.predictions
+        archive_bytes = prediction.archive_bytes
+        yield Check(
+            seed,
+            made.encoded,
+            archive_bytes.value,
+            archive_bytes.low,
+            archive_bytes.high,
+            size,
+            prediction.core_seconds.value,
+            seconds,
+        )

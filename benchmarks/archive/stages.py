@@ -1,0 +1,119 @@
+"""Times of the stages of an archive on a Ray cluster, each measured by itself."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from statistics import fmean, pstdev
+from time import monotonic, process_time
+
+import numpy as np
+
+from calotype.archive import Counts, RayEngine, RaySettings, Settings, Work, create
+from calotype.archive.engine import Outcome
+from calotype.archive.item import Item
+from calotype.archive.parts import PartWriter
+from calotype.archive.store import FolderStore
+from calotype.archive.work import Encoded, Encoder
+from calotype.options import EncodeOptions
+
+__all__ = ["Stages", "coordinate_seconds", "encode_seconds", "measured", "write_seconds"]
+
+_ROWS = 5000
+"""Rows of the part that the writing stage is measured with."""
+
+_TINY = Work(EncodeOptions(model="tiny", effort=1))
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Processor time of a picture in seconds, and ``start``: seconds by the clock until a window of pictures
+    on a Ray cluster has its first row.
+
+    ``deviation``: of the encoding stage between pictures. ``coordinate``: of the process that runs the
+    command, which hands out pictures, takes rows and records parts. ``part``: pictures in a part.
+    """
+
+    read: float
+    encode: float
+    deviation: float
+    coordinate: float
+    write: float
+    start: float
+    part: int
+
+
+def measured(folder: Path, small: Path, effort: int) -> Stages:
+    """Measures reading and encoding of the pictures in ``folder``, and what does not depend on the size of a
+    picture with those in ``small``.
+    """
+    read, times, payload = encode_seconds(folder, effort)
+    coordinate, start = coordinate_seconds(small)
+    part = max(round(Settings.part_size / payload), 1)
+    return Stages(
+        read, fmean(times), pstdev(times), coordinate, write_seconds(small, round(payload)), start, part
+    )
+
+
+def encode_seconds(folder: Path, effort: int) -> tuple[float, list[float], float]:
+    """Returns the processor time of reading a picture, those of encoding each, and the mean bytes."""
+    work = Work(EncodeOptions(effort=effort))
+    encoder, read, times, sizes = Encoder(work), list[float](), list[float](), list[int]()
+    files = sorted(folder.iterdir())
+    for file in (files[0], *files):  # the first one loads the models
+        item = Item(str(file), file.name, str(folder), str(file))
+        started = process_time()
+        data = item.read(work.options.limits)
+        begun = process_time()
+        row = encoder.row(item, data)
+        times.append(process_time() - begun)
+        read.append(begun - started)
+        sizes.append(row["payload_bytes"])
+    return fmean(read[1:]), times[1:], fmean(sizes)
+
+
+def write_seconds(small: Path, payload: int) -> float:
+    """Returns the processor time of writing and verifying a row with a payload of so many bytes."""
+    file = next(small.iterdir())
+    made = Encoder(_TINY)(Item(str(file), file.name, str(small), str(file)))
+    assert isinstance(made, Encoded)
+    content = np.random.default_rng(0).bytes(payload)
+    known = {"payload": content, "payload_bytes": payload, "payload_sha256": sha256(content).hexdigest()}
+    with tempfile.TemporaryDirectory() as folder:
+        started = process_time()
+        writer = PartWriter(FolderStore(Path(folder)), decode=False)
+        for number in range(_ROWS):
+            id_ = sha256(number.to_bytes(4, "big")).hexdigest()
+            writer.add(made.row | known | {"id": id_[:32], "source_sha256": id_, "name": f"{number:06d}.png"})
+        writer.close("part.parquet")
+        return (process_time() - started) / _ROWS
+
+
+def coordinate_seconds(small: Path) -> tuple[float, float]:
+    """Returns the processor time of a picture in the process that runs a command with Ray, and the seconds by
+    the clock from the beginning of a window to its first row.
+    """
+    moments = list[tuple[float, float]]()
+
+    def progress(_: Counts) -> None:
+        moments.append((monotonic(), process_time()))
+
+    with tempfile.TemporaryDirectory() as folder:
+        engine = _TimedRayEngine(_TINY, RaySettings(encoders=2))
+        counts = create([small], Path(folder, "archive"), Settings(_TINY), engine=engine, progress=progress)
+    first, last = moments[0], moments[counts.input - 1]
+    return (last[1] - first[1]) / (counts.input - 1), first[0] - engine.began
+
+
+class _TimedRayEngine(RayEngine):
+    """Notes when it is given pictures, the cluster being there."""
+
+    began = 0.0
+
+    def encode(self, items: Iterable[Item], stop: threading.Event) -> Iterator[tuple[Item, Outcome]]:
+        self.began = monotonic()
+        return super().encode(items, stop)
