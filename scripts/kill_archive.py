@@ -26,9 +26,9 @@ import numpy as np
 from PIL import Image
 
 from calotype.archive import Archive, Engine, Settings, Work, create
-from calotype.archive.engine import Outcome
-from calotype.archive.item import Item
-from calotype.archive.work import Encoder
+from calotype.archive.engines.encoder import Encoder
+from calotype.archive.engines.engine import Outcome
+from calotype.archive.sources.item import Item
 from calotype.options import EncodeOptions
 
 __all__ = ["check", "kill_often", "main", "make_pictures"]

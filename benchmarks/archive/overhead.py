@@ -12,10 +12,10 @@ from pathlib import Path
 from time import process_time
 
 from calotype.archive import Engine, Settings, Work, create
-from calotype.archive.engine import Outcome
-from calotype.archive.item import Item
-from calotype.archive.pool import WorkerPool
-from calotype.archive.work import Encoder, codec_of
+from calotype.archive.engines.encoder import Encoder, codec_of
+from calotype.archive.engines.engine import Outcome
+from calotype.archive.engines.worker_pool import WorkerPool
+from calotype.archive.sources.item import Item
 from calotype.options import EncodeOptions
 
 __all__ = ["Overhead", "overhead"]

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from calotype.archive import Archive, Engine, PlanSettings, Settings, Work, create, plan
-from calotype.archive.engine import Outcome
-from calotype.archive.item import Item
-from calotype.archive.pool import WorkerPool
-from calotype.archive.sample import Measured, Sampler
-from calotype.archive.work import Encoded
+from calotype.archive.engines.encoder import Encoded
+from calotype.archive.engines.engine import Outcome
+from calotype.archive.engines.worker_pool import WorkerPool
+from calotype.archive.planning.sample import Measured, Sampler
+from calotype.archive.sources.item import Item
 from calotype.options import EncodeOptions
 
 __all__ = ["Check", "checked"]

@@ -15,7 +15,7 @@ from time import monotonic, process_time
 from typing import Any
 
 from calotype.archive import Archive, RayEngine, RaySettings, Settings, Work, create
-from calotype.archive.work import codec_of
+from calotype.archive.engines.encoder import codec_of
 from calotype.options import EncodeOptions
 
 __all__ = ["CODEC", "ENGINES", "Run", "fresh", "measure", "run"]

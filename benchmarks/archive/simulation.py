@@ -11,7 +11,7 @@ from benchmarks.archive.stages import Stages
 __all__ = ["simulated"]
 
 _BLOCK, _WINDOW = 8, 1000
-"""As in calotype.archive.ray_engine: pictures in a block, and for each encoder in a window."""
+"""As in calotype.archive.engines.ray_engine: pictures in a block, and for each encoder in a window."""
 
 
 def simulated(stages: Stages, nodes: int, cores: int, *, writers: int = 2, windows: int = 2) -> float:

@@ -14,11 +14,11 @@ from time import monotonic, process_time
 import numpy as np
 
 from calotype.archive import Counts, RayEngine, RaySettings, Settings, Work, create
-from calotype.archive.engine import Outcome
-from calotype.archive.item import Item
-from calotype.archive.parts import PartWriter
+from calotype.archive.engines.encoder import Encoded, Encoder
+from calotype.archive.engines.engine import Outcome
+from calotype.archive.part_writer import PartWriter
+from calotype.archive.sources.item import Item
 from calotype.archive.store import FolderStore
-from calotype.archive.work import Encoded, Encoder
 from calotype.options import EncodeOptions
 
 __all__ = ["Stages", "coordinate_seconds", "encode_seconds", "measured", "write_seconds"]

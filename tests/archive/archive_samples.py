@@ -15,8 +15,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
 from calotype.archive import Archive, Counts, Engine, Settings, Work, create
-from calotype.archive.item import Item
-from calotype.archive.work import Encoder
+from calotype.archive.engines.encoder import Encoder
+from calotype.archive.sources.item import Item
 from calotype.options import EncodeOptions
 
 TINY = Work(EncodeOptions(model="tiny", effort=1))

@@ -25,7 +25,7 @@ from archive_samples import (
 )
 
 from calotype.archive import Archive, Settings, create
-from calotype.archive.pool import Died, WorkerPool
+from calotype.archive.engines.worker_pool import Died, WorkerPool
 from calotype.errors import OutputError, SourceError
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -108,7 +108,7 @@ def test_a_disk_that_fills_up_leaves_no_half_part(
 
     archived(pictures / "sub", tmp_path / "archive")
     with monkeypatch.context() as patched, pytest.raises(OutputError, match="no space left on device"):
-        patched.setattr("calotype.archive.parts.flush", full)
+        patched.setattr("calotype.archive.part_writer.flush", full)
         archived(pictures, tmp_path / "archive")
     assert len(list((tmp_path / "archive" / "parts").iterdir())) == 1
     assert not list((tmp_path / "archive").glob("*.tmp"))

@@ -14,8 +14,8 @@ from archive_samples import TINY, InlineEngine, archived, contents, write_pictur
 
 import calotype
 from calotype.archive import Archive, Counts, Settings, Work, create
-from calotype.archive.ledger import Ledger
-from calotype.archive.parts import GROUP_ROWS
+from calotype.archive.part_writer import GROUP_ROWS
+from calotype.archive.records import Ledger
 from calotype.archive.schema import ERRORS, PICTURES
 from calotype.archive.sources import PictureCounter
 from calotype.archive.store import open_store
@@ -86,7 +86,7 @@ def test_an_error_can_end_the_run(pictures: Path, tmp_path: Path) -> None:
 
 
 def test_parts_and_row_groups_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("calotype.archive.parts.GROUP_ROWS", 3)
+    monkeypatch.setattr("calotype.archive.part_writer.GROUP_ROWS", 3)
     assert GROUP_ROWS == 100
     for number in range(8):
         write_picture(tmp_path / "in" / f"{number}.png", number)
@@ -166,7 +166,7 @@ def test_a_source_that_changes_while_it_is_read_is_an_error(
         calls.append(descriptor)
         return fstat(descriptor)
 
-    monkeypatch.setattr("calotype.archive.item.os.fstat", changing)
+    monkeypatch.setattr("calotype.archive.sources.item.os.fstat", changing)
     assert archived(path, tmp_path / "archive").failed == 1
     with Archive(tmp_path / "archive") as archive:
         assert "changed while it was read" in archive.errors()[0]["reason"]

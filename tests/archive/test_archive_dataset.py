@@ -31,7 +31,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_picture(folder / "in" / f"{number:02d}.png", number, 24 if number % 3 == 2 else 16)
     (folder / "in" / "copy.png").write_bytes((folder / "in" / "00.png").read_bytes())
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("calotype.archive.parts.GROUP_ROWS", 3)
+        patched.setattr("calotype.archive.part_writer.GROUP_ROWS", 3)
         archived(folder / "in", folder / "archive", part_size=250, dedupe=True)
     with Archive(folder / "archive") as archive:
         assert len(archive.records) >= 3 and max(len(record.groups) for record in archive.records) >= 2

@@ -17,7 +17,7 @@ from PIL import Image
 
 import calotype
 from calotype.archive import Archive, Conversion, ExportCounts, ExportSettings, Work, export
-from calotype.archive.work import Failure
+from calotype.archive.engines.encoder import Failure
 from calotype.cli import main
 from calotype.errors import OutputError, SourceError
 from calotype.options import DecodeOptions

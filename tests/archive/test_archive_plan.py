@@ -18,12 +18,12 @@ from PIL import Image
 
 from calotype.archive import Archive, PlanSettings, Work, plan
 from calotype.archive.counts import Counts
-from calotype.archive.estimate import Estimate, estimate_mean, student_quantile
-from calotype.archive.item import Item
-from calotype.archive.plan import Engine
-from calotype.archive.sample import Sampler, draw
+from calotype.archive.engines.encoder import Encoder, Failure
+from calotype.archive.planning.estimate import Estimate, estimate_mean, student_quantile
+from calotype.archive.planning.plan import Engine
+from calotype.archive.planning.sample import Sampler, draw
 from calotype.archive.sources import scan
-from calotype.archive.work import Encoder, Failure
+from calotype.archive.sources.item import Item
 from calotype.cli import main
 from calotype.errors import SourceError
 from calotype.options import EncodeOptions
@@ -71,7 +71,9 @@ def test_plans_predict_the_bytes_of_archives_within_five_percent(
 ) -> None:
     works, hits, covered = (quality(70),), [], []
     encoded = cache(Encoder(works[0]))  # once for the archive and all plans
-    monkeypatch.setattr("calotype.archive.sample.Encoder", lambda work, codec: SimpleNamespace(row=row_of))
+    monkeypatch.setattr(
+        "calotype.archive.planning.sample.Encoder", lambda work, codec: SimpleNamespace(row=row_of)
+    )
 
     def row_of(item: Item, data: bytes) -> Any:
         outcome = encoded(item)
@@ -158,7 +160,7 @@ def test_pictures_of_compressed_tar_files_wait_on_the_disk(tmp_path: Path) -> No
 
 
 def test_headers_behind_the_first_bytes_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("calotype.archive.sample._HEAD", 64)
+    monkeypatch.setattr("calotype.archive.planning.sample._HEAD", 64)
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8))
     image.save(tmp_path / "a.tif")  # its directory is at the end
     image.save(tmp_path / "a.png")
@@ -183,7 +185,7 @@ def test_regression_uses_what_is_known_of_many() -> None:
     values = 5 * size[:, 0] + random.normal(0, 0.1, 3000) + 2
     plain = estimate_mean(values[:50], 3000)
     better = estimate_mean(values[:50], 3000, size[:50], size)
-    assert better.relative_error < plain.relative_error / 10
+    assert better.relative_half_width < plain.relative_half_width / 10
     assert abs(better.value - values.mean()) < 0.1
 
 
@@ -206,7 +208,9 @@ def test_estimates_of_little() -> None:
     assert np.isnan(estimate_mean(np.zeros(0), 3).value)
     assert estimate_mean(np.array([2.0]), 3, least=0) == Estimate(2.0, 0, np.inf)
     assert estimate_mean(np.array([2.0]), 1) == Estimate(2.0, 2.0, 2.0)
-    assert Estimate(0.0, 0.0, 0.0).relative_error == 0 and Estimate(0.0, 0, 1).relative_error == np.inf
+    assert (
+        Estimate(0.0, 0.0, 0.0).relative_half_width == 0 and Estimate(0.0, 0, 1).relative_half_width == np.inf
+    )
     constant = estimate_mean(np.ones(30), 90, np.ones((30, 1)), np.ones((90, 1)))
     assert constant == Estimate(1.0, 1.0, 1.0)
 

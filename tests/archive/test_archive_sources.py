@@ -14,8 +14,8 @@ from archive_samples import archived, contents, write_picture
 
 from calotype.archive import Archive
 from calotype.archive.counts import Counts
-from calotype.archive.item import Item, Problem
 from calotype.archive.sources import scan
+from calotype.archive.sources.item import Item, Problem
 from calotype.archive.sources.names import expand_braces
 from calotype.limits import Limits
 

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from calotype.archive.counts import Counts
-from calotype.archive.engine import Engine, OpenPart, Outcome
+from calotype.archive.engines.encoder import Failure
+from calotype.archive.engines.engine import Engine, OpenPart, Outcome
+from calotype.archive.engines.worker_pool import Died
 from calotype.archive.error_table import ErrorTable
 from calotype.archive.index import Index
-from calotype.archive.item import Item, Problem
-from calotype.archive.ledger import Ledger, Record
-from calotype.archive.pool import Died
-from calotype.archive.schema import Row
+from calotype.archive.records import Ledger, Record
+from calotype.archive.schema import Row, picture_bytes
 from calotype.archive.settings import Settings
+from calotype.archive.sources.item import Item, Problem
 from calotype.archive.store import Store
-from calotype.archive.work import Failure, picture_bytes
 from calotype.errors import OutputError, SourceError
 
 __all__ = ["Collector"]

@@ -21,10 +21,10 @@ from time import monotonic
 
 from calotype.archive.collector import Collector
 from calotype.archive.counts import Counts
-from calotype.archive.engine import Engine, LocalEngine
+from calotype.archive.engines.engine import Engine, LocalEngine
 from calotype.archive.extras import arrow, parquet
 from calotype.archive.index import Index, open_index
-from calotype.archive.ledger import Ledger, Record
+from calotype.archive.records import Ledger, Record
 from calotype.archive.schema import Row
 from calotype.archive.settings import Settings
 from calotype.archive.sources import scan

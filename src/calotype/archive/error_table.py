@@ -10,11 +10,11 @@ import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from calotype.archive.engines.encoder import Failure
 from calotype.archive.extras import arrow, parquet
-from calotype.archive.item import Item, Problem
 from calotype.archive.schema import ERRORS, Row, check_version, schema_of
+from calotype.archive.sources.item import Item, Problem
 from calotype.archive.store import Store
-from calotype.archive.work import Failure
 from calotype.errors import CalotypeError, FormatError
 
 __all__ = ["ErrorTable"]

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from calotype.archive.ledger import Record
+from calotype.archive.records import Record
 from calotype.archive.store import Store
 from calotype.archive.verify import groups_of, open_part
 from calotype.errors import OutputError

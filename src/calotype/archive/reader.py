@@ -11,7 +11,7 @@ from typing import Any
 
 from calotype.archive.error_table import ErrorTable
 from calotype.archive.index import Index, Place, open_index
-from calotype.archive.ledger import Ledger, Record
+from calotype.archive.records import Ledger, Record
 from calotype.archive.schema import PICTURES, Row
 from calotype.archive.store import open_store
 from calotype.archive.verify import groups_of, open_part, problems_of

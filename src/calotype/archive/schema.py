@@ -11,7 +11,7 @@ from typing import Any
 from calotype.archive.extras import arrow
 from calotype.errors import FormatError, UnsupportedError
 
-__all__ = ["ERRORS", "PICTURES", "VERSION", "Column", "Row", "check_version", "schema_of"]
+__all__ = ["ERRORS", "PICTURES", "VERSION", "Column", "Row", "check_version", "picture_bytes", "schema_of"]
 
 VERSION = 1
 """The version of the layout and of the tables. A reader refuses a newer one."""
@@ -73,6 +73,11 @@ ERRORS = (
     Column("time", "string"),
 )
 """The columns of the errors table."""
+
+
+def picture_bytes(row: Row) -> int:
+    """Returns the number of bytes that a row stores of its picture: payload, original and thumbnail."""
+    return sum(len(row[name] or b"") for name in ("payload", "original", "thumbnail"))
 
 
 def schema_of(columns: tuple[Column, ...]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from calotype.archive.work import Work
+from calotype.archive.engines.encoder import Work
 from calotype.cores import available_cores
 
 __all__ = ["Settings"]

@@ -6,6 +6,8 @@
                ├─ tar, WebDataset         tar.py
                ├─ CSV, Parquet, lines     manifest.py
                └─ URL                     remote.py
+
+``item.py`` describes a picture of the input, and reads it.
 """
 
 from __future__ import annotations

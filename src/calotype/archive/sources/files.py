@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from calotype.archive.counts import Counts
-from calotype.archive.item import Item, Problem, reason_of, shown
+from calotype.archive.sources.item import Item, Problem, reason_of, shown
 from calotype.archive.sources.names import is_hidden, is_picture
 
 __all__ = ["scan_file", "scan_folder"]

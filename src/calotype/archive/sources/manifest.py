@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from calotype.archive.extras import parquet
-from calotype.archive.item import Item, Problem, is_url, opened, reason_of, shown
+from calotype.archive.sources.item import Item, Problem, is_url, opened, reason_of, shown
 from calotype.errors import SourceError
 
 __all__ = ["is_manifest", "scan_manifest"]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from calotype.archive.counts import Counts
 from calotype.archive.extras import filesystems
-from calotype.archive.item import Item, Problem, reason_of
+from calotype.archive.sources.item import Item, Problem, reason_of
 from calotype.archive.sources.names import has_wildcard, is_hidden, is_picture
 from calotype.archive.sources.tar import is_tar, scan_tar
 from calotype.errors import ModelError

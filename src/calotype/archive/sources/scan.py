@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from calotype.archive.counts import Counts
-from calotype.archive.item import Item, Problem, is_url, shown
 from calotype.archive.sources.files import scan_file, scan_folder
+from calotype.archive.sources.item import Item, Problem, is_url, shown
 from calotype.archive.sources.manifest import is_manifest, scan_manifest
 from calotype.archive.sources.names import expand_braces, has_wildcard
 from calotype.archive.sources.remote import scan_url

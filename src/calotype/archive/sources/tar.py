@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Iterator
 
 from calotype.archive.counts import Counts
-from calotype.archive.item import Item, Problem, opened, reason_of, shown
+from calotype.archive.sources.item import Item, Problem, opened, reason_of, shown
 from calotype.archive.sources.names import is_hidden, is_picture
 from calotype.errors import CalotypeError
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 
 from calotype.archive.counts import Counts
-from calotype.archive.item import is_url
+from calotype.archive.sources.item import is_url
 from calotype.archive.sources.scan import scan
 from calotype.archive.sources.tar import is_compressed_tar
 from calotype.errors import CalotypeError

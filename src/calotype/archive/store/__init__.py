@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from calotype.archive.item import is_url
+from calotype.archive.sources.item import is_url
 from calotype.archive.store.base import Store
 from calotype.archive.store.folder import FolderStore, flush
 from calotype.archive.store.objects import ObjectStore

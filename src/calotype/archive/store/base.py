@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from calotype.archive.item import reason_of
+from calotype.archive.sources.item import reason_of
 from calotype.errors import CalotypeError, OutputError, SourceError
 
 __all__ = ["TEMPORARY", "Store"]

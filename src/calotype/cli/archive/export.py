@@ -12,9 +12,9 @@ import click
 from calotype import errors
 from calotype.archive import Archive, Conversion, ExportCounts, ExportSettings
 from calotype.archive import export as export_archive
-from calotype.archive.conversion import EXPORT_FORMATS, STORED
-from calotype.archive.sinks import Existing
-from calotype.archive.work import Failure
+from calotype.archive.engines.encoder import Failure
+from calotype.archive.exporting.conversion import EXPORT_FORMATS, STORED
+from calotype.archive.exporting.sinks import Existing
 from calotype.cli.archive.options import archive_argument, force_option, workers_option
 from calotype.cli.archive.running import INTERRUPTED, shown, stopped_by_signals
 from calotype.cli.common import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from calotype.archive import Settings
-from calotype.archive.work import SCORES
+from calotype.archive.engines.encoder import SCORES
 from calotype.cli.common import Command
 from calotype.cli.paths import PathType
 from calotype.cli.sizes import read_size

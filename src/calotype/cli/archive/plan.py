@@ -10,7 +10,7 @@ import click
 
 from calotype.archive import Plan, PlanSettings, Prediction, Work
 from calotype.archive import plan as plan_archive
-from calotype.archive.estimate import CONFIDENCE, Estimate
+from calotype.archive.planning.estimate import CONFIDENCE, Estimate
 from calotype.cli.archive.options import measuring_options, part_size_option, workers_option
 from calotype.cli.archive.running import duration, shown, stopped_by_signals
 from calotype.cli.coding import encoder_options_without_rate, settings_of

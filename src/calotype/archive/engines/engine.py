@@ -9,13 +9,13 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Protocol
 
-from calotype.archive.item import Item
-from calotype.archive.ledger import Record
-from calotype.archive.parts import PartWriter
-from calotype.archive.pool import Died, WorkerPool
+from calotype.archive.engines.encoder import Encoded, Encoder, Failure, Work
+from calotype.archive.engines.worker_pool import Died, WorkerPool
+from calotype.archive.part_writer import PartWriter
+from calotype.archive.records import Record
 from calotype.archive.schema import Row
+from calotype.archive.sources.item import Item
 from calotype.archive.store import Store
-from calotype.archive.work import Encoded, Encoder, Failure, Work
 
 __all__ = ["Engine", "LocalEngine", "OpenPart", "Outcome"]
 

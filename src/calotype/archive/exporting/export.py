@@ -18,13 +18,13 @@ from pathlib import PurePosixPath
 from time import monotonic
 from typing import Any
 
-from calotype.archive.conversion import STORED, Content, Conversion, Converter
-from calotype.archive.pool import Died, WorkerPool
+from calotype.archive.engines.encoder import Failure
+from calotype.archive.engines.worker_pool import Died, WorkerPool
+from calotype.archive.exporting.conversion import STORED, Content, Conversion, Converter
+from calotype.archive.exporting.sinks import Existing, FolderSink, ShardSink, Sink
 from calotype.archive.reader import Archive
 from calotype.archive.schema import Row
-from calotype.archive.sinks import Existing, FolderSink, ShardSink, Sink
 from calotype.archive.store import open_store
-from calotype.archive.work import Failure
 from calotype.cores import available_cores
 from calotype.errors import SourceError
 

@@ -38,7 +38,7 @@ _TICK = 0.2
 
 _ATTEMPTS = 2
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-_CODE = "import sys; sys.path[:] = {path!r}; from calotype.archive.pool import serve; serve()"
+_CODE = "import sys; sys.path[:] = {path!r}; from calotype.archive.engines.worker_pool import serve; serve()"
 
 
 @dataclass(frozen=True)

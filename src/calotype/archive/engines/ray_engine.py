@@ -6,8 +6,8 @@
 
 Rows, parts and the continuation of runs are those of the local engine, because the collector and the writer
 of parts are the same. Ray starts tasks and actors anew when their process or node ends. An encoding actor has
-its codec in a worker process of its own (:mod:`calotype.archive.pool`): as in the local engine, a picture on
-which the process ends is tried twice, and does not end one actor after the other.
+its codec in a worker process of its own (:mod:`calotype.archive.engines.worker_pool`): as in the local
+engine, a picture on which the process ends is tried twice, and does not end one actor after the other.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from calotype.archive.engine import Engine, OpenPart, Outcome
+from calotype.archive.engines.encoder import Encoder, Failure, Work, failure_of
+from calotype.archive.engines.engine import Engine, OpenPart, Outcome
+from calotype.archive.engines.ray_cluster import RaySettings, connected, encoders_that_fit
+from calotype.archive.engines.ray_parts import RayPart
+from calotype.archive.engines.worker_pool import WorkerPool
 from calotype.archive.extras import ray_data
-from calotype.archive.item import Item, is_url
-from calotype.archive.pool import WorkerPool
-from calotype.archive.ray_cluster import RaySettings, connected, encoders_that_fit
-from calotype.archive.ray_parts import RayPart
+from calotype.archive.sources.item import Item, is_url
 from calotype.archive.store import Store
-from calotype.archive.work import Encoder, Failure, Work, failure_of
 from calotype.errors import CalotypeError
 from calotype.limits import Limits
 

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from calotype.archive.parts import GROUP_BYTES, GROUP_ROWS, PartWriter
-from calotype.archive.schema import Row
+from calotype.archive.part_writer import GROUP_BYTES, GROUP_ROWS, PartWriter
+from calotype.archive.schema import Row, picture_bytes
 from calotype.archive.store import FolderStore
-from calotype.archive.work import picture_bytes
 
 __all__ = ["Overhead"]
 

@@ -23,15 +23,15 @@ from typing import Any
 import numpy as np
 
 from calotype.archive.counts import Counts
-from calotype.archive.estimate import Estimate, estimate_mean
-from calotype.archive.item import Item
-from calotype.archive.overhead import Overhead
-from calotype.archive.pool import Died, WorkerPool
-from calotype.archive.sample import Draw, Measured, Sampler, Size, draw
-from calotype.archive.schema import Row
+from calotype.archive.engines.encoder import SCORES, Failure, Work
+from calotype.archive.engines.worker_pool import Died, WorkerPool
+from calotype.archive.planning.estimate import Estimate, estimate_mean
+from calotype.archive.planning.overhead import Overhead
+from calotype.archive.planning.sample import Draw, Measured, Sampler, Size, draw
+from calotype.archive.schema import Row, picture_bytes
 from calotype.archive.settings import Settings
 from calotype.archive.sources import scan
-from calotype.archive.work import SCORES, Failure, Work, picture_bytes
+from calotype.archive.sources.item import Item
 from calotype.cores import available_cores
 from calotype.errors import SourceError
 
@@ -178,8 +178,8 @@ class _Sample:
 
     def is_precise(self) -> bool:
         """Returns whether the intervals of the payloads' bytes are narrow enough."""
-        errors = [self._mean(_bytes_of(measured)).relative_error for measured in self._measured]
-        return max(errors) <= self._settings.precision
+        half_widths = [self._mean(_bytes_of(measured)).relative_half_width for measured in self._measured]
+        return max(half_widths) <= self._settings.precision
 
     def plan(self, *, interrupted: bool) -> Plan:
         pictures = self._drawn.pictures

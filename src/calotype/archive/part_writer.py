@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from calotype.archive.extras import arrow, parquet
-from calotype.archive.ledger import Record
-from calotype.archive.schema import PICTURES, Row, schema_of
+from calotype.archive.records import Record
+from calotype.archive.schema import PICTURES, Row, picture_bytes, schema_of
 from calotype.archive.store import Store, flush
 from calotype.archive.verify import check_part
-from calotype.archive.work import picture_bytes
 
 __all__ = ["GROUP_BYTES", "GROUP_ROWS", "PartWriter"]
 

@@ -33,9 +33,11 @@ class Estimate:
     high: float
 
     @property
-    def relative_error(self) -> float:
-        """Returns half the interval, divided by the value; infinite if the value is 0 and the interval is
-        not."""
+    def relative_half_width(self) -> float:
+        """Half the width of the confidence interval as a share of the value.
+
+        It is infinite if the value is 0 and the width is not.
+        """
         half = (self.high - self.low) / 2
         return half / abs(self.value) if self.value else (float("inf") if half else 0.0)
 

@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from calotype.archive.counts import Counts
-from calotype.archive.item import Item, Problem
+from calotype.archive.engines.encoder import Encoder, Failure, Work, codec_of, failure_of
 from calotype.archive.schema import Row
-from calotype.archive.work import Encoder, Failure, Work, codec_of, failure_of
+from calotype.archive.sources.item import Item, Problem
 from calotype.errors import CalotypeError
 from calotype.imaging.source import open_picture_source
 from calotype.limits import Limits

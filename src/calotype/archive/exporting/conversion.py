@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import calotype
-from calotype.archive.work import Failure, failure_of
+from calotype.archive.engines.encoder import Failure, failure_of
 from calotype.container import EXTENSION
 from calotype.errors import ChecksumError
 from calotype.imaging import FORMATS, load_picture, pack_picture, to_pillow_image

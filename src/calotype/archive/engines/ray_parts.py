@@ -11,12 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from calotype.archive.ledger import Record
-from calotype.archive.parts import GROUP_BYTES, GROUP_ROWS, PartWriter
-from calotype.archive.ray_cluster import RaySettings
-from calotype.archive.schema import Row
+from calotype.archive.engines.ray_cluster import RaySettings
+from calotype.archive.part_writer import GROUP_BYTES, GROUP_ROWS, PartWriter
+from calotype.archive.records import Record
+from calotype.archive.schema import Row, picture_bytes
 from calotype.archive.store import FolderStore, Store, open_store
-from calotype.archive.work import picture_bytes
 from calotype.errors import CalotypeError
 
 __all__ = ["RayPart", "write_part"]

@@ -15,15 +15,15 @@ import numpy as np
 from PIL import Image
 
 import calotype
-from calotype.archive.item import Item
 from calotype.archive.schema import Row
+from calotype.archive.sources.item import Item
 from calotype.compare.metrics import Psnr, Ssimulacra2
 from calotype.compare.metrics.base import UnmeasurableError
 from calotype.errors import CalotypeError, CalotypeWarning, OutOfMemoryError
 from calotype.imaging import load_picture
 from calotype.options import DEFAULT_BACKEND, DEFAULT_QUALITY, EncodeOptions
 
-__all__ = ["SCORES", "Encoded", "Encoder", "Failure", "Work", "codec_of", "failure_of", "picture_bytes"]
+__all__ = ["SCORES", "Encoded", "Encoder", "Failure", "Work", "codec_of", "failure_of"]
 
 SCORES = ("psnr", "ssimulacra2")
 """The metrics that can be stored with each picture."""
@@ -59,11 +59,6 @@ class Failure:
 
     kind: str
     reason: str
-
-
-def picture_bytes(row: Row) -> int:
-    """Returns the number of bytes that a row stores of its picture: payload, original and thumbnail."""
-    return sum(len(row[name] or b"") for name in ("payload", "original", "thumbnail"))
 
 
 def failure_of(error: Exception) -> Failure:
