@@ -125,10 +125,10 @@ class Lpips(nn.Module):
             if number in self._POOLED:
                 x = F.max_pool2d(x, 3, 2, ceil_mode=True)
             for fire in fires:
-                at = f"slice{number}_{fire}"
-                x = self._conv(f"{at}_squeeze", x)
-                wide = self._conv(f"{at}_expand3x3", x, padding=1)
-                x = torch.cat([self._conv(f"{at}_expand1x1", x), wide], 1)
+                prefix = f"slice{number}_{fire}"
+                x = self._conv(f"{prefix}_squeeze", x)
+                wide = self._conv(f"{prefix}_expand3x3", x, padding=1)
+                x = torch.cat([self._conv(f"{prefix}_expand1x1", x), wide], 1)
             out.append(x)
         return out
 

@@ -216,11 +216,11 @@ class ContextModel(nn.Module):
             features = net.trunk(torch.cat([*planes, guide, torch.full_like(guide, 127)], 1))
             neighbours = _around(decided, y, x, stride).clamp(min=1)
             for channel, head in enumerate(net.heads):
-                at = (slice(None), channel, slice(y, None, stride), slice(x, None, stride))
-                here = context[:, :channel, y::stride, x::stride]
-                mean, scale = head(torch.cat([features, here], 1))
+                positions = (slice(None), channel, slice(y, None, stride), slice(x, None, stride))
+                earlier_channels = context[:, :channel, y::stride, x::stride]
+                mean, scale = head(torch.cat([features, earlier_channels], 1))
                 size = step[:, channel]
-                exact = latents[at] / size
+                exact = latents[positions] / size
                 if lambda_ is not None:
                     diffused = FEEDBACK * _around(errors[:, channel], y, x, stride) / neighbours
                     diffused = diffused * (lambda_ > 0).view(-1, 1, 1)
@@ -236,17 +236,22 @@ class ContextModel(nn.Module):
                 value = chosen * size
                 likely = value + _offset(value - mean / 256, scale, size) * size
                 if lambda_ is not None:
-                    error = ((latents[at] - likely) / size).detach()
+                    error = ((latents[positions] - likely) / size).detach()
                     errors[:, channel, 8 + y : -8 : stride, 8 + x : -8 : stride] = error
-                log_step[at] = nominal
+                log_step[positions] = nominal
                 if known is not None:
                     arrived = (known > number).view(-1, 1, 1)
                     value = torch.where(arrived, value, mean / 256)
                     likely = torch.where(arrived, likely, mean / 256)
                     spread = scale / 16 - 6.5 + 0.5 * math.log2(12)
-                    log_step[at] = torch.where(arrived, nominal, torch.maximum(spread, nominal))
-                coded[at], expected[at], means[at], scales[at] = value, likely, mean, scale
-                context[at] = torch.floor(value * 16 + 0.5).clamp(-127, 127)
+                    log_step[positions] = torch.where(arrived, nominal, torch.maximum(spread, nominal))
+                coded[positions], expected[positions], means[positions], scales[positions] = (
+                    value,
+                    likely,
+                    mean,
+                    scale,
+                )
+                context[positions] = torch.floor(value * 16 + 0.5).clamp(-127, 127)
                 number += 1
             decided[:, 8 + y : -8 : stride, 8 + x : -8 : stride].fill_(1)
         return Pass(coded, expected, log_step.mean(1, keepdim=True), means, scales, step)
@@ -265,8 +270,8 @@ class ContextModel(nn.Module):
             planes = [context[:, :, dy::stride, dx::stride] for dy, dx in before]
             guide = level.expand_as(values[:, :1, y::stride, x::stride])
             features = net.trunk(torch.cat([*planes, guide, torch.full_like(guide, 127)], 1))
-            here = context[:, :, y::stride, x::stride]
-            predicted = [head(torch.cat([features, here[:, :n]], 1)) for n, head in enumerate(net.heads)]
+            site = context[:, :, y::stride, x::stride]
+            predicted = [head(torch.cat([features, site[:, :n]], 1)) for n, head in enumerate(net.heads)]
             mean, scale = (torch.stack(part, 1) for part in zip(*predicted, strict=True))
             cost = self._cost(values[:, :, y::stride, x::stride], mean / 256, scale, step)
             lengths[:, :, y::stride, x::stride] = cost

@@ -83,8 +83,8 @@ class Discriminator(nn.Module):
             head(values / self.unit[stage].to(values.dtype), condition)
             for stage, (head, values) in enumerate(zip(self.heads, features[:STAGES], strict=True))
         ]
-        told = F.interpolate(self.condition(condition), scale_factor=8.0, mode="nearest")
-        scores.append(self.pixels(torch.cat([2 * pixels - 1, told.to(pixels.dtype)], 1)))
+        enlarged = F.interpolate(self.condition(condition), scale_factor=8.0, mode="nearest")
+        scores.append(self.pixels(torch.cat([2 * pixels - 1, enlarged.to(pixels.dtype)], 1)))
         return scores
 
 

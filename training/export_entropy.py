@@ -25,8 +25,8 @@ def density(shape: Shape) -> Tensor:
     x = (edges - phase[None, :, None]) * torch.exp2(-log_sigma)[:, None, None]
     inside = shape.double().cdf(x, log_sigma[:, None, None].expand_as(x)).diff(dim=-1)
     escape = (1 - inside.sum(-1, keepdim=True)).clamp(min=2.0**-15)
-    every = torch.cat([inside, escape], -1)
-    return every / every.sum(-1, keepdim=True)
+    probabilities = torch.cat([inside, escape], -1)
+    return probabilities / probabilities.sum(-1, keepdim=True)
 
 
 def frequencies(shape: Shape) -> np.ndarray:

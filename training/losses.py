@@ -87,11 +87,11 @@ def visible_faults(pixels: Tensor, shown: Tensor) -> Tensor:
     return 100 * grid + 150 * tint + blotch
 
 
-def latent_distance(made: Tensor, wanted: Tensor) -> Tensor:
+def latent_distance(latents: Tensor, wanted: Tensor) -> Tensor:
     """Distance of latents float32[N, 4, h, w] from the teacher's, as mean square and by channel.
 
     Colours that drift are seen first, so that means and deviations count once more.
     """
-    drift = ((made - wanted).mean((0, 2, 3)) ** 2).sum()
-    spread = (made.std((0, 2, 3)) / wanted.std((0, 2, 3)) - 1).pow(2).sum()
-    return ((made - wanted) ** 2).mean() + 4 * (drift + spread)
+    drift = ((latents - wanted).mean((0, 2, 3)) ** 2).sum()
+    spread = (latents.std((0, 2, 3)) / wanted.std((0, 2, 3)) - 1).pow(2).sum()
+    return ((latents - wanted) ** 2).mean() + 4 * (drift + spread)

@@ -53,11 +53,11 @@ class CodingPass:
             return self._model.coding_pass(*inputs)
         if latents.shape not in self._graphs:
             self._graphs[latents.shape] = self._captured(inputs)
-        graph, held, found = self._graphs[latents.shape]
+        graph, held, result = self._graphs[latents.shape]
         for place, value in zip(held, inputs, strict=True):
             place.copy_(value)
         graph.replay()
-        return Pass(*(getattr(found, name).clone() for name in Pass.__dataclass_fields__))
+        return Pass(*(getattr(result, name).clone() for name in Pass.__dataclass_fields__))
 
     def _captured(self, inputs: tuple[Tensor, ...]) -> tuple[Any, tuple[Tensor, ...], Pass]:
         held = tuple(value.clone() for value in inputs)
@@ -69,8 +69,8 @@ class CodingPass:
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            found = self._model.coding_pass(*held)
-        return graph, held, found
+            result = self._model.coding_pass(*held)
+        return graph, held, result
 
 
 @dataclass(frozen=True)
@@ -116,16 +116,16 @@ class Objective:
         self.weights = dict.fromkeys((*PARTS, "likeness"), 0.0)
         self._seen: tuple[Any, ...] | None = None
         self._coded: tuple[Tensor, Tensor] | None = None
-        every: dict[str, Any] = dict(nets.named_children())
-        every |= {"vgg": self.vgg, "teacher_encoder": teachers[0], "teacher_decoder": teachers[1]}
+        networks: dict[str, Any] = dict(nets.named_children())
+        networks |= {"vgg": self.vgg, "teacher_encoder": teachers[0], "teacher_decoder": teachers[1]}
         if args.compile:
             torch._functorch.config.donated_buffer = (
                 False  # gradients of parts are asked for before the sum's
             )
-            every = {name: torch.compile(net, dynamic=False) for name, net in every.items()}
-        self.encoder, self.decoder = every["encoder"], every["decoder"]
-        self.features = every["vgg"]
-        self.teacher_encoder, self.teacher_decoder = every["teacher_encoder"], every["teacher_decoder"]
+            networks = {name: torch.compile(net, dynamic=False) for name, net in networks.items()}
+        self.encoder, self.decoder = networks["encoder"], networks["decoder"]
+        self.features = networks["vgg"]
+        self.teacher_encoder, self.teacher_decoder = networks["teacher_encoder"], networks["teacher_decoder"]
 
     def generator(self, pixels: Tensor, done: float, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch and its parts.
@@ -137,13 +137,13 @@ class Objective:
         own, plain = batch.own, batch.plain
         with self.autocast():
             with torch.set_grad_enabled(done < self.args.fix_encoder_from):
-                made = self.encoder(batch.pixels[:own]).float()
+                encoded = self.encoder(batch.pixels[:own]).float()
             with torch.no_grad():
                 taught = self.teacher_encoder(
                     torch.cat([pixels[: batch.foreign], batch.pixels[own:]])
                 ).float()
-                alike = made[: batch.alike, :, 4:5, 4:5].detach().expand_as(made[: batch.alike])
-            latents = torch.cat([made[: own - batch.alike], alike, taught[batch.foreign :]])
+                alike = encoded[: batch.alike, :, 4:5, 4:5].detach().expand_as(encoded[: batch.alike])
+            latents = torch.cat([encoded[: own - batch.alike], alike, taught[batch.foreign :]])
             coded = self.coding_pass(latents, batch.levels, batch.lambdas, batch.known)
             noisy = latents + (coded.coded - latents).detach()
             noisy = torch.where((batch.known < STEPS_OF_A_PASS).view(-1, 1, 1, 1), coded.coded, noisy)
@@ -154,10 +154,10 @@ class Objective:
             features, original = self._both_features(shown, wanted)
             parts["wasserstein"] = wasserstein(features, original)
             parts["features"] = feature_distance(features, original)
-            told = (coded.expected[:plain], coded.log_step[:plain])
+            condition = (coded.expected[:plain], coded.log_step[:plain])
             if done >= self.args.opponent_from:
-                parts["likeness"] = self._likeness(shown[:plain], [f[:plain] for f in features], told)
-                self._seen = (pixels[:plain], shown[:plain].detach(), features, original, plain, told)
+                parts["likeness"] = self._likeness(shown[:plain], [f[:plain] for f in features], condition)
+                self._seen = (pixels[:plain], shown[:plain].detach(), features, original, plain, condition)
         if step % BALANCE_EVERY == 0:
             self._balance(parts, shown)
         ramp = min(
@@ -168,7 +168,7 @@ class Objective:
         if "likeness" in parts:
             total = total + ramp * self.weights["likeness"] * parts["likeness"]
         if done < self.args.fix_encoder_from:
-            parts["match"] = latent_distance(made[: batch.foreign], taught[: batch.foreign])
+            parts["match"] = latent_distance(encoded[: batch.foreign], taught[: batch.foreign])
             parts["by teacher"] = self._by_teacher(pixels[: batch.watched], noisy[: batch.watched])
             total = total + 0.4 * parts["match"] + 0.4 * parts["by teacher"]
         bits = (
@@ -185,14 +185,16 @@ class Objective:
         """The discriminator's loss on what :meth:`generator` has just made; None before its time."""
         if self._seen is None or done < self.args.opponent_from:
             return None
-        pixels, shown, features, original, count, told = self._seen
+        pixels, shown, features, original, count, condition = self._seen
         self._seen = None
         self.discriminator.requires_grad_(True)
         with self.autocast():
-            both = [
+            features_of_both = [
                 torch.cat([a[:count], b[:count]]).detach() for a, b in zip(original, features, strict=True)
             ]
-            scores = self.discriminator(torch.cat([pixels, shown]), both, *(torch.cat([t, t]) for t in told))
+            scores = self.discriminator(
+                torch.cat([pixels, shown]), features_of_both, *(torch.cat([t, t]) for t in condition)
+            )
         return discriminator_loss([s[:count] for s in scores], [s[count:] for s in scores])
 
     def code_length(self, trained: ContextModel) -> Tensor:
@@ -261,9 +263,9 @@ class Objective:
                 self.discriminator.calibrate(original)
         return features, original
 
-    def _likeness(self, shown: Tensor, features: list[Tensor], told: tuple[Tensor, Tensor]) -> Tensor:
+    def _likeness(self, shown: Tensor, features: list[Tensor], condition: tuple[Tensor, Tensor]) -> Tensor:
         self.discriminator.requires_grad_(False)
-        return generator_loss(self.discriminator(shown, features, *told))
+        return generator_loss(self.discriminator(shown, features, *condition))
 
     def _by_teacher(self, pixels: Tensor, noisy: Tensor) -> Tensor:
         """What TAESD's decoder shows of the encoder's own latents: it keeps them in the latent space."""

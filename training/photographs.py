@@ -25,7 +25,7 @@ SCALES = (0.5, 0.4, 0.1)
 
 def listed() -> list[tuple[Path, float]]:
     """(file, weight) of every photograph that is there and listed, sorted by name."""
-    found = []
+    photographs = []
     for folder in TRAINING_SETS:
         with (ASSETS / "data" / folder / "SOURCES.tsv").open(newline="") as table:
             for row in csv.DictReader(table, delimiter="\t"):
@@ -33,8 +33,8 @@ def listed() -> list[tuple[Path, float]]:
                 weight = SOURCE_WEIGHT.get(row["file"].split("-")[0], 1.0)
                 path = ASSETS / "data" / folder / row["file"]
                 if path.exists():
-                    found.append((path, weight * CATEGORY_WEIGHT.get(category, 1.0)))
-    return sorted(found)
+                    photographs.append((path, weight * CATEGORY_WEIGHT.get(category, 1.0)))
+    return sorted(photographs)
 
 
 def even_pixels(count: int, size: int, device: torch.device) -> Tensor:
@@ -67,10 +67,10 @@ class Photographs:
     def __init__(self, seed: int, device: torch.device, threads: int, *, limit: int | None = None) -> None:
         """Decodes every photograph, or the first ``limit``, with ``threads`` threads."""
         reserved = held_out()
-        every = [item for item in listed() if item[0].name not in reserved][:limit]
+        photographs = [item for item in listed() if item[0].name not in reserved][:limit]
         with ThreadPoolExecutor(threads) as pool:
-            self._pictures = [p.to(device) for p in pool.map(_decoded, [path for path, _ in every])]
-        area = [w * p.shape[1] * p.shape[2] for (_, w), p in zip(every, self._pictures, strict=True)]
+            self._pictures = [p.to(device) for p in pool.map(_decoded, [path for path, _ in photographs])]
+        area = [w * p.shape[1] * p.shape[2] for (_, w), p in zip(photographs, self._pictures, strict=True)]
         self._weights = np.array(area) / sum(area)
         self._reserved = [path for path, _ in listed() if path.name in reserved]
         self._rng, self._device = np.random.default_rng(seed), device

@@ -28,8 +28,8 @@ def cached(name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np
         draft = CACHE / f"{name}-{os.getpid()}.npz"
         np.savez(draft, **make())
         draft.replace(file)
-    with np.load(file) as kept:
-        return dict(kept)
+    with np.load(file) as stored:
+        return dict(stored)
 
 
 @dataclass(frozen=True)
@@ -130,11 +130,11 @@ class Scenes:
         cut, oval, fade = (
             im.rotate(turn, Image.Resampling.BILINEAR, center=centre) for im in (cut, oval, fade)
         )
-        at = tuple(int(rng.uniform(0.1, 0.9) * self._side - c) for c in centre)
-        scene.paste(cut, at, fade)
+        corner = tuple(int(rng.uniform(0.1, 0.9) * self._side - c) for c in centre)
+        scene.paste(cut, corner, fade)
         hidden = Image.new("L", shape)
-        mask.paste(hidden, at, fade)
-        mask.paste(oval, at, oval)
+        mask.paste(hidden, corner, fade)
+        mask.paste(oval, corner, oval)
 
     def _developed(self, image: Image.Image) -> Image.Image:
         """Other light: brightness, contrast, colour, and the sharpness of another lens."""

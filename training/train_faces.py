@@ -35,10 +35,10 @@ def scenes(count: int, seed: int, *, validation: bool = False) -> tuple[Tensor, 
             faces.append(cells.astype(np.float16))
         return {"latents": np.stack(latents), "faces": np.stack(faces)}
 
-    kept = cached(f"scenes-{count}-{seed}{'-held-out' * validation}", make)
+    arrays = cached(f"scenes-{count}-{seed}{'-held-out' * validation}", make)
     return (
-        torch.from_numpy(kept["latents"].astype(np.float32)),
-        torch.from_numpy(kept["faces"].astype(np.float32))[:, None],
+        torch.from_numpy(arrays["latents"].astype(np.float32)),
+        torch.from_numpy(arrays["faces"].astype(np.float32))[:, None],
     )
 
 
@@ -59,8 +59,8 @@ def main() -> None:
     rng = torch.Generator().manual_seed(args.seed + stage.step)
 
     def loss() -> Tensor:
-        at = torch.randint(len(latents), (args.batch,), generator=rng)
-        x, wanted = latents[at], faces[at]
+        chosen = torch.randint(len(latents), (args.batch,), generator=rng)
+        x, wanted = latents[chosen], faces[chosen]
         y0, x0 = torch.randint(4, (2,), generator=rng).tolist()  # for grids of 16 and 32 pixels mean nothing
         x, wanted = (v[..., y0 : y0 + 36, x0 : x0 + 36] for v in (x, wanted))
         if torch.rand((), generator=rng) < 0.5:
@@ -71,11 +71,11 @@ def main() -> None:
     held = scenes(300, args.seed + 2, validation=True)
 
     def validate(net: nn.Module) -> dict[str, float]:
-        found, there = net(held[0]) > 0, held[1] > 0.5
+        predicted, actual = net(held[0]) > 0, held[1] > 0.5
         return {
             "loss_held_out": round(float(F.binary_cross_entropy_with_logits(net(held[0]), held[1])), 4),
-            "precision": round(float((found & there).sum() / found.sum().clamp(min=1)), 3),
-            "recall": round(float((found & there).sum() / there.sum()), 3),
+            "precision": round(float((predicted & actual).sum() / predicted.sum().clamp(min=1)), 3),
+            "recall": round(float((predicted & actual).sum() / actual.sum()), 3),
         }
 
     stage.run(loss, validate)

@@ -86,8 +86,8 @@ def test_the_shipped_model_can_be_trained_on(
     coded, coded_again = (model.coding_pass(picture, level) for model in (context_model, again))
     assert torch.equal(coded.coded, coded_again.coded)
     bits, bits_again = (
-        float(model.bits(one.coded, one).sum())
-        for model, one in ((context_model, coded), (again, coded_again))
+        float(model.bits(result.coded, result).sum())
+        for model, result in ((context_model, coded), (again, coded_again))
     )
     assert bits_again == pytest.approx(bits, rel=2e-3)
 
@@ -130,9 +130,9 @@ def test_networks_ship_with_eight_bit_weights(tmp_path: Path) -> None:
     shown = decoder.decode(latents[0].numpy(), log_step[0].numpy(), np.zeros(4), origin=(3, 40))
     assert 0 < np.abs(shown - wanted).max() < 0.02
     assert not np.isclose(wanted.std(), 0, atol=0.02)
-    for name, found in restored(path).items():  # and can be trained on from what ships
+    for name, weights in restored(path).items():  # and training can continue from the shipped file
         exact = network.state_dict()[name]
-        assert (found - exact).abs().max() <= max(exact.abs().max() / 254, 1e-3) * 1.01
+        assert (weights - exact).abs().max() <= max(exact.abs().max() / 254, 1e-3) * 1.01
 
 
 def test_most_of_the_decoder_ships_with_coarse_weights_that_training_knows() -> None:

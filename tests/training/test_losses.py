@@ -33,8 +33,8 @@ def test_tints_and_grids_cost_more_than_noise_of_their_size() -> None:
     pixels = torch.rand(2, 3, 64, 64)
     grid = torch.randn(1, 3, 8, 8).repeat(1, 1, 8, 8)
     noise = torch.randn(2, 3, 64, 64)
-    found = [float(visible_faults(pixels, pixels + 0.02 * e)) for e in (noise, grid, torch.ones(1))]
-    assert found[0] < 0.5 * min(found[1:])
+    losses = [float(visible_faults(pixels, pixels + 0.02 * e)) for e in (noise, grid, torch.ones(1))]
+    assert losses[0] < 0.5 * min(losses[1:])
 
 
 def test_latents_of_another_colour_are_far() -> None:
@@ -50,20 +50,20 @@ def test_a_discriminator_learns_to_tell_and_a_generator_to_deceive(monkeypatch: 
     torch.manual_seed(7)
     discriminator = Discriminator(8)
     real, fake = torch.rand(4, 3, 64, 64), (torch.rand(4, 3, 64, 64) * 0.2).requires_grad_()
-    told = torch.zeros(4, 4, 8, 8), torch.zeros(4, 1, 8, 8)
+    condition = torch.zeros(4, 4, 8, 8), torch.zeros(4, 1, 8, 8)
     stages = [torch.zeros(4, width, 64 >> stage, 64 >> stage) for stage, width in enumerate(WIDTHS)]
     optimiser = torch.optim.Adam(discriminator.parameters(), 3e-3, betas=(0.0, 0.99))
     losses = []
     for _ in range(40):
         loss = discriminator_loss(
-            discriminator(real, stages, *told), discriminator(fake.detach(), stages, *told)
+            discriminator(real, stages, *condition), discriminator(fake.detach(), stages, *condition)
         )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] - 0.1  # one part of five sees the pixels, the features are all alike
-    before = generator_loss(discriminator(fake, stages, *told))
+    before = generator_loss(discriminator(fake, stages, *condition))
     (gradient,) = torch.autograd.grad(before, fake)
-    after = generator_loss(discriminator(fake - 0.05 * gradient.sign(), stages, *told))
+    after = generator_loss(discriminator(fake - 0.05 * gradient.sign(), stages, *condition))
     assert after.item() < before.item()

@@ -19,8 +19,8 @@ def pattern(deviation: float) -> torch.Tensor:
 
 def test_the_square_of_what_repeats_is_found_under_grain() -> None:
     assert float(repeating(grained(2), ALIKE).mean()) == pytest.approx(0, abs=2e-7)
-    found = float(repeating(grained(2) + pattern(0.01), ALIKE).mean())
-    assert found == pytest.approx(0.01**2 * 63 / 64, rel=0.02)
+    square = float(repeating(grained(2) + pattern(0.01), ALIKE).mean())
+    assert square == pytest.approx(0.01**2 * 63 / 64, rel=0.02)
 
 
 def test_what_repeats_in_the_original_may() -> None:
