@@ -68,7 +68,9 @@ def tables(data: bytes) -> None:
     edits = np.frombuffer(data[: len(data) // 4 * 4], "<u2").reshape(-1, 2)
     frequencies[edits[:, 0] % frequencies.size] = edits[:, 1]
     tables = FrequencyTables(frequencies.reshape(SIGMAS, PHASES, SYMBOLS))
-    assert all(row[0] == 0 and row[-1] == FREQUENCY_TOTAL and sorted(set(row)) == row for row in tables.cumulative)
+    assert all(
+        row[0] == 0 and row[-1] == FREQUENCY_TOTAL and sorted(set(row)) == row for row in tables.cumulative
+    )
 
 
 def model(data: bytes) -> None:

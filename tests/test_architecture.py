@@ -138,12 +138,15 @@ def test_decoding_knows_nothing_of_encoding() -> None:
 
 # Within encoding: what each step may build on is what stands before it.
 STEPS = (
+    {"patch_coding", "structure"},
+    {"patch_choice"},
     {"rdo", "interest"},
     {"plan", "prepare"},
     {"rate"},
     {"candidate"},
     {"colour_error"},
     {"optimise", "resolution", "regions", "closed_loop", "colour_solver", "write", "record"},
+    {"protection"},
     {"stages"},
     {"pipeline"},
     {"__init__"},

@@ -132,11 +132,14 @@ class EncodeOptions:
     ``recipe`` "palette" codes the latents as in 2022 (see ``latents.palette``). Such a file has one size:
     quality, target size and bpp cannot be chosen, and effort has no effect.
 
-    ``protect`` "faces" gives faces finer latents than the rest, at efforts of 5 and more and at coarse levels
-    (below a quality of about 42); "none" treats all parts alike. ``roi`` are regions that get finer latents
-    at every effort, at the cost of the rest. Each is a :class:`Roi`, or the path of a mask: a picture of the
-    same size, white in the region. Weights scale the refinement; where regions overlap, the largest weight
-    holds.
+    ``protect`` "faces", "text" or a tuple of both protects them at efforts of 5 and more, within the same
+    target size. Parts that gain enough structure for their bytes become patches, which AV1 or VP8 codes.
+    Others get finer latents than the rest, faces only at coarse levels (below a quality of about 42). Text
+    needs ``calotype[truth]``. "auto" protects faces, and text if that is installed; "none" treats all parts
+    alike. ``roi`` are regions that get finer latents at every effort, at the cost of the rest. Each is a
+    :class:`Roi`, which may become a patch instead unless ``protect`` is "none", or the path of a mask: a
+    picture of the same size, white in the region. Weights scale the refinement; where regions overlap, the
+    largest weight holds.
 
     ``record`` decodes the file, compares the picture with the original, and adds a record of where it is
     uncertain, of at most 3 % of the bytes (``Info.fidelity``, ``DecodeOptions.overlay``).
@@ -153,7 +156,7 @@ class EncodeOptions:
     scale: float | None = None
     effort: int = DEFAULT_EFFORT
     recipe: Literal["hierarchical", "palette"] = "hierarchical"
-    protect: Literal["faces", "none"] = "faces"
+    protect: str | tuple[str, ...] = "faces"
     roi: tuple[Roi | str | os.PathLike[str], ...] = ()
     decoder: str | None = None
     time_limit: float = 60.0
@@ -184,14 +187,32 @@ class EncodeOptions:
             raise ValueError(f"time_limit (={self.time_limit}) must be a positive number of seconds")
         if self.recipe not in ("hierarchical", "palette"):
             raise ValueError(f"recipe (={self.recipe!r}) must be 'hierarchical' or 'palette'")
-        if self.protect not in ("faces", "none"):
-            raise ValueError(f"protect (={self.protect!r}) must be 'faces' or 'none'")
+        _check_protect(self.protect)
         for roi in self.roi:
             check_type("roi", roi, Roi | str | os.PathLike)
         if self.recipe == "palette" and self.roi:
             raise ValueError("roi cannot be chosen with the palette recipe, which has one quantiser for all")
         if self.recipe == "palette" and given:
             raise ValueError(f"{given[0]} cannot be chosen with the palette recipe, which has one size")
+
+    @property
+    def protected(self) -> frozenset[str]:
+        """What ``protect`` names: some of "faces" and "text", and "text?" for text if it can be found."""
+        names = {self.protect} if isinstance(self.protect, str) else set(self.protect)
+        if "auto" in names:
+            names |= {"faces"} if "text" in names else {"faces", "text?"}
+        return frozenset(names - {"auto", "none"})
+
+
+def _check_protect(protect: str | tuple[str, ...]) -> None:
+    """Raises ``ValueError`` and ``TypeError`` for what cannot be protected."""
+    names = (protect,) if isinstance(protect, str) else protect
+    for name in names:
+        check_type("protect", name, str)
+    if not names or not {"auto", "faces", "text", "none"}.issuperset(names):
+        raise ValueError(f"protect (={protect!r}) must be 'auto', 'faces', 'text' or 'none', or some of them")
+    if "none" in names and len(set(names)) > 1:
+        raise ValueError(f"protect (={protect!r}) cannot name 'none' and something else")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from calotype.container import (
     pack_regions,
     parse_file,
     serialise_file,
+    unpack_patches,
     unpack_regions,
 )
 from calotype.decoding import decode_latents
@@ -195,15 +196,17 @@ def test_the_astronaut_has_a_face_and_a_rocket_none() -> None:
         data = calotype.encode(photo.convert("RGB"), target_size=1250)
     assert len(data) <= 1250
     parsed = parse_file(data, limits=Limits(), strict=True)
-    regions = unpack_regions(parsed.chunk(ChunkType.REGIONS) or b"")
     unit = 8 * 512 / parsed.header.coded_size[0]
-    inside = [
-        region.left * unit <= FACE[0] <= (region.left + region.width) * unit
-        and region.top * unit <= FACE[1] <= (region.top + region.height) * unit
-        for region in regions
-    ]
-    assert any(inside)
-    assert sum(region.width * region.height for region in regions) * unit**2 < 0.2 * 512**2
+    regions, patches = (parsed.chunk(type_) for type_ in (ChunkType.REGIONS, ChunkType.PATCHES))
+    boxes = [] if patches is None else list(unpack_patches(patches, 512, 512).rectangles)
+    for region in () if regions is None else unpack_regions(regions):
+        sides = (region.left, region.top, region.width, region.height)
+        boxes.append(tuple(side * unit for side in sides))
+    assert any(
+        left <= FACE[0] <= left + width and top <= FACE[1] <= top + height
+        for left, top, width, height in boxes
+    )
+    assert sum(width * height for _, _, width, height in boxes) < 0.2 * 512**2
     with Image.open(SAMPLES / "rocket.jpg") as photo:
         assert not parse_file(calotype.encode(photo.convert("RGB"), target_size=1250), limits=Limits()).chunks
 

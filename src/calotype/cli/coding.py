@@ -67,10 +67,12 @@ def encoder_options_without_rate(command: Command) -> Command:
         ),
         click.option(
             "--protect",
-            type=click.Choice(["faces", "none"]),
-            default=EncodeOptions.protect,
+            type=click.Choice(["auto", "faces", "text", "none"]),
+            multiple=True,
+            default=[EncodeOptions.protect],
             show_default=True,
-            help="At coarse levels, quantise the latents of faces more finely.",
+            help="Protect faces, or text (needs calotype[truth]), by finer latents or patches coded by AV1."
+            " auto takes text if it can. May be given several times.",
         ),
         click.option(
             "--recipe",

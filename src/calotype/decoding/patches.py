@@ -25,7 +25,7 @@ from calotype.container import (
 from calotype.decoding.view import DecodedView
 from calotype.imaging import luma, unpack_av1, unpack_vp8
 
-__all__ = ["DecodedPatches", "patch_weights"]
+__all__ = ["DecodedPatches", "decoded_atlas", "patch_weights"]
 
 _FULL = 256
 """The weight of a patch that hides what is under it."""
@@ -48,12 +48,7 @@ class DecodedPatches:
         :class:`LimitError`.
         """
         patches = unpack_patches(data, *size)
-        width, height = atlas_size(patches.rectangles)
-        if patches.codec == PatchCodec.AV1:
-            atlas = unpack_av1(patches.atlas, width, height, monochrome=patches.luma)
-        else:
-            atlas = unpack_vp8(patches.atlas, width, height)
-        return cls(patches, size, atlas)
+        return cls(patches, size, decoded_atlas(patches))
 
     def laid_over(self, shown: NDArray[np.uint8], view: DecodedView) -> NDArray[np.uint8]:
         """Returns the pixels uint8[H, W, 3] of a view with the patches on them, in the order of the file.
@@ -102,6 +97,14 @@ class DecodedPatches:
                 for start, cells, side in zip(first, sums_of_weights.shape[::-1], self.size, strict=True)
             )
             yield first, sums, sums_of_weights, np.outer(rows, columns)
+
+
+def decoded_atlas(patches: Patches) -> NDArray[np.uint8]:
+    """Returns the pixels uint8[h, w, 3] of an atlas. Raises as :meth:`DecodedPatches.of`."""
+    width, height = atlas_size(patches.rectangles)
+    if patches.codec == PatchCodec.AV1:
+        return unpack_av1(patches.atlas, width, height, monochrome=patches.luma)
+    return unpack_vp8(patches.atlas, width, height)
 
 
 def patch_weights(rectangle: Rectangle, size: tuple[int, int], feather: int) -> NDArray[np.int64]:

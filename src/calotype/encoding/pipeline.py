@@ -2,7 +2,7 @@
 
 ::
 
-    image ─ load, prepare ─ network ─ latents ─ scale ─ faces ─ colours ─ descent ─ write ─ file
+    image ─ load, prepare ─ network ─ latents ─ scale ─ faces ─ colours ─ patches ─ descent ─ write ─ file
                                          │
                                          └─ palette ─ write ─ file
 
@@ -13,12 +13,14 @@ the same. Which stages run depends on the plan, that is on the effort, and on th
 * "colours": with an embedded model. At coarse levels, where colour errors are visible as tints, and where the
   plan has the round-trip correction, latents are corrected in a closed loop. At finer levels the encoder
   solves for the latents of small pictures, of which every effort takes the time;
+* "patches": with an embedded model, if the plan has it;
 * "descent": if the plan has it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +33,7 @@ from calotype.encoding.closed_loop import has_visible_tints
 from calotype.encoding.optimise import optimise_latents
 from calotype.encoding.plan import Plan
 from calotype.encoding.prepare import PreparedPicture, load_pictures
+from calotype.encoding.protection import with_protection
 from calotype.encoding.record import with_record
 from calotype.encoding.regions import distorts_faces
 from calotype.encoding.stages import (
@@ -40,8 +43,9 @@ from calotype.encoding.stages import (
     with_solved_colours,
 )
 from calotype.encoding.write import write_verified_file
+from calotype.errors import ModelError
 from calotype.imaging import PictureSource
-from calotype.models import Encoder, ModelCache, is_embedded
+from calotype.models import Encoder, ModelCache, TextFinder, is_embedded
 from calotype.models.tiling import encode_all
 from calotype.options import EncodeOptions
 
@@ -117,6 +121,10 @@ def _best_candidate(
     if can_decode and is_small and not has_visible_tints(best):
         decoder = models.decoder(options.model, header.space, options.diffusion)
         best = with_solved_colours(best, picture, plan, encoder, decoder)
+    if plan.patches and can_decode:
+        decoder = models.decoder(options.model, header.space, options.diffusion)
+        face_finder = models.face_finder(options.model) if plan.faces else None
+        best = with_protection(best, picture, plan, decoder, face_finder, _text_finder(options, plan, models))
     if plan.descent:
         best = optimise_latents(
             best,
@@ -128,3 +136,16 @@ def _best_candidate(
             progress=progress,
         )
     return best
+
+
+def _text_finder(options: EncodeOptions, plan: Plan, models: ModelCache) -> TextFinder | None:
+    """Returns the finder of text; None if text is not to be protected, or only if there is a finder.
+
+    Raises :class:`ModelError` without ``calotype[truth]``.
+    """
+    if plan.text:
+        return models.text_finder()
+    if plan.patches and "text?" in options.protected:
+        with suppress(ModelError):
+            return models.text_finder()
+    return None

@@ -111,12 +111,15 @@ class Plan:
     """The stages for one picture, from its options.
 
     The fields are those of :class:`Effort`, but ``round_trip`` is whether the correction applies to this
-    picture, and ``rate`` is what its file has to meet.
+    picture, and ``rate`` is what its file has to meet. With ``text`` lines of text are protected like faces,
+    and with ``patches`` parts of the picture may become patches.
     """
 
     rate: RateTarget
     rdo: Rdo
     faces: bool
+    text: bool
+    patches: bool
     closed_loop: bool
     round_trip: bool
     descent: bool
@@ -132,7 +135,9 @@ class Plan:
         return cls(
             rate,
             effort.rdo,
-            faces=effort.faces and options.protect == "faces",
+            faces=effort.faces and "faces" in options.protected,
+            text=effort.faces and "text" in options.protected,
+            patches=effort.faces and bool(options.protected),
             closed_loop=effort.closed_loop,
             round_trip=corrected.get(effort.round_trip, True),
             descent=effort.descent,

@@ -66,9 +66,12 @@ class PreparedPicture:
             return False
         return True
 
-    def with_chunk(self, chunk: Chunk) -> tuple[Chunk, ...]:
-        """Returns the chunks and ``chunk``. Raises :class:`LimitError` if a reader would refuse them."""
-        return _check_chunk_limits((*self.chunks, chunk), self.limits)
+    def with_chunks(self, *chunks: Chunk) -> tuple[Chunk, ...]:
+        """Returns ``chunks`` and those of the picture.
+
+        Raises :class:`LimitError` if a reader would refuse them.
+        """
+        return _check_chunk_limits((*chunks, *self.chunks), self.limits)
 
     def pixels(self, header: Header) -> NDArray[np.uint8]:
         """Returns the network's input, uint8[8h, 8w, 3]: the picture at the coded size in ``header``,

@@ -18,7 +18,7 @@ from calotype.connected import connected_parts
 from calotype.container import Region
 from calotype.encoding.candidate import Candidate
 
-__all__ = ["distorts_faces", "face_regions", "has_only_small_faces"]
+__all__ = ["distorts_faces", "face_boxes", "face_regions", "has_only_small_faces"]
 
 _COARSE_LEVEL = 64
 """The level above which faces are visibly distorted."""
@@ -56,7 +56,7 @@ def has_only_small_faces(probability: NDArray[np.float32]) -> bool:
 
     ``probability`` is that of :func:`face_regions`.
     """
-    boxes = _face_boxes(probability)
+    boxes = face_boxes(probability)
     return bool(boxes) and all(max(box[2:]) <= _SMALL_SIDE for box in boxes)
 
 
@@ -65,7 +65,7 @@ def face_regions(probability: NDArray[np.float32], level: int, bits: int) -> tup
 
     ``probability`` float32[h, w], 0 to 1, is the probability that a position is within a face.
     """
-    boxes = sorted(_face_boxes(probability), key=lambda box: -box[2] * box[3])[:_MAX_FACES]
+    boxes = sorted(face_boxes(probability), key=lambda box: -box[2] * box[3])[:_MAX_FACES]
     area = sum(width * height for _, _, width, height in boxes)
     if not area:
         return ()
@@ -74,8 +74,11 @@ def face_regions(probability: NDArray[np.float32], level: int, bits: int) -> tup
     return tuple(Region(*box, levels) for box in boxes) if levels >= _MIN_LEVELS else ()
 
 
-def _face_boxes(probability: NDArray[np.float32]) -> list[tuple[int, int, int, int]]:
-    """Returns (left, top, width, height) of each connected part above the threshold, with its neighbours."""
+def face_boxes(probability: NDArray[np.float32]) -> list[tuple[int, int, int, int]]:
+    """Returns (left, top, width, height) of each face in positions: a connected part, with its neighbours.
+
+    ``probability`` is that of :func:`face_regions`.
+    """
     boxes = []
     for rows, columns in connected_parts(probability > _THRESHOLD):
         if np.count_nonzero(probability[rows, columns] > _CERTAIN) < _MIN_CERTAIN:

@@ -109,7 +109,7 @@ def _with_regions(
         return None
     header, first_level = replace(header, regions=True, regions_first=True), header.level
     try:
-        chunks = picture.with_chunk(Chunk(ChunkType.REGIONS, pack_regions(regions)))
+        chunks = picture.with_chunks(Chunk(ChunkType.REGIONS, pack_regions(regions)))
         return code_latents(latents, header, chunks, candidate.rate, plan.rdo, first_level)
     except (TargetSizeError, LimitError):
         return None

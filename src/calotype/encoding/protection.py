@@ -1,0 +1,200 @@
+"""Protects faces, text and the user's regions where latents do not hold them.
+
+::
+
+    candidate ─ decoder ─┬─ which parts become patches, by structure for each byte ─┐
+                         └─ finer steps for text that does not ──────────────────────┴─ code ─ the better
+
+Patches take their bytes from the latents: the file keeps to its rate target. Finer steps for what a patch
+covers are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calotype.container import (
+    Chunk,
+    ChunkType,
+    Header,
+    Patches,
+    Rectangle,
+    Region,
+    chunk_data,
+    pack_patches,
+    pack_regions,
+    unpack_regions,
+)
+from calotype.decoding.view import DecodedView
+from calotype.encoding.candidate import Candidate, code_latents
+from calotype.encoding.colour_error import decoded_pixels
+from calotype.encoding.interest import Interest, interest_regions
+from calotype.encoding.patch_choice import PatchChoice, choose_patches
+from calotype.encoding.plan import Plan
+from calotype.encoding.prepare import PreparedPicture
+from calotype.encoding.regions import face_boxes
+from calotype.encoding.structure import structural_similarity
+from calotype.errors import LimitError, TargetSizeError
+from calotype.imaging import luma
+from calotype.latents import SD1
+from calotype.models import Decoder, FaceFinder, TextFinder
+from calotype.models.tiling import find_faces_tiled
+from calotype.options import DecodeOptions, Roi
+
+__all__ = ["shown_pixels", "with_protection"]
+
+_FACE_BITS, _NAMED_BITS = 0.0115, 0.035
+"""The most that patches may take, in bits for each pixel of the picture, for faces alone and where there is
+text or a region of the user's. At 512x512 the first is 375 bytes."""
+
+_FACE_FRACTION, _NAMED_FRACTION, _MAX_FRACTION = 0.075, 0.15, 0.25
+"""The share of the file that patches may take even if it is more bits than that, likewise, and the largest
+share at all."""
+
+_COVERED = 0.6
+"""The share of a region from which on it counts as covered by patches."""
+
+
+def with_protection(
+    candidate: Candidate,
+    picture: PreparedPicture,
+    plan: Plan,
+    decoder: Decoder,
+    face_finder: FaceFinder | None,
+    text_finder: TextFinder | None,
+) -> Candidate:
+    """Returns the candidate with patches, and with finer steps for text without a patch, at the same rate.
+
+    Without a finder its subjects are not looked for. It returns ``candidate`` itself if nothing pays.
+    """
+    faces, text, named = _subjects(candidate, picture, face_finder, text_finder)
+    if not (faces or text or named):
+        return candidate
+    header, decoded = candidate.header, shown_pixels(candidate, decoder)
+    choices = [PatchChoice(box, 1.0) for box in (*faces, *text)]
+    choices += [PatchChoice((roi.left, roi.top, roi.width, roi.height), roi.weight) for roi in named]
+    size = candidate.size if plan.rate.size is None else plan.rate.size
+    bits, fraction = (_NAMED_BITS, _NAMED_FRACTION) if text or named else (_FACE_BITS, _FACE_FRACTION)
+    allowed = max(bits * header.width * header.height / 8, fraction * size)
+    budget = int(min(allowed, _MAX_FRACTION * size))
+    patches = choose_patches(picture.rgb, decoded, choices, budget, grey=header.grey)
+    covered = () if patches is None else patches.rectangles
+    regions = _regions_beside(candidate, covered)
+    best = candidate if patches is None else _coded(candidate, picture, plan, regions, patches) or candidate
+    left_over = [box for box in text if not _is_covered(box, covered)]
+    if left_over and best.rate.size is not None:
+        finer = _with_finer_text(best, picture, plan, regions, patches, left_over)
+        if finer is not None and _is_better(finer, best, picture, decoder, left_over):
+            best = finer
+    return best
+
+
+def shown_pixels(candidate: Candidate, decoder: Decoder) -> NDArray[np.uint8]:
+    """Returns the pixels uint8[H, W, 3] that the candidate's latents show, without its patches."""
+    pixels = decoded_pixels(candidate.reconstruction, decoder, candidate.header.extension)
+    return DecodedView.of(candidate.header, DecodeOptions()).shown(pixels)
+
+
+def _subjects(
+    candidate: Candidate,
+    picture: PreparedPicture,
+    face_finder: FaceFinder | None,
+    text_finder: TextFinder | None,
+) -> tuple[list[Rectangle], list[Rectangle], tuple[Roi, ...]]:
+    """Returns the boxes of faces and of lines of text, in pixels to show, and the user's boxes."""
+    faces: list[Rectangle] = []
+    if face_finder is not None:
+        boxes = face_boxes(find_faces_tiled(face_finder, candidate.latents))
+        faces = [_in_pixels(box, candidate.header) for box in boxes]
+    text = [] if text_finder is None else text_finder.find(picture.rgb)
+    return faces, text, () if picture.interest is None else picture.interest.boxes
+
+
+def _in_pixels(box: Rectangle, header: Header) -> Rectangle:
+    """Returns a box of latent positions in pixels of the picture to show."""
+    sides, coded = (header.width, header.height), header.coded_size
+    starts, ends = [], []
+    for axis in (0, 1):
+        scale = SD1.factor * sides[axis] / coded[axis]
+        starts.append(int(box[axis] * scale))
+        ends.append(min(int(np.ceil((box[axis] + box[axis + 2]) * scale)), sides[axis]))
+    return starts[0], starts[1], ends[0] - starts[0], ends[1] - starts[1]
+
+
+def _regions_beside(candidate: Candidate, covered: Sequence[Rectangle]) -> list[Region]:
+    """Returns the candidate's regions without those that patches cover."""
+    data = chunk_data(candidate.chunks, ChunkType.REGIONS)
+    return [
+        region
+        for region in (() if data is None else unpack_regions(data))
+        if not _is_covered(
+            _in_pixels((region.left, region.top, region.width, region.height), candidate.header), covered
+        )
+    ]
+
+
+def _is_covered(box: Rectangle, covered: Sequence[Rectangle]) -> bool:
+    """Returns whether one of the rectangles covers most of a box."""
+    for other in covered:
+        ends = [min(box[axis] + box[axis + 2], other[axis] + other[axis + 2]) for axis in (0, 1)]
+        across, down = (max(0, end - max(box[axis], other[axis])) for axis, end in enumerate(ends))
+        if across * down >= _COVERED * box[2] * box[3]:
+            return True
+    return False
+
+
+def _coded(
+    candidate: Candidate,
+    picture: PreparedPicture,
+    plan: Plan,
+    regions: Sequence[Region],
+    patches: Patches | None,
+) -> Candidate | None:
+    """Codes the candidate's latents with these regions and patches; None if the file does not allow them."""
+    header = replace(candidate.header, regions=bool(regions), regions_first=bool(regions))
+    added = [Chunk(ChunkType.REGIONS, pack_regions(regions))] if regions else []
+    if patches is not None:
+        added.append(Chunk(ChunkType.PATCHES, pack_patches(patches)))
+    try:
+        return code_latents(candidate.latents, header, picture.with_chunks(*added), candidate.rate, plan.rdo)
+    except (TargetSizeError, LimitError):
+        return None
+
+
+def _with_finer_text(
+    candidate: Candidate,
+    picture: PreparedPicture,
+    plan: Plan,
+    regions: Sequence[Region],
+    patches: Patches | None,
+    boxes: Sequence[Rectangle],
+) -> Candidate | None:
+    """Codes the candidate with finer steps for the ``boxes`` of text; None if they would not be finer."""
+    interest = Interest(tuple(Roi(*box) for box in boxes), None)
+    header, bits = candidate.header, 8 * len(candidate.payload)
+    finer = interest_regions(interest.weights(header), header.level, bits)
+    return _coded(candidate, picture, plan, [*regions, *finer], patches) if finer else None
+
+
+def _is_better(
+    finer: Candidate,
+    plain: Candidate,
+    picture: PreparedPicture,
+    decoder: Decoder,
+    boxes: Sequence[Rectangle],
+) -> bool:
+    """Returns whether the boxes of text gain more structure than the whole picture loses."""
+    original = luma(picture.rgb).astype(np.float32)
+    similarities = [
+        structural_similarity(original, luma(shown_pixels(candidate, decoder)).astype(np.float32))
+        for candidate in (finer, plain)
+    ]
+    change = similarities[0] - similarities[1]
+    inside = np.zeros(change.shape, bool)
+    for left, top, width, height in boxes:
+        inside[top : top + height, left : left + width] = True
+    return float(change[inside].sum()) > -float(change[~inside].sum())
