@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# On a busy machine the time limits of Hypothesis would fail tests of correct code.
+settings.register_profile("without time limits", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("without time limits")
 
 # Folders and files whose tests need packages beyond the default install, or test code that does.
 EXTRA = {
