@@ -53,6 +53,13 @@ class Judges:
             pair = _tensor(reference), _tensor(picture)
             return {name: float(getattr(self._tool, name)(*pair).item()) for name in JUDGES}
 
+    def lpips_alex(self, reference: NDArray[np.uint8], picture: NDArray[np.uint8]) -> float:
+        """The first of them alone, of two uint8[H, W, 3] with sides of 64 pixels or more."""
+        import torch
+
+        with torch.inference_mode():
+            return float(self._tool.lpips_alex(_tensor(reference), _tensor(picture)).item())
+
     def _remembering_vgg(self, x: Any, l2pool: bool = False) -> list[Any]:
         """The tool's ``vgg``; what it is first called with for a new reference is the reference."""
         import torch

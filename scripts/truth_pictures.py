@@ -1,0 +1,91 @@
+"""What is true in a decoded picture, at 100 %: ``python -m scripts.truth_pictures``.
+
+Squares of 300 pixels of the samples, pixel for pixel: the photograph, what Calotype's file shows, the heat
+map of ``calotype verify --map``, and the stripes of ``calotype decode --overlay``. One of the photographs
+has text drawn into it. Writes ``docs/images/truth-NAME.webp``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+import calotype
+from benchmarks.pictures import ROOT, centre, load_rgb
+from benchmarks.subjects import drawn_text
+
+__all__ = ["main", "sheet"]
+
+_SIDE, _MARGIN, _CAPTION, _COLUMNS = 300, 16, 26, 4
+_WEBP = {"quality": 92, "method": 6}
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A photograph of the samples, the bytes of its file, and the left and upper edge of the square."""
+
+    name: str
+    size: int
+    left: int
+    top: int
+    text: bool = False
+
+
+_CASES = (
+    _Case("astronaut", 2500, 90, 0),
+    _Case("grace_hopper", 2500, 110, 80),
+    _Case("coffee", 2500, 60, 60, text=True),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.truth_pictures", description=__doc__)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images", metavar="FOLDER")
+    options = parser.parse_args(arguments)
+    codec = calotype.Codec()
+    for case in _CASES:
+        path = next((ROOT / "samples").glob(f"{case.name}.*"))
+        rgb = load_rgb(path)
+        if case.text:
+            rgb = drawn_text(case.name, centre(rgb, min(rgb.shape[:2])), 0).rgb
+        picture, label = sheet(rgb, case.size, case.left, case.top, codec)
+        picture.save(options.out / f"truth-{case.name}.webp", "WEBP", **_WEBP)
+        print(f"{path.name}: {label}")
+
+
+def sheet(
+    rgb: NDArray[np.uint8], size: int, left: int, top: int, codec: calotype.Codec
+) -> tuple[Image.Image, str]:
+    """Returns the four squares of uint8[H, W, 3] in a row, and a line about the file.
+
+    ``size`` is the target size at 512x512, in proportion to the area.
+    """
+    height, width = rgb.shape[:2]
+    data = codec.encode(rgb, target_size=size * height * width // 512**2, record=True)
+    decoded = codec.decode(data)
+    fidelity = codec.verify(rgb, data)
+    pictures = {
+        f"Photograph, {rgb.size:,} bytes": Image.fromarray(rgb),
+        f"Calotype, {len(data):,} bytes": decoded,
+        "Invented (red), lost (blue)": fidelity.heat_map(decoded),
+        "The record in the file": codec.decode(data, overlay=True),
+    }
+    cell = _SIDE + _MARGIN
+    canvas = Image.new("RGB", (_COLUMNS * cell + _MARGIN, _CAPTION + _SIDE + _MARGIN), "white")
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(16)
+    for number, (label, picture) in enumerate(pictures.items()):
+        x = _MARGIN + number * cell
+        draw.text((x, _CAPTION - 6), label, "black", font, anchor="ls")
+        canvas.paste(picture.convert("RGB").crop((left, top, left + _SIDE, top + _SIDE)), (x, _CAPTION))
+    return canvas, f"{len(data):,} bytes, invention {fidelity.invention:.2f}, loss {fidelity.loss:.2f}"
+
+
+if __name__ == "__main__":
+    main()
