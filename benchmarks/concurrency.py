@@ -3,7 +3,7 @@
 Two arrangements are measured. Threads share one :class:`calotype.Codec`, with the threads per worker that
 ``calotype encode -j`` and ``serve`` choose. Processes know nothing of each other, as several calls of the
 command line do; each has the default number of threads. Every arrangement runs in fresh processes, which load
-their models before the clock starts. The last column is the share of the best rate.
+their models before the clock starts. The last column is the ratio to the best rate.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _CONTEXT = multiprocessing.get_context("spawn")
 
 @dataclass(frozen=True)
 class Rate:
-    """How many pictures ``workers`` encoded and decoded in a second."""
+    """The numbers of pictures that ``workers`` encoded and decoded in a second."""
 
     arrangement: str
     workers: int

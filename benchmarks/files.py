@@ -1,4 +1,4 @@
-"""What the metrics say about each codec's files within budgets of bytes."""
+"""The metrics of each codec's files within budgets of bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures that have been measured: kept on disk at once, dropped with the weights that they are of."""
+"""The figures measured so far: written to disk at once, and dropped when the weights change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Figures", "Ledger", "fingerprint"]
 
-_ANY = "-"  # in place of a fingerprint: whatever the weights
+_ANY = "-"  # This stands in place of a fingerprint for figures that do not depend on the weights.
 
 
 class Figures:
@@ -28,7 +28,7 @@ class Figures:
         return list(self._pictures)
 
     def has(self, name: str) -> bool:
-        """Whether there are pictures, and every one has this figure."""
+        """Returns whether there are pictures, and all of them have this figure."""
         return bool(self._pictures) and all(name in figures for figures in self._pictures.values())
 
     def values(self, name: str) -> NDArray[np.float64]:
@@ -62,7 +62,7 @@ class Ledger:
         self._rewrite()
 
     def add(self, item: str, picture: str, figures: Mapping[str, float]) -> None:
-        """Keeps figures of one picture beside those that are known of it, on disk too."""
+        """Adds figures of one picture, on disk too."""
         self._known.setdefault((item, picture), {}).update(figures)
         self._write("a", self._lines(item, picture, figures))
 
@@ -79,7 +79,7 @@ class Ledger:
         return bool(known) and all(name in known for name in names)
 
     def figures(self, pictures: Sequence[str]) -> Figures:
-        """All that is known of ``pictures``."""
+        """Returns all figures of ``pictures``."""
         known: dict[str, dict[str, float]] = {picture: {} for picture in pictures}
         for (_, picture), figures in self._known.items():
             if picture in known:
@@ -101,6 +101,6 @@ class Ledger:
 
 
 def fingerprint() -> str:
-    """Another one for other weights or context model."""
+    """Returns the fingerprint of the embedded weights and the context model."""
     sums = (files("calotype.models") / "weights" / "sha256.json").read_bytes()
     return hashlib.sha256(sums).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""What is measured on one picture: each measurement gives named figures, to be averaged over the pictures."""
+"""The measurements on one picture: each gives named figures, which are averaged over the pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 ENTROPY_LEVELS = {"0.35": 56, "0.5": 64, "1.0": 80}
-"""Level by nominal step; the first is really 0.354."""
+"""The levels by their nominal steps; the first is exactly 0.354."""
 
 PERIOD = 16
 _STRONGEST = 8  # of a difference, in 1/255: a grid is faint, and what is stronger belongs to the picture
@@ -60,7 +60,7 @@ def space(scene: Scene) -> dict[str, float]:
 def eye(scene: Scene) -> dict[str, float]:
     """At 5,000 bytes: colour error of each channel in 1/255, decoded minus original, grids, and grain.
 
-    What repeats with the latents is looked for where nothing is quantised or scaled.
+    Patterns that repeat with the latents are measured without quantisation and scaling.
     """
     picture = scene.coded(5000).rgb
     error = picture.astype(np.float64) - scene.rgb
@@ -86,7 +86,7 @@ MEASURES: Mapping[str, Callable[[Scene], dict[str, float]]] = {
 
 
 def _not_quantised(scene: Scene) -> NDArray[np.uint8]:
-    """uint8[H, W, 3]: what pocket's decoder makes of its encoder's latents at the finest level."""
+    """Returns uint8[H, W, 3] by pocket's decoder from its encoder's latents at the finest level."""
     latents = scene.latents("pocket")
     levels = np.full(latents.shape[1:], FINEST, np.int64)
     return decode_tiled(scene.kit.decoder, DecoderInput(latents, log_step_map(levels), np.zeros(4), latents))
@@ -112,7 +112,7 @@ def channel_sums(encoder: Model, scene: Scene) -> dict[str, float]:
 
 
 def grid_profiles(rgb: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
-    """Where a grid would show: two figures by position modulo 16, float64[16] each in 1/255.
+    """Returns two figures by position modulo 16, in which a grid is visible: float64[16] each, in 1/255.
 
     "pattern" is how much brighter a pixel is than its two neighbours, on average, "gradient" the mean
     absolute difference of a pixel and the next; rows and columns of uint8[H, W, 3] together. A grid whose
@@ -136,7 +136,7 @@ def fine_texture(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def even_blocks(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which blocks of 16x16 pixels hold nothing but an even area and its grain: bool[H/16, W/16]."""
+    """Returns which blocks of 16x16 pixels are even areas with grain only: bool[H/16, W/16]."""
     texture, blocks = fine_texture(rgb), _blocks(rgb.mean(2))
     means = blocks.reshape(*blocks.shape[:2], 4, 4, 4, 4).mean((3, 5))
     square = (texture**2).mean((2, 3))

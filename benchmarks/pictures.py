@@ -1,4 +1,4 @@
-"""The pictures that are measured, and where they are found."""
+"""The pictures that are measured, and their places."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _shortest_side(path: Path) -> int:
 
 
 POOLS: Mapping[str, Callable[[int], list[Path]]] = {"kodak": _kodak, "held-out": _held_out}
-"""By name, what lists the pictures whose centre crops of so many pixels a side are measured."""
+"""The functions that list pictures for centre crops of a given side, by the names of the pools."""
 
 
 def load_rgb(path: Path) -> NDArray[np.uint8]:

@@ -1,12 +1,12 @@
-"""Planted edits: pictures in which one thing is not what it was, made by code.
+"""Planted edits: pictures in which a program has changed one object.
 
 ::
 
     photograph ─ signs, windows drawn into it ─ original ─┬─ coded, decoded ──────────────┐
                                                           └─ one thing changed ─ edited ──┴─ picture to verify
 
-A scene is a photograph with a sign and a row of windows. Each edit changes one of its things: an object, the
-sign's text, a face, a window that is added or removed.
+A scene is a photograph with a sign and a row of windows. Each edit changes one part of it: an object, the
+sign's text, a face, or a window that is added or removed.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def scenes(rgb: NDArray[np.uint8], other: NDArray[np.uint8], seed: int) -> list[
 
 
 def face_scenes(paths: dict[str, Path], seed: int, side: int, count: int) -> Iterator[Edit]:
-    """Yields photographs of ``side`` pixels in which a face is another person's, of 24 to 120 pixels.
+    """Yields photographs of ``side`` pixels in which a face, of 24 to 120 pixels, is replaced by another
+    person's.
 
     ``paths`` are the photographs by name; those with faces in training/faces.tsv are used.
     """

@@ -1,4 +1,4 @@
-"""The judges against bits per pixel, with what others have published as marks."""
+"""Plots of the judges against bits per pixel, with published results of other codecs as marks."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def plot_judges(
 ) -> None:
     """Writes an SVG with a panel for each judge; lower is better.
 
-    ``side``: of the square pictures, in pixels. A codec that cannot go as low as a budget stands at the rate
-    it really has. ``published``: further points, none for pictures that nobody has published anything of.
+    ``side``: of the square pictures, in pixels. A codec whose smallest file exceeds a budget is plotted at
+    its actual rate. ``published`` are results of other codecs on the same pictures.
     """
     import matplotlib
 

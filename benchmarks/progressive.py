@@ -1,9 +1,9 @@
-"""How good the beginning of a file looks: ``python -m benchmarks.progressive``.
+"""The quality of the beginning of a file: ``python -m benchmarks.progressive``.
 
 Centre crops of 512x512 of twelve held-out photographs and of the Kodak pictures, each coded to a target size;
-what 10, 25, 50, 75 and 100 % of the file's bytes are decoded to, by PSNR, LPIPS with SqueezeNet and with
-AlexNet, and DISTS. Figures are kept in results/progressive.csv as they are found, so that an interrupted run
-goes on where it was; those of other weights are dropped. Once every picture has every figure, the table
+10, 25, 50, 75 and 100 % of the file's bytes are decoded and measured by PSNR, LPIPS with SqueezeNet and with
+AlexNet, and DISTS. Figures are written to results/progressive.csv at once, so that an interrupted run
+can go on; those of other weights are dropped. Once every picture has every figure, the table
 (results/progressive.md) and a strip of one picture (docs/images/progressive.webp) are written.
 """
 
@@ -30,7 +30,7 @@ __all__ = ["SHARES", "Kit", "main", "measured", "prefixes", "report", "strip"]
 
 SIDE = 512
 SHARES = (10, 25, 50, 75, 100)
-"""Per cent of a file's bytes."""
+"""The parts of a file that are decoded, in per cent of its bytes."""
 
 _COUNTS: Mapping[str, int | None] = {"held-out": 12, "kodak": None}
 _TITLES = {"held-out": "held-out photographs", "kodak": "Kodak pictures"}
@@ -45,7 +45,7 @@ _STRIP_SIDE = 256
 
 
 class Kit:
-    """What decodes and what measures, on a number of threads."""
+    """The codec and the metrics, on a number of threads."""
 
     def __init__(self, threads: int | None) -> None:
         self.codec = calotype.Codec(threads=threads)
@@ -149,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--bytes", type=int, default=5000, metavar="N", help="target size at 512x512")
-    parser.add_argument("--count", type=int, metavar="N", help="so many of each kind; writes no page")
+    parser.add_argument("--count", type=int, metavar="N", help="the number of each kind; writes no page")
     parser.add_argument("--threads", type=int, metavar="N", help="default: every core")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
     parser.add_argument(

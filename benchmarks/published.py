@@ -1,4 +1,4 @@
-"""What others have published of their codecs on Kodak pictures, as marks beside what is measured here."""
+"""Published results of other codecs on Kodak pictures, as marks beside the measurements."""
 
 from __future__ import annotations
 

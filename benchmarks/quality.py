@@ -7,10 +7,10 @@ Items (default: all), measured on centre crops of 512x512:
   space     pocket's files through TAESD's decoder, moments of the latents
   eye       mean colour error, grids, grain
 
-``--pictures`` says of what: the Kodak pictures, or the held-out photographs of the training pool. Figures are
-kept in results/kodak-512.csv or held-out-512.csv as they are found, so that an interrupted run goes on where
-it was; those of other weights are dropped, those of the other codecs stay. The tables are printed and, once
-every picture has every figure, written beside it with the plots (.md and .svg).
+``--pictures`` selects the Kodak pictures, or the held-out photographs of the training pool. Figures are
+written to results/kodak-512.csv or held-out-512.csv at once, so that an interrupted run can go on; those of
+other weights are dropped, those of the other codecs stay. The tables are printed and, once every picture has
+every figure, written beside it with the plots (.md and .svg).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _CODECS = (CALOTYPE, *OTHERS)
 
 @dataclass(frozen=True)
 class Task:
-    """What is missing of one picture: budgets by codec, and the other items."""
+    """The missing figures of one picture: budgets by codec, and the other items."""
 
     path: Path
     budgets: dict[str, list[int]]
@@ -88,7 +88,7 @@ def tasks_left(
     budgets: Sequence[int],
     ledger: Ledger,
 ) -> list[Task]:
-    """One task for each picture of which the ledger lacks something."""
+    """Returns one task for each picture with missing figures."""
     tasks = []
     for path in pictures:
         left = {
@@ -120,7 +120,7 @@ def _kit() -> Kit:
 
 
 def _measure(task: Task) -> dict[str, dict[str, float]]:
-    """Figures by codec or item; all of a picture in one process, for what is made of it is used again."""
+    """Returns figures by codec or item. One process measures all of a picture and uses results again."""
     scene = Scene(centre(load_rgb(task.path), SIDE), _kit())
     figures = {codec: file_figures(scene, codec, budgets) for codec, budgets in task.budgets.items()}
     return figures | {item: MEASURES[item](scene) for item in task.items}
@@ -159,7 +159,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("items", nargs="*", metavar="ITEM", type=_item, default=_ITEMS)
     parser.add_argument("--pictures", choices=POOLS, default="kodak", help="default: kodak")
-    parser.add_argument("--count", type=int, metavar="N", help="only about so many, evenly chosen")
+    parser.add_argument(
+        "--count", type=int, metavar="N", help="the approximate number of pictures, evenly chosen"
+    )
     parser.add_argument("--codecs", nargs="+", choices=_CODECS, default=_CODECS, metavar="CODEC")
     parser.add_argument("--sizes", nargs="+", type=int, choices=BUDGETS, default=BUDGETS, metavar="BYTES")
     parser.add_argument("--again", action="store_true", help="measure Calotype anew with the same weights")

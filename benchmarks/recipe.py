@@ -21,7 +21,7 @@ __all__ = ["Recipe2022"]
 
 
 class Recipe2022:
-    """One file whatever the budget; see :class:`calotype.compare.codecs.Codec`."""
+    """The recipe as a codec with one size; see :class:`calotype.compare.codecs.Codec`."""
 
     title = "recipe of 2022"
     suffix = EXTENSION
@@ -33,7 +33,7 @@ class Recipe2022:
         """See :meth:`calotype.compare.codecs.Codec.compress`."""
         options = EncodeOptions(recipe="palette")
         picture = load_picture(rgb, limits=options.limits, strict=options.strict)
-        # The header names pocket as the encoder, a number in the file, which changes nothing here.
+        # The header names pocket as the encoder, which has no effect here.
         data = encode_latents(self._taesd.encode(rgb), prepare_picture(picture, options).header, options)
         latents = decode_latents(parse_file(data, limits=Limits())).latents
         decoded = self._taesd.decode(latents)[: rgb.shape[0], : rgb.shape[1]]

@@ -1,4 +1,4 @@
-"""One picture, coded in every way that the measurements ask for, each of them once."""
+"""One picture, coded once in every way that the measurements need."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _Made = TypeVar("_Made")
 
 
 class Kit:
-    """What measures and what is measured, on one thread; each is loaded when first used."""
+    """The codecs and the metrics, on one thread; each is loaded when first used."""
 
     def __init__(self) -> None:
         self._codecs: dict[str, Codec] = {}
@@ -101,7 +101,7 @@ class Kit:
 
 
 class Scene:
-    """``rgb`` uint8[H, W, 3], sides multiples of 32, and what becomes of it."""
+    """A picture ``rgb`` uint8[H, W, 3], with sides that are multiples of 32, and its coded versions."""
 
     def __init__(self, rgb: NDArray[np.uint8], kit: Kit) -> None:
         self.rgb, self.kit = rgb, kit
@@ -118,7 +118,7 @@ class Scene:
         return max(budget * self.rgb.shape[0] * self.rgb.shape[1] // 512**2, 1)
 
     def coded(self, budget: int) -> Coded:
-        """Calotype's file at the default effort and what anybody decodes of it."""
+        """Returns Calotype's file at the default effort, and its decoded picture."""
 
         def make() -> Coded:
             (coded,) = self.kit.codec(CALOTYPE).compress(self.rgb, [self.bytes_within(budget)])
@@ -127,7 +127,7 @@ class Scene:
         return self._once(("coded", budget), make)
 
     def through_taesd(self, budget: int) -> NDArray[np.uint8]:
-        """uint8[H, W, 3]: what TAESD's decoder shows of Calotype's file."""
+        """Returns the picture uint8[H, W, 3] by TAESD's decoder from Calotype's file."""
         parsed = parse_file(self.coded(budget).data, limits=Limits())
         latents = decode_latents(parsed).conditional_mean
         width, height = parsed.header.coded_size

@@ -1,9 +1,9 @@
 """``calotype serve`` under many clients at once: ``python -m benchmarks.serve_load``.
 
-Starts the server with its defaults. Each client wants to encode the sample photograph to 5,000 bytes and to
-decode the file, ``--rounds`` times; told to come back (429, 503), it does so after the time it was told. Two
-fifths of the clients share an address, each of the others has one of its own. Linux only: it needs the
-addresses 127.0.0.* and /proc.
+Starts the server with its defaults. Each client encodes the sample photograph to 5,000 bytes and decodes the
+file, ``--rounds`` times. After a refusal (429, 503) it tries again after the time in the answer. Two fifths
+of the clients share an address, each of the others has one of its own. Linux only: it needs the addresses
+127.0.0.* and /proc.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PATIENCE = 600.0  # seconds
 
 @dataclass(frozen=True)
 class Answer:
-    """To one request: which operation, the HTTP status (0: none came), and the seconds until it was there."""
+    """The answer to one request: the operation, the HTTP status (0 without an answer), and the seconds."""
 
     operation: str
     status: int
@@ -85,7 +85,7 @@ def _quantile(times: Sequence[float], part: float) -> float:
 
 
 def _visit(port: int, address: str, photo: bytes, file: bytes, rounds: int) -> list[Answer]:
-    """What one client is answered until it has all its results; it gives up when no answer comes."""
+    """Returns the answers to one client until it has all its results; it gives up without an answer."""
     work = [("encode", f"/encode?target_size={TARGET}", photo), ("decode", "/decode", file)]
     answers = []
     for operation, path, body in work * rounds:
@@ -102,7 +102,7 @@ def _visit(port: int, address: str, photo: bytes, file: bytes, rounds: int) -> l
 
 
 def _request(port: int, address: str, path: str, body: bytes) -> tuple[int, bytes, float]:
-    """(status, content, seconds after which to come back, 0 for never)."""
+    """Returns (status, content, seconds after which to try again, 0 for never)."""
     connection = http.client.HTTPConnection("127.0.0.1", port, PATIENCE, source_address=(address, 0))
     try:
         connection.request("POST", path, body)

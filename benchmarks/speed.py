@@ -39,7 +39,7 @@ OPERATIONS = {"encode": MODELS, "decode": MODELS, "entropy": ("pocket",)}
 
 _NETWORKS = "pocket-networks"
 _RATIOS = {"encode": ("encoder", 0.6), "decode": ("decoder", 0.5)}
-"""By operation, the network and how much of the time of TAESD's it may take at most."""
+"""By operation: the network, and the largest allowed ratio of its time to that of TAESD."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def measure(model: str, operation: str, size: str, file: Path, *, threads: int, 
 
 
 def table(measurements: Sequence[Measurement]) -> str:
-    """A Markdown table: each size and operation, every model, and its share of TAESD's figures."""
+    """Returns a Markdown table of sizes, operations and models, with ratios to TAESD's figures."""
     lines = [
         "| size | operation | model | seconds | first call | peak MB | time / TAESD | memory / TAESD |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
@@ -82,7 +82,7 @@ def table(measurements: Sequence[Measurement]) -> str:
 
 
 def targets(measurements: Sequence[Measurement]) -> list[Target]:
-    """How long pocket's networks take beside TAESD's, wherever both were measured."""
+    """Returns the ratios of the times of pocket's networks to those of TAESD's, if both were measured."""
     seconds = {(m.model, m.operation, m.size): m.seconds for m in measurements}
     lines = []
     for size in dict.fromkeys(m.size for m in measurements):

@@ -1,7 +1,7 @@
 """Seconds and memory of Stable Diffusion at its real size: ``python -m benchmarks.stable_diffusion``.
 
 The architectures are the real ones (autoencoder of 83.7 M weights, U-Net of 860 M) and the weights random, so
-times, memory and what tiling does are real and the pictures are not. The pipeline is written once to a
+that times, memory and effects of tiling are real, and the pictures are not. The pipeline is written once to a
 temporary folder (2.1 GB in bfloat16) and loaded by the code that users run. Every measurement runs in a
 fresh process. ``--weights`` measures real ones instead.
 """
@@ -128,7 +128,7 @@ def seams(picture: NDArray[np.float32], case: Case) -> float:
 
 
 def table(rows: Sequence[tuple[Case, dict[str, float]]]) -> str:
-    """A Markdown table of what was measured."""
+    """Returns a Markdown table of the measurements."""
     lines = [
         "| part | dtype | picture | tile | seconds | CPU s | peak MB | seams | difference |",
         "| --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",

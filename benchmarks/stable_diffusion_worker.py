@@ -20,7 +20,7 @@ from benchmarks.pictures import SAMPLE, load_rgb, mirror_to
 __all__ = ["main", "peak_memory"]
 
 STEP = 0.5
-"""The quantiser step that denoising is told of, in scaled-latent units: timestep 22."""
+"""The quantiser step for which denoising is done, in scaled-latent units: timestep 22."""
 
 
 def main(part: str, dtype: str, side: str, tile: str, weights: str, out: str) -> None:
@@ -44,10 +44,10 @@ def main(part: str, dtype: str, side: str, tile: str, weights: str, out: str) ->
         log_step = np.full((1, side // 8, side // 8), np.log2(STEP), np.float32)
         if part == "denoise":
             return decoder.denoised(latents[None], log_step[None], noise[None])[0]
-        return decoder.decode(latents, log_step, np.zeros(4))  # no noise to take away: no U-Net
+        return decoder.decode(latents, log_step, np.zeros(4))  # Without noise the U-Net does not run.
 
     start = time.perf_counter()
-    run(64)  # the U-Net is loaded here, and torch prepares itself
+    run(64)  # The U-Net is loaded here, and torch initialises itself.
     loaded, cpu = time.perf_counter(), time.process_time()
     result = run(int(side))
     seconds, cpu = time.perf_counter() - loaded, time.process_time() - cpu

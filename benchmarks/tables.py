@@ -1,4 +1,4 @@
-"""Every codec's files as Markdown tables: means, and the pictures that fare worst."""
+"""Every codec's files as Markdown tables: means, and the worst pictures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _HIGHER_IS_BETTER = ("psnr", "ssimulacra2")
 
 
 def files_table(figures: Figures, codecs: Sequence[str], budgets: Sequence[int]) -> str:
-    """Means over the pictures, by budget and codec; what was not measured of every picture is left out."""
+    """Means over the pictures, by budget and codec. Figures that some pictures lack are left out."""
     heads = " | ".join(title for title, _ in _HEADS.values())
     lines = [
         f"| at most | codec | bytes | within | {heads} |",

@@ -21,14 +21,14 @@ _TARGET_FIGURES = {
     2500: {"lpips_alex": 0.125, "dists": 0.090, "lpips_sq": 0.115, "ssimulacra2": -25.0, "psnr": 23.0},
     1024: {"lpips_alex": 0.162, "dists": 0.112, "lpips_sq": 0.180, "ssimulacra2": -50.0, "psnr": 21.5},
 }
-"""What to reach, by bytes and metric; those of the judges at 4,096 and 1,024 bytes are CoD-Lite's."""
+"""The targets by bytes and metric; those of the judges at 4,096 and 1,024 bytes are CoD-Lite's."""
 
 _HALF = {
     5000: {"lpips_alex": 0.135, "dists": 0.105},
     4096: {"lpips_alex": 0.144, "dists": 0.125},
     1024: {"lpips_alex": 0.265, "dists": 0.184},
 }
-"""At least half of each distance between the model before and what is to be reached."""
+"""Targets that are at least half of each distance between the earlier model and the targets."""
 
 # Heading, format, unit, whether higher is better.
 _METRICS = {
@@ -46,15 +46,15 @@ _EMBEDDED = 25  # megabytes of all embedded networks and tables
 _TINT = 1.0  # 1/255: mean error of a colour
 
 _GRID = 0.1
-"""1/255: how much stronger than the originals' a pattern of brightness may be.
+"""The largest excess of a pattern of brightness over that of the originals, in 1/255.
 
 Lines of every eighth pixel that are one level of 255 brighter make a pattern of 0.43 and are hardly visible.
 """
 
 _REPEATING = 0.15
-"""1/255: how much more than the originals' grain that repeats every 8 pixels may deviate.
+"""The largest excess of the deviation of grain that repeats every 8 pixels over the originals', in 1/255.
 
-Grain that deviates by 1.0 looks woven; Kodak's originals are at 0.15.
+A deviation of 1.0 is visible as a pattern; Kodak's originals have 0.15.
 """
 
 
@@ -70,7 +70,7 @@ class Target:
 
 
 def targets(figures: Figures) -> list[Target]:
-    """Every target that ``figures`` say something about."""
+    """Returns every target for which ``figures`` has a value."""
     lines: list[Target] = []
     for budget, limits in _TARGET_FIGURES.items():
         if figures.has(f"{CALOTYPE}-{budget}.bytes"):
@@ -182,20 +182,20 @@ def _grid(group: str, figures: Figures) -> list[Target]:
 
 
 def _deviation(figures: Figures, name: str) -> float:
-    """Of the pixels of all even blocks of 16x16."""
+    """Returns the standard deviation of the pixels of all even blocks of 16x16."""
     pixels = 256 * max(figures.values("even.blocks").sum(), 1)
     return float(np.sqrt(figures.values(f"{name}.square").sum() / pixels))
 
 
 def pattern(figures: Figures, name: str, period: int) -> float:
-    """How strong a grid of ``period`` pixels is that lies over every picture, in 1/255."""
+    """Returns the strength of a grid of ``period`` pixels over every picture, in 1/255."""
     return float(_folded(figures, f"pattern-{name}", period).std())
 
 
 def unevenness(figures: Figures, name: str, period: int) -> float:
-    """How far the gradients at the positions within a period differ, in per cent of their mean.
+    """Returns the differences of the gradients at the positions within a period, in per cent of their mean.
 
-    A period of 2 cannot show: both of its gradients are the same.
+    A period of 2 is not visible in it: both of its gradients are the same.
     """
     folded = _folded(figures, f"gradient-{name}", period)
     return float(100 * folded.std() / folded.mean())

@@ -48,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--count", type=int, default=6, metavar="N", help="so many pictures of each kind")
+    parser.add_argument(
+        "--count", type=int, default=6, metavar="N", help="the number of pictures of each kind"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS / "thumbnails.md", metavar="FILE")
     options = parser.parse_args(arguments)
     codec, judges = calotype.Codec(threads=1), Judges()

@@ -1,4 +1,4 @@
-"""The photographs and teachers that training reads, and how they are found.
+"""The photographs and teachers that training reads, and their places.
 
 One variable, ``CALOTYPE_ASSETS``, names the folder; it defaults to the sibling ``../shared`` of the
 checkout. Nothing here is imported by the installed package.
@@ -20,16 +20,16 @@ HERE = Path(__file__).resolve().parent
 ASSETS = Path(os.environ.get("CALOTYPE_ASSETS", HERE.parents[1] / "shared"))
 
 # How often a photo of each source is drawn, relative to its area: `clothing` and `grocery` are many
-# and monotonous, the others rich (the prefix of the file name is the source).
+# and alike, the others varied (the prefix of the file name is the source).
 SOURCE_WEIGHT = {"clothing": 0.3, "grocery": 0.3, "gcompris": 0.7, "wall": 1.0, "wallcrop": 1.0}
 
 
 TRAINING_SETS = ("train", "train2")
-"""Folders of ``data`` with photographs that may be trained on, each with its ``SOURCES.tsv``."""
+"""The folders of ``data`` with training photographs, each with its ``SOURCES.tsv``."""
 
 
 def held_out() -> frozenset[str]:
-    """Names of the training photos kept for validation (``training/held_out.txt``)."""
+    """Returns the names of the photographs that are kept for validation (``training/held_out.txt``)."""
     return frozenset((HERE / "held_out.txt").read_text().split())
 
 
@@ -136,7 +136,7 @@ class Lpips(nn.Module):
         return self.distance(self.features(ref), self.features(dist))
 
     def distance(self, ref: list[Tensor], dist: list[Tensor]) -> Tensor:
-        """LPIPS float32[N] of what :meth:`features` gives for two batches."""
+        """Returns LPIPS float32[N] from the :meth:`features` of two batches."""
         total = torch.zeros(len(ref[0]), device=ref[0].device)
         for index, (a, b) in enumerate(zip(ref, dist, strict=True)):
             a, b = a.float(), b.float()

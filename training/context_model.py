@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from quantise import CHANNEL_WEIGHTS, steps_of
 from torch import Tensor, nn
 
-ROUNDS = (4, 2, 1)  # grid spacing after each round; the base grid has spacing 8
+ROUNDS = (4, 2, 1)  # the spacing of each finer grid; the base grid has spacing 8
 WIDTHS = {8: 16, 4: 48, 2: 64, 1: 96}
 HEAD = 48
-SITES = ((1, 1), (0, 1), (1, 0))  # order of the three sub-grids of a round
+SITES = ((1, 1), (0, 1), (1, 0))  # the order of the three sites of a grid
 CASCADE = (0.5, 0.6, 0.8, 1.0)  # as in calotype.encoding.rdo
 FEEDBACK, MOST_OWED = 0.5, 0.4  # likewise
 BIAS_UNIT = 64.0
@@ -28,7 +28,7 @@ MEAN_LIMIT, SCALE_LIMIT = 2047, 127
 
 
 def _around(plane: Tensor, y: int, x: int, stride: int) -> Tensor:
-    """The sum of the eight neighbours, half a stride away, of a site in float[N, h + 16, w + 16]."""
+    """Returns the sums of the eight neighbours, half a stride away, of a site in float[N, h + 16, w + 16]."""
     height, width = plane.shape[1] - 16, plane.shape[2] - 16
     shifts = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
     starts = [(8 + y + dy * stride // 2, 8 + x + dx * stride // 2) for dy, dx in shifts]
@@ -37,13 +37,13 @@ def _around(plane: Tensor, y: int, x: int, stride: int) -> Tensor:
 
 
 def _offset(distance: Tensor, scale: Tensor, step: Tensor) -> Tensor:
-    """Where within the step a latent probably was before rounding, in steps from its middle.
+    """Returns the conditional mean of a latent within its step, in steps from the middle of the step.
 
-    The mean of a normal distribution cut to the step, as in ``calotype.entropy.tables.expected_offsets``;
-    ``distance`` is the middle's from the distribution's mean.
+    It is the mean of a normal distribution truncated to the step, as in ``calotype.latents.reconstruction``.
+    ``distance`` is that of the middle from the distribution's mean.
     """
     inverse = torch.exp2(6.5 - scale / 16)
-    near = -distance.abs() * inverse  # by symmetry the lower tail, as in ContextModel._cost
+    near = -distance.abs() * inverse  # By symmetry this is the lower tail, as in ContextModel._cost.
     half = step * inverse / 2
     low, high = near - half, near + half
     mass = torch.special.ndtr(high) - torch.special.ndtr(low)
@@ -74,7 +74,7 @@ class IntConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight
-        if weight.requires_grad:  # a model that is not trained holds rounded weights already: see ``freeze``
+        if weight.requires_grad:  # A frozen model holds rounded weights already: see ``freeze``.
             integer, scale = self.quantised()
             weight = _ste(weight, integer * scale)
         pad = self.weight.shape[-1] // 2
@@ -85,7 +85,7 @@ class IntConv(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Known planes to features: one entry convolution, two residual pairs."""
+    """Planes of the context to features: one entry convolution, two residual pairs."""
 
     def __init__(self, cin: int, width: int) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class Head(nn.Module):
 
 
 class Site(nn.Module):
-    """One sub-grid: a trunk over what is known, four heads in channel order."""
+    """One site: a trunk over its context, and four heads in channel order."""
 
     def __init__(self, known: int, width: int) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class Shape(nn.Module):
         self.scale = nn.Parameter(torch.tensor([[-0.3, 0.3, 1.2], [0.0, 0.0, 0.0]])[:, :parts])
 
     def cdf(self, x: Tensor, octave: Tensor) -> Tensor:
-        """P(residual / sigma < x) where sigma / step = 2^octave."""
+        """Returns P(residual / sigma < x) for sigma / step = 2^octave."""
         t = octave.unsqueeze(-1).clamp(-4, 4) / 4
         weight = (self.logit[0] + t * self.logit[1]).softmax(-1)
         inverse = torch.exp(-(self.scale[0] + t * self.scale[1]))
@@ -145,10 +145,10 @@ class Shape(nn.Module):
 
 @dataclass(frozen=True)
 class Pass:
-    """What a coding pass found, float32[N, 4, h, w] but for ``log_step``.
+    """The result of a coding pass: float32[N, 4, h, w], except for ``log_step``.
 
     ``coded`` are the integers times their steps, ``expected`` the conditional mean of the latents given the
-    integers; ``log_step`` float32[N, 1, h, w] is log2 of the step, or, where nothing has arrived, of a step
+    integers; ``log_step`` float32[N, 1, h, w] is log2 of the step or, where no integer has arrived, of a step
     whose rounding noise would have the predicted deviation (the mean over the channels). ``means`` (in 1/256)
     and ``scales`` are the model's predictions, ``step`` float32[N, 4, 1, 1].
     """
@@ -172,12 +172,13 @@ class ContextModel(nn.Module):
         self.register_buffer("channel_weights", CHANNEL_WEIGHTS.clone(), persistent=False)
 
     def freeze(self) -> ContextModel:
-        """Rounds the weights to what ships and ends their training, so that a coding pass is cheaper."""
+        """Rounds the weights as in the shipped file, and ends their training, which makes coding passes
+        cheaper."""
         return self.eval().requires_grad_(False).follow(self)
 
     @torch.no_grad()
     def follow(self, trained: ContextModel) -> ContextModel:
-        """Takes the weights of ``trained``, rounded to what ships, into the present tensors."""
+        """Copies the weights of ``trained``, rounded as in the shipped file, into the present tensors."""
         for layer, other in zip(self.modules(), trained.modules(), strict=True):
             if isinstance(layer, IntConv) and isinstance(other, IntConv):
                 integer, scale = other.quantised()
@@ -198,8 +199,8 @@ class ContextModel(nn.Module):
         """Codes latents float32[N, 4, h, w], sides multiples of 8, at ``levels`` int64[N] as the codec does.
 
         ``lambda_`` float[N] switches rate-distortion-optimised quantisation and error diffusion on, as in
-        the codec's encoder; None rounds. ``known`` int64[N] is how many of the 40 coding steps (ten sites
-        of four channels) have arrived: latents of later steps take their predicted mean.
+        the codec's encoder; None rounds. ``known`` int64[N] is the number of the 40 predictions (ten sites
+        of four channels) whose integers have arrived; later latents take their predicted mean.
         """
         step = steps_of(levels).view(-1, 1, 1, 1) * self.channel_weights
         level = ((levels.float() - 64) * 2).clamp(-127, 127).view(-1, 1, 1, 1)
@@ -207,7 +208,9 @@ class ContextModel(nn.Module):
         expected, means, scales = (torch.zeros_like(latents) for _ in range(3))
         log_step = torch.zeros_like(latents)
         nominal = steps_of(levels).log2().view(-1, 1, 1)
-        errors = F.pad(torch.zeros_like(latents), (8, 8, 8, 8))  # in steps, of what is quantised already
+        errors = F.pad(
+            torch.zeros_like(latents), (8, 8, 8, 8)
+        )  # in steps, of the latents that are quantised already
         decided = F.pad(torch.zeros_like(latents[:1, 0]), (8, 8, 8, 8))
         number = 0
         for net, stride, (y, x), before, share in self._sites():
@@ -258,9 +261,11 @@ class ContextModel(nn.Module):
 
     @torch.autocast("cuda", enabled=False)
     def code_lengths(self, values: Tensor, levels: Tensor) -> Tensor:
-        """Ideal code length float32[N, 4, h, w] of ``values``, integers times their steps, all known.
+        """Ideal code length float32[N, 4, h, w] of ``values``, integers times their steps, all of which have
+        arrived.
 
-        What a coding pass predicts for the same integers, but without its order, so that it trains faster.
+        The lengths are those of a coding pass over the same integers, computed without its order, which is
+        faster.
         """
         step = steps_of(levels).view(-1, 1, 1, 1) * self.channel_weights
         level = ((levels.float() - 64) * 2).clamp(-127, 127).view(-1, 1, 1, 1)
@@ -278,7 +283,8 @@ class ContextModel(nn.Module):
         return lengths
 
     def mean_code_length(self, values: Tensor, levels: Tensor) -> Tensor:
-        """The mean of :meth:`code_lengths`, in which all levels matter alike though coarse ones are short."""
+        """The mean of :meth:`code_lengths`, in which each level has the same weight, though coarse ones are
+        short."""
         bits = self.code_lengths(values, levels).mean((1, 2, 3))
         return (bits * (steps_of(levels) / 0.5) ** 0.5).mean()
 
@@ -287,7 +293,7 @@ class ContextModel(nn.Module):
         return self._cost(values, coded.means / 256, coded.scales, coded.step)
 
     def _sites(self) -> Iterator[tuple[Site, int, tuple[int, int], list[tuple[int, int]], float]]:
-        """(network, stride, offset, offsets known before it, share of the strength) in coding order."""
+        """Yields (network, stride, offset, offsets of its context, factor of lambda) in coding order."""
         yield self.base, 8, (0, 0), [], CASCADE[0]
         for spacing, nets, share in zip(ROUNDS, self.rounds, CASCADE[1:], strict=True):
             known = [(0, 0)]

@@ -1,4 +1,4 @@
-"""A patch discriminator that is told the latents and their step.
+"""A patch discriminator, conditioned on the latents and their step.
 
 It has two kinds of parts. Heads on frozen features of VGG16 tell originals from reconstructions after a few
 hundred steps (Sauer et al., "Projected GANs Converge Faster", 2021). A small network sees the pixels
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 STAGES = 4
-"""Stages of VGG16 with heads: the features of the fifth are smaller than the latents."""
+"""The number of stages of VGG16 with heads: the features of the fifth are smaller than the latents."""
 
 CONDITION = 5
 """Channels of the condition: the four latents and log2 of the step."""
@@ -47,7 +47,7 @@ class _Head(nn.Module):
 
 class Discriminator(nn.Module):
     def __init__(self, width: int = 64) -> None:
-        """``width``: 64 on a large GPU; a quarter of it on a processor."""
+        """``width`` is the number of channels: 64 on a large GPU, 16 on a processor."""
         super().__init__()
         self.heads = nn.ModuleList(
             _Head(features, 8 >> stage, width) for stage, features in enumerate(Vgg.WIDTHS[:STAGES])
@@ -69,7 +69,7 @@ class Discriminator(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, features: list[Tensor]) -> None:
-        """Takes the root mean square of each stage's features as its unit."""
+        """Sets the unit of each stage to the root mean square of its features."""
         for stage, values in enumerate(features[:STAGES]):
             self.unit[stage] = values.float().square().mean().sqrt()
         self.calibrated = True
@@ -89,7 +89,7 @@ class Discriminator(nn.Module):
 
 
 def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
-    """Hinge loss, the mean over the parts; 2 where nothing is told apart."""
+    """Hinge loss, the mean over the parts; 2 for a discriminator that cannot tell them apart."""
     parts = [
         F.relu(1 - r.float()).mean() + F.relu(1 + f.float()).mean() for r, f in zip(real, fake, strict=True)
     ]
@@ -97,5 +97,5 @@ def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
 
 
 def generator_loss(fake: list[Tensor]) -> Tensor:
-    """What the decoder lowers to look like originals, the mean over the parts."""
+    """Returns the adversarial loss of the decoder, the mean over the parts."""
     return torch.stack([-f.float().mean() for f in fake]).mean()

@@ -18,7 +18,8 @@ LEVELS = (56, 76, 96)
 """About 5,000, 2,500 and 1,400 bytes at 512x512."""
 
 FEW_STEPS = 8
-"""Coding steps known of the held-out crops that have only begun to arrive: two of ten sites."""
+"""The number of predictions that have arrived of held-out crops that are partial: those of two of ten sites.
+"""
 
 
 def _perceptual() -> ModuleType:
@@ -104,6 +105,6 @@ class Examination:
 
 
 def _repeats(shown: Tensor) -> float:
-    """What repeats in every 8x8 cell of ``shown``, as a deviation, of 255."""
+    """Returns the standard deviation of the pattern that repeats in every 8x8 cell of ``shown``, of 255."""
     square = repeating(shown, ALIKE.to(shown.device)).mean().clamp(min=0)
     return round(float(square.sqrt()) * 255, 2)

@@ -1,4 +1,4 @@
-"""What every training stage shares: schedule, average of the weights, checkpoints, the log."""
+"""The loop of every training stage: schedule, average of the weights, checkpoints, the log."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class Stage:
         self.rank = workers.get_rank() if workers.is_initialized() else 0
         self.folder = RUNS / name
         self.folder.mkdir(parents=True, exist_ok=True)
-        if start is not None:  # the averaged weights of an earlier stage; layers it lacks start afresh
+        # ``start`` has the averaged weights of an earlier stage; layers that it lacks begin with random ones.
+        if start is not None:
             model.load_state_dict(weights_of(start), strict=False)
         self.model, self.average = model, copy.deepcopy(model).requires_grad_(False)
         self.minutes, self.lr = minutes, lr
@@ -77,7 +78,7 @@ class Stage:
 
     @property
     def done(self) -> float:
-        """Share of the minutes that is spent, 0 to 1."""
+        """Returns the fraction of the minutes that has passed, 0 to 1."""
         return self.spent / (self.minutes * 60)
 
     def run(self, loss: Callable[[], Tensor], validate: Callable[[nn.Module], dict[str, float]]) -> None:

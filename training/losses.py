@@ -74,10 +74,10 @@ def _local(features: Tensor, window: int) -> tuple[Tensor, Tensor]:
 
 
 def visible_faults(pixels: Tensor, shown: Tensor) -> Tensor:
-    """Grids, tints and blotches: errors that are small at each pixel and seen at once.
+    """Returns the loss of grids, tints and blotches: errors that are small at each pixel and clearly visible.
 
-    A grid is what repeats in every 8x8 cell, a tint what does not vary, a blotch what neighbouring cells
-    share.
+    A grid is the part of the error that repeats in every 8x8 cell, a tint its mean, and a blotch the part
+    that neighbouring cells have in common.
     """
     error = shown - pixels
     count, channels, height, width = error.shape
@@ -90,7 +90,7 @@ def visible_faults(pixels: Tensor, shown: Tensor) -> Tensor:
 def latent_distance(latents: Tensor, wanted: Tensor) -> Tensor:
     """Distance of latents float32[N, 4, h, w] from the teacher's, as mean square and by channel.
 
-    Colours that drift are seen first, so that means and deviations count once more.
+    Drifting colours are the most visible error, so that means and deviations are weighted in addition.
     """
     drift = ((latents - wanted).mean((0, 2, 3)) ** 2).sum()
     spread = (latents.std((0, 2, 3)) / wanted.std((0, 2, 3)) - 1).pow(2).sum()

@@ -1,4 +1,4 @@
-"""The pocket networks in torch: what ``export_networks.py`` turns into the embedded ONNX files.
+"""The pocket networks in torch, which ``export_networks.py`` converts to the embedded ONNX files.
 
 Both keep their channels at low resolution (a 3x3 convolution at full size would cost more than the
 rest together), and neither has an operation that sees the whole picture, so that tiles with enough
@@ -25,7 +25,7 @@ def _unfold(x: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """Residual pair of 3x3 convolutions; ``condition`` adds what the quantisation step says."""
+    """Residual pair of 3x3 convolutions; ``condition`` adds a function of the quantisation step."""
 
     def __init__(self, width: int, condition: int = 0) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ def step_features(log_step: Tensor) -> Tensor:
 
 
 class Context(nn.Module):
-    """Residual blocks at half the resolution of their input: what a scene is about, for little work."""
+    """Residual blocks at half the resolution of their input: a large receptive field at low cost."""
 
     def __init__(self, outer: int, inner: int, blocks: int, condition: int = 0) -> None:
         super().__init__()
@@ -97,8 +97,8 @@ class Decoder(nn.Module):
 
         ``latents`` float[N, 4, h, w] are the integers times their steps, ``log_step`` float[N, 1, h, w] is
         log2 of the step at each position, ``conditional_mean`` float[N, 4, h, w] the mean of the latents
-        given their integers. ``grain`` float[N, 4, 4h, 4w] is independent uniform noise of deviation 1: of
-        even latents alone a convolution makes the same texture in every cell. It is drawn if it is not given.
+        given their integers. ``grain`` float[N, 4, 4h, 4w] is independent uniform noise of deviation 1: from
+        constant latents alone a convolution makes the same texture in every cell. By default it is drawn.
         """
         if grain is None:
             count, _, height, width = latents.shape
@@ -114,7 +114,7 @@ class Decoder(nn.Module):
         x = self.at_quarter(_unfold(self.to_quarter(x)))
         x = _unfold(self.to_half(x))
         x = self.at_half(x + self.grain(grain))
-        with torch.autocast(x.device.type, enabled=False):  # bfloat16 has fewer tones than the picture
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 has fewer levels than the picture.
             return nn.functional.pixel_shuffle(self.leave(x.float()), 2) + 0.5
 
 
@@ -139,15 +139,16 @@ class Encoder(nn.Module):
         x = self.at_half(self.enter(_fold(pixels - 0.5)))
         x = self.at_quarter(self.to_quarter(_fold(x)))
         x = self.at_eighth(self.to_eighth(_fold(x)))
-        with torch.autocast(x.device.type, enabled=False):  # fine steps are finer than bfloat16
+        # Fine steps are finer than the resolution of bfloat16.
+        with torch.autocast(x.device.type, enabled=False):
             return self.leave(x.float())
 
 
 def grown(old: dict[str, Tensor], net: nn.Module) -> None:
     """Loads the state of a smaller network into ``net`` so that ``net`` computes nearly the same.
 
-    Each old tensor becomes the leading corner of the new one. What the new channels and blocks add to old
-    channels begins at zero, and learns from there ("Net2Net", Chen et al., 2016, without noise).
+    Each old tensor becomes the leading corner of the new one. The contributions of new channels and blocks to
+    old channels begin at zero ("Net2Net", Chen et al., 2016, without noise).
     """
     for name, tensor in net.state_dict().items():
         if name in old and any(a > b for a, b in zip(old[name].shape, tensor.shape, strict=True)):
@@ -163,7 +164,7 @@ def grown(old: dict[str, Tensor], net: nn.Module) -> None:
 
 
 class FaceFinder(nn.Module):
-    """Latents of the `sd1` space to how likely each position is within a face, at three scales."""
+    """Latents of the `sd1` space to the probability that each position is within a face, at three scales."""
 
     def __init__(
         self, widths: tuple[int, int, int] = (32, 48, 64), blocks: tuple[int, int, int] = (1, 2, 3)

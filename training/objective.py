@@ -1,4 +1,4 @@
-"""What stage 2 minimises: distortion, rate, likeness to TAESD's latents, and what a discriminator sees."""
+"""The objective of stage 2: distortion, rate, distance to TAESD's latents, and a discriminator's loss."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from torch import Tensor, nn
 from weave import weave
 
 STEPS_OF_A_PASS = 40
-"""Coding steps of the context model: ten sites of four channels."""
+"""The number of predictions of a coding pass: ten sites of four channels."""
 
 ROUNDED_FROM = 0.4
-"""Share of the time after which the decoder is trained with the weights that are exported."""
+"""The fraction of the time after which the decoder is trained with the weights that are exported."""
 
 FINE = 60
-"""Below this level the latents say what TAESD's decoder shows of them, and its picture is the aim."""
+"""Below this level the target for TAESD's latents is the picture by TAESD's decoder."""
 
 BALANCE_EVERY = 25
-"""Training steps between measurements of the gradients that weigh the losses."""
+"""The number of training steps between measurements of the gradients by which losses are weighted."""
 
 PARTS = {"wasserstein": 0.8, "features": 0.5}
-"""Norm of each loss's gradient in the pixels, relative to that of L1 and LPIPS together."""
+"""The norm of each loss's gradient in the pixels, relative to that of L1 and LPIPS together."""
 
 
 class CodingPass:
@@ -75,13 +75,13 @@ class CodingPass:
 
 @dataclass(frozen=True)
 class Batch:
-    """What is coded together: crops, even pictures, and crops of which TAESD's latents are coded.
+    """A batch: crops, even pictures, and crops of which TAESD's latents are coded.
 
     ``pixels`` float32[N, 3, s, s]; ``levels`` and ``lambdas`` [N] are those of the quantiser, ``known``
-    int64[N] is the number of coding steps that have arrived. The first ``plain`` are crops. Up to ``own``
-    follow even ones; the last ``alike`` of them have latents that are the same everywhere. Then come the
-    ``foreign``, of which the last ``partial`` have only begun to arrive. TAESD's decoder is shown the first
-    ``watched`` as well.
+    int64[N] is the number of predictions whose integers have arrived. The first ``plain`` are crops. Up to
+    ``own`` follow even ones; the last ``alike`` of them have latents that are the same everywhere. Then come
+    the ``foreign``, of which the last ``partial`` have only begun to arrive. TAESD's decoder is shown the
+    first ``watched`` as well.
     """
 
     pixels: Tensor
@@ -182,7 +182,7 @@ class Objective:
         return total + parts["rate"], {name: value.detach() for name, value in parts.items()}
 
     def opponent(self, done: float) -> Tensor | None:
-        """The discriminator's loss on what :meth:`generator` has just made; None before its time."""
+        """Returns the discriminator's loss on the last batch of :meth:`generator`; None before its time."""
         if self._seen is None or done < self.args.opponent_from:
             return None
         pixels, shown, features, original, count, condition = self._seen
@@ -222,7 +222,7 @@ class Objective:
         )
 
     def _shown(self, inputs: tuple[Tensor, ...], done: float) -> Tensor:
-        """What the decoder makes of its inputs, towards the end with the weights that are exported."""
+        """Returns the decoder's pictures, towards the end with rounded weights as they are exported."""
         if done < ROUNDED_FROM:
             return self.decoder(*inputs).float()
         return torch.func.functional_call(
@@ -232,7 +232,7 @@ class Objective:
     def _wanted(self, batch: Batch, latents: Tensor, taught: Tensor) -> Tensor:
         """The aim: the pictures; of latents that are the same everywhere, the colour by TAESD's decoder.
 
-        Of TAESD's latents at fine levels it is what TAESD's decoder shows of them.
+        For TAESD's latents at fine levels it is the picture by TAESD's decoder.
         """
         own, alike = batch.own, batch.alike
         whole = batch.foreign - batch.partial
@@ -268,7 +268,8 @@ class Objective:
         return generator_loss(self.discriminator(shown, features, *condition))
 
     def _by_teacher(self, pixels: Tensor, noisy: Tensor) -> Tensor:
-        """What TAESD's decoder shows of the encoder's own latents: it keeps them in the latent space."""
+        """Returns the loss of TAESD's decoder on the encoder's own latents, which keeps them in the latent
+        space."""
         with self.autocast():
             foreign = self.teacher_decoder(noisy).float()
             return (foreign - pixels).abs().mean() + self.lpips(pixels, foreign).mean()

@@ -2,7 +2,7 @@
 
 ``python training/pack.py --out FOLDER --start shipped``. Photographs become WebP, at most 800 pixels on the
 longer side, in tar files of at most ``--limit`` megabytes. Teachers, judges and starting weights follow, in
-the layout of the folder of assets. ``--unpack FOLDER`` puts all of it there again.
+the layout of the folder of assets. ``--unpack FOLDER`` restores all of it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ CHANNEL_WEIGHTS = torch.exp2(torch.tensor(CHANNEL_OFFSETS) / 16).view(1, 4, 1, 1
 
 
 def steps_of(levels: Tensor) -> Tensor:
-    """Quantisation steps, in scaled-latent units, of integer levels: 16 levels to the octave."""
+    """Quantisation steps, in scaled-latent units, of integer levels: 16 levels double the step."""
     return torch.exp2(levels.float() / 16 - 5)
 
 

@@ -1,4 +1,4 @@
-"""How weights are rounded to 8 bits when a network is exported, for training that takes it into account."""
+"""The rounding of weights to 8 bits at export, for training that takes it into account."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import torch
 from torch import Tensor, nn
 
 SMALLEST = 1024
-"""Weights of fewer elements are not worth the error of 8 bits."""
+"""The least number of elements of a tensor that is rounded: for smaller ones the error costs more than the
+bytes."""
 
 COARSE = {"decoder": ((1 << 17, 8.0), (1 << 16, 16.0))}
 """For the convolutions of a part: elements from which on steps are coarse, and how many a deviation has then.
 
 The deviation is that of the weights of an output channel. With 8 steps the integers have an entropy of about
-5 bits, with 16 of 6 and otherwise of 7.6. Most weights are in the large convolutions, so that a web page has
-less to load.
+5 bits, with 16 of 6 and otherwise of 7.6. Most weights are in the large convolutions, so that a web page
+loads fewer bytes.
 """
 
 

@@ -1,8 +1,8 @@
 """Pictures with faces at known places, for the face finder.
 
-``faces.tsv`` says where the faces of the photographs are, in shares of width and height: from brow to chin,
-found with the cascade of OpenCV, looked through, and a few by hand. Photographs with people but no places
-are listed too, and never shown.
+``faces.tsv`` has the places of the faces in the photographs, from brow to chin, as fractions of width and
+height. They were found with the cascade of OpenCV and checked by eye; a few were added by hand. Photographs
+with people but without places are listed too, and never used.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Scenes:
         ]
         people = {row["file"] for row in rows}
         self._places = [path for name, path in known.items() if name not in people]
-        # The portraits are many and alike.
+        # There are many portraits, which are alike.
         weights = np.array([0.4 if face.path.name.startswith("congress") else 1.0 for face in self._faces])
         self._weights = weights / weights.sum()
 
@@ -96,7 +96,7 @@ class Scenes:
         )
 
     def _paste(self, scene: Image.Image, mask: Image.Image) -> None:
-        """A head and what is around it, turned, faded into the scene at some place."""
+        """Pastes a head with its surroundings, rotated and faded, into the scene at a random place."""
         rng = self._rng
         face = self._faces[rng.choice(len(self._faces), p=self._weights)]
         photo = _photo(face.path)
@@ -137,7 +137,7 @@ class Scenes:
         mask.paste(oval, corner, oval)
 
     def _developed(self, image: Image.Image) -> Image.Image:
-        """Other light: brightness, contrast, colour, and the sharpness of another lens."""
+        """Returns the picture with random brightness, contrast, colour and sharpness."""
         rng = self._rng
         values = np.asarray(image, np.float32) / 255
         gain = np.exp(rng.normal(0, 0.08, 3)) * np.exp(rng.normal(0, 0.2))

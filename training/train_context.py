@@ -28,7 +28,7 @@ LEVELS = (56, 64, 72, 80, 88)
 
 
 def order0(values: Tensor) -> float:
-    """Bits of the static order-0 entropy, per picture and channel, of integers int64[4, h, w]."""
+    """Returns the bits of the static order-0 entropy, per picture and channel, of integers int64[4, h, w]."""
     bits = 0.0
     for channel in values:
         count = torch.unique(channel, return_counts=True)[1].float()
@@ -108,7 +108,7 @@ def main() -> None:
     args = arguments()
     torch.manual_seed(args.seed)
     device = torch.device(args.device)
-    torch.backends.cudnn.allow_tf32 = False  # the context model is exact
+    torch.backends.cudnn.allow_tf32 = False  # The context model computes in integers.
     if args.device == "cpu":
         torch.set_num_threads(args.threads)
     folder, out = RUNS / args.name, args.out or RUNS / args.name

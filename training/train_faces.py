@@ -1,6 +1,7 @@
 """Stage 6: the face finder, on latents of the shipped encoder.
 
-``python training/train_faces.py --minutes 8``: binary cross-entropy against how much of a position is face.
+``python training/train_faces.py --minutes 8``: binary cross-entropy against the fraction of a position that
+is a face.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ def main() -> None:
     def loss() -> Tensor:
         chosen = torch.randint(len(latents), (args.batch,), generator=rng)
         x, wanted = latents[chosen], faces[chosen]
-        y0, x0 = torch.randint(4, (2,), generator=rng).tolist()  # for grids of 16 and 32 pixels mean nothing
+        y0, x0 = torch.randint(
+            4, (2,), generator=rng
+        ).tolist()  # The grids of 16 and 32 pixels must have no meaning.
         x, wanted = (v[..., y0 : y0 + 36, x0 : x0 + 36] for v in (x, wanted))
         if torch.rand((), generator=rng) < 0.5:
             x, wanted = x.flip(3), wanted.flip(3)

@@ -3,9 +3,9 @@
 ``python training/train_pictures.py --name pictures --start shipped --minutes 120`` on a processor. On a CUDA
 machine: ``... --minutes 9 --batch 48 --crop 256 --lr 5e-4 --width 64 --out FOLDER``. The code is the same.
 
-Of a batch three quarters are crops. A twelfth is even: colours, gradients, or latents that are the same
-everywhere. Of the last sixth TAESD's latents are coded, for files that other encoders of the space made; half
-of these are only partly known, as in a file that is still arriving. ``objective.py`` has the losses. The
+Three quarters of a batch are crops. A twelfth is even: colours, gradients, or latents that are the same
+everywhere. For the last sixth TAESD's latents are coded, for files by other encoders of the space; half of
+these have arrived only in part, as in a file that is still arriving. ``objective.py`` has the losses. The
 context model learns the code length of the integers that the coding pass chose. The coding pass takes over
 its weights every few steps.
 """
@@ -31,10 +31,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 CONTEXT_EVERY = 4
-"""Steps of the networks to one of the context model."""
+"""The number of training steps of the networks for one of the context model."""
 
 SHARD = 14_000_000
-"""Bytes of a file of weights, at most."""
+"""The largest size of a file of weights, in bytes."""
 
 
 class Nets(nn.Module):
