@@ -146,7 +146,7 @@ STEPS = (
     {"candidate"},
     {"colour_error"},
     {"optimise", "resolution", "regions", "closed_loop", "colour_solver", "write", "record"},
-    {"protection"},
+    {"faithful", "protection"},
     {"stages"},
     {"pipeline"},
     {"__init__"},

@@ -5,6 +5,7 @@
     CalotypeError
     ├── SourceError           the picture to encode cannot be read, or is refused
     ├── TargetSizeError       no file that small can be made (ValueError too)
+    ├── InventionError        no file that invents as little as asked for can be made
     ├── BoxError              the part that is asked for is not within the picture (ValueError too)
     ├── OutputError           the result cannot be written
     ├── FormatError           the bytes are not a well-formed .calo file (OSError too)
@@ -29,6 +30,7 @@ __all__ = [
     "CalotypeWarning",
     "ChecksumError",
     "FormatError",
+    "InventionError",
     "LimitError",
     "ModelError",
     "OutOfMemoryError",
@@ -63,6 +65,10 @@ class TargetSizeError(CalotypeError, ValueError):
             f"target size {self.target} bytes is too small: "
             f"the smallest file for this picture is {self.smallest} bytes"
         )
+
+
+class InventionError(CalotypeError):
+    """No file can be made whose picture invents as little as asked for."""
 
 
 class BoxError(CalotypeError, ValueError):

@@ -144,6 +144,10 @@ class EncodeOptions:
     ``record`` decodes the file, compares the picture with the original, and adds a record of where it is
     uncertain, of at most 3 % of the bytes (``Info.fidelity``, ``DecodeOptions.overlay``).
 
+    ``faithful``, 0 to 1, is the largest invention that the decoded picture may have (``calotype.verify``).
+    A file that invents more is coded again: with finer latents unless there is a target size, then with
+    patches over the parts that invent most, at last with a patch over everything.
+
     Effort 9 optimises the latents for the decoder ``decoder`` (``None``: the default one of the latent space)
     if torch is installed. It takes up to ``time_limit`` seconds for a picture. With the path of an ``lpips``
     graph, that metric is part of the distortion. Raises ``ValueError`` for values out of range, and
@@ -164,6 +168,7 @@ class EncodeOptions:
     model: str = "pocket"
     keep_metadata: bool = False
     record: bool = False
+    faithful: float | None = None
     strict: bool = False
     limits: Limits = field(default_factory=Limits)
     diffusion: DiffusionOptions = field(default_factory=DiffusionOptions)
@@ -188,6 +193,10 @@ class EncodeOptions:
         if self.recipe not in ("hierarchical", "palette"):
             raise ValueError(f"recipe (={self.recipe!r}) must be 'hierarchical' or 'palette'")
         _check_protect(self.protect)
+        if self.faithful is not None and not 0 <= self.faithful <= 1:
+            raise ValueError(f"faithful (={self.faithful}) must be between 0 and 1")
+        if self.recipe == "palette" and self.faithful is not None:
+            raise ValueError("faithful cannot be chosen with the palette recipe, which has one size")
         for roi in self.roi:
             check_type("roi", roi, Roi | str | os.PathLike)
         if self.recipe == "palette" and self.roi:

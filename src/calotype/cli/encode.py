@@ -38,6 +38,13 @@ __all__ = ["encode"]
     help="Quantise a region more finely: left, top, width and height in pixels and a weight up to 1, or the"
     " file of a mask of the picture's size, white where it matters. May be given several times.",
 )
+@click.option(
+    "--faithful",
+    metavar="T",
+    type=click.FloatRange(0, 1),
+    help="Write no file whose invention, as 'calotype verify' measures it, is above T, 0 to 1: spend bytes on"
+    " finer latents and on patches until it is not, or fail if the size does not allow it.",
+)
 @batch_options
 @click.pass_obj
 def encode(

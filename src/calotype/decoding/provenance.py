@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from calotype.container import ParsedFile
+from calotype.container import ChunkType, ParsedFile, unpack_record
+from calotype.errors import FormatError
 from calotype.imaging import Provenance
 from calotype.models import decoder_name, model_name_of_id
 from calotype.version import __version__
@@ -24,5 +25,20 @@ def provenance_of(parsed: ParsedFile, model: str | None, *, small: bool = False)
     return Provenance(
         software,
         f"Decoded by {software} from {arrived}{parsed.size:,} bytes ({models})."
-        " Fine detail is synthesised: it may differ from the original.",
+        f" Fine detail is synthesised: it may differ from the original.{_recorded_scores(parsed)}",
+    )
+
+
+def _recorded_scores(parsed: ParsedFile) -> str:
+    """Returns a sentence on what the encoder has recorded of the picture's fidelity; "" without a record."""
+    data = parsed.chunk(ChunkType.FIDELITY)
+    if data is None:
+        return ""
+    try:
+        record = unpack_record(data, parsed.header.width, parsed.header.height)
+    except FormatError:
+        return ""
+    return (
+        f" Its encoder compared it with the original: invention {record.invention:.2f},"
+        f" loss {record.loss:.2f} (0 to 1)."
     )

@@ -30,11 +30,18 @@ from calotype.batches import in_batches
 from calotype.container import Chunk, Coding, Header
 from calotype.encoding.candidate import Candidate, code_latents, code_palette
 from calotype.encoding.closed_loop import has_visible_tints
+from calotype.encoding.faithful import (
+    coarsest_options,
+    finer_options,
+    patches_over,
+    with_patches,
+    worst_rectangles,
+)
 from calotype.encoding.optimise import optimise_latents
-from calotype.encoding.plan import Plan
+from calotype.encoding.plan import Plan, size_target
 from calotype.encoding.prepare import PreparedPicture, load_pictures
 from calotype.encoding.protection import with_protection
-from calotype.encoding.record import with_record
+from calotype.encoding.record import file_fidelity, with_record
 from calotype.encoding.regions import distorts_faces
 from calotype.encoding.stages import (
     code_at_best_scale,
@@ -43,7 +50,7 @@ from calotype.encoding.stages import (
     with_solved_colours,
 )
 from calotype.encoding.write import write_verified_file
-from calotype.errors import ModelError
+from calotype.errors import InventionError, ModelError
 from calotype.imaging import PictureSource
 from calotype.models import Encoder, ModelCache, TextFinder, is_embedded
 from calotype.models.tiling import encode_all
@@ -63,8 +70,8 @@ def encode_pictures(
     """Yields the file of each image, in order; up to ``batch`` images are loaded and encoded together.
 
     ``progress`` is called after each iteration of the descent. An error ends the iterator, after the files of
-    the images before. Raises :class:`SourceError`, :class:`LimitError`, :class:`TargetSizeError` and
-    :class:`ModelError`.
+    the images before. Raises :class:`SourceError`, :class:`LimitError`, :class:`TargetSizeError`,
+    :class:`InventionError` and :class:`ModelError`.
     """
     encoder = models.encoder(options.model, options.diffusion)
     for images_of_batch in in_batches(images, batch):
@@ -73,8 +80,8 @@ def encode_pictures(
             pixels = [picture.pixels(picture.header) for picture in pictures]
             all_latents = encode_all(encoder, pixels, [picture.header.extension for picture in pictures])
             for picture, latents in zip(pictures, all_latents, strict=True):
-                best = _best_candidate(picture, latents, options, encoder, models, progress)
-                file = write_verified_file(best)
+                make = _best_file if options.faithful is None else _faithful_file
+                file = make(picture, latents, options, encoder, models, progress)
                 yield with_record(file, picture, options, models) if options.record else file
         if failure is not None:
             raise failure
@@ -85,14 +92,65 @@ def encode_latents(
 ) -> bytes:
     """Returns the file of latents float32[4, h, w] of any encoder, without the stages that need a network.
 
-    ``header`` defines coding, ids and sizes. There is no picture to compare with: ``record`` has no effect.
+    ``header`` defines coding, ids and sizes. There is no picture to compare with: ``record`` and
+    ``faithful`` have no effect.
     Raises :class:`TargetSizeError`.
     """
-    options = replace(options, record=False)
+    options = replace(options, record=False, faithful=None)
     if header.coding == Coding.PALETTE:
         return write_verified_file(code_palette(latents, header, chunks))
     plan = Plan.of(options, header.width, header.height)
     return write_verified_file(code_latents(latents, header, chunks, plan.rate, plan.rdo))
+
+
+def _best_file(
+    picture: PreparedPicture,
+    latents: NDArray[np.float32],
+    options: EncodeOptions,
+    encoder: Encoder,
+    models: ModelCache,
+    progress: Callable[[], None],
+) -> bytes:
+    """Returns the file of a picture, whose ``latents`` float32[4, h, w] are those at its scale."""
+    return write_verified_file(_best_candidate(picture, latents, options, encoder, models, progress))
+
+
+def _faithful_file(
+    picture: PreparedPicture,
+    latents: NDArray[np.float32],
+    options: EncodeOptions,
+    encoder: Encoder,
+    models: ModelCache,
+    progress: Callable[[], None],
+) -> bytes:
+    """Returns the first file that invents no more than the options allow; the arguments are those of
+    :func:`_best_file`.
+
+    Raises :class:`InventionError` if no file does, within the target size if there is one.
+    """
+    limit, lowest = options.faithful or 0.0, 1.0
+    for finer in finer_options(options):
+        file = _best_file(picture, latents, finer, encoder, models, progress)
+        fidelity = file_fidelity(file, picture, models)
+        lowest = min(lowest, fidelity.invention)
+        if lowest <= limit:
+            return file
+    coarse = _best_file(picture, latents, coarsest_options(options), encoder, models, progress)
+    worst = worst_rectangles(fidelity, limit)
+    for under, rectangles in [(file, worst), (coarse, [])] if worst else [(coarse, [])]:
+        for patches in patches_over(picture.rgb, rectangles):
+            patched = with_patches(under, patches, options)
+            if patched is None:
+                break
+            lowest = min(lowest, file_fidelity(patched, picture, models).invention)
+            if lowest <= limit:
+                return patched
+    size = size_target(options, picture.header.width, picture.header.height)
+    within = "" if size is None else f" within {size} bytes"
+    raise InventionError(
+        f"the invention of this picture is {lowest:.3f} at best{within}, above {limit:g}: allow more"
+        + (" of it" if size is None else " bytes")
+    )
 
 
 def _best_candidate(

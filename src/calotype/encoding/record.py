@@ -7,12 +7,24 @@ import numpy as np
 from calotype.decoding import decode_files
 from calotype.encoding.plan import size_target
 from calotype.encoding.prepare import PreparedPicture
-from calotype.fidelity import load_calibration, most_record_bytes, picture_fidelity, record_chunk
+from calotype.fidelity import Fidelity, load_calibration, most_record_bytes, picture_fidelity, record_chunk
 from calotype.limits import ANY_SIZE
 from calotype.models import ModelCache, decoder_name, model_id
 from calotype.options import DecodeOptions, EncodeOptions
 
-__all__ = ["with_record"]
+__all__ = ["file_fidelity", "with_record"]
+
+
+def file_fidelity(file: bytes, picture: PreparedPicture, models: ModelCache) -> Fidelity:
+    """Returns the fidelity of what the default decoder makes of ``file`` to the picture.
+
+    Raises :class:`ModelError`.
+    """
+    decoding = DecodeOptions(limits=ANY_SIZE, keep_metadata=False, provenance=False)
+    (decoded,) = decode_files([file], decoding, models, batch=1)
+    network = models.features(load_calibration().activations)
+    alpha = np.asarray(decoded.getchannel("A")) if decoded.mode.endswith("A") else None  # it is lossless
+    return picture_fidelity(picture.rgb, alpha, decoded, network)
 
 
 def with_record(file: bytes, picture: PreparedPicture, options: EncodeOptions, models: ModelCache) -> bytes:
@@ -20,11 +32,7 @@ def with_record(file: bytes, picture: PreparedPicture, options: EncodeOptions, m
 
     The record is that of the default decoder. Raises :class:`ModelError`.
     """
-    decoding = DecodeOptions(limits=ANY_SIZE, keep_metadata=False, provenance=False)
-    (decoded,) = decode_files([file], decoding, models, batch=1)
-    network = models.features(load_calibration().activations)
-    alpha = np.asarray(decoded.getchannel("A")) if decoded.mode.endswith("A") else None  # it is lossless
-    fidelity = picture_fidelity(picture.rgb, alpha, decoded, network)
+    fidelity = file_fidelity(file, picture, models)
     decoder = model_id(decoder_name(None, picture.header.space))
     size = size_target(options, picture.header.width, picture.header.height)
     return file + record_chunk(fidelity, decoder, most_record_bytes(len(file) if size is None else size))

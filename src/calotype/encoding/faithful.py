@@ -1,0 +1,109 @@
+"""Files whose pictures invent no more than is allowed: what to code if a file invents more.
+
+::
+
+    file ─ invents too much? ─ finer latents ─ patches over the worst parts ─ a patch over everything
+
+A patch is a blurred original: it loses structure, but shows none that the original lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calotype.connected import connected_parts
+from calotype.container import (
+    MAX_ATLAS_SIDE,
+    MAX_PATCHES,
+    Chunk,
+    ChunkType,
+    Patches,
+    Rectangle,
+    atlas_size,
+    pack_patches,
+    parse_file,
+    serialise_file,
+)
+from calotype.encoding.patch_choice import FEATHER
+from calotype.encoding.patch_coding import code_patches
+from calotype.encoding.plan import RateTarget
+from calotype.fidelity import Fidelity
+from calotype.fidelity.statistics import BLOCK
+from calotype.limits import ANY_SIZE
+from calotype.options import DEFAULT_QUALITY, EncodeOptions
+
+__all__ = ["coarsest_options", "finer_options", "patches_over", "with_patches", "worst_rectangles"]
+
+_QUALITIES = (65.0, 80.0, 100.0)
+"""Qualities that are tried after that of the options."""
+
+_PATCH_QUALITIES = (30, 50, 70, 85, 95)
+"""Qualities of the codec that patches are tried with."""
+
+_NEAR = 0.8
+"""Blocks are replaced whose score exceeds this share of the limit: the score of a block is that of its
+surroundings as well."""
+
+
+def finer_options(options: EncodeOptions) -> Iterator[EncodeOptions]:
+    """Yields the options, and then those with higher qualities if there is no target size."""
+    yield options
+    if options.target_size is None and options.bpp is None:
+        start = DEFAULT_QUALITY if options.quality is None else options.quality
+        for quality in _QUALITIES:
+            if quality > start:
+                yield replace(options, quality=quality)
+
+
+def coarsest_options(options: EncodeOptions) -> EncodeOptions:
+    """Returns the options of the smallest file that lies under a patch over everything."""
+    return replace(
+        options, quality=0, target_size=None, bpp=None, effort=1, protect="none", roi=(), scale=None
+    )
+
+
+def worst_rectangles(fidelity: Fidelity, limit: float) -> list[Rectangle]:
+    """Returns rectangles, in pixels, around the blocks that invent more than ``limit``; none if they are most
+    of the picture."""
+    worst = fidelity.invented > _NEAR * limit
+    rectangles = []
+    for rows, columns in connected_parts(worst):
+        left, top = BLOCK * int(columns.min()), BLOCK * int(rows.min())
+        right = min(BLOCK * (int(columns.max()) + 1), fidelity.width)
+        bottom = min(BLOCK * (int(rows.max()) + 1), fidelity.height)
+        rectangles.append((left, top, right - left, bottom - top))
+    area = sum(width * height for _, _, width, height in rectangles)
+    few = 0 < len(rectangles) <= MAX_PATCHES and 2 * area < fidelity.width * fidelity.height
+    return rectangles if few and _fits(rectangles, fidelity.width * fidelity.height) else []
+
+
+def patches_over(rgb: NDArray[np.uint8], rectangles: list[Rectangle]) -> Iterator[Patches]:
+    """Yields patches over parts of uint8[H, W, 3], of rising quality; without rectangles over all of it."""
+    height, width = rgb.shape[:2]
+    chosen = rectangles or [(0, 0, width, height)]
+    if _fits(chosen, width * height):
+        for quality in _PATCH_QUALITIES:
+            yield code_patches(rgb, chosen, quality, luma=False, feather=FEATHER if rectangles else 0)
+
+
+def with_patches(file: bytes, patches: Patches, options: EncodeOptions) -> bytes | None:
+    """Returns the ``file`` with other patches than it has; None if the options' size does not allow them."""
+    parsed = parse_file(file, limits=ANY_SIZE)
+    chunks = [chunk for chunk in parsed.chunks if chunk.type != ChunkType.PATCHES]
+    patched = serialise_file(
+        parsed.header,
+        parsed.payload,
+        parsed.checksum,
+        [Chunk(ChunkType.PATCHES, pack_patches(patches)), *chunks],
+    )
+    largest = RateTarget.of(options, parsed.header.width, parsed.header.height).size
+    return patched if largest is None or len(patched) <= largest else None
+
+
+def _fits(rectangles: list[Rectangle], area: int) -> bool:
+    width, height = atlas_size(rectangles)
+    return max(width, height) <= MAX_ATLAS_SIDE and width * height <= area
