@@ -6,6 +6,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DECODER = ROOT / "web-decoder"
 OLDEST_NODE = (20, 12)
+sys.path.insert(0, str(ROOT))
 
 
 @pytest.fixture(scope="session")

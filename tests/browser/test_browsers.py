@@ -17,9 +17,8 @@ from PIL import Image
 
 pytest.importorskip("selenium", reason="needs pip install 'calotype[test]'")
 
-from web_page import MISSING, PATIENCE, Browser, Handler, opened_browser, opened_firefox, served
-
 import calotype
+from scripts.browsers import MISSING, PATIENCE, Browser, Handler, opened_browser, opened_firefox, served
 
 ROOT = Path(__file__).parents[2]
 SUITE: dict[str, Any] = json.loads((ROOT / "conformance" / "suite.json").read_text("utf-8"))

@@ -12,13 +12,12 @@ import pytest
 
 pytest.importorskip("selenium", reason="needs pip install 'calotype[test]'")
 
-from web_page import MISSING, opened_browser, served
-
 from calotype import browser
 from calotype.browser import SCRIPTS, decoder_files, is_built
 from calotype.cli import main
 from calotype.errors import ModelError
 from calotype.models import list_models
+from scripts.browsers import MISSING, opened_browser, served
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "context-242"
 

@@ -18,6 +18,17 @@ from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from websocket import create_connection  # Selenium needs it, too
 
+__all__ = [
+    "MISSING",
+    "PATIENCE",
+    "Browser",
+    "Firefox",
+    "Handler",
+    "opened_browser",
+    "opened_firefox",
+    "served",
+]
+
 CHROMIUM = shutil.which("chromium")
 CHROMEDRIVER = shutil.which("chromedriver")
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
