@@ -2,7 +2,8 @@
 
 Both decode the same picture of 512x512 pixels in turn, on the same cores: first on one, then on all. The
 browser's decoder uses one core for a picture. Given is the fastest of the rounds, with everything loaded, and
-the processor time of that round: on a machine that does other work at the same time, the latter tells more.
+the least processor time: on a machine that does other work at the same time, the latter tells more. A
+thumbnail (an eighth of the size) takes the same latents and no decoder network.
 ``--large FILE`` also decodes a large file once in each browser, and gives the largest resident memory of the
 page's process. Needs ``make web``, and the browsers of Debian's chromium-driver and firefox-esr.
 """
@@ -28,12 +29,12 @@ __all__ = ["main"]
 _RESULTS = ROOT / "benchmarks" / "results" / "browser.md"
 _SAMPLE = ROOT / "samples" / "astronaut.png"
 _TICKS = os.sysconf("SC_CLK_TCK")
-_DECODE = """const [name, done] = arguments;
+_DECODE = """const [name, kind, done] = arguments;
 (async () => {
-  const { decode } = await import("/calotype.js");
+  const decoder = await import("/calotype.js");
   const data = await (await fetch(name)).arrayBuffer();
   const start = performance.now();
-  const { width, height } = await decode(data);
+  const { width, height } = await decoder[kind](data);
   return [(performance.now() - start) / 1000, width, height];
 })().then(done, (error) => done(String(error)));"""
 
@@ -85,12 +86,15 @@ def _measure(cores: int, rounds: int, large: Path | None) -> None:
             with served(site) as address, opened(Path(name) / browser_name) as browser:
                 browser.get(f"{address}/index.html")
                 _decoded(browser, "picture.calo")
-                ours, theirs = [], []
+                _decoded(browser, "picture.calo", "thumbnail")
+                ours, theirs, small = [], [], []
                 for _ in range(rounds):
                     ours.append(_timed(lambda: calotype.decode(data), _own_seconds))
-                    theirs.append(_timed(lambda b=browser: _decoded(b, "picture.calo"), _browsers_seconds))
+                    for kind, found in (("decode", theirs), ("thumbnail", small)):
+                        found.append(_timed(_decoding(browser, kind), _browsers_seconds))
                 _print_row(cores, "Python", ours, ours)
                 _print_row(cores, browser_name, theirs, ours)
+                _print_row(cores, f"{browser_name}, thumbnail", small, ours)
                 if large:
                     wall, width, height = _decoded(browser, "large.calo")
                     notes += (
@@ -100,9 +104,13 @@ def _measure(cores: int, rounds: int, large: Path | None) -> None:
     print(notes, end="")
 
 
-def _decoded(browser: Browser, name: str) -> tuple[float, int, int]:
-    """Returns (seconds, width, height) of decoding a file of the site."""
-    answer = browser.execute_async_script(_DECODE, name)
+def _decoding(browser: Browser, kind: str) -> Callable[[], tuple[float, int, int]]:
+    return lambda: _decoded(browser, "picture.calo", kind)
+
+
+def _decoded(browser: Browser, name: str, kind: str = "decode") -> tuple[float, int, int]:
+    """Returns (seconds, width, height) of decoding a file of the site; ``kind`` is a function of it."""
+    answer = browser.execute_async_script(_DECODE, name, kind)
     if isinstance(answer, str):
         raise RuntimeError(answer)
     seconds, width, height = answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -284,7 +285,7 @@ def test_a_service_worker_serves_plain_images(browser: Browser, site: Path) -> N
 
 
 def test_the_page_stays_responsive_with_many_pictures(browser: Browser, site: Path) -> None:
-    """No task of the main thread takes 50 ms. Other processes may delay one: one of three tries must do."""
+    """No task of the main thread takes 50 ms, beyond what other processes delay an idle page at the time."""
     for _ in range(3):
         visit(browser, site, "")
         longest = browser.execute_async_script("""
@@ -292,19 +293,20 @@ def test_the_page_stays_responsive_with_many_pictures(browser: Browser, site: Pa
             (async () => {
               const { CaloImage, defineElement } = await import("/calotype.js");
               defineElement();
-              const tasks = PerformanceObserver.supportedEntryTypes.includes("longtask");
               let [longest, finished, last] = [0, false, performance.now()];
-              if (tasks) {
+              const tick = () => {
+                longest = Math.max(longest, performance.now() - last - 4);
+                last = performance.now();
+                if (!finished) setTimeout(tick, 4);
+              };
+              tick();
+              await new Promise((resolve) => setTimeout(resolve, 500));
+              const idle = longest;
+              if (PerformanceObserver.supportedEntryTypes.includes("longtask")) {
+                finished = true;
                 new PerformanceObserver((list) => {
                   for (const { duration } of list.getEntries()) longest = Math.max(longest, duration);
                 }).observe({ type: "longtask" });
-              } else {
-                const tick = () => {
-                  longest = Math.max(longest, performance.now() - last - 4);
-                  last = performance.now();
-                  if (!finished) setTimeout(tick, 4);
-                };
-                tick();
               }
               const images = Array.from({ length: 50 }, (_, index) => {
                 const image = new CaloImage();
@@ -316,7 +318,7 @@ def test_the_page_stays_responsive_with_many_pictures(browser: Browser, site: Pa
               await Promise.all(images.map((image) => image.decode()));
               await new Promise((resolve) => setTimeout(resolve, 50));
               finished = true;
-              return longest;
+              return longest - idle;
             })().then(done, (error) => done(String(error)));""")
         assert isinstance(longest, (int, float)), longest
         if longest < 50:
@@ -371,6 +373,38 @@ def test_beginnings_are_those_of_the_python_decoder(browser: Browser, name: str,
     expected = calotype.decode(FILES[name].read_bytes()[:size], partial=True).convert("RGBA")
     difference = np.array(data, float).reshape(expected.height, expected.width, 4) - np.asarray(expected)
     assert np.abs(difference).max() <= SUITE["tolerance"]["peak"]
+
+
+def test_the_examples_of_the_documentation_run(browser: Browser, site: Path) -> None:
+    text = (ROOT / "docs" / "web.md").read_text("utf-8")
+    pages = re.findall(r"```html\n(.*?)```", text, re.DOTALL)
+    script = re.search(r"```js\n(import .*?)```", text, re.DOTALL)
+    assert len(pages) == 2
+    assert script
+    folder = site / "example"
+    if not folder.exists():
+        folder.mkdir()
+        (site / "calotype").symlink_to(site, target_is_directory=True)
+    for name in ("photo", "cat"):
+        shutil.copy(FILES["rgb-24x24"], folder / f"{name}.calo")
+    # The policy of the server forbids scripts within a page, so that they are moved to files.
+    for number, page in enumerate(pages):
+        inline = re.search(r'<script type="module">(.*?)</script>', page, re.DOTALL)
+        if inline:
+            (folder / "page.js").write_text(inline[1], "utf-8")
+            page = page.replace(inline[0], '<script type="module" src="page.js"></script>')
+        (folder / f"{number}.html").write_text(page, "utf-8")
+        browser.get(browser.execute_script("return location.origin") + f"/example/{number}.html")
+        shown = "[...document.querySelectorAll('calo-img')].filter((e) => e.naturalWidth === 24).length"
+        until(browser, f"return {shown} === {2 - number}")
+    code = re.sub(r"import (.*?) from (.*?);", r"const \1 = await import(\2);", script[1])
+    drawn = browser.execute_async_script(
+        f"""const done = arguments[0];
+        const context = document.createElement("canvas").getContext("2d");
+        (async () => {{ {code} return [...context.getImageData(0, 0, 24, 24).data].some(Boolean); }})()
+          .then(done, (error) => done(String(error)));"""
+    )
+    assert drawn is True
 
 
 def test_tiles_leave_no_seams(browser: Browser, site: Path) -> None:
