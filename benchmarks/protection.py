@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     done = {(row["picture"], row["size"], row["protect"]) for row in rows}
     for subject in bench.subjects():
         kind = "faces" if subject.faces else "text"
-        if kind not in options.kinds:
+        if kind not in options.kinds or not any(part in subject.name for part in options.pictures):
             continue
         for size in options.sizes:
             for protect in ("none", kind):
@@ -200,17 +200,23 @@ def report(rows: Sequence[Mapping[str, Any]]) -> str:
 def _cases(
     rows: Sequence[Mapping[str, Any]], group: str
 ) -> Iterator[tuple[int, str, list[Mapping[str, Any]]]]:
-    """Yields (size, protection, rows) of a group, of the pictures that have all protections."""
+    """Yields (size, protection, rows) of a group, of the pictures that were measured with all protections."""
     for size in SIZES:
         chosen = [row for row in rows if row["group"] == group and row["size"] == size]
-        modes = sorted({row["protect"] for row in chosen}, key=lambda mode: mode != "none")
+        by_mode = {
+            mode: {row["picture"]: row for row in chosen if row["protect"] == mode}
+            for mode in ("none", "faces", "text")
+        }
+        modes = [mode for mode, pictures in by_mode.items() if pictures]
+        common = set.intersection(*(set(by_mode[mode]) for mode in modes)) if modes else set()
         for mode in modes:
-            yield size, mode, [row for row in chosen if row["protect"] == mode]
+            yield size, mode, [by_mode[mode][name] for name in sorted(common)]
 
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     regions = [region for row in rows for region in row["regions"]]
     return [
+        f"{len(rows)}",
         f"{np.mean([region['lpips'] for region in regions]):.3f}",
         f"{np.mean([region['psnr'] for region in regions]):.1f}",
         f"{np.mean([row['rest'] for row in rows]):.4f}",
@@ -226,9 +232,9 @@ def _text_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     )
     yield (
         "| pictures | size | protection | below 12 | 12 and more | 12 to 16 | above 16 "
-        "| LPIPS of regions | PSNR of regions | LPIPS of the rest | bytes |"
+        "| number | LPIPS of regions | PSNR of regions | LPIPS of the rest | bytes |"
     )
-    yield "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    yield "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     for group in ("drawn text", "signs", "page"):
         for size, mode, chosen in _cases(rows, group):
             ranges = ((0, _LEGIBLE - 1), (_LEGIBLE, 1000), (_LEGIBLE, 16), (17, 1000))
@@ -245,10 +251,10 @@ def _face_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         f"{SAME_PERSON} on they are taken for two persons.\n"
     )
     yield (
-        "| size | protection | distance | taken for another | distance, faces below 40 px "
+        "| size | protection | distance | taken for another | distance, faces below 40 px | number "
         "| LPIPS of regions | PSNR of regions | LPIPS of the rest | bytes |"
     )
-    yield "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    yield "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     for size, mode, chosen in _cases(rows, "faces"):
         faces = [region for row in chosen for region in row["regions"]]
         distances = np.array([face["distance"] for face in faces])
@@ -327,6 +333,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--protect", nargs="*", default=["none", "faces", "text"], help="of these only")
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES, help="these only")
     parser.add_argument("--kinds", nargs="*", default=["faces", "text"], help="pictures of these only")
+    parser.add_argument("--pictures", nargs="*", default=[""], help="those with these parts of names only")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
     return parser
 

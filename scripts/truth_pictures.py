@@ -8,7 +8,7 @@ has text drawn into it. Writes ``docs/images/truth-NAME.webp``.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,27 +20,32 @@ import calotype
 from benchmarks.pictures import ROOT, centre, load_rgb
 from benchmarks.subjects import drawn_text
 
-__all__ = ["main", "sheet"]
+__all__ = ["main", "protected_sheet", "sheet"]
 
-_SIDE, _MARGIN, _CAPTION, _COLUMNS = 300, 16, 26, 4
+_SIDE, _MARGIN, _CAPTION = 300, 16, 26
 _WEBP = {"quality": 92, "method": 6}
 
 
 @dataclass(frozen=True)
 class _Case:
-    """A photograph of the samples, the bytes of its file, and the left and upper edge of the square."""
+    """A photograph of the samples, the bytes of its file at 512x512, and left and upper edge of the square.
+
+    ``text`` is drawn into it; ``protected`` compares a file that protects text with one that does not.
+    """
 
     name: str
     size: int
     left: int
     top: int
     text: bool = False
+    protected: bool = False
 
 
 _CASES = (
     _Case("astronaut", 2500, 90, 0),
     _Case("grace_hopper", 2500, 110, 80),
     _Case("coffee", 2500, 60, 60, text=True),
+    _Case("coffee", 5000, 60, 60, text=True, protected=True),
 )
 
 
@@ -55,9 +60,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rgb = load_rgb(path)
         if case.text:
             rgb = drawn_text(case.name, centre(rgb, min(rgb.shape[:2])), 0).rgb
-        picture, label = sheet(rgb, case.size, case.left, case.top, codec)
-        picture.save(options.out / f"truth-{case.name}.webp", "WEBP", **_WEBP)
-        print(f"{path.name}: {label}")
+        make = protected_sheet if case.protected else sheet
+        picture, label = make(rgb, case.size, case.left, case.top, codec)
+        name = f"{case.name}-protected" if case.protected else case.name
+        picture.save(options.out / f"truth-{name}.webp", "WEBP", **_WEBP)
+        print(f"{name}: {label}")
+
+
+def protected_sheet(
+    rgb: NDArray[np.uint8], size: int, left: int, top: int, codec: calotype.Codec
+) -> tuple[Image.Image, str]:
+    """As :func:`sheet`: the photograph, a file without protection and one that protects text."""
+    height, width = rgb.shape[:2]
+    target = size * height * width // 512**2
+    pictures = {"Photograph": Image.fromarray(rgb)}
+    sizes = []
+    for name, protect in (("Without protection", "none"), ("With --protect text", "text")):
+        data = codec.encode(rgb, target_size=target, protect=protect)
+        pictures[f"{name}, {len(data):,} bytes"] = codec.decode(data)
+        sizes.append(f"{len(data):,} bytes")
+    return _in_a_row(pictures, left, top), ", ".join(sizes)
 
 
 def sheet(
@@ -77,14 +99,20 @@ def sheet(
         "Invented (red), lost (blue)": fidelity.heat_map(decoded),
         "The record in the file": codec.decode(data, overlay=True),
     }
+    label = f"{len(data):,} bytes, invention {fidelity.invention:.2f}, loss {fidelity.loss:.2f}"
+    return _in_a_row(pictures, left, top), label
+
+
+def _in_a_row(pictures: Mapping[str, Image.Image], left: int, top: int) -> Image.Image:
+    """Returns the same square of each picture, with its name above."""
     cell = _SIDE + _MARGIN
-    canvas = Image.new("RGB", (_COLUMNS * cell + _MARGIN, _CAPTION + _SIDE + _MARGIN), "white")
+    canvas = Image.new("RGB", (len(pictures) * cell + _MARGIN, _CAPTION + _SIDE + _MARGIN), "white")
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(16)
-    for number, (label, picture) in enumerate(pictures.items()):
+    for number, (name, picture) in enumerate(pictures.items()):
         x = _MARGIN + number * cell
-        draw.text((x, _CAPTION - 6), label, "black", font, anchor="ls")
+        draw.text((x, _CAPTION - 6), name, "black", font, anchor="ls")
         canvas.paste(picture.convert("RGB").crop((left, top, left + _SIDE, top + _SIDE)), (x, _CAPTION))
-    return canvas, f"{len(data):,} bytes, invention {fidelity.invention:.2f}, loss {fidelity.loss:.2f}"
+    return canvas
 
 
 if __name__ == "__main__":

@@ -96,8 +96,8 @@ def test_the_tables_tell_errors_by_size_and_distances() -> None:
     rows = [row("drawn text", "none", 5000, lines), row("faces", "none", 5000, faces)]
     assert protection.character_error_rate(rows, 12) == 0.25
     text = protection.report(rows)
-    assert "| drawn text | 5,000 | none | 100 | 25 | 50 | 0 | 0.500 | 20.0 | 0.2500 | 4,999 |" in text
-    assert "| 5,000 | none | 0.550 | 50 % | 0.550 | 0.500 | 20.0 | 0.2500 | 4,999 |" in text
+    assert "| drawn text | 5,000 | none | 100 | 25 | 50 | 0 | 1 | 0.500 | 20.0 | 0.2500 | 4,999 |" in text
+    assert "| 5,000 | none | 0.550 | 50 % | 0.550 | 1 | 0.500 | 20.0 | 0.2500 | 4,999 |" in text
     assert "| text | 5,000 | 2 | 1 | 0.50 | 0.50 | 0.50 |" in text
 
 
