@@ -28,7 +28,7 @@ _EMBEDDED = "calotype-embedded.js"
 _FOLDER = Path(__file__).parent / "decoder"
 _MEMORY_LEVEL = 9
 _GZIP = 16 + zlib.MAX_WBITS
-"""What ``zlib`` takes for a stream with a gzip header."""
+"""The window bits of ``zlib`` for a stream with a gzip header."""
 
 
 def is_built() -> bool:

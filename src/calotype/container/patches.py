@@ -24,19 +24,19 @@ __all__ = [
 ]
 
 MAX_PATCHES = 256
-"""In one file."""
+"""The largest number of patches in a file."""
 
 MAX_FEATHER = 63
-"""Pixels."""
+"""The largest feather, in pixels."""
 
 MAX_ATLAS_SIDE = 16_383
 """The longest side, in pixels, that both codecs can code."""
 
 _ALIGNMENT = 8
-"""Rectangles start at rows of the atlas that are multiples of it."""
+"""Rectangles start at rows of the atlas that are multiples of this number."""
 
 Rectangle = tuple[int, int, int, int]
-"""left, top, width and height in pixels of the picture to show."""
+"""Left, top, width and height in pixels of the picture to show."""
 
 _CODEC = Field("codec of patches", high=1)
 _LUMA = Field("planes of patches", high=1)
@@ -51,7 +51,7 @@ _SIDES = (
 
 
 class PatchCodec(IntEnum):
-    """What codes the pixels of patches."""
+    """The codecs of the pixels of patches."""
 
     VP8 = 0
     AV1 = 1
@@ -62,7 +62,7 @@ class Patches:
     """The content of a PATCHES chunk.
 
     The picture of the ``atlas``, coded by ``codec``, holds all ``rectangles``: see :func:`atlas_rows`. With
-    ``luma`` only its luma counts. The weight of a patch rises from its edges over ``feather`` pixels.
+    ``luma`` only its luma is used. The weight of a patch rises from its edges over ``feather`` pixels.
     """
 
     codec: PatchCodec
@@ -105,7 +105,7 @@ def pack_patches(patches: Patches) -> bytes:
 def unpack_patches(data: bytes, width: int, height: int) -> Patches:
     """Unpacks the data of a PATCHES chunk of a picture to show of ``width`` x ``height`` pixels.
 
-    Raises :class:`FormatError` for what the format forbids: the pixels of the atlas are not read.
+    Raises :class:`FormatError` for invalid data. The pixels of the atlas are not read.
     """
     numbers, position = [], 0
     for field in (_CODEC, _LUMA, _FEATHER, _COUNT):

@@ -28,7 +28,7 @@ from calotype.imaging import luma, unpack_av1, unpack_vp8
 __all__ = ["DecodedPatches", "decoded_atlas", "patch_weights"]
 
 _FULL = 256
-"""The weight of a patch that hides what is under it."""
+"""The weight of an opaque patch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class DecodedPatches:
     def laid_over(self, shown: NDArray[np.uint8], view: DecodedView) -> NDArray[np.uint8]:
         """Returns the pixels uint8[H, W, 3] of a view with the patches on them, in the order of the file.
 
-        A pixel of a reduced picture gets the mean of what its pixels get.
+        A pixel of a reduced picture gets the mean over the pixels for which it stands.
         """
         result = shown.copy()
         left, top, right, bottom = view.box
@@ -79,8 +79,8 @@ class DecodedPatches:
     ) -> Iterator[tuple[tuple[int, int], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
         """Yields each patch in a picture that is smaller by ``reduce``: (left, top) and sums over its pixels.
 
-        These are int64[h, w, channels] of samples times weights, int64[h, w] of weights, and how many pixels
-        of the whole picture there are.
+        These are int64[h, w, channels] of samples times weights, int64[h, w] of weights, and the number of
+        pixels of the whole picture.
         """
         rectangles = self.patches.rectangles
         for rectangle, row in zip(rectangles, atlas_rows(rectangles), strict=True):

@@ -4,8 +4,8 @@
 
     boxes ─ each coded alone, at several qualities ─ structure gained, bytes ─ as many as pay, in one atlas
 
-A patch takes bytes from the latents of the whole picture. How many it may take follows from what the others
-lose: LPIPS of a whole picture grows by 0.45 % for each per cent of bytes that is missing.
+A patch takes bytes from the latents of the whole picture. The number follows from the loss of the other
+parts: LPIPS of a whole picture grows by 0.45 % for each per cent of bytes that is missing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FEATHER = 3
 """Pixels over which a patch becomes opaque; boxes grow by as many."""
 
 _QUALITIES = (1, 5, 10, 16, 24, 34, 46)
-"""Qualities of the codec that are tried. The first ones leave letters of 12 pixels legible."""
+"""The qualities of the codec that are tried. The first ones leave letters of 12 pixels legible."""
 
 _HEADER = 12
 """Bytes of a chunk with its first rectangle, without its picture."""
@@ -37,10 +37,10 @@ _MIN_GAIN = 2.0
 """The smallest gain, in pixels whose structure is wholly restored, for each byte."""
 
 _SIMILAR = 0.9
-"""The mean similarity from which on a part needs no patch."""
+"""The mean similarity above which a part needs no patch."""
 
 _MAX_BOXES = 48
-"""Boxes that are considered, those with the largest weight times area."""
+"""The number of boxes that are tried: those with the largest weight times area."""
 
 _REACH = 16
 """Pixels from its edges over which the colours of a patch change from those around it to its own."""

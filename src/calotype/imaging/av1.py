@@ -1,14 +1,14 @@
-"""Still pictures of AV1 without what can be reconstructed: the sequence header, OBU headers and AVIF boxes.
+"""Still pictures of AV1 without their reconstructible parts: sequence header, OBU headers and AVIF boxes.
 
 ::
 
-    tools │ frame           what a PATCHES chunk holds
+    tools │ frame           the content of a PATCHES chunk
       │       │
       └─ sequence header, of the size that is expected ─ boxes ─ an AVIF file that any reader opens
 
-A sequence header is written here and never read from a .calo file, so that no file decides how large a
-picture its decoder allocates. Sources: AV1 Bitstream & Decoding Process Specification, sections 5.3 to 5.5;
-AV1 Image File Format 1.1.
+A sequence header is written here and never read from a .calo file, so that no file determines the size of the
+picture that its decoder allocates. Sources: AV1 Bitstream & Decoding Process Specification, sections 5.3 to
+5.5; AV1 Image File Format 1.1.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def frame_of_avif(file: bytes, width: int, height: int, *, monochrome: bool) -> 
 
 
 def _start_of_sequence_header(width: int, height: int) -> str:
-    """Returns what stands before the tools, in binary digits: profile 0, a reduced header of one picture."""
+    """Returns the bits before the tools, as binary digits: profile 0, a reduced header of one picture."""
     lengths = [max(1, (side - 1).bit_length()) for side in (width, height)]
     sizes = "".join(f"{side - 1:0{length}b}" for side, length in zip((width, height), lengths, strict=True))
     return f"00011{_LEVEL:05b}" + "".join(f"{length - 1:04b}" for length in lengths) + sizes

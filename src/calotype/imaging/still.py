@@ -35,7 +35,7 @@ _AV1_SETTINGS: dict[str, Any] = {
 squared errors gives all pictures 1 dB. Speed 4 takes twice the time for 0.3 dB."""
 
 _ANY_AV1_SETTINGS: dict[str, Any] = {"speed": 6}
-"""For builds of Pillow with another encoder."""
+"""The settings for builds of Pillow with another encoder."""
 
 
 def has_av1() -> bool:
@@ -70,7 +70,8 @@ def unpack_vp8(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
 def pack_av1(rgb: NDArray[np.uint8], quality: int, *, monochrome: bool) -> bytes | None:
     """Codes uint8[H, W, 3] with AV1 at a quality of 0 to 100, as the tools byte and the frame.
 
-    With ``monochrome`` only the luma is coded. None means that this encoder uses what a patch cannot have.
+    With ``monochrome`` only the luma is coded. None means that this encoder has used a tool that patches
+    cannot have.
     """
     image = Image.fromarray(rgb).convert("L" if monochrome else "RGB")
     subsampling = "4:0:0" if monochrome else "4:2:0"
@@ -104,7 +105,7 @@ def _pixels_of(
         pixels = np.array(image.convert("RGB"))
     except Image.DecompressionBombError as error:
         raise LimitError(f"the patches: Pillow refuses them by its MAX_IMAGE_PIXELS: {error}") from error
-    except Exception as error:  # Pillow's readers raise many kinds
+    except Exception as error:  # Pillow's readers raise exceptions of many types.
         raise FormatError(f"the picture of the patches is damaged: {error}") from error
     if pixels.shape != (height, width, 3):
         raise FormatError(f"the picture of the patches has {image.width}x{image.height} pixels")
