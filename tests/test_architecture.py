@@ -140,8 +140,9 @@ def test_decoding_knows_nothing_of_encoding() -> None:
 STEPS = (
     {"patch_coding", "structure"},
     {"patch_choice"},
-    {"rdo", "interest"},
-    {"plan", "prepare"},
+    {"bit_budget", "interest"},
+    {"rdo"},
+    {"plan", "prepare", "size_estimate"},
     {"rate"},
     {"candidate"},
     {"colour_error"},

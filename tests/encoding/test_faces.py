@@ -29,7 +29,7 @@ from calotype.encoding.candidate import Candidate, code_latents
 from calotype.encoding.plan import Plan, RateTarget
 from calotype.encoding.prepare import PreparedPicture
 from calotype.encoding.regions import distorts_faces, face_regions
-from calotype.encoding.stages import with_finer_regions
+from calotype.encoding.stages import fitted, with_finer_regions
 from calotype.encoding.write import write_verified_file
 from calotype.errors import CalotypeError, ChecksumError, FormatError
 from calotype.latents import channel_steps
@@ -143,7 +143,8 @@ def test_a_protected_file_keeps_to_its_options(latents: NDArray[np.float32], rat
     source, plan = source_of(EncodeOptions(scale=1, **rate))  # type: ignore[arg-type]
     candidate = code_latents(latents, source.header, (), plan.rate, plan.rdo)
     assert distorts_faces(candidate)
-    finer = with_finer_regions(candidate, source, plan, Unasked(), Everywhere())
+    draft = with_finer_regions(candidate, source, plan, Unasked(), Everywhere())
+    finer = fitted(draft, source, plan, Unasked())
     parsed = parse_file(write_verified_file(finer), limits=Limits(), strict=True)
     assert parsed.chunks == finer.chunks
     (region,) = unpack_regions(finer.chunks[0].data)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from calotype.container import Header, serialise_file
+from calotype.encoding.bit_budget import BitBudget, lambda_for_bits
 from calotype.encoding.rate import SizeTarget, Trial, TrialEncoder, search_target_size
 from calotype.entropy import ContextModel
 from calotype.errors import TargetSizeError
@@ -52,22 +55,48 @@ def test_targets_are_met_from_below(
     assert FINEST <= trial.level <= COARSEST
 
 
-def test_a_known_level_saves_trials_and_a_wrong_one_does_no_harm(
+def test_a_known_pass_saves_trials_and_a_wrong_one_does_no_harm(
     latents: NDArray[np.float32], context_model: ContextModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried, trial = [], TrialEncoder.trial
 
-    def counted(encoder: TrialEncoder, level: int, lambda_: float | None = None) -> Trial:
+    def counted(encoder: TrialEncoder, level: int, *arguments: Any, **options: Any) -> Trial:
         tried.append(level)
-        return trial(encoder, level, lambda_)
+        return trial(encoder, level, *arguments, **options)
 
-    size = file_size(TrialEncoder(latents, context_model, 0.05).trial(80).payload())
+    encoder = TrialEncoder(latents, context_model, 0.05)
+    size = file_size(encoder.trial(80).payload())
+    known = {level: encoder.trial(level).known for level in (80, 76, 20, 1, 127)}
     monkeypatch.setattr(TrialEncoder, "trial", counted)
-    for first, max_trials in ((80, 1), (None, 11), (20, 11), (1, 11), (127, 11)):
+    for first, max_trials in ((80, 1), (76, 1), (None, 3), (20, 5), (1, 5), (127, 5)):
         tried.clear()
-        _, payload = search_target_size(TrialEncoder(latents, context_model, 0.05), limit(size), first)
+        _, payload = search_target_size(encoder, limit(size), known.get(first or 0))
         assert size * 0.98 <= file_size(payload) <= size
-        assert len(tried) <= max_trials and (first is None or tried[0] == min(max(first, FINEST), COARSEST))
+        assert len(tried) <= max_trials
+
+
+@pytest.mark.parametrize("saving", [0.0, 0.005, 0.02, 0.05])
+@pytest.mark.parametrize("level", [48, 80, 100])
+def test_a_pass_keeps_to_its_budget(
+    latents: NDArray[np.float32], context_model: ContextModel, level: int, saving: float
+) -> None:
+    encoder = TrialEncoder(latents, context_model, 0.05)
+    free = encoder.trial(level)
+    budget = BitBudget((1 - saving) * free.bits, free.step_bits, max_lambda=1.0)
+    kept = encoder.trial(level, budget=budget)
+    assert 0.99 * budget.bits <= kept.bits <= budget.bits + 8
+    assert kept.step_bits[:-12] == free.step_bits[:-12]  # only the three sites of the last round differ
+
+
+def test_a_budget_is_kept_by_the_smallest_multiplier() -> None:
+    bits = np.array([4, 4, 4, 4], np.float32)
+    saved = np.array([1, 2, -1, 1], np.float32)
+    added = np.array([0.5, 0.2, 0.1, 0.3])  # 0.5, 0.1, never and 0.3 for each bit
+    assert lambda_for_bits(16.0, bits, saved, added) == 0
+    assert lambda_for_bits(15.5, bits, saved, added) == pytest.approx(0.1)
+    assert lambda_for_bits(13.5, bits, saved, added) == pytest.approx(0.3)
+    assert lambda_for_bits(12.0, bits, saved, added) == pytest.approx(0.5)
+    assert lambda_for_bits(11.0, bits, saved, added) == np.inf
 
 
 def test_a_target_beyond_the_finest_level_gets_the_finest(

@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from calotype.container import Chunk, Header, serialise_file
 from calotype.decoding import latents_and_levels, region_refinements
 from calotype.encoding.plan import RateTarget, Rdo
-from calotype.encoding.rate import SizeTarget, Trial, TrialEncoder, search_target_size
+from calotype.encoding.rate import MIN_SHARE, KnownPass, SizeTarget, Trial, TrialEncoder, search_target_size
+from calotype.encoding.size_estimate import SizeEstimate
 from calotype.latents import (
+    COARSEST,
+    FINEST,
     Reconstruction,
     level_map,
     level_of_rounding_error,
@@ -24,7 +27,10 @@ from calotype.latents import (
 )
 from calotype.models import load_context_model
 
-__all__ = ["Candidate", "code_latents", "code_palette", "requantised"]
+__all__ = ["Candidate", "code_latents", "code_palette", "draft_latents", "redrafted"]
+
+_MAX_LEVEL_ERROR, _MAX_DRAFTS = 8, 3
+"""Levels by which a draft may miss its target size, and the number of coding passes to come so near."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +39,9 @@ class Candidate:
 
     The ``integers`` int16[4, h, w] were quantised from the ``latents`` float32[4, h, w] at the level of the
     ``header``. ``reconstruction`` holds the latents that a decoder reads from the file. ``rate`` is the rate
-    target, which also holds when a later stage codes other latents.
+    target, which also holds when a later stage codes other latents. A candidate for a target size is a
+    *draft* until the last stage: it comes from one coding pass, and its size is near the target.
+    ``coding_pass`` is None in the palette coding.
     """
 
     header: Header
@@ -43,11 +51,38 @@ class Candidate:
     integers: NDArray[np.int16]
     payload: bytes
     reconstruction: Reconstruction
+    coding_pass: KnownPass | None = None
 
     @property
     def size(self) -> int:
         """The size of the whole file in bytes."""
         return len(serialise_file(self.header, self.payload, 0, self.chunks))
+
+    @property
+    def level_of_target(self) -> float:
+        """The fractional level at which these latents are expected to meet the rate target.
+
+        With a level as the target it is that level. Beyond the coarsest level it says how far a target size
+        is out of reach.
+        """
+        if self.rate.size is None or self.coding_pass is None:
+            return self.header.level
+        target = SizeTarget(self.rate.size, self.header, self.chunks)
+        estimate = SizeEstimate(self.latents, self.refinement)
+        return estimate.level(target.goal, (self.header.level, self.coding_pass.size))
+
+    @property
+    def refinement(self) -> NDArray[np.int8]:
+        """The level offset of each position, int8[h, w]."""
+        return region_refinements(self.chunks, *self.latents.shape[1:])
+
+    @property
+    def fits(self) -> bool:
+        """Whether the file meets its rate target: with a target size, from below and nearly."""
+        target = self.rate.size
+        if target is None:
+            return True
+        return self.size <= target and (self.size >= MIN_SHARE * target or self.header.level == FINEST)
 
 
 def code_latents(
@@ -56,13 +91,13 @@ def code_latents(
     chunks: tuple[Chunk, ...],
     rate: RateTarget,
     rdo: Rdo,
-    first_level: int | None = None,
+    known: KnownPass | None = None,
 ) -> Candidate:
     """Codes latents float32[4, h, w] with the context model at ``rate``.
 
     It returns the best of the results of ``rdo.cascades``: the smallest Lagrangian cost at a level, or the
-    smallest squared error within a target size. ``first_level`` is a level at which the search for a target
-    size may start.
+    smallest squared error within a target size. The search for a target size starts from the coding
+    pass ``known``, of the same or nearly the same latents; None makes one.
 
     Raises :class:`TargetSizeError`.
     """
@@ -81,11 +116,39 @@ def code_latents(
     else:
         assert rate.size is not None
         target = SizeTarget(rate.size, header, chunks)
-        fits = [search_target_size(encoder, target, first_level) for encoder in encoders]
+        fits = [search_target_size(encoder, target, known) for encoder in encoders]
         trial, payload = min(fits, key=lambda fit: fit[0].error)
     reconstruction = reconstruct_latents(trial.coded, level_map(trial.level, refinement))
     header = replace(header, level=trial.level)
-    return Candidate(header, chunks, rate, latents, trial.integers, payload, reconstruction)
+    return Candidate(header, chunks, rate, latents, trial.integers, payload, reconstruction, trial.known)
+
+
+def draft_latents(
+    latents: NDArray[np.float32],
+    header: Header,
+    chunks: tuple[Chunk, ...],
+    rate: RateTarget,
+    rdo: Rdo,
+    level: float | None = None,
+) -> Candidate:
+    """Codes latents float32[4, h, w] in one coding pass, at the level where they should meet ``rate``.
+
+    ``level`` is that fractional level, if it is known; None estimates it. The result is a draft. A second
+    pass follows if the measured size says that the level is far off.
+    """
+    plain = replace(rdo, cascades=rdo.cascades[:1])
+    if rate.size is None:
+        return code_latents(latents, header, chunks, rate, plain)
+    if level is None:
+        estimate = SizeEstimate(latents, region_refinements(chunks, *latents.shape[1:]))
+        level = estimate.level(SizeTarget(rate.size, header, chunks).goal)
+    for _ in range(_MAX_DRAFTS):
+        coded = RateTarget(level=round(min(max(level, FINEST), COARSEST)))
+        draft = replace(code_latents(latents, header, chunks, coded, plain), rate=rate)
+        level = draft.level_of_target
+        if abs(min(max(level, FINEST), COARSEST) - draft.header.level) <= _MAX_LEVEL_ERROR:
+            break
+    return draft
 
 
 def code_palette(latents: NDArray[np.float32], header: Header, chunks: tuple[Chunk, ...]) -> Candidate:
@@ -103,15 +166,13 @@ def code_palette(latents: NDArray[np.float32], header: Header, chunks: tuple[Chu
     )
 
 
-def requantised(latents: NDArray[np.float32], candidate: Candidate, rdo: Rdo) -> Reconstruction:
-    """Quantises other latents float32[4, h, w] of the same picture at the candidate's level and regions."""
-    header = candidate.header
-    refinement = region_refinements(candidate.chunks, *latents.shape[1:])
-    context_model = load_context_model(header.context_model)
-    encoder = TrialEncoder(
-        latents, context_model, rdo.lambda_, error_diffusion=rdo.error_diffusion, refinement=refinement
-    )
-    return reconstruct_latents(encoder.trial(header.level).coded, level_map(header.level, refinement))
+def redrafted(latents: NDArray[np.float32], candidate: Candidate, rdo: Rdo) -> Candidate:
+    """Returns a draft of other latents float32[4, h, w] of the same picture, in one coding pass.
+
+    It has the candidate's regions and the level at which the candidate should meet its rate target.
+    """
+    header, chunks, level = candidate.header, candidate.chunks, candidate.level_of_target
+    return draft_latents(latents, header, chunks, candidate.rate, rdo, level)
 
 
 def _lagrangian_cost(trial: Trial) -> float:

@@ -13,10 +13,31 @@ from calotype.latents import SD1, Reconstruction, log_step_map
 from calotype.models import Decoder, DecoderInput
 from calotype.models.tiling import decode_tiled
 
-__all__ = ["ColourError", "block_colour_error", "decoded_pixels", "mean_block_colours", "smooth_colour_error"]
+__all__ = [
+    "LATENTS_PER_COLOUR",
+    "ColourError",
+    "block_colour_error",
+    "decoded_pixels",
+    "mean_block_colours",
+    "smooth_colour_error",
+]
 
 ColourError = NDArray[np.float32]
 """float32[3, h, w]: mean red, green and blue of 8x8 pixels, original minus decoded, in units of 1/255."""
+
+
+LATENTS_PER_COLOUR = np.array(
+    [
+        [0.00813, 0.00364, -0.02014, -0.00278],
+        [0.00734, 0.01927, 0.01725, 0.01066],
+        [-0.00302, -0.00947, 0.00311, -0.01678],
+    ],
+    np.float32,
+)
+"""The change of the four ``sd1`` latents for a change of 1/255 in red, green or blue over a whole picture.
+
+It was fitted by least squares to 18 shifts of six photographs on which no network was trained.
+"""
 
 
 def decoded_pixels(reconstruction: Reconstruction, decoder: Decoder, extension: int = 0) -> NDArray[np.uint8]:

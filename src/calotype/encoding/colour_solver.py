@@ -3,13 +3,15 @@
 ::
 
     latents ─ decoder ─ block means ─ error e ─┐
-       ▲          └─ response J ───────────────┴─ J^T (J J^T + damping)^-1 e ─┐
-       └──────────────────────────────────────────────────────────────────────┘
+       ▲       response J ◄── e before and after ──┴─ J^T (J J^T + damping)^-1 e ─┐
+       └──────────────────────────────────────────────────────────────────────────┘
 
 A small picture is often of one colour, so that a colour error is easily visible, and solving takes little
-time at this size. The method is that of Levenberg (1944) and Marquardt (1963), separately for every
-position. The response of a block to its four latents is measured while all positions are shifted alike. It
-is used again for as long as it helps, for measuring it takes most of the time.
+time at this size. The damped steps are those of Levenberg (1944) and Marquardt (1963), separately for every
+position. The response of a block to its four latents starts as a mean over photographs, and each step
+corrects it by the change of colour that the step caused (Broyden, "A class of methods for solving nonlinear
+simultaneous equations", 1965). Only where this does not converge is it measured, while all positions are
+shifted alike: that takes eight decodes.
 """
 
 from __future__ import annotations
@@ -20,24 +22,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.container import Header
-from calotype.encoding.colour_error import ColourError, block_colour_error
+from calotype.encoding.colour_error import LATENTS_PER_COLOUR, ColourError, block_colour_error
 from calotype.latents import Reconstruction
 from calotype.models import Decoder
 
 __all__ = ["ColourGoal", "has_right_colours", "solve_latents_for_colours"]
 
-_ROUNDS, _MAX_TRIES = 16, 6
-"""The largest number of iterations, and of increases of the damping in one iteration."""
+_MAX_STEPS = 24
+"""The largest number of steps. Each takes one decode."""
 
-_LEAST_GAIN = 0.1
-"""The search ends when an iteration with a new response reduces the squared error by a smaller share."""
+_MIN_GAIN, _MAX_POOR_STEPS = 0.5, 2
+"""A step is poor if it reduces the squared error by a smaller share. After so many poor steps in a row the
+search ends or the response is measured."""
 
-_GAIN_OF_GOOD_RESPONSE = 0.5
-"""The response is measured again, in eight decodes, after an iteration that reduces the squared error by a
-smaller share."""
+_MAX_ERROR_LEFT = 0.25
+"""The share of the first squared error below which the response is not measured: photographs, whose blocks
+affect each other, gain little by it."""
 
 _TOLERANCE = 2.0
 """The largest colour error of a block that needs no correction, in units of 1/255."""
+
+_MIN_STEP = 0.01
+"""The shortest step, in scaled-latent units, that says something about the response of a block."""
 
 _SHIFT = 0.25
 """The shift in both directions by which the response is measured, in scaled-latent units."""
@@ -75,28 +81,41 @@ def solve_latents_for_colours(latents: NDArray[np.float32], goal: ColourGoal) ->
 
     The search starts at ``latents``.
     """
-    error, damping = goal.error_of(latents), _DAMPING
-    response: NDArray[np.float64] | None = None
-    for _ in range(_ROUNDS):
+    error, damping, poor_steps, measured = goal.error_of(latents), _DAMPING, 0, False
+    before = np.square(error).mean()
+    response = np.broadcast_to(np.linalg.pinv(LATENTS_PER_COLOUR.T), (*latents.shape[1:], 3, 4))
+    for _ in range(_MAX_STEPS):
         if has_right_colours(error):
             break
-        is_new = response is None
-        if response is None:
-            response = _colour_response(latents, goal)
-        before = np.square(error).sum()
-        for _ in range(_MAX_TRIES if is_new else 1):
-            moved = latents + _damped_step(response, error, damping)
-            left = goal.error_of(moved)
-            if np.square(left).sum() < before:
-                latents, error, damping = moved, left, damping / _DAMPING_FACTOR
-                break
+        step = _damped_step(response, error, damping)
+        left = goal.error_of(latents + step)
+        response = _updated_response(response, step, error - left)
+        gain = 1 - np.square(left).sum() / np.square(error).sum()
+        if gain > 0:
+            latents, error, damping = latents + step, left, damping / _DAMPING_FACTOR
+        else:
             damping *= _DAMPING_FACTOR
-        gain = 1 - np.square(error).sum() / before
-        if is_new and gain < _LEAST_GAIN:
-            break
-        if gain < _GAIN_OF_GOOD_RESPONSE:
-            response = None
+        poor_steps = poor_steps + 1 if gain < _MIN_GAIN else 0
+        if poor_steps == _MAX_POOR_STEPS:
+            if measured or np.square(error).mean() < _MAX_ERROR_LEFT * before:
+                break
+            response, poor_steps, measured = _colour_response(latents, goal), 0, True
     return latents
+
+
+def _updated_response(
+    response: NDArray[np.float64], step: NDArray[np.float32], change: ColourError
+) -> NDArray[np.float64]:
+    """Returns the response float64[h, w, 3, 4] nearest to ``response`` that explains the change of colours.
+
+    ``step`` float32[4, h, w] is that of the latents, ``change`` that of the colours. Blocks that hardly
+    moved keep their response.
+    """
+    moved, changed = step.transpose(1, 2, 0)[..., None], change.transpose(1, 2, 0)[..., None]
+    length = np.square(moved).sum(-2, keepdims=True)
+    unexplained = changed - response @ moved
+    update = unexplained @ moved.swapaxes(-1, -2) / np.maximum(length, 1e-12)
+    return np.where(length > _MIN_STEP**2, response + update, response)
 
 
 def _colour_response(latents: NDArray[np.float32], goal: ColourGoal) -> NDArray[np.float64]:

@@ -45,6 +45,7 @@ from calotype.encoding.record import file_fidelity, with_record
 from calotype.encoding.regions import distorts_faces
 from calotype.encoding.stages import (
     code_at_best_scale,
+    fitted,
     with_corrected_colours,
     with_finer_regions,
     with_solved_colours,
@@ -183,6 +184,7 @@ def _best_candidate(
         decoder = models.decoder(options.model, header.space, options.diffusion)
         face_finder = models.face_finder(options.model) if plan.faces else None
         best = with_protection(best, picture, plan, decoder, face_finder, _text_finder(options, plan, models))
+    best = fitted(best, picture, plan, encoder)
     if plan.descent:
         best = optimise_latents(
             best,

@@ -160,7 +160,10 @@ def _coded(
     if patches is not None:
         added.append(Chunk(ChunkType.PATCHES, pack_patches(patches)))
     try:
-        return code_latents(candidate.latents, header, picture.with_chunks(*added), candidate.rate, plan.rdo)
+        chunks = picture.with_chunks(*added)
+        return code_latents(
+            candidate.latents, header, chunks, candidate.rate, plan.rdo, candidate.coding_pass
+        )
     except (TargetSizeError, LimitError):
         return None
 

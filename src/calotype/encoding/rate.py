@@ -1,7 +1,9 @@
 """Rate control: from a target size in bytes to a level and a Lagrangian multiplier.
 
 The level is the coarse adjustment: one level changes the step by 4.4 % and the size by about 2.5 %. The
-multiplier is the fine adjustment.
+multiplier of the last round is the fine adjustment, which is made during the coding pass
+(``encoding.bit_budget``). A known coding pass of the same picture, or of nearly the same latents, says at
+which level the target will be met: one more pass is then enough for most pictures.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.container import Chunk, Header, serialise_file
+from calotype.encoding.bit_budget import BitBudget
 from calotype.encoding.rdo import CASCADES, Cascade, RdoQuantiser
+from calotype.encoding.size_estimate import SizeEstimate
 from calotype.entropy import CodingPass, ContextModel, PassResult, SymbolEncoder
 from calotype.errors import TargetSizeError
 from calotype.latents import CHANNEL_OFFSETS, COARSEST, FINEST, STEPS, level_map, step_of_level
 
-__all__ = ["SizeTarget", "Trial", "TrialEncoder", "search_target_size"]
+__all__ = ["MIN_SHARE", "KnownPass", "SizeTarget", "Trial", "TrialEncoder", "search_target_size"]
 
 _MAX_LAMBDA = 1.0
 """The largest multiplier. With a larger one the distortion is worse than at a coarser level."""
@@ -27,16 +31,21 @@ _MAX_LAMBDA = 1.0
 _NO_RDO_LEVEL, _RDO_RAMP_LEVELS = 96, 24
 """The level from which on the multiplier is 0, and the number of levels over which it falls to 0 before."""
 
-_TOLERANCE = 0.01
-"""The search ends when a trial is at most this share below the target."""
+MIN_SHARE = 0.98
+"""The search ends with a file of at least this share of the target."""
 
-_MAX_LEVEL_TRIALS, _MAX_LAMBDA_TRIALS = 5, 6
+_CODER_SHARE, _CODER_BYTES = 0.0003, 5
+"""What the entropy coder adds to the ideal code length: a share of it, and bytes."""
 
-# First guesses, from means over held-out photographs. At level 56 a latent position takes 1.15 bytes. The
-# logarithm of the size changes by -0.024 per level. Its slope in the multiplier is -0.2 at level 56 and grows
-# by a factor of e every 12 levels.
-_FIRST_LEVEL, _FIRST_RATE, _SLOPE = 56, 1.15, -0.024
-_LAMBDA_SLOPE, _LAMBDA_FOLD = -0.2, 12
+_LEVEL_BIAS = 0.5
+"""The fraction of a level, below 1, up to which the finer level is left for the coarser one."""
+
+_MAX_CHANGE = 0.15
+"""The largest change of the multiplier against the nominal one. At fine levels a larger one would do more
+harm than a size 1 % below the target."""
+
+_MAX_TRIALS = 10
+"""The largest number of trials at levels. Most targets take one."""
 
 
 @dataclass(frozen=True)
@@ -51,25 +60,54 @@ class SizeTarget:
         """Returns the size of the file with a payload of ``payload_size`` bytes."""
         return len(serialise_file(self.header, bytes(payload_size), 0, self.chunks))
 
+    @property
+    def goal(self) -> float:
+        """The ideal code length, in bytes, at which a trial aims; at least 1."""
+        payload = self.size - (self.file_size(self.size) - self.size)
+        return max((payload - _CODER_BYTES) / (1 + _CODER_SHARE), 1.0)
+
     def allows(self, payload_size: int) -> bool:
         """Returns whether the file with a payload of ``payload_size`` bytes is within the target."""
         return self.file_size(payload_size) <= self.size
 
 
+@dataclass(frozen=True)
+class KnownPass:
+    """The level of a coding pass of the same picture, and the bits of each of its coding steps."""
+
+    level: int
+    step_bits: tuple[float, ...]
+
+    @property
+    def size(self) -> float:
+        """The ideal code length in bytes."""
+        return sum(self.step_bits) / 8
+
+
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """A trial encode: latents quantised and modelled at ``level`` with the multiplier ``lambda_``.
+    """A trial encode: latents quantised and modelled at ``level``; its nominal multiplier is ``lambda_``.
 
-    ``bits`` is the ideal code length. ``error`` is the squared error, in which channels are weighted by their
-    steps. ``symbols`` are those of the integers, in coding order.
+    ``step_bits`` are the ideal code lengths of the coding steps. ``error`` is the squared error, in which
+    channels are weighted by their steps. ``symbols`` are those of the integers, in coding order.
     """
 
     level: int
     lambda_: float
     coded: PassResult
-    bits: float
+    step_bits: tuple[float, ...]
     error: float
     symbols: SymbolEncoder
+
+    @property
+    def bits(self) -> float:
+        """The ideal code length."""
+        return sum(self.step_bits)
+
+    @property
+    def known(self) -> KnownPass:
+        """What the next search may start with."""
+        return KnownPass(self.level, self.step_bits)
 
     @property
     def integers(self) -> NDArray[np.int16]:
@@ -111,54 +149,104 @@ class TrialEncoder:
         """
         return self.lambda_ * min(max((_NO_RDO_LEVEL - level) / _RDO_RAMP_LEVELS, 0.0), 1.0)
 
-    def trial(self, level: int, lambda_: float | None = None) -> Trial:
-        """Runs one coding pass at a level (0..127)."""
+    def trial(self, level: int, lambda_: float | None = None, budget: BitBudget | None = None) -> Trial:
+        """Runs one coding pass at a level (0..127).
+
+        ``lambda_`` replaces the nominal multiplier, and ``budget`` that of the last round.
+        """
         lambda_ = self.nominal(level) if lambda_ is None else lambda_
         levels = level_map(level, self.refinement)
-        quantiser = RdoQuantiser(self.latents, self.model.tables, lambda_, self.cascade, self.error_diffusion)
+        quantiser = RdoQuantiser(
+            self.latents, self.model.tables, lambda_, self.cascade, self.error_diffusion, budget
+        )
         coding = CodingPass(self.model, levels, STEPS, CHANNEL_OFFSETS)
         while coding.prediction is not None:
             coding.advance(quantiser.quantise(coding.prediction))
         error = quantiser.error * step_of_level(level) ** 2
-        return Trial(level, lambda_, coding.result, quantiser.bits, error, quantiser.symbols)
+        step_bits = tuple(quantiser.step_bits)
+        return Trial(level, lambda_, coding.result, step_bits, error, quantiser.symbols)
 
 
 def search_target_size(
-    encoder: TrialEncoder, target: SizeTarget, first_level: int | None = None
+    encoder: TrialEncoder, target: SizeTarget, known: KnownPass | None = None
 ) -> tuple[Trial, bytes]:
     """Returns the best trial whose whole file is within ``target``, and its payload.
 
-    ``first_level`` is the level at which the search starts; None estimates it. Raises
+    ``known`` is a coding pass of the same picture, by which the search starts; None makes one first. Raises
     :class:`TargetSizeError` with the smallest possible size if even the coarsest level takes more bytes.
     """
-    return _TargetSizeSearch(encoder, target, first_level).run()
+    return _TargetSizeSearch(encoder, target, known).run()
 
 
 class _TargetSizeSearch:
-    def __init__(self, encoder: TrialEncoder, target: SizeTarget, first_level: int | None) -> None:
+    """The state of a search: the pass that it starts from, and the largest trial that fits."""
+
+    def __init__(self, encoder: TrialEncoder, target: SizeTarget, known: KnownPass | None) -> None:
         self._encoder, self._file, self._target = encoder, target, target.size
-        self._first_level = first_level
+        self._estimate = SizeEstimate(encoder.latents, encoder.refinement)
         self._best: tuple[int, Trial, bytes] | None = None
+        self._known = self._first_pass() if known is None else known
 
     def run(self) -> tuple[Trial, bytes]:
-        """Searches for the level whose size is nearest, then for the multiplier that meets the target."""
-        level, size = self._nearest_level()
-        if level > FINEST or size > self._target:
-            self._trim(level, size)
-        jump = 1
-        while self._best is None and level < COARSEST:
-            level = min(level + jump, COARSEST)
-            self._try(level)
-            jump *= 2
+        """Returns the largest trial that fits, and its payload."""
+        if not self._close_enough():
+            self._search_levels()
         if self._best is None:
-            size = self._try(COARSEST, _MAX_LAMBDA)
+            size = self._keep(self._encoder.trial(COARSEST, _MAX_LAMBDA))
         if self._best is None:
             raise TargetSizeError(self._target, size)
         return self._best[1:]
 
-    def _try(self, level: int, lambda_: float | None = None) -> int:
-        """Returns the whole-file size of one trial in bytes, and keeps the largest trial that fits."""
-        trial = self._encoder.trial(level, lambda_)
+    def _first_pass(self) -> KnownPass:
+        level = min(max(round(self._estimate.level(self._file.goal)), FINEST), COARSEST)
+        trial = self._encoder.trial(level)
+        self._keep(trial)
+        return trial.known
+
+    def _search_levels(self) -> None:
+        """Tries levels, first the one that the known pass says, then levels between two others.
+
+        If no level meets the target by a small change of the multiplier, the finest one that is too large
+        gets a large change.
+        """
+        sizes = dict[int, float]()  # logarithms of the ideal code lengths in bytes, by level
+        too_fine, too_coarse = FINEST - 1, COARSEST + 1
+        level, goal = self._level_of_goal(), math.log(self._file.goal)
+        for number in range(_MAX_TRIALS):
+            size, sizes[level] = self._try(level, self._encoder.nominal(level) + _MAX_CHANGE)
+            if self._close_enough() or (level == FINEST and size <= self._target):
+                return
+            if size > self._target:
+                too_fine = level
+            else:
+                too_coarse = level
+            if too_coarse - too_fine <= 1:
+                break
+            if too_fine in sizes and too_coarse in sizes:
+                share = (sizes[too_fine] - goal) / max(sizes[too_fine] - sizes[too_coarse], 1e-9)
+                share = 0.5 if number >= _MAX_TRIALS // 2 else share
+                level = round(too_fine + share * (too_coarse - too_fine))
+            else:
+                levels = round((goal - sizes[level]) / self._estimate.slope(level))
+                level += levels or (1 if size > self._target else -1)
+            level = min(max(level, too_fine + 1), too_coarse - 1)
+        self._try(max(too_fine, FINEST), _MAX_LAMBDA)
+
+    def _level_of_goal(self) -> int:
+        """Returns the level at which a pass takes little more than the goal, so that few bits are saved."""
+        known = self._known
+        level = self._estimate.level(self._file.goal, (known.level, known.size))
+        bias = _LEVEL_BIAS if self._encoder.nominal(round(level)) else 0.0
+        return min(max(math.floor(level + bias), FINEST), COARSEST)
+
+    def _try(self, level: int, max_lambda: float) -> tuple[int, float]:
+        """Returns the whole-file size of one trial in bytes, and the logarithm of its ideal code length."""
+        budget = BitBudget(8 * self._file.goal, self._known.step_bits, max_lambda)
+        trial = self._encoder.trial(level, budget=budget)
+        return self._keep(trial), math.log(max(trial.bits / 8, 1e-3))
+
+    def _keep(self, trial: Trial) -> int:
+        """Returns the whole-file size of a trial in bytes, and keeps the largest trial that fits."""
         payload = trial.payload()
         size = self._file.file_size(len(payload))
         if size <= self._target and (self._best is None or size > self._best[0]):
@@ -166,57 +254,4 @@ class _TargetSizeSearch:
         return size
 
     def _close_enough(self) -> bool:
-        return self._best is not None and self._best[0] >= self._target * (1 - _TOLERANCE)
-
-    def _nearest_level(self) -> tuple[int, int]:
-        """Returns (level, size) with the size nearest to the target at the nominal multiplier.
-
-        Without rate-distortion optimisation the multiplier starts at 0 and can only be raised, so that the
-        level must not be too coarse.
-        """
-        per_position = self._target / self._encoder.latents[0].size
-        guess = _FIRST_LEVEL + math.log(per_position / _FIRST_RATE) / _SLOPE
-        level = self._clamp(guess if self._first_level is None else self._first_level)
-        finest, coarsest, slope = FINEST, COARSEST, _SLOPE
-        sizes: dict[int, int] = {}
-        for _ in range(_MAX_LEVEL_TRIALS):
-            size = sizes[level] = self._try(level)
-            if self._close_enough() or (level == FINEST and size <= self._target):
-                break
-            if len(sizes) > 1:
-                (a, size_a), (b, size_b) = list(sizes.items())[-2:]
-                slope = min((math.log(size_b) - math.log(size_a)) / (b - a), -0.008)
-            if size > self._target:
-                finest = min(level + 1, COARSEST)
-            else:
-                coarsest = max(level - 1, FINEST)
-            estimate = level + math.log(self._target / size) / slope
-            level = round(estimate if self._encoder.lambda_ else estimate - 0.5)
-            level = min(max(level, finest), max(coarsest, finest))
-            if level in sizes:
-                break
-        nearest = min(sizes, key=lambda tried_level: abs(math.log(sizes[tried_level] / self._target)))
-        return nearest, sizes[nearest]
-
-    @staticmethod
-    def _clamp(level: float) -> int:
-        return min(max(round(level), FINEST), COARSEST)
-
-    def _trim(self, level: int, size: int) -> None:
-        """Searches for the multiplier at one level by the secant method, in a bracket once there is one."""
-        goal = math.log(self._target * (1 - _TOLERANCE / 3))
-        lambda_now, value = self._encoder.nominal(level), math.log(size) - goal
-        slope = _LAMBDA_SLOPE * math.exp((level - _FIRST_LEVEL) / _LAMBDA_FOLD)
-        low, high = 0.0, _MAX_LAMBDA
-        for _ in range(_MAX_LAMBDA_TRIALS):
-            if self._close_enough():
-                return
-            low, high = (lambda_now, high) if value > 0 else (low, lambda_now)
-            inset = 0.1 * (high - low) if high < _MAX_LAMBDA else 0.0
-            lambda_ = min(max(lambda_now - value / slope, low + inset), high - inset)
-            if lambda_ == lambda_now:
-                return
-            next_value = math.log(self._try(level, lambda_)) - goal
-            if next_value != value:
-                slope = min((next_value - value) / (lambda_ - lambda_now), -0.05)
-            lambda_now, value = lambda_, next_value
+        return self._best is not None and self._best[0] >= self._target * MIN_SHARE

@@ -18,6 +18,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from calotype.encoding.bit_budget import BitBudget, lambda_for_bits
 from calotype.entropy import BASE_SPACING, Prediction
 from calotype.entropy.symbols import LARGEST, SymbolEncoder
 from calotype.entropy.tables import STEP_UNIT_BITS, FrequencyTables
@@ -36,6 +37,9 @@ CASCADES: tuple[Cascade, ...] = (
 )
 """The cascades that efforts may try; effort 5 uses the first one only."""
 
+_LAST_ROUND = 3
+"""The round of spacing 1, in which a budget sets the multiplier: its integers are context for few others."""
+
 _MAX_DIFFUSED = 0.4
 """The largest error, in steps, that error diffusion adds to a latent."""
 
@@ -45,8 +49,10 @@ class RdoQuantiser:
 
     With ``lambda_`` 0 it rounds to the nearest integer. At 0.12 and a high rate, a saved bit increases the
     squared error as much as a coarser step would. ``error_diffusion`` is the share of the neighbours' mean
-    error, after conditional-mean reconstruction, that is added to a latent. After the pass, ``bits`` is the
-    ideal code length and ``error`` the squared error in squared steps.
+    error, after conditional-mean reconstruction, that is added to a latent. After the pass, ``step_bits`` are
+    the ideal code lengths of the coding steps and ``error`` is the squared error in squared steps.
+
+    With a ``budget`` the coding steps of the last round get the multipliers that keep the pass to it.
     """
 
     def __init__(
@@ -56,15 +62,18 @@ class RdoQuantiser:
         lambda_: float,
         cascade: Cascade = CASCADES[0],
         error_diffusion: float = 0.0,
+        budget: BitBudget | None = None,
     ) -> None:
-        self._latents, self._tables = latents, tables
+        self._latents, self._tables, self._budget = latents, tables, budget
         self._lambda, self._cascade, self._error_diffusion = lambda_, cascade, error_diffusion
         # The errors, and which positions are quantised. Both are padded so that every position has
         # neighbours.
         shape = (len(latents), *(side + 2 * BASE_SPACING for side in latents.shape[1:]))
         self._errors, self._done = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self.symbols = SymbolEncoder(tables)
-        self.bits, self.error = 0.0, 0.0
+        self.step_bits: list[float] = []
+        self._nominal_bits = 0.0
+        self.error = 0.0
 
     def quantise(self, prediction: Prediction) -> NDArray[np.int64]:
         """Quantises the latents of one prediction to int64[N]."""
@@ -76,16 +85,8 @@ class RdoQuantiser:
             target = exact + np.clip(diffused, -_MAX_DIFFUSED, _MAX_DIFFUSED)
         target = np.clip(target, -LARGEST, LARGEST)
         chosen = np.round(target).astype(np.int64)
-        bits, error = self._cost(chosen, target, prediction)
-        lambda_ = self._lambda * self._cascade[_cascade_round(prediction)]
-        if lambda_:
-            other = chosen + np.where(target > chosen, 1, -1)
-            other_bits, other_error = self._cost(other, target, prediction)
-            better = other_error + lambda_ * other_bits < error + lambda_ * bits
-            better &= np.abs(other) <= LARGEST
-            chosen = np.where(better, other, chosen)
-            bits = np.where(better, other_bits, bits)
-        self.bits += float(bits.sum())
+        chosen, bits = self._optimised(chosen, target, prediction)
+        self.step_bits.append(float(bits.sum()))
         self.error += float(((exact - chosen) ** 2).sum())
         if self._error_diffusion:
             quantised = prediction.quantised
@@ -97,6 +98,32 @@ class RdoQuantiser:
             )
         self.symbols.encode(chosen, prediction)
         return chosen
+
+    def _optimised(
+        self, chosen: NDArray[np.int64], target: NDArray[np.float64], prediction: Prediction
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Returns the integers int64[N] of the smaller cost, and the bits float32[N] that they take.
+
+        ``chosen`` are the integers nearest to ``target``.
+        """
+        round_ = _cascade_round(prediction)
+        lambda_ = self._lambda * self._cascade[round_]
+        budget = self._budget if round_ == _LAST_ROUND else None
+        bits, error = self._cost(chosen, target, prediction)
+        nominal = float(bits.sum())
+        if lambda_ or budget:
+            other = chosen + np.where(target > chosen, 1, -1)
+            other_bits, other_error = self._cost(other, target, prediction)
+            saved = np.where(np.abs(other) <= LARGEST, bits - other_bits, np.float32(0))
+            added = other_error - error
+            nominal -= float(saved[added < lambda_ * saved].sum())
+            if budget:
+                wanted = budget.bits_of_step(self.step_bits, self._nominal_bits, nominal)
+                lambda_ = min(lambda_for_bits(wanted, bits, saved, added), budget.max_lambda)
+            better = added < lambda_ * saved
+            chosen, bits = np.where(better, other, chosen), np.where(better, other_bits, bits)
+        self._nominal_bits += nominal
+        return chosen, bits
 
     def _error_around(self, prediction: Prediction) -> NDArray[np.float32]:
         """Returns the mean error of the quantised neighbours in steps, float32[N]; 0 where there are none."""

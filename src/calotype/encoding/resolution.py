@@ -61,8 +61,19 @@ def allowed_scales(picture: PreparedPicture) -> tuple[int, ...]:
     return tuple(scale for scale in SCALES if _scale_is_allowed(picture, scale))
 
 
-def expected_best_scale(scales: tuple[int, ...], scale: int, level: float) -> int:
-    """Returns the largest of ``scales`` whose expected level is fine enough, given ``level`` at ``scale``."""
+def expected_best_scale(scales: tuple[int, ...], scale: int, level: float, tolerance: float = 0) -> int:
+    """Returns the largest of ``scales`` whose expected level is fine enough, given ``level`` at ``scale``.
+
+    ``tolerance`` levels more or less are no reason to leave ``scale``.
+    """
+    best = _largest_fine_scale(scales, scale, level)
+    if tolerance and best != scale:
+        bounds = [_largest_fine_scale(scales, scale, level + change) for change in (-tolerance, tolerance)]
+        return scale if scale in bounds else best
+    return best
+
+
+def _largest_fine_scale(scales: tuple[int, ...], scale: int, level: float) -> int:
     for other in scales:
         if level + _LEVELS_PER_OCTAVE * math.log2(other / scale) <= SCALES.get(other, COARSEST):
             return other

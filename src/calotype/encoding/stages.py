@@ -1,11 +1,10 @@
-"""The stages of the encoder: each takes a candidate and returns another one, or the same if that is better.
+"""The stages of the encoder: each takes a candidate and returns one that is no worse.
 
 ::
 
     candidate ─ what to code instead (resolution, regions, colours) ─ code ─ the better of the two
 
-Regions are kept where the file meets its target size with them, corrected colours where their error is
-smaller. The modules below this one decide what to code. Only the stages code it.
+The modules below this one decide what to code. Only the stages code it.
 """
 
 from __future__ import annotations
@@ -16,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.container import Chunk, ChunkType, Header, pack_regions
-from calotype.encoding.candidate import Candidate, code_latents
-from calotype.encoding.closed_loop import corrected_latents
+from calotype.encoding.candidate import Candidate, code_latents, draft_latents, redrafted
+from calotype.encoding.closed_loop import colour_corrected, corrected_latents
 from calotype.encoding.colour_error import ColourError, block_colour_error, smooth_colour_error
 from calotype.encoding.colour_solver import ColourGoal, has_right_colours, solve_latents_for_colours
 from calotype.encoding.interest import interest_regions
 from calotype.encoding.plan import Plan, RateTarget
 from calotype.encoding.prepare import PreparedPicture
+from calotype.encoding.rate import SizeTarget
 from calotype.encoding.regions import face_regions, has_only_small_faces
 from calotype.encoding.resolution import (
     allowed_scales,
@@ -31,11 +31,22 @@ from calotype.encoding.resolution import (
     larger_scale,
     level_of_missed_target,
 )
+from calotype.encoding.size_estimate import SizeEstimate
 from calotype.errors import LimitError, TargetSizeError
+from calotype.latents import COARSEST
 from calotype.models import Decoder, Encoder, FaceFinder
 from calotype.models.tiling import encode_tiled, find_faces_tiled
 
-__all__ = ["code_at_best_scale", "with_corrected_colours", "with_finer_regions", "with_solved_colours"]
+__all__ = [
+    "code_at_best_scale",
+    "fitted",
+    "with_corrected_colours",
+    "with_finer_regions",
+    "with_solved_colours",
+]
+
+_SCALE_TOLERANCE = 1
+"""Levels by which a scale may miss its limit before another one is tried: the two are equally good."""
 
 
 def code_at_best_scale(
@@ -43,29 +54,92 @@ def code_at_best_scale(
 ) -> Candidate:
     """Codes the picture at its scale or, if the options leave the scale open, at the best scale.
 
-    ``latents`` float32[4, h, w] are those at the scale of ``picture``. With a quality instead of a target
-    size, the scale of ``picture`` determines how many bytes the file takes, and the other scales are coded to
-    that size. Raises :class:`TargetSizeError`.
+    ``latents`` float32[4, h, w] are those at the scale of ``picture``. With a target size the result is a
+    draft. With a quality instead, the file takes at any scale the bytes that it takes at that scale.
     """
-    scales, scale, rate = allowed_scales(picture), picture.header.scale, plan.rate
-    candidates, levels = dict[int, Candidate](), dict[int, float]()
-    failure: TargetSizeError | None = None
-    while scale not in levels:
+    header, rate = picture.header, plan.rate
+    if rate.size is None:
+        candidate = code_latents(latents, header, picture.chunks, rate, plan.rdo)
+        scale = expected_best_scale(allowed_scales(picture), header.scale, candidate.header.level)
+        if scale == header.scale:
+            return candidate
+        rate = RateTarget(size=candidate.size)
+        draft = _draft_near_scale(picture, rate, plan, encoder, scale, {header.scale: candidate})
+        return candidate if draft is candidate else fitted(draft, picture, plan, encoder)
+    header, latents = _at_estimated_scale(latents, picture, rate.size, encoder)
+    draft = draft_latents(latents, header, picture.chunks, rate, plan.rdo)
+    return _draft_near_scale(picture, rate, plan, encoder, header.scale, {header.scale: draft})
+
+
+def _at_estimated_scale(
+    latents: NDArray[np.float32], picture: PreparedPicture, size: int, encoder: Encoder
+) -> tuple[Header, NDArray[np.float32]]:
+    """Returns the header of the scale that is best for ``size`` bytes by estimates, and the latents at it."""
+    scales, header, tried = allowed_scales(picture), picture.header, set[int]()
+    while True:
+        level = SizeEstimate(latents).level(SizeTarget(size, header, picture.chunks).goal)
+        scale = expected_best_scale(scales, header.scale, level, _SCALE_TOLERANCE)
+        tried.add(header.scale)
+        if scale in tried:
+            return header, latents
         header = picture.at(scale)
-        if levels:
+        latents = _latents_of(picture, header, encoder)
+
+
+def _draft_near_scale(
+    picture: PreparedPicture,
+    rate: RateTarget,
+    plan: Plan,
+    encoder: Encoder,
+    scale: int,
+    candidates: dict[int, Candidate],
+) -> Candidate:
+    """Returns a draft at ``scale`` or, if its level says that another scale is better, at that one.
+
+    ``candidates`` are those that are known by their scales. Each other one takes a coding pass.
+    """
+    scales = allowed_scales(picture)
+    levels = {known: candidate.level_of_target for known, candidate in candidates.items()}
+    while True:
+        if scale not in candidates:
+            header = picture.at(scale)
             latents = _latents_of(picture, header, encoder)
+            candidates[scale] = draft_latents(latents, header, picture.chunks, rate, plan.rdo)
+            levels[scale] = candidates[scale].level_of_target
+        following = expected_best_scale(scales, scale, levels[scale], _SCALE_TOLERANCE)
+        if following == scale:
+            return candidates[scale]
+        if following in candidates:
+            return candidates[best_scale(levels)]
+        scale = following
+
+
+def fitted(candidate: Candidate, picture: PreparedPicture, plan: Plan, encoder: Encoder) -> Candidate:
+    """Returns a candidate for the same latents that meets its target size; the candidate itself if it does.
+
+    If the latents take too many bytes even at the coarsest level, the picture is coded without the regions,
+    and then at smaller scales. Raises :class:`TargetSizeError`.
+    """
+    if candidate.fits:
+        return candidate
+    scales = allowed_scales(picture)
+    while True:
+        header, latents = candidate.header, candidate.latents
         try:
-            candidate = code_latents(latents, header, picture.chunks, rate, plan.rdo)
+            return code_latents(
+                latents, header, candidate.chunks, candidate.rate, plan.rdo, candidate.coding_pass
+            )
         except TargetSizeError as error:
-            failure, levels[scale] = error, level_of_missed_target(error)
-        else:
-            candidates[scale], levels[scale] = candidate, candidate.header.level
-            if rate.size is None and len(scales) > 1:
-                rate = RateTarget(size=candidate.size)
-        scale = expected_best_scale(scales, scale, levels[scale])
-    if not candidates and failure is not None:
-        raise failure
-    return candidates[best_scale({scale: levels[scale] for scale in candidates})]
+            smaller = tuple(scale for scale in scales if scale < header.scale)
+            if header.regions:
+                header = replace(header, regions=False, regions_first=False)
+            elif smaller:
+                level = level_of_missed_target(error)
+                header = picture.at(expected_best_scale(smaller, header.scale, level))
+                latents = _latents_of(picture, header, encoder)
+            else:
+                raise
+            candidate = draft_latents(latents, header, picture.chunks, candidate.rate, plan.rdo)
 
 
 def with_finer_regions(
@@ -75,7 +149,7 @@ def with_finer_regions(
 
     Without a ``finder`` faces are not looked for. If all faces are small, a larger scale is tried first. It
     returns ``candidate`` itself if there are no regions, if the size allows no finer latents, or if the
-    limits do not allow the chunk.
+    limits do not allow the chunk. With a target size the result is a draft, of one coding pass.
     """
     header, latents = candidate.header, candidate.latents
     if finder is None:
@@ -107,12 +181,13 @@ def _with_regions(
         regions += interest_regions(picture.interest.weights(header), header.level, bits)
     if not regions:
         return None
-    header, first_level = replace(header, regions=True, regions_first=True), header.level
+    header = replace(header, regions=True, regions_first=True)
     try:
         chunks = picture.with_chunks(Chunk(ChunkType.REGIONS, pack_regions(regions)))
-        return code_latents(latents, header, chunks, candidate.rate, plan.rdo, first_level)
-    except (TargetSizeError, LimitError):
+    except LimitError:
         return None
+    draft = draft_latents(latents, header, chunks, candidate.rate, plan.rdo)
+    return draft if draft.level_of_target <= COARSEST else None
 
 
 def with_corrected_colours(
@@ -120,17 +195,17 @@ def with_corrected_colours(
 ) -> Candidate:
     """Returns the candidate with colours nearer to those of ``rgb`` uint8[8h, 8w, 3], at the same rate.
 
-    The latents of ``candidate`` must come from ``encoder``. It returns ``candidate`` itself if the colour
-    error does not fall, or if the target size cannot be met.
+    The latents of ``candidate`` must come from ``encoder``. They are corrected twice. The result meets its
+    target size, unless it is ``candidate`` itself: if the first correction does not reduce the colour error,
+    or if the target size cannot be met.
     """
-    extension = candidate.header.extension
-    before = smooth_colour_error(rgb, candidate.reconstruction, decoder, extension)
-    latents = corrected_latents(candidate, rgb, before, plan, encoder, decoder)
-    corrected = _code_other_latents(candidate, latents, plan)
-    if corrected is None:  # The corrected latents need a few bytes more.
+    error = smooth_colour_error(rgb, candidate.reconstruction, decoder, candidate.header.extension)
+    latents = corrected_latents(candidate, error, plan, encoder, decoder)
+    draft = redrafted(latents, candidate, plan.rdo)
+    error_left = smooth_colour_error(rgb, draft.reconstruction, decoder, draft.header.extension)
+    if np.abs(error_left).sum() >= np.abs(error).sum():
         return candidate
-    after = smooth_colour_error(rgb, corrected.reconstruction, decoder, extension)
-    return corrected if np.abs(after).sum() < np.abs(before).sum() else candidate
+    return _code_other_latents(draft, colour_corrected(latents, error_left), plan) or candidate
 
 
 def with_solved_colours(
@@ -177,7 +252,7 @@ def _code_other_latents(candidate: Candidate, latents: NDArray[np.float32], plan
     header = candidate.header
     try:
         return code_latents(
-            latents, header, candidate.chunks, candidate.rate, plan.rdo, first_level=header.level
+            latents, header, candidate.chunks, candidate.rate, plan.rdo, candidate.coding_pass
         )
     except TargetSizeError:
         return None
