@@ -17,7 +17,7 @@ from benchmarks.pictures import ASSETS, ROOT
 from calotype.latents import SD1
 from calotype.models import Differentiable, load_decoder
 
-__all__ = ["TILE", "Pocket", "Taesd"]
+__all__ = ["TILE", "Pocket", "Taesd", "TaesdBfloat16"]
 
 TILE = 1024  # pixels; larger pictures are cut, without overlap, to bound the memory
 
@@ -76,7 +76,7 @@ class _Networks(ABC):
             self._loaded[part] = self._load(part)
         with torch.inference_mode():
             output = self._loaded[part](torch.from_numpy(np.ascontiguousarray(x))[None])
-        y: NDArray[np.float32] = output[0].numpy()
+        y: NDArray[np.float32] = output[0].float().numpy()
         return y
 
 
@@ -95,6 +95,16 @@ class Taesd(_Networks):
 
         network: Callable[[Any], Any] = getattr(assets, f"taesd_{part}")()
         return network
+
+
+class TaesdBfloat16(Taesd):
+    """TAESD with its convolutions in bfloat16."""
+
+    def _run(self, part: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        import torch
+
+        with torch.autocast("cpu", torch.bfloat16):
+            return super()._run(part, x)
 
 
 class Pocket(_Networks):

@@ -3,10 +3,13 @@
 Every measurement runs in a fresh process with the same number of threads. Pocket's times are end to end
 (pixels to file, file to pixels, entropy coding included); TAESD's are its networks alone (pixels to
 latents, latents to pixels), torch float32. "entropy" is the part of pocket's decoding that turns the file
-into latents; the rest of "decode" is its pixel decoder. "pocket-openvino" and "-bf16" are pocket by the
+into latents; the rest of "decode" is its pixel decoder. "target" encodes for a size of 0.15 bits per pixel.
+"pocket-openvino" and "-bf16" are pocket by the
 other backends, if OpenVINO is installed; "pocket-networks" are its networks alone, by the same arithmetic as
 TAESD's. Pictures over 4 megapixels go through networks alone in tiles of 1024x1024, without overlap: uncut, a
-single one of TAESD's feature maps takes 4.3 GB at 4096x4096.
+single one of TAESD's feature maps takes 4.3 GB at 4096x4096. AVIF (speed 6) and JPEG XL (effort 7) are there
+for orientation, through Pillow at quality 50. With ``--busy N`` N processes compute without end beside each
+measurement. With several sizes a second table has seconds and memory per megapixel.
 """
 
 from __future__ import annotations
@@ -18,28 +21,44 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.pictures import ROOT
 from benchmarks.targets import Target, at_most, markdown
 
-__all__ = ["Measurement", "main", "measure", "table", "targets"]
+__all__ = ["Measurement", "busy_processes", "growth", "main", "measure", "table", "targets"]
 
 SIZES = ("512x512", "1920x1080", "4096x4096")
-MODELS = ("pocket", "pocket-openvino", "pocket-openvino-bf16", "pocket-networks", "taesd")
+MODELS = (
+    "pocket",
+    "pocket-openvino",
+    "pocket-openvino-bf16",
+    "pocket-networks",
+    "taesd",
+    "taesd-bf16",
+    "avif",
+    "jxl",
+)
 _NEEDS = {
     "pocket-openvino": ["openvino"],
     "pocket-openvino-bf16": ["openvino"],
     "pocket-networks": ["torch", "safetensors"],
     "taesd": ["torch", "safetensors"],
+    "taesd-bf16": ["torch", "safetensors"],
+    "avif": ["PIL"],
+    "jxl": ["pillow_jxl"],
 }
-OPERATIONS = {"encode": MODELS, "decode": MODELS, "entropy": ("pocket",)}
+OPERATIONS = {"encode": MODELS, "target": ("pocket",), "decode": MODELS, "entropy": ("pocket",)}
 
 _NETWORKS = "pocket-networks"
 _RATIOS = {"encode": ("encoder", 0.6), "decode": ("decoder", 0.5)}
 """By operation: the network, and the largest allowed ratio of its time to that of TAESD."""
+
+_GOALS = {"encode": ("encode", 0.2), "target": ("encode", 0.8), "decode": ("decode", 0.2)}
+"""By operation of pocket, the operation of TAESD and how much of its time pocket may take at most."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +110,42 @@ def targets(measurements: Sequence[Measurement]) -> list[Target]:
             if ours is not None and theirs is not None:
                 what = f"{size}: {network} network, of the time of TAESD's"
                 lines.append(at_most("Targets", what, limit, ours / theirs, ".2f"))
+        for operation, (network, limit) in _GOALS.items():
+            ours, theirs = seconds.get(("pocket", operation, size)), seconds.get(("taesd", network, size))
+            if ours is not None and theirs is not None:
+                what = f"{size}: {operation}, of the time of TAESD's {network}r alone"
+                lines.append(at_most("Targets", what, limit, ours / theirs, ".2f"))
     return lines
+
+
+def growth(measurements: Sequence[Measurement]) -> str:
+    """A Markdown table of pocket's seconds and memory per megapixel; empty with fewer than two sizes."""
+    own = [m for m in measurements if m.model == "pocket"]
+    if len({m.size for m in own}) < 2:
+        return ""
+    lines = [
+        "| operation | size | megapixels | seconds / megapixel | peak MB | MB / megapixel |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for operation in OPERATIONS:
+        for m in [m for m in own if m.operation == operation]:
+            width, height = (int(side) for side in m.size.split("x"))
+            area = width * height / 1e6
+            figures = f"{m.seconds / area:.2f} | {m.peak:,.0f} | {m.peak / area:,.0f}"
+            lines.append(f"| {operation} | {m.size} | {area:.2f} | {figures} |")
+    return "\n".join(lines) + "\n"
+
+
+@contextmanager
+def busy_processes(count: int) -> Iterator[None]:
+    """Runs ``count`` processes that compute without end."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -104,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             models.append(model)
     measurements = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, busy_processes(options.busy):
         for size in options.sizes:
             for operation in OPERATIONS:
                 for model in [m for m in OPERATIONS[operation] if m in models]:
@@ -115,7 +169,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     measurements.append(measurement)
                     print(f"{size} {operation} {model}: {measurement.seconds:.2f} s", file=sys.stderr)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    text = f"## Speed, {options.threads} threads\n\n{table(measurements)}"
+    beside = f", beside {options.busy} busy process{'es' * (options.busy > 1)}" if options.busy else ""
+    text = f"## Speed, {options.threads} threads{beside}\n\n{table(measurements)}"
+    if per_megapixel := growth(measurements):
+        text += f"\n{per_megapixel}"
     if lines := targets(measurements):
         text += f"\n{markdown(lines)}"
     options.out.write_text(text)
@@ -128,6 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), metavar="N")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="after the first call")
+    parser.add_argument("--busy", type=int, default=0, metavar="N", help="processes that compute beside it")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "speed.md")
     return parser
 

@@ -16,11 +16,17 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.pictures import SAMPLE, load_rgb, mirror_to
+from calotype.compare.codecs.avif import avif
+from calotype.compare.codecs.base import decode_with_pillow
+from calotype.compare.codecs.jxl import jpeg_xl
+from calotype.compare.codecs.pillow import PillowCodec
 from calotype.options import DEFAULT_BACKEND
 
 __all__ = ["main"]
 
 _WHOLE = 2048 * 2048  # pixels; networks alone take larger pictures in tiles
+_TARGET_BPP = 0.15
+_PILLOW_QUALITY = 50
 
 
 def main(model: str, operation: str, size: str, file: str, threads: str, repeats: str) -> None:
@@ -47,6 +53,14 @@ def _pocket_encode(
     codec = calotype.Codec(threads=threads, backend=backend)
     rgb = mirror_to(load_rgb(SAMPLE), width, height)
     return lambda: file.write_bytes(codec.encode(rgb))
+
+
+def _pocket_target(width: int, height: int, file: Path, threads: int) -> Callable[[], object]:
+    import calotype
+
+    codec = calotype.Codec(threads=threads)
+    rgb = mirror_to(load_rgb(SAMPLE), width, height)
+    return lambda: codec.encode(rgb, bpp=_TARGET_BPP)
 
 
 def _pocket_decode(
@@ -92,10 +106,25 @@ def _networks_decode(
     return lambda: model.decode(latents, tile)
 
 
+def _pillow_encode(
+    width: int, height: int, file: Path, threads: int, codec: Callable[[], PillowCodec]
+) -> Callable[[], object]:
+    rgb, chosen = mirror_to(load_rgb(SAMPLE), width, height), codec()
+    return lambda: file.write_bytes(chosen.encode(rgb, _PILLOW_QUALITY))
+
+
+def _pillow_decode(
+    width: int, height: int, file: Path, threads: int, codec: Callable[[], PillowCodec]
+) -> Callable[[], object]:
+    codec()  # adds the format to Pillow
+    return partial(decode_with_pillow, file.read_bytes())
+
+
 _OPERATIONS: dict[tuple[str, str], Callable[[int, int, Path, int], Callable[[], object]]] = {
     ("pocket", "encode"): _pocket_encode,
     ("pocket", "decode"): _pocket_decode,
     ("pocket", "entropy"): _pocket_entropy,
+    ("pocket", "target"): _pocket_target,
     ("pocket-openvino", "encode"): partial(_pocket_encode, backend="openvino"),
     ("pocket-openvino", "decode"): partial(_pocket_decode, backend="openvino"),
     ("pocket-openvino-bf16", "encode"): partial(_pocket_encode, backend="openvino-bf16"),
@@ -104,6 +133,12 @@ _OPERATIONS: dict[tuple[str, str], Callable[[int, int, Path, int], Callable[[], 
     ("pocket-networks", "decode"): partial(_networks_decode, name="Pocket"),
     ("taesd", "encode"): _networks_encode,
     ("taesd", "decode"): _networks_decode,
+    ("taesd-bf16", "encode"): partial(_networks_encode, name="TaesdBfloat16"),
+    ("taesd-bf16", "decode"): partial(_networks_decode, name="TaesdBfloat16"),
+    ("avif", "encode"): partial(_pillow_encode, codec=partial(avif, speed=6)),
+    ("avif", "decode"): partial(_pillow_decode, codec=partial(avif, speed=6)),
+    ("jxl", "encode"): partial(_pillow_encode, codec=jpeg_xl),
+    ("jxl", "decode"): partial(_pillow_decode, codec=jpeg_xl),
 }
 
 if __name__ == "__main__":

@@ -53,6 +53,37 @@ def test_targets_are_ratios_of_the_networks_times() -> None:
     ]
 
 
+def test_goals_are_ratios_of_all_that_pocket_does() -> None:
+    lines = speed.targets(
+        [
+            Measurement("pocket", "encode", "512x512", 0.3, 1, 300),
+            Measurement("pocket", "target", "512x512", 0.7, 1, 300),
+            Measurement("taesd", "encode", "512x512", 1.0, 1, 300),
+        ]
+    )
+    assert [(line.what, line.measured, line.met) for line in lines] == [
+        ("512x512: encode, of the time of TAESD's encoder alone", "0.30", False),
+        ("512x512: target, of the time of TAESD's encoder alone", "0.70", True),
+    ]
+
+
+def test_growth_is_per_megapixel() -> None:
+    small = Measurement("pocket", "decode", "1000x500", 0.5, 0.6, 100)
+    large = Measurement("pocket", "decode", "2000x2000", 2.0, 2.1, 200)
+    assert speed.growth([small]) == ""
+    assert speed.growth([small, large]).splitlines()[2:] == [
+        "| decode | 1000x500 | 0.50 | 1.00 | 100 | 200 |",
+        "| decode | 2000x2000 | 4.00 | 0.50 | 200 | 50 |",
+    ]
+
+
+def test_busy_processes_end() -> None:
+    with speed.busy_processes(1):
+        pass  # ends without hanging
+    with pytest.raises(ZeroDivisionError), speed.busy_processes(1):
+        raise ZeroDivisionError
+
+
 def test_models_without_their_packages_are_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,7 +97,7 @@ def test_models_without_their_packages_are_skipped(
     assert "pocket-openvino-bf16: skipped (No module named 'openvino')" in capsys.readouterr().err
     rows = (tmp_path / "speed.md").read_text().splitlines()[4:]
     assert [row.split(" | ")[1:3] for row in rows] == [
-        [op, "pocket"] for op in ("encode", "decode", "entropy")
+        [op, "pocket"] for op in ("encode", "target", "decode", "entropy")
     ]
 
 
