@@ -1,4 +1,4 @@
-"""Files whose pictures invent no more than is allowed: what to code if a file invents more.
+"""Bounds the invention of a file: what to code if its picture invents more than is allowed.
 
 ::
 
@@ -39,14 +39,14 @@ from calotype.options import DEFAULT_QUALITY, EncodeOptions
 __all__ = ["coarsest_options", "finer_options", "patches_over", "with_patches", "worst_rectangles"]
 
 _QUALITIES = (65.0, 80.0, 100.0)
-"""Qualities that are tried after that of the options."""
+"""The qualities that are tried after that of the options."""
 
 _PATCH_QUALITIES = (30, 50, 70, 85, 95)
-"""Qualities of the codec that patches are tried with."""
+"""The qualities of the patches' codec that are tried."""
 
 _NEAR = 0.8
-"""Blocks are replaced whose score exceeds this share of the limit: the score of a block is that of its
-surroundings as well."""
+"""Blocks are replaced whose score exceeds this fraction of the limit: a score depends on the surroundings of
+its block as well."""
 
 
 def finer_options(options: EncodeOptions) -> Iterator[EncodeOptions]:

@@ -2,11 +2,11 @@
 
 ::
 
-    candidate ─ decoder ─┬─ which parts become patches, by structure for each byte ─┐
-                         └─ finer steps for text that does not ──────────────────────┴─ code ─ the better
+    candidate ─ decoder ─┬─ patches, chosen by the structure gained for each byte ─┐
+                         └─ finer steps for text without a patch ──────────────────┴─ code ─ the better
 
-Patches take their bytes from the latents: the file keeps to its rate target. Finer steps for what a patch
-covers are dropped.
+Patches take their bytes from the latents: the file keeps to its rate target. Regions that
+a patch covers get no finer steps.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _FACE_FRACTION, _NAMED_FRACTION, _MAX_FRACTION = 0.075, 0.15, 0.25
 share at all."""
 
 _COVERED = 0.6
-"""The share of a region from which on it counts as covered by patches."""
+"""The least fraction of a region that patches cover if it counts as covered."""
 
 
 def with_protection(
@@ -69,7 +69,7 @@ def with_protection(
 ) -> Candidate:
     """Returns the candidate with patches, and with finer steps for text without a patch, at the same rate.
 
-    Without a finder its subjects are not looked for. It returns ``candidate`` itself if nothing pays.
+    Without a finder, faces or text are not searched for. It returns ``candidate`` itself if no change pays.
     """
     faces, text, named = _subjects(candidate, picture, face_finder, text_finder)
     if not (faces or text or named):
@@ -94,7 +94,7 @@ def with_protection(
 
 
 def shown_pixels(candidate: Candidate, decoder: Decoder) -> NDArray[np.uint8]:
-    """Returns the pixels uint8[H, W, 3] that the candidate's latents show, without its patches."""
+    """Returns the decoded pixels uint8[H, W, 3] of a candidate, without its patches."""
     pixels = decoded_pixels(candidate.reconstruction, decoder, candidate.header.extension)
     return DecodedView.of(candidate.header, DecodeOptions()).shown(pixels)
 

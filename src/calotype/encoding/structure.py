@@ -1,7 +1,7 @@
-"""How much of the structure of a picture is in another one: the structural similarity of luma.
+"""The structural similarity of the luma of two pictures.
 
 The measure is that of Wang et al., "Image quality assessment: from error visibility to structural similarity"
-(2004), without its comparison of means: where colours are off by a constant, nothing is invented.
+(2004), without its comparison of means: a constant difference of colours is not a difference in structure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _RADIUS = 3
 """The windows have 7x7 pixels: about the width of a stroke of small letters."""
 
 _FLOOR = (0.03 * 255) ** 2
-"""The constant C2 of the measure, with which noise of a few levels counts for nothing."""
+"""The constant C2 of the measure, by which noise of a few levels has no weight."""
 
 
 def structural_similarity(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
