@@ -79,7 +79,7 @@ def test_estimates_fall_with_the_level_and_count_every_latent(latents: NDArray[n
     assert sizes == sorted(set(sizes), reverse=True)
     assert all(estimate.slope(level) < 0 for level in (FINEST, 56, COARSEST))
     louder = SizeEstimate(2 * latents)
-    assert louder.size(72) == pytest.approx(estimate.size(56), rel=1e-3)  # an octave is 16 levels
+    assert louder.size(72) == pytest.approx(estimate.size(56), rel=1e-3)  # 16 levels double the step
 
 
 def test_estimated_levels_are_inverse_to_sizes(latents: NDArray[np.float32]) -> None:

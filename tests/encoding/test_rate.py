@@ -82,10 +82,12 @@ def test_a_pass_keeps_to_its_budget(
 ) -> None:
     encoder = TrialEncoder(latents, context_model, 0.05)
     free = encoder.trial(level)
-    budget = BitBudget((1 - saving) * free.bits, free.step_bits, max_lambda=1.0)
+    budget = BitBudget((1 - saving) * free.bits, free.prediction_bits, max_lambda=1.0)
     kept = encoder.trial(level, budget=budget)
     assert 0.99 * budget.bits <= kept.bits <= budget.bits + 8
-    assert kept.step_bits[:-12] == free.step_bits[:-12]  # only the three sites of the last round differ
+    assert (
+        kept.prediction_bits[:-12] == free.prediction_bits[:-12]
+    )  # only the three sites of the last grid differ
 
 
 def test_a_budget_is_kept_by_the_smallest_multiplier() -> None:

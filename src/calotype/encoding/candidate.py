@@ -27,10 +27,11 @@ from calotype.latents import (
 )
 from calotype.models import load_context_model
 
-__all__ = ["Candidate", "code_latents", "code_palette", "draft_latents", "redrafted"]
+__all__ = ["Candidate", "code_latents", "code_palette", "provisional_candidate", "recoded_provisionally"]
 
 _MAX_LEVEL_ERROR, _MAX_DRAFTS = 8, 3
-"""Levels by which a draft may miss its target size, and the number of coding passes to come so near."""
+"""Levels by which a provisional candidate may miss its target size, and the number of coding passes to come
+so near."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +124,7 @@ def code_latents(
     return Candidate(header, chunks, rate, latents, trial.integers, payload, reconstruction, trial.known)
 
 
-def draft_latents(
+def provisional_candidate(
     latents: NDArray[np.float32],
     header: Header,
     chunks: tuple[Chunk, ...],
@@ -133,7 +134,7 @@ def draft_latents(
 ) -> Candidate:
     """Codes latents float32[4, h, w] in one coding pass, at the level where they should meet ``rate``.
 
-    ``level`` is that fractional level, if it is known; None estimates it. The result is a draft. A second
+    ``level`` is that fractional level, if it is known; None estimates it. The result is provisional. A second
     pass follows if the measured size says that the level is far off.
     """
     plain = replace(rdo, cascades=rdo.cascades[:1])
@@ -144,11 +145,11 @@ def draft_latents(
         level = estimate.level(SizeTarget(rate.size, header, chunks).goal)
     for _ in range(_MAX_DRAFTS):
         coded = RateTarget(level=round(min(max(level, FINEST), COARSEST)))
-        draft = replace(code_latents(latents, header, chunks, coded, plain), rate=rate)
-        level = draft.level_of_target
-        if abs(min(max(level, FINEST), COARSEST) - draft.header.level) <= _MAX_LEVEL_ERROR:
+        provisional = replace(code_latents(latents, header, chunks, coded, plain), rate=rate)
+        level = provisional.level_of_target
+        if abs(min(max(level, FINEST), COARSEST) - provisional.header.level) <= _MAX_LEVEL_ERROR:
             break
-    return draft
+    return provisional
 
 
 def code_palette(latents: NDArray[np.float32], header: Header, chunks: tuple[Chunk, ...]) -> Candidate:
@@ -166,13 +167,13 @@ def code_palette(latents: NDArray[np.float32], header: Header, chunks: tuple[Chu
     )
 
 
-def redrafted(latents: NDArray[np.float32], candidate: Candidate, rdo: Rdo) -> Candidate:
-    """Returns a draft of other latents float32[4, h, w] of the same picture, in one coding pass.
+def recoded_provisionally(latents: NDArray[np.float32], candidate: Candidate, rdo: Rdo) -> Candidate:
+    """Returns a provisional candidate of other latents float32[4, h, w] of the same picture.
 
     It has the candidate's regions and the level at which the candidate should meet its rate target.
     """
     header, chunks, level = candidate.header, candidate.chunks, candidate.level_of_target
-    return draft_latents(latents, header, chunks, candidate.rate, rdo, level)
+    return provisional_candidate(latents, header, chunks, candidate.rate, rdo, level)
 
 
 def _lagrangian_cost(trial: Trial) -> float:

@@ -6,7 +6,7 @@
         └─ round-trip correction ───────┴─ colour correction ─ quantiser ─ decoder ─ colour error
 
 A round trip through decoder D and encoder E attenuates the latents z = E(x) of a picture x. The round-trip
-correction adds the loss beforehand, scaled by a gain g: z + g (z - E(D(z))). This is one step of van
+correction adds the loss beforehand, scaled by a gain g: z + g (z - E(D(z))). This is one iteration of van
 Cittert's iteration for deconvolution ("Zum Einfluß der Spaltbreite auf die Intensitätsverteilung in
 Spektrallinien", 1931). It takes one decode and one encode.
 

@@ -7,11 +7,11 @@
        └──────────────────────────────────────────────────────────────────────────┘
 
 A small picture is often of one colour, so that a colour error is easily visible, and solving takes little
-time at this size. The damped steps are those of Levenberg (1944) and Marquardt (1963), separately for every
-position. The response of a block to its four latents starts as a mean over photographs, and each step
-corrects it by the change of colour that the step caused (Broyden, "A class of methods for solving nonlinear
-simultaneous equations", 1965). Only where this does not converge is it measured, while all positions are
-shifted alike: that takes eight decodes.
+time at this size. The damped updates of the latents are those of Levenberg (1944) and Marquardt (1963),
+separately for every position. The response of a block to its four latents starts as a mean over photographs,
+and each update corrects it by the change of colour that the update caused (Broyden, "A class of methods for
+solving nonlinear simultaneous equations", 1965). Only where this does not converge is it measured, while all
+positions are shifted alike: that takes eight decodes.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from calotype.models import Decoder
 __all__ = ["ColourGoal", "has_right_colours", "solve_latents_for_colours"]
 
 _MAX_STEPS = 24
-"""The largest number of steps. Each takes one decode."""
+"""The largest number of updates. Each takes one decode."""
 
-_MIN_GAIN, _MAX_POOR_STEPS = 0.5, 2
-"""A step is poor if it reduces the squared error by a smaller share. After so many poor steps in a row the
-search ends or the response is measured."""
+_MIN_GAIN, _MAX_POOR_UPDATES = 0.5, 2
+"""An update is poor if it reduces the squared error by a smaller fraction. After so many poor updates in a
+row the search ends or the response is measured."""
 
 _MAX_ERROR_LEFT = 0.25
-"""The share of the first squared error below which the response is not measured: photographs, whose blocks
+"""The fraction of the first squared error below which the response is not measured: photographs, whose blocks
 affect each other, gain little by it."""
 
 _TOLERANCE = 2.0
 """The largest colour error of a block that needs no correction, in units of 1/255."""
 
 _MIN_STEP = 0.01
-"""The shortest step, in scaled-latent units, that says something about the response of a block."""
+"""The shortest update, in scaled-latent units, by which the response of a block is corrected."""
 
 _SHIFT = 0.25
 """The shift in both directions by which the response is measured, in scaled-latent units."""
@@ -67,8 +67,8 @@ class ColourGoal:
 
     def error_of(self, latents: NDArray[np.float32]) -> ColourError:
         """Returns the colour error of latents float32[4, h, w] before their quantisation."""
-        exact = Reconstruction(latents, self.levels, conditional_mean=latents)
-        return block_colour_error(self.rgb, exact, self.decoder, self.header)
+        unquantised = Reconstruction(latents, self.levels, conditional_mean=latents)
+        return block_colour_error(self.rgb, unquantised, self.decoder, self.header)
 
 
 def has_right_colours(error: ColourError) -> bool:
@@ -81,37 +81,37 @@ def solve_latents_for_colours(latents: NDArray[np.float32], goal: ColourGoal) ->
 
     The search starts at ``latents``.
     """
-    error, damping, poor_steps, measured = goal.error_of(latents), _DAMPING, 0, False
+    error, damping, poor_updates, measured = goal.error_of(latents), _DAMPING, 0, False
     before = np.square(error).mean()
     response = np.broadcast_to(np.linalg.pinv(LATENTS_PER_COLOUR.T), (*latents.shape[1:], 3, 4))
     for _ in range(_MAX_STEPS):
         if has_right_colours(error):
             break
-        step = _damped_step(response, error, damping)
-        left = goal.error_of(latents + step)
-        response = _updated_response(response, step, error - left)
+        update = _damped_update(response, error, damping)
+        left = goal.error_of(latents + update)
+        response = _updated_response(response, update, error - left)
         gain = 1 - np.square(left).sum() / np.square(error).sum()
         if gain > 0:
-            latents, error, damping = latents + step, left, damping / _DAMPING_FACTOR
+            latents, error, damping = latents + update, left, damping / _DAMPING_FACTOR
         else:
             damping *= _DAMPING_FACTOR
-        poor_steps = poor_steps + 1 if gain < _MIN_GAIN else 0
-        if poor_steps == _MAX_POOR_STEPS:
+        poor_updates = poor_updates + 1 if gain < _MIN_GAIN else 0
+        if poor_updates == _MAX_POOR_UPDATES:
             if measured or np.square(error).mean() < _MAX_ERROR_LEFT * before:
                 break
-            response, poor_steps, measured = _colour_response(latents, goal), 0, True
+            response, poor_updates, measured = _colour_response(latents, goal), 0, True
     return latents
 
 
 def _updated_response(
-    response: NDArray[np.float64], step: NDArray[np.float32], change: ColourError
+    response: NDArray[np.float64], update: NDArray[np.float32], change: ColourError
 ) -> NDArray[np.float64]:
     """Returns the response float64[h, w, 3, 4] nearest to ``response`` that explains the change of colours.
 
-    ``step`` float32[4, h, w] is that of the latents, ``change`` that of the colours. Blocks that hardly
+    ``update`` float32[4, h, w] is that of the latents, ``change`` that of the colours. Blocks that hardly
     moved keep their response.
     """
-    moved, changed = step.transpose(1, 2, 0)[..., None], change.transpose(1, 2, 0)[..., None]
+    moved, changed = update.transpose(1, 2, 0)[..., None], change.transpose(1, 2, 0)[..., None]
     length = np.square(moved).sum(-2, keepdims=True)
     unexplained = changed - response @ moved
     update = unexplained @ moved.swapaxes(-1, -2) / np.maximum(length, 1e-12)
@@ -131,12 +131,12 @@ def _colour_response(latents: NDArray[np.float32], goal: ColourGoal) -> NDArray[
     return response.transpose(2, 3, 0, 1).astype(np.float64)
 
 
-def _damped_step(response: NDArray[np.float64], error: ColourError, damping: float) -> NDArray[np.float32]:
-    """Returns the step float32[4, h, w] of the latents that reduces the colour error."""
+def _damped_update(response: NDArray[np.float64], error: ColourError, damping: float) -> NDArray[np.float32]:
+    """Returns the update float32[4, h, w] of the latents that reduces the colour error."""
     transposed = response.swapaxes(-1, -2)
     square = response @ transposed
     scale = np.trace(square, axis1=-2, axis2=-1)[..., None, None] + 1e-6
     wanted = error.transpose(1, 2, 0)[..., None]
     solution = transposed @ np.linalg.solve(square + damping * scale * np.eye(3), wanted)
-    step: NDArray[np.float32] = solution[..., 0].transpose(2, 0, 1).astype(np.float32)
-    return step
+    update: NDArray[np.float32] = solution[..., 0].transpose(2, 0, 1).astype(np.float32)
+    return update

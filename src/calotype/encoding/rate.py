@@ -1,7 +1,7 @@
 """Rate control: from a target size in bytes to a level and a Lagrangian multiplier.
 
 The level is the coarse adjustment: one level changes the step by 4.4 % and the size by about 2.5 %. The
-multiplier of the last round is the fine adjustment, which is made during the coding pass
+multiplier of the last grid is the fine adjustment, which is made during the coding pass
 (``encoding.bit_budget``). A known coding pass of the same picture, or of nearly the same latents, says at
 which level the target will be met: one more pass is then enough for most pictures.
 """
@@ -32,10 +32,10 @@ _NO_RDO_LEVEL, _RDO_RAMP_LEVELS = 96, 24
 """The level from which on the multiplier is 0, and the number of levels over which it falls to 0 before."""
 
 MIN_SHARE = 0.98
-"""The search ends with a file of at least this share of the target."""
+"""The search ends with a file of at least this fraction of the target."""
 
 _CODER_SHARE, _CODER_BYTES = 0.0003, 5
-"""What the entropy coder adds to the ideal code length: a share of it, and bytes."""
+"""The overhead of the entropy coder: a fraction of the ideal code length, and bytes."""
 
 _LEVEL_BIAS = 0.5
 """The fraction of a level, below 1, up to which the finer level is left for the coarser one."""
@@ -73,41 +73,41 @@ class SizeTarget:
 
 @dataclass(frozen=True)
 class KnownPass:
-    """The level of a coding pass of the same picture, and the bits of each of its coding steps."""
+    """The level of a coding pass of the same picture, and the bits of each of its predictions."""
 
     level: int
-    step_bits: tuple[float, ...]
+    prediction_bits: tuple[float, ...]
 
     @property
     def size(self) -> float:
         """The ideal code length in bytes."""
-        return sum(self.step_bits) / 8
+        return sum(self.prediction_bits) / 8
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
     """A trial encode: latents quantised and modelled at ``level``; its nominal multiplier is ``lambda_``.
 
-    ``step_bits`` are the ideal code lengths of the coding steps. ``error`` is the squared error, in which
-    channels are weighted by their steps. ``symbols`` are those of the integers, in coding order.
+    ``prediction_bits`` are the ideal code lengths of the predictions. ``error`` is the squared error, in
+    which channels are weighted by their steps. ``symbols`` are those of the integers, in coding order.
     """
 
     level: int
     lambda_: float
     coded: PassResult
-    step_bits: tuple[float, ...]
+    prediction_bits: tuple[float, ...]
     error: float
     symbols: SymbolEncoder
 
     @property
     def bits(self) -> float:
         """The ideal code length."""
-        return sum(self.step_bits)
+        return sum(self.prediction_bits)
 
     @property
     def known(self) -> KnownPass:
         """What the next search may start with."""
-        return KnownPass(self.level, self.step_bits)
+        return KnownPass(self.level, self.prediction_bits)
 
     @property
     def integers(self) -> NDArray[np.int16]:
@@ -152,7 +152,7 @@ class TrialEncoder:
     def trial(self, level: int, lambda_: float | None = None, budget: BitBudget | None = None) -> Trial:
         """Runs one coding pass at a level (0..127).
 
-        ``lambda_`` replaces the nominal multiplier, and ``budget`` that of the last round.
+        ``lambda_`` replaces the nominal multiplier, and ``budget`` that of the last grid.
         """
         lambda_ = self.nominal(level) if lambda_ is None else lambda_
         levels = level_map(level, self.refinement)
@@ -163,8 +163,8 @@ class TrialEncoder:
         while coding.prediction is not None:
             coding.advance(quantiser.quantise(coding.prediction))
         error = quantiser.error * step_of_level(level) ** 2
-        step_bits = tuple(quantiser.step_bits)
-        return Trial(level, lambda_, coding.result, step_bits, error, quantiser.symbols)
+        prediction_bits = tuple(quantiser.prediction_bits)
+        return Trial(level, lambda_, coding.result, prediction_bits, error, quantiser.symbols)
 
 
 def search_target_size(
@@ -223,9 +223,9 @@ class _TargetSizeSearch:
             if too_coarse - too_fine <= 1:
                 break
             if too_fine in sizes and too_coarse in sizes:
-                share = (sizes[too_fine] - goal) / max(sizes[too_fine] - sizes[too_coarse], 1e-9)
-                share = 0.5 if number >= _MAX_TRIALS // 2 else share
-                level = round(too_fine + share * (too_coarse - too_fine))
+                fraction = (sizes[too_fine] - goal) / max(sizes[too_fine] - sizes[too_coarse], 1e-9)
+                fraction = 0.5 if number >= _MAX_TRIALS // 2 else fraction
+                level = round(too_fine + fraction * (too_coarse - too_fine))
             else:
                 levels = round((goal - sizes[level]) / self._estimate.slope(level))
                 level += levels or (1 if size > self._target else -1)
@@ -241,7 +241,7 @@ class _TargetSizeSearch:
 
     def _try(self, level: int, max_lambda: float) -> tuple[int, float]:
         """Returns the whole-file size of one trial in bytes, and the logarithm of its ideal code length."""
-        budget = BitBudget(8 * self._file.goal, self._known.step_bits, max_lambda)
+        budget = BitBudget(8 * self._file.goal, self._known.prediction_bits, max_lambda)
         trial = self._encoder.trial(level, budget=budget)
         return self._keep(trial), math.log(max(trial.bits / 8, 1e-3))
 

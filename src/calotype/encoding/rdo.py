@@ -27,7 +27,7 @@ from calotype.latents import conditional_mean_offsets
 __all__ = ["CASCADES", "Cascade", "RdoQuantiser"]
 
 Cascade = tuple[float, float, float, float]
-"""Factors of ``lambda_`` at the positions of spacing 8 and in the rounds of spacing 4, 2 and 1."""
+"""Factors of ``lambda_`` at the positions of spacing 8 and in the grids of spacing 4, 2 and 1."""
 
 CASCADES: tuple[Cascade, ...] = (
     (0.5, 0.6, 0.8, 1.0),
@@ -37,8 +37,9 @@ CASCADES: tuple[Cascade, ...] = (
 )
 """The cascades that efforts may try; effort 5 uses the first one only."""
 
-_LAST_ROUND = 3
-"""The round of spacing 1, in which a budget sets the multiplier: its integers are context for few others."""
+_LAST_GRID = 3
+"""The index of the grid of spacing 1, in which a budget sets the multiplier: its integers are context for few
+others."""
 
 _MAX_DIFFUSED = 0.4
 """The largest error, in steps, that error diffusion adds to a latent."""
@@ -48,11 +49,12 @@ class RdoQuantiser:
     """Quantises ``latents`` float32[4, h, w], prediction by prediction, and collects the ``symbols``.
 
     With ``lambda_`` 0 it rounds to the nearest integer. At 0.12 and a high rate, a saved bit increases the
-    squared error as much as a coarser step would. ``error_diffusion`` is the share of the neighbours' mean
-    error, after conditional-mean reconstruction, that is added to a latent. After the pass, ``step_bits`` are
-    the ideal code lengths of the coding steps and ``error`` is the squared error in squared steps.
+    squared error as much as a coarser step would. ``error_diffusion`` is the fraction of the neighbours' mean
+    error, after conditional-mean reconstruction, that is added to a latent. After the pass,
+    ``prediction_bits`` are the ideal code lengths of the predictions and ``error`` is the squared error in
+    squared steps.
 
-    With a ``budget`` the coding steps of the last round get the multipliers that keep the pass to it.
+    With a ``budget`` the predictions of the last grid get the multipliers that keep the pass to it.
     """
 
     def __init__(
@@ -71,27 +73,27 @@ class RdoQuantiser:
         shape = (len(latents), *(side + 2 * BASE_SPACING for side in latents.shape[1:]))
         self._errors, self._done = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self.symbols = SymbolEncoder(tables)
-        self.step_bits: list[float] = []
+        self.prediction_bits: list[float] = []
         self._nominal_bits = 0.0
         self.error = 0.0
 
     def quantise(self, prediction: Prediction) -> NDArray[np.int64]:
         """Quantises the latents of one prediction to int64[N]."""
         values = self._latents[prediction.channel, prediction.rows, prediction.columns].ravel()
-        exact = values.astype(np.float64) * (2.0**STEP_UNIT_BITS / prediction.step)
-        target = exact
+        unquantised = values.astype(np.float64) * (2.0**STEP_UNIT_BITS / prediction.step)
+        target = unquantised
         if self._error_diffusion:
             diffused = self._error_diffusion * self._error_around(prediction)
-            target = exact + np.clip(diffused, -_MAX_DIFFUSED, _MAX_DIFFUSED)
+            target = unquantised + np.clip(diffused, -_MAX_DIFFUSED, _MAX_DIFFUSED)
         target = np.clip(target, -LARGEST, LARGEST)
         chosen = np.round(target).astype(np.int64)
         chosen, bits = self._optimised(chosen, target, prediction)
-        self.step_bits.append(float(bits.sum()))
-        self.error += float(((exact - chosen) ** 2).sum())
+        self.prediction_bits.append(float(bits.sum()))
+        self.error += float(((unquantised - chosen) ** 2).sum())
         if self._error_diffusion:
             quantised = prediction.quantised
             self._remember(
-                exact
+                unquantised
                 - chosen
                 - conditional_mean_offsets(quantised.table_index, quantised.interval_symbols(chosen)),
                 prediction,
@@ -106,9 +108,9 @@ class RdoQuantiser:
 
         ``chosen`` are the integers nearest to ``target``.
         """
-        round_ = _cascade_round(prediction)
-        lambda_ = self._lambda * self._cascade[round_]
-        budget = self._budget if round_ == _LAST_ROUND else None
+        grid = _cascade_index(prediction)
+        lambda_ = self._lambda * self._cascade[grid]
+        budget = self._budget if grid == _LAST_GRID else None
         bits, error = self._cost(chosen, target, prediction)
         nominal = float(bits.sum())
         if lambda_ or budget:
@@ -118,7 +120,7 @@ class RdoQuantiser:
             added = other_error - error
             nominal -= float(saved[added < lambda_ * saved].sum())
             if budget:
-                wanted = budget.bits_of_step(self.step_bits, self._nominal_bits, nominal)
+                wanted = budget.bits_of_prediction(self.prediction_bits, self._nominal_bits, nominal)
                 lambda_ = min(lambda_for_bits(wanted, bits, saved, added), budget.max_lambda)
             better = added < lambda_ * saved
             chosen, bits = np.where(better, other, chosen), np.where(better, other_bits, bits)
@@ -148,8 +150,8 @@ class RdoQuantiser:
         return self._tables.cost(chosen, prediction.quantised), (target - chosen) ** 2
 
 
-def _cascade_round(prediction: Prediction) -> int:
-    """Returns 0 for the positions of spacing 8, and 1 to 3 for the rounds of spacing 4, 2 and 1.
+def _cascade_index(prediction: Prediction) -> int:
+    """Returns 0 for the positions of spacing 8, and 1 to 3 for the grids of spacing 4, 2 and 1.
 
     The strides are 8, 8, 4 and 2. Offsets distinguish the first two.
     """
@@ -160,7 +162,7 @@ def _cascade_round(prediction: Prediction) -> int:
 
 
 def _neighbour_positions(prediction: Prediction) -> Iterator[tuple[slice, slice]]:
-    """Yields the positions of the eight neighbours, at the spacing of this round."""
+    """Yields the positions of the eight neighbours, at the spacing of their grid."""
     spacing = prediction.rows.step // 2
     for dy, dx in product((-spacing, 0, spacing), repeat=2):
         if dy or dx:

@@ -44,7 +44,7 @@ The levels of the scales 72 to 40 were measured on held-out photographs, at equa
 next smaller scale has better LPIPS with AlexNet and DISTS (training/README.md). The others are extrapolated.
 """
 
-_LEVELS_PER_OCTAVE = 50
+_LEVELS_PER_HALVED_SIDE = 50
 """The decrease of the level when the sides are halved, at equal bytes."""
 
 _SLOPE = -0.024
@@ -75,7 +75,7 @@ def expected_best_scale(scales: tuple[int, ...], scale: int, level: float, toler
 
 def _largest_fine_scale(scales: tuple[int, ...], scale: int, level: float) -> int:
     for other in scales:
-        if level + _LEVELS_PER_OCTAVE * math.log2(other / scale) <= SCALES.get(other, COARSEST):
+        if level + _LEVELS_PER_HALVED_SIDE * math.log2(other / scale) <= SCALES.get(other, COARSEST):
             return other
     return scales[-1]
 
@@ -99,7 +99,7 @@ def larger_scale(header: Header, picture: PreparedPicture) -> tuple[int, int] | 
     larger = [scale for scale in allowed_scales(picture) if scale > header.scale]
     if not larger:
         return None
-    level = header.level + _LEVELS_PER_OCTAVE * math.log2(min(larger) / header.scale)
+    level = header.level + _LEVELS_PER_HALVED_SIDE * math.log2(min(larger) / header.scale)
     return min(larger), min(round(level), COARSEST)
 
 

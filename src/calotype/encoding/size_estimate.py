@@ -28,11 +28,11 @@ _BITS = np.array(
 )
 """float64[15]: bits of a latent at each of :data:`KNOTS`."""
 
-_PER_OCTAVE = 16  # levels, and bins of the histogram
-_FIRST_BIN, _BINS = -18 * _PER_OCTAVE, 24 * _PER_OCTAVE
-_LEAST_DEVIATION = 2.0**-14
+_PER_DOUBLING = 16  # levels, and bins of the histogram
+_FIRST_BIN, _BINS = -18 * _PER_DOUBLING, 24 * _PER_DOUBLING
+_MIN_DEVIATION = 2.0**-14
 
-_LEAST_SLOPE = -0.008
+_MAX_SLOPE = -0.008
 """The slope of the logarithm of the size where the estimate hardly changes, in flat pictures."""
 
 
@@ -53,26 +53,26 @@ class SizeEstimate:
         """Returns the level, not rounded, at which the payload has ``size`` bytes.
 
         ``known`` is a level and the size that was measured there: the estimate is scaled to agree with it.
-        Beyond the coarsest level the last slope is continued, up to one octave.
+        Beyond the coarsest level the last slope is continued, up to twice the step.
         """
         factor = 1.0 if known is None else known[1] / self.size(known[0])
         logs = np.log(np.maximum(self._sizes, 1e-3)) + math.log(factor)
         wanted = math.log(max(size, 1e-3))
         level = float(np.interp(-wanted, -logs, np.arange(FINEST, COARSEST + 1)))
         if wanted < logs[-1]:
-            level += min((wanted - float(logs[-1])) / self.slope(COARSEST), _PER_OCTAVE)
+            level += min((wanted - float(logs[-1])) / self.slope(COARSEST), _PER_DOUBLING)
         return level
 
     def slope(self, level: float) -> float:
         """Returns the derivative of the logarithm of the size with respect to the level, at most -0.008."""
         low = min(max(level - 2, FINEST), COARSEST - 4)
-        return min(math.log(self.size(low + 4) / self.size(low)) / 4, _LEAST_SLOPE)
+        return min(math.log(self.size(low + 4) / self.size(low)) / 4, _MAX_SLOPE)
 
 
 def deviation_histogram(
     latents: NDArray[np.float32], refinement: NDArray[np.integer[Any]] | None = None
 ) -> NDArray[np.float64]:
-    """Returns how many latents have each deviation, float64[bins], in sixteenths of an octave.
+    """Returns how many latents have each deviation, float64[bins], in sixteenths of a doubling.
 
     Bin 0 is a deviation of 2**-18. The level offsets of channels and positions count as larger deviations.
     """
@@ -97,7 +97,7 @@ def _size(histogram: NDArray[np.float64], level: int) -> float:
 
 def ratios(level: int) -> NDArray[np.float64]:
     """Returns log2 of deviation over step of each bin at a level, float64[bins]."""
-    return (np.arange(_BINS) + _FIRST_BIN - level) / _PER_OCTAVE + 5
+    return (np.arange(_BINS) + _FIRST_BIN - level) / _PER_DOUBLING + 5
 
 
 def _add(
@@ -113,7 +113,7 @@ def _add(
     if unknown is not None:
         smooth = smooth * np.float32(4 / 3)  # the known ones among them have no deviation
     offsets = finer[None] - np.array(CHANNEL_OFFSETS)[:, None, None]
-    bins = np.round(_PER_OCTAVE * np.log2(np.maximum(smooth, _LEAST_DEVIATION))).astype(np.int64) + offsets
+    bins = np.round(_PER_DOUBLING * np.log2(np.maximum(smooth, _MIN_DEVIATION))).astype(np.int64) + offsets
     bins = np.clip(bins - _FIRST_BIN, 0, _BINS - 1)
     histogram += np.bincount((bins if unknown is None else bins[:, unknown]).ravel(), minlength=_BINS)
 

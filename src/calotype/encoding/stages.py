@@ -2,9 +2,10 @@
 
 ::
 
-    candidate ─ what to code instead (resolution, regions, colours) ─ code ─ the better of the two
+    candidate ─ what to code instead (resolution, regions, colours) ─ code ─ candidate, no worse
 
-The modules below this one decide what to code. Only the stages code it.
+The modules below this one decide what to code. Only the stages code it. A stage returns the candidate that it
+was given if the new one does not meet the rate target, or if its colour error is not smaller.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.container import Chunk, ChunkType, Header, pack_regions
-from calotype.encoding.candidate import Candidate, code_latents, draft_latents, redrafted
+from calotype.encoding.candidate import Candidate, code_latents, provisional_candidate, recoded_provisionally
 from calotype.encoding.closed_loop import colour_corrected, corrected_latents
 from calotype.encoding.colour_error import ColourError, block_colour_error, smooth_colour_error
 from calotype.encoding.colour_solver import ColourGoal, has_right_colours, solve_latents_for_colours
@@ -55,7 +56,7 @@ def code_at_best_scale(
     """Codes the picture at its scale or, if the options leave the scale open, at the best scale.
 
     ``latents`` float32[4, h, w] are those at the scale of ``picture``. With a target size the result is a
-    draft. With a quality instead, the file takes at any scale the bytes that it takes at that scale.
+    provisional. With a quality instead, the file takes at any scale the bytes that it takes at that scale.
     """
     header, rate = picture.header, plan.rate
     if rate.size is None:
@@ -64,11 +65,11 @@ def code_at_best_scale(
         if scale == header.scale:
             return candidate
         rate = RateTarget(size=candidate.size)
-        draft = _draft_near_scale(picture, rate, plan, encoder, scale, {header.scale: candidate})
-        return candidate if draft is candidate else fitted(draft, picture, plan, encoder)
+        provisional = _provisional_near_scale(picture, rate, plan, encoder, scale, {header.scale: candidate})
+        return candidate if provisional is candidate else fitted(provisional, picture, plan, encoder)
     header, latents = _at_estimated_scale(latents, picture, rate.size, encoder)
-    draft = draft_latents(latents, header, picture.chunks, rate, plan.rdo)
-    return _draft_near_scale(picture, rate, plan, encoder, header.scale, {header.scale: draft})
+    provisional = provisional_candidate(latents, header, picture.chunks, rate, plan.rdo)
+    return _provisional_near_scale(picture, rate, plan, encoder, header.scale, {header.scale: provisional})
 
 
 def _at_estimated_scale(
@@ -86,7 +87,7 @@ def _at_estimated_scale(
         latents = _latents_of(picture, header, encoder)
 
 
-def _draft_near_scale(
+def _provisional_near_scale(
     picture: PreparedPicture,
     rate: RateTarget,
     plan: Plan,
@@ -94,7 +95,8 @@ def _draft_near_scale(
     scale: int,
     candidates: dict[int, Candidate],
 ) -> Candidate:
-    """Returns a draft at ``scale`` or, if its level says that another scale is better, at that one.
+    """Returns a provisional candidate at ``scale`` or, if its level says that another scale is better, at
+    that one.
 
     ``candidates`` are those that are known by their scales. Each other one takes a coding pass.
     """
@@ -104,7 +106,7 @@ def _draft_near_scale(
         if scale not in candidates:
             header = picture.at(scale)
             latents = _latents_of(picture, header, encoder)
-            candidates[scale] = draft_latents(latents, header, picture.chunks, rate, plan.rdo)
+            candidates[scale] = provisional_candidate(latents, header, picture.chunks, rate, plan.rdo)
             levels[scale] = candidates[scale].level_of_target
         following = expected_best_scale(scales, scale, levels[scale], _SCALE_TOLERANCE)
         if following == scale:
@@ -139,7 +141,7 @@ def fitted(candidate: Candidate, picture: PreparedPicture, plan: Plan, encoder: 
                 latents = _latents_of(picture, header, encoder)
             else:
                 raise
-            candidate = draft_latents(latents, header, picture.chunks, candidate.rate, plan.rdo)
+            candidate = provisional_candidate(latents, header, picture.chunks, candidate.rate, plan.rdo)
 
 
 def with_finer_regions(
@@ -149,7 +151,7 @@ def with_finer_regions(
 
     Without a ``finder`` faces are not looked for. If all faces are small, a larger scale is tried first. It
     returns ``candidate`` itself if there are no regions, if the size allows no finer latents, or if the
-    limits do not allow the chunk. With a target size the result is a draft, of one coding pass.
+    limits do not allow the chunk. With a target size the result is a provisional, of one coding pass.
     """
     header, latents = candidate.header, candidate.latents
     if finder is None:
@@ -186,8 +188,8 @@ def _with_regions(
         chunks = picture.with_chunks(Chunk(ChunkType.REGIONS, pack_regions(regions)))
     except LimitError:
         return None
-    draft = draft_latents(latents, header, chunks, candidate.rate, plan.rdo)
-    return draft if draft.level_of_target <= COARSEST else None
+    provisional = provisional_candidate(latents, header, chunks, candidate.rate, plan.rdo)
+    return provisional if provisional.level_of_target <= COARSEST else None
 
 
 def with_corrected_colours(
@@ -201,11 +203,11 @@ def with_corrected_colours(
     """
     error = smooth_colour_error(rgb, candidate.reconstruction, decoder, candidate.header.extension)
     latents = corrected_latents(candidate, error, plan, encoder, decoder)
-    draft = redrafted(latents, candidate, plan.rdo)
-    error_left = smooth_colour_error(rgb, draft.reconstruction, decoder, draft.header.extension)
+    provisional = recoded_provisionally(latents, candidate, plan.rdo)
+    error_left = smooth_colour_error(rgb, provisional.reconstruction, decoder, provisional.header.extension)
     if np.abs(error_left).sum() >= np.abs(error).sum():
         return candidate
-    return _code_other_latents(draft, colour_corrected(latents, error_left), plan) or candidate
+    return _code_other_latents(provisional, colour_corrected(latents, error_left), plan) or candidate
 
 
 def with_solved_colours(
