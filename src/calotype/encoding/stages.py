@@ -55,7 +55,7 @@ def code_at_best_scale(
 ) -> Candidate:
     """Codes the picture at its scale or, if the options leave the scale open, at the best scale.
 
-    ``latents`` float32[4, h, w] are those at the scale of ``picture``. With a target size the result is a
+    ``latents`` float32[4, h, w] are those at the scale of ``picture``. With a target size the result is
     provisional. With a quality instead, the file takes at any scale the bytes that it takes at that scale.
     """
     header, rate = picture.header, plan.rate
