@@ -17,6 +17,7 @@ from benchmarks.archive.plans import checked
 from benchmarks.archive.runs import CODEC, ENGINES, Run, fresh, measure, pictures_of, run
 from benchmarks.archive.simulation import simulated
 from benchmarks.archive.stages import Stages, measured
+from benchmarks.archive.writer import Writing, written
 from calotype.options import DEFAULT_EFFORT
 
 __all__ = ["main"]
@@ -114,6 +115,18 @@ def _plans(options: argparse.Namespace) -> None:
     print(f"\nwithin 5 %: {within} of {options.plans}; in the interval: {holds} of {options.plans}")
 
 
+def _writers(options: argparse.Namespace) -> None:
+    _table("rows | s of a core | rows a second | MB")
+    for rows in options.rows:
+        made = Writing(**fresh("_writer", rows, options.payload))
+        rate = f"{made.rows / made.core_seconds:,.0f}"
+        _line(f"{made.rows:,}", f"{made.core_seconds:.1f}", rate, f"{made.peak:.0f}")
+
+
+def _writer(options: argparse.Namespace) -> None:
+    print(json.dumps(asdict(written(options.rows, options.payload))))
+
+
 def _stages(options: argparse.Namespace) -> None:
     with _pictures(options) as folder, tempfile.TemporaryDirectory() as small:
         cut_squares(options.source, Path(small), _SMALL_PICTURES, 16)
@@ -162,6 +175,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     simulate = command("simulate", _simulate)
     simulate.add_argument("stages", type=Path, help="a file with what 'stages' has printed")
     simulate.add_argument("--cores", type=int, default=16, help="of a machine")
+    writer = command("writer", _writers)
+    writer.add_argument("--rows", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    writer.add_argument("--payload", type=int, default=5000, help="of a row, in bytes")
+    one_writer = command("_writer", _writer)
+    one_writer.add_argument("rows", type=int)
+    one_writer.add_argument("payload", type=int)
     one_run = command("_run", _run)
     for name, kind in (
         ("engine", str),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import resource
 import subprocess
@@ -48,8 +49,14 @@ class Run:
 
 
 def run(engine: str, workers: int, files: Sequence[Path], effort: int) -> Run:
-    """Runs the codec or an engine in this process, which must be fresh."""
-    options, started = EncodeOptions(effort=effort), monotonic()
+    """Runs the codec or an engine in this process, which must be fresh.
+
+    The engine "ray" has a cluster of ``workers`` nodes on this machine, with one CPU each.
+    """
+    options, chosen = EncodeOptions(effort=effort), None
+    if engine == "ray":
+        chosen = RayEngine(Work(options), RaySettings(encoders=workers, address=_cluster_of(workers)))
+    started = monotonic()
     if engine == CODEC:
         codec, times = codec_of(Work(options)), list[float]()
         for file in files:
@@ -57,7 +64,6 @@ def run(engine: str, workers: int, files: Sequence[Path], effort: int) -> Run:
             codec.encode(file, options)
             times.append(monotonic() - begun)
     else:
-        chosen = RayEngine(Work(options), RaySettings(encoders=workers)) if engine == "ray" else None
         with tempfile.TemporaryDirectory() as folder:
             destination, manifest = Path(folder, "archive"), Path(folder, "list.txt")
             manifest.write_text("".join(f"{file}\n" for file in files))
@@ -73,6 +79,17 @@ def run(engine: str, workers: int, files: Sequence[Path], effort: int) -> Run:
     return Run(
         engine, workers, len(files), seconds, core_seconds, sum(times), pstdev(times), peak, worker_peak
     )
+
+
+def _cluster_of(nodes: int) -> str:
+    """Starts a cluster of nodes with one CPU each, which ends with this process; returns its address."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    atexit.register(cluster.shutdown)
+    for _ in range(1, nodes):
+        cluster.add_node(num_cpus=1)
+    return str(cluster.address)
 
 
 def measure(engine: str, workers: int, folder: Path, count: int, effort: int) -> Run:

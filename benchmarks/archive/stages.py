@@ -11,10 +11,9 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from time import monotonic, process_time
 
-import numpy as np
-
+from benchmarks.archive.writer import row_with_payload
 from calotype.archive import Counts, RayEngine, RaySettings, Settings, Work, create
-from calotype.archive.engines.encoder import Encoded, Encoder
+from calotype.archive.engines.encoder import Encoder
 from calotype.archive.engines.engine import Outcome
 from calotype.archive.part_writer import PartWriter
 from calotype.archive.sources.item import Item
@@ -54,9 +53,7 @@ def measured(folder: Path, small: Path, effort: int) -> Stages:
     read, times, payload = encode_seconds(folder, effort)
     coordinate, start = coordinate_seconds(small)
     part = max(round(Settings.part_size / payload), 1)
-    return Stages(
-        read, fmean(times), pstdev(times), coordinate, write_seconds(small, round(payload)), start, part
-    )
+    return Stages(read, fmean(times), pstdev(times), coordinate, write_seconds(round(payload)), start, part)
 
 
 def encode_seconds(folder: Path, effort: int) -> tuple[float, list[float], float]:
@@ -76,19 +73,15 @@ def encode_seconds(folder: Path, effort: int) -> tuple[float, list[float], float
     return fmean(read[1:]), times[1:], fmean(sizes)
 
 
-def write_seconds(small: Path, payload: int) -> float:
+def write_seconds(payload: int) -> float:
     """Returns the processor time of writing and verifying a row with a payload of so many bytes."""
-    file = next(small.iterdir())
-    made = Encoder(_TINY)(Item(str(file), file.name, str(small), str(file)))
-    assert isinstance(made, Encoded)
-    content = np.random.default_rng(0).bytes(payload)
-    known = {"payload": content, "payload_bytes": payload, "payload_sha256": sha256(content).hexdigest()}
+    row = row_with_payload(payload)
     with tempfile.TemporaryDirectory() as folder:
         started = process_time()
         writer = PartWriter(FolderStore(Path(folder)), decode=False)
         for number in range(_ROWS):
             id_ = sha256(number.to_bytes(4, "big")).hexdigest()
-            writer.add(made.row | known | {"id": id_[:32], "source_sha256": id_, "name": f"{number:06d}.png"})
+            writer.add(row | {"id": id_[:32], "source_sha256": id_, "name": f"{number:06d}.png"})
         writer.close("part.parquet")
         return (process_time() - started) / _ROWS
 

@@ -95,6 +95,10 @@ def test_parts_and_row_groups_are_bounded(tmp_path: Path, monkeypatch: pytest.Mo
         assert [record.groups for record in archive.records] == [(3, 2), (3,)]
         assert [row["name"] for row in archive.rows(["name"])] == [f"{number}.png" for number in range(8)]
         assert archive.get("6.png")["name"] == "6.png"
+    monkeypatch.setattr("calotype.archive.collector.PART_ROWS", 4)
+    archived(tmp_path / "in", tmp_path / "small-parts")
+    with Archive(tmp_path / "small-parts") as archive:
+        assert [record.groups for record in archive.records] == [(3, 1), (3, 1)]
 
 
 def test_pictures_with_equal_bytes_are_stored_once(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from calotype.archive.engines.engine import Engine, OpenPart, Outcome
 from calotype.archive.engines.worker_pool import Died
 from calotype.archive.error_table import ErrorTable
 from calotype.archive.index import Index
+from calotype.archive.part_writer import PART_ROWS
 from calotype.archive.records import Ledger, Record
 from calotype.archive.schema import Row, picture_bytes
 from calotype.archive.settings import Settings
@@ -111,7 +112,11 @@ class Collector:
         counts.originals += row["original"] is not None
         counts.bytes_in += row["source_bytes"]
         counts.bytes_out += row["payload_bytes"] + len(row["original"] or b"")
-        if part.bytes >= settings.part_size or monotonic() - part.started > settings.part_seconds:
+        if (
+            part.bytes >= settings.part_size
+            or len(part.rows) >= PART_ROWS
+            or monotonic() - part.started > settings.part_seconds
+        ):
             self._close_part()
 
     def _deduplicated(self, row: Row) -> Row:

@@ -13,7 +13,10 @@ from calotype.archive.schema import PICTURES, Row, picture_bytes, schema_of
 from calotype.archive.store import Store, flush
 from calotype.archive.verify import check_part
 
-__all__ = ["GROUP_BYTES", "GROUP_ROWS", "PartWriter"]
+__all__ = ["GROUP_BYTES", "GROUP_ROWS", "PART_ROWS", "PartWriter"]
+
+PART_ROWS = 10_000
+"""Most pictures in a part. Until a part is recorded, memory holds what the index needs of each."""
 
 GROUP_ROWS = 100
 """The largest number of pictures in a row group, which a reader holds in memory at once."""

@@ -91,14 +91,15 @@ class RayEngine(Engine):
         """Yields a row with the id and the pickled outcome of each item, in order."""
         data, settings = ray_data(), self._settings
         tasks = [{"id": item.id, "item": pickle.dumps(_placed(item))} for item in window]
-        items = data.from_items(tasks, override_num_blocks=-(-len(tasks) // _BLOCK))
+        blocks = -(-len(tasks) // _BLOCK)
+        items = data.from_items(tasks, override_num_blocks=blocks)
         items.context.execution_options.preserve_order = True
         items.context.enable_progress_bars = False
         read = items.map(
             _read,
             fn_kwargs={"limits": self._work.options.limits},
             num_cpus=settings.reader_cpus,
-            concurrency=settings.readers or encoders,
+            concurrency=min(settings.readers or encoders, blocks),
         )
         rows = read.map(
             _RayEncoder,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calotype.archive.part_writer import GROUP_BYTES, GROUP_ROWS, PartWriter
+from calotype.archive.part_writer import GROUP_BYTES, GROUP_ROWS, PART_ROWS, PartWriter
 from calotype.archive.schema import Row, picture_bytes
 from calotype.archive.store import FolderStore
 
@@ -46,7 +46,7 @@ class Overhead:
     def of(self, rows: int, stored_bytes: float, part_size: int) -> float:
         """Returns the additional bytes of an archive of ``rows`` pictures with ``stored_bytes`` bytes."""
         bytes_of_row = stored_bytes / rows
-        rows_of_part = max(math.ceil(part_size / max(bytes_of_row, 1e-9)), 1)
+        rows_of_part = min(PART_ROWS, max(math.ceil(part_size / max(bytes_of_row, 1e-9)), 1))
         rows_of_group = min(GROUP_ROWS, max(math.ceil(GROUP_BYTES / max(bytes_of_row, 1e-9)), 1))
         parts, remaining_rows = divmod(rows, rows_of_part)
         groups = parts * math.ceil(rows_of_part / rows_of_group) + math.ceil(remaining_rows / rows_of_group)

@@ -33,7 +33,8 @@ part_size_option = click.option(
     callback=read_size,
     default=str(Settings.part_size),
     show_default="32MB",
-    help="Close a part when its pictures have this many bytes; it is also closed after 10 minutes.",
+    help="Close a part when its pictures have this many bytes; it is also closed after 10,000 pictures and"
+    " after 10 minutes.",
 )
 
 
