@@ -17,11 +17,11 @@ class Settings:
 
     ``workers`` is the number of processes, each with one codec and one thread; None means one for each core.
     A part is closed when its pictures have ``part_size`` bytes, when it has 10,000 pictures, or
-    ``part_seconds`` after it was begun, so that a run that is killed loses no more work than that. With ``dedupe`` a picture with the bytes of an
-    archived one refers to that one. ``on_error`` says whether a picture that fails is left out, or ends the
-    run. With ``retry_errors`` pictures of the errors table are tried again. ``verify`` says how a written
-    part is verified: by the SHA-256 of the payloads that their encoders have verified, or by decoding the
-    latents too. Raises ``ValueError``.
+    ``part_seconds`` after it was begun, so that a run that is killed loses no more work than that. With
+    ``dedupe`` a picture with the bytes of an archived one refers to that one. ``on_error`` says whether a
+    picture that fails is left out, or ends the run. With ``retry_errors`` pictures of the errors table are
+    tried again. ``verify`` says how a written part is verified: by the SHA-256 of the payloads that their
+    encoders have verified, or by decoding the latents too. Raises ``ValueError``.
     """
 
     work: Work = field(default_factory=Work)
