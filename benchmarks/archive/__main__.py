@@ -61,7 +61,7 @@ def _runs(options: argparse.Namespace) -> None:
                             f"{count:,}",
                             f"{made.seconds:.1f}",
                             f"{count / made.seconds:.2f}",
-                            "" if engine == "ray" else f"{made.core_seconds:.2f}",
+                            f"{made.core_seconds:.2f}",
                             f"{made.peak:.0f}",
                             "" if engine == "ray" else f"{made.worker_peak:.0f}",
                             f"{made.codec_seconds:.2f}",
@@ -72,13 +72,14 @@ def _runs(options: argparse.Namespace) -> None:
     if few == many:
         return
     print()
-    _table("engine | workers | ms a picture | ms of the codec in all workers | over")
+    _table("engine | workers | ms of a core a picture | ms by the clock | ms of the codec in all workers")
     for engine in options.engines:
         for workers in options.workers:
             first, last = best[engine, workers, few], best[engine, workers, many]
             taken = 1000 * (last.seconds - first.seconds) / (many - few)
             codec = 1000 * (last.codec_seconds - first.codec_seconds) / (many - few)
-            _line(engine, f"{workers}", f"{taken:.1f}", f"{codec:.1f}", f"{taken * workers / codec - 1:.1%}")
+            core = 1000 * (last.core_seconds - first.core_seconds) / (many - few)
+            _line(engine, f"{workers}", f"{core:.1f}", f"{taken:.1f}", f"{codec:.1f}")
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -134,7 +135,7 @@ def _stages(options: argparse.Namespace) -> None:
 
 
 def _simulate(options: argparse.Namespace) -> None:
-    stages = Stages(**json.loads(options.stages.read_text("utf-8")))
+    stages = Stages(**json.loads(options.stages.read_text("utf-8"))).with_pixels(options.pixels_times)
     _table("machines | encoders | pictures a second | of the ideal")
     for nodes in (1, 10, 100, 1000):
         encoders = nodes * options.cores
@@ -174,6 +175,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with_pictures("stages", _stages, [24], 512)
     simulate = command("simulate", _simulate)
     simulate.add_argument("stages", type=Path, help="a file with what 'stages' has printed")
+    simulate.add_argument(
+        "--pixels-times", type=float, default=1.0, metavar="N", help="pictures of N times the pixels"
+    )
     simulate.add_argument("--cores", type=int, default=16, help="of a machine")
     writer = command("writer", _writers)
     writer.add_argument("--rows", type=int, nargs="+", default=[1000, 10_000, 100_000])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from statistics import pstdev
 from time import monotonic, process_time
 from typing import Any
 
+from benchmarks.archive.processes import tree_seconds
 from calotype.archive import Archive, RayEngine, RaySettings, Settings, Work, create
 from calotype.archive.engines.encoder import codec_of
 from calotype.options import EncodeOptions
@@ -32,9 +34,9 @@ class Run:
     """One run.
 
     ``seconds``: by the clock, without the start of Python. ``core_seconds``: processor time of all its
-    processes, without those of Ray. ``codec_seconds``: time by the clock that the codec took in all workers,
-    and ``deviation`` of a picture's. ``peak``: largest resident memory of the process that writes, in MB, and
-    ``worker_peak`` of its largest worker.
+    processes, those of Ray included, until the last picture is there. ``codec_seconds``: time by the clock
+    that the codec took in all workers, and ``deviation`` of a picture's. ``peak``: largest resident memory of
+    the process that writes, in MB, and ``worker_peak`` of its largest worker.
     """
 
     engine: str
@@ -53,7 +55,7 @@ def run(engine: str, workers: int, files: Sequence[Path], effort: int) -> Run:
 
     The engine "ray" has a cluster of ``workers`` nodes on this machine, with one CPU each.
     """
-    options, chosen = EncodeOptions(effort=effort), None
+    options, chosen, at_end = EncodeOptions(effort=effort), None, list[float]()
     if engine == "ray":
         chosen = RayEngine(Work(options), RaySettings(encoders=workers, address=_cluster_of(workers)))
     started = monotonic()
@@ -67,14 +69,24 @@ def run(engine: str, workers: int, files: Sequence[Path], effort: int) -> Run:
         with tempfile.TemporaryDirectory() as folder:
             destination, manifest = Path(folder, "archive"), Path(folder, "list.txt")
             manifest.write_text("".join(f"{file}\n" for file in files))
-            counts = create([manifest], destination, Settings(Work(options), workers), engine=chosen)
+            counts = create(
+                [manifest],
+                destination,
+                Settings(Work(options), workers),
+                engine=chosen,
+                progress=lambda counts: (
+                    at_end.append(tree_seconds(os.getpid()))
+                    if counts.input == len(files) and not at_end
+                    else None
+                ),
+            )
             if counts.archived != len(files):
                 raise SystemExit(f"only {counts.archived} of {len(files)} pictures were archived")
             with Archive(destination) as archive:
                 times = [row["seconds"] for row in archive.rows(["seconds"])]
     seconds = monotonic() - started
+    core_seconds = at_end[0] if at_end else process_time()
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    core_seconds = process_time() + usages[1].ru_utime + usages[1].ru_stime
     peak, worker_peak = (usage.ru_maxrss * 1024 / 1e6 for usage in usages)
     return Run(
         engine, workers, len(files), seconds, core_seconds, sum(times), pstdev(times), peak, worker_peak

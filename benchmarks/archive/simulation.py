@@ -10,8 +10,14 @@ from benchmarks.archive.stages import Stages
 
 __all__ = ["simulated"]
 
-_BLOCK, _WINDOW = 8, 1000
-"""As in calotype.archive.engines.ray_engine: pictures in a block, and for each encoder in a window."""
+_WINDOW = 1000
+"""The number of pictures for each encoder in a window, as in calotype.archive.engines.ray_engine."""
+
+_MAX_WINDOW = 500_000
+"""Likewise the largest number of pictures in a window."""
+
+_SMALL_BLOCK, _LARGE_BLOCK, _MANY_ENCODERS = 8, 32, 32
+"""Likewise the number of pictures in a block, and the number of encoders from which on blocks are large."""
 
 
 def simulated(stages: Stages, nodes: int, cores: int, *, writers: int = 2, windows: int = 2) -> float:
@@ -25,21 +31,22 @@ def simulated(stages: Stages, nodes: int, cores: int, *, writers: int = 2, windo
     encoders = nodes * cores
     generator = np.random.default_rng(0)
     shape, scale = (stages.encode / stages.deviation) ** 2, stages.deviation**2 / stages.encode
-    blocks = encoders * _WINDOW // _BLOCK
+    block = _SMALL_BLOCK if encoders < _MANY_ENCODERS else _LARGE_BLOCK
+    blocks = min(encoders * _WINDOW, _MAX_WINDOW) // block
     now, waiting_rows, in_writing = 0.0, 0, list[float]()
     for _ in range(windows):
         free = [now + stages.start] * encoders
         coordinated = now
-        durations = generator.gamma(shape * _BLOCK, scale, blocks) + _BLOCK * stages.read
+        durations = generator.gamma(shape * block, scale, blocks) + block * stages.read
         for duration in durations:
             done = heapq.heappop(free) + float(duration)
             heapq.heappush(free, done)
-            coordinated = max(coordinated, done) + _BLOCK * stages.coordinate
-            waiting_rows += _BLOCK
+            coordinated = max(coordinated, done) + block * stages.coordinate + stages.schedule
+            waiting_rows += block
             if waiting_rows >= stages.part:
                 if len(in_writing) == writers:
                     coordinated = max(coordinated, heapq.heappop(in_writing))
                 heapq.heappush(in_writing, coordinated + waiting_rows * stages.write)
                 waiting_rows = 0
         now = max(coordinated, *free)
-    return windows * blocks * _BLOCK / max(now, *in_writing, 0.0)
+    return windows * blocks * block / max(now, *in_writing, 0.0)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from statistics import fmean, pstdev
-from time import monotonic, process_time
+from time import monotonic, process_time, thread_time
 
 from benchmarks.archive.writer import row_with_payload
 from calotype.archive import Counts, RayEngine, RaySettings, Settings, Work, create
 from calotype.archive.engines.encoder import Encoder
 from calotype.archive.engines.engine import Outcome
-from calotype.archive.part_writer import PartWriter
+from calotype.archive.part_writer import PART_ROWS, PartWriter
 from calotype.archive.sources.item import Item
 from calotype.archive.store import FolderStore
 from calotype.options import EncodeOptions
@@ -24,6 +24,9 @@ __all__ = ["Stages", "coordinate_seconds", "encode_seconds", "measured", "write_
 
 _ROWS = 5000
 """Rows of the part that the writing stage is measured with."""
+
+_BLOCK = 8
+"""Pictures in a block of two encoders, as in calotype.archive.engines.ray_engine."""
 
 _TINY = Work(EncodeOptions(model="tiny", effort=1))
 
@@ -34,16 +37,29 @@ class Stages:
     on a Ray cluster has its first row.
 
     ``deviation``: of the encoding stage between pictures. ``coordinate``: of the process that runs the
-    command, which hands out pictures, takes rows and records parts. ``part``: pictures in a part.
+    command, which takes rows and hands them to the writing stage. ``schedule``: of the threads of Ray in that
+    process, for each block of pictures. ``part``: pictures in a part.
     """
 
     read: float
     encode: float
     deviation: float
     coordinate: float
+    schedule: float
     write: float
     start: float
     part: int
+
+    def with_pixels(self, times: float) -> Stages:
+        """Returns the same for pictures of so many times the pixels and bytes."""
+        return replace(
+            self,
+            read=self.read * times,
+            encode=self.encode * times,
+            deviation=self.deviation * times,
+            write=self.write * times,
+            part=max(round(self.part / times), 1),
+        )
 
 
 def measured(folder: Path, small: Path, effort: int) -> Stages:
@@ -51,9 +67,10 @@ def measured(folder: Path, small: Path, effort: int) -> Stages:
     picture with those in ``small``.
     """
     read, times, payload = encode_seconds(folder, effort)
-    coordinate, start = coordinate_seconds(small)
-    part = max(round(Settings.part_size / payload), 1)
-    return Stages(read, fmean(times), pstdev(times), coordinate, write_seconds(round(payload)), start, part)
+    coordinate, schedule, start = coordinate_seconds(small)
+    write = write_seconds(round(payload))
+    part = max(min(round(Settings.part_size / payload), PART_ROWS), 1)
+    return Stages(read, fmean(times), pstdev(times), coordinate, schedule, write, start, part)
 
 
 def encode_seconds(folder: Path, effort: int) -> tuple[float, list[float], float]:
@@ -86,20 +103,22 @@ def write_seconds(payload: int) -> float:
         return (process_time() - started) / _ROWS
 
 
-def coordinate_seconds(small: Path) -> tuple[float, float]:
-    """Returns the processor time of a picture in the process that runs a command with Ray, and the seconds by
-    the clock from the beginning of a window to its first row.
+def coordinate_seconds(small: Path) -> tuple[float, float, float]:
+    """Returns the processor time of a picture in the main thread of a command with Ray, that of a block in
+    its other threads, and the seconds by the clock from the beginning of a window to its first row.
     """
-    moments = list[tuple[float, float]]()
+    moments = list[tuple[float, float, float]]()
 
     def progress(_: Counts) -> None:
-        moments.append((monotonic(), process_time()))
+        moments.append((monotonic(), process_time(), thread_time()))
 
     with tempfile.TemporaryDirectory() as folder:
         engine = _TimedRayEngine(_TINY, RaySettings(encoders=2))
         counts = create([small], Path(folder, "archive"), Settings(_TINY), engine=engine, progress=progress)
     first, last = moments[0], moments[counts.input - 1]
-    return (last[1] - first[1]) / (counts.input - 1), first[0] - engine.began
+    _, whole, main = (after - before for before, after in zip(first, last, strict=True))
+    blocks = (counts.input - 1) / _BLOCK
+    return main / (counts.input - 1), (whole - main) / blocks, first[0] - engine.began
 
 
 class _TimedRayEngine(RayEngine):

@@ -41,8 +41,17 @@ _WINDOW = 1000
 
 At the end of such a window encoders wait for the last picture and start anew, which takes a few seconds."""
 
+_MAX_WINDOW = 500_000
+"""The largest number of pictures in a window: the calling process holds some 1 kB of each in memory."""
+
 _BLOCK = 8
-"""The number of pictures in a block, the unit that Ray moves and repeats."""
+"""The number of pictures in a block, which is what Ray moves and repeats."""
+
+_LARGE_BLOCK = 32
+"""The same for many encoders, because each block takes Ray Data some 20 ms of the calling process."""
+
+_MANY_ENCODERS = 32
+"""The number of encoders from which on blocks are large."""
 
 
 class RayEngine(Engine):
@@ -73,7 +82,7 @@ class RayEngine(Engine):
     def encode(self, items: Iterable[Item], stop: threading.Event) -> Iterator[tuple[Item, Outcome]]:
         encoders = self._settings.encoders or encoders_that_fit(self._settings)
         remaining = iter(items)
-        while not stop.is_set() and (window := list(islice(remaining, _WINDOW * encoders))):
+        while not stop.is_set() and (window := list(islice(remaining, min(_WINDOW * encoders, _MAX_WINDOW)))):
             for item, row in zip(window, self._rows(window, min(encoders, len(window))), strict=True):
                 outcome: Outcome = pickle.loads(row["outcome"])
                 if row["id"] != item.id:
@@ -91,7 +100,7 @@ class RayEngine(Engine):
         """Yields a row with the id and the pickled outcome of each item, in order."""
         data, settings = ray_data(), self._settings
         tasks = [{"id": item.id, "item": pickle.dumps(_placed(item))} for item in window]
-        blocks = -(-len(tasks) // _BLOCK)
+        blocks = -(-len(tasks) // (_BLOCK if encoders < _MANY_ENCODERS else _LARGE_BLOCK))
         items = data.from_items(tasks, override_num_blocks=blocks)
         items.context.execution_options.preserve_order = True
         items.context.enable_progress_bars = False
