@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from archive_samples import TINY, archived, contents, write_picture
 
-from calotype.archive import Archive, Counts, RayEngine, RaySettings, Settings, create, ray_parts
+from calotype.archive import Archive, Counts, RayEngine, RaySettings, Settings, create
+from calotype.archive.engines import ray_parts
 from calotype.cli import main
 from calotype.errors import CalotypeError, ModelError
 
