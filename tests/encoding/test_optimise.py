@@ -143,7 +143,7 @@ def test_a_finer_start_is_recovered_from_a_spoilt_one(
     spoilt = latents + np.random.default_rng(3).normal(0, 0.15, latents.shape).astype(np.float32)
     trial = TrialEncoder(spoilt, model, 0.0).trial(LEVEL)
     levels = np.full(latents.shape[1:], LEVEL)
-    start = CodedLatents(trial.integers, trial.payload(), reconstruct_latents(trial.coded, levels))
+    start = CodedLatents(trial.integers, trial.payload(), reconstruct_latents(trial.result, levels))
     network = load_decoder("tiny", 1, 1).differentiable()  # type: ignore[attr-defined]
     wanted = np.clip(mosaic(rgb) + 0.5, 0, 255).astype(np.uint8)
     calls: list[None] = []

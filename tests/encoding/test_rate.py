@@ -148,7 +148,7 @@ def test_more_bytes_never_mean_more_error(latents: NDArray[np.float32], context_
 def blotches(trial: Trial, latents: NDArray[np.float32]) -> float:
     """The root mean square of the error of 4x4 positions together, in latents."""
     errors = (
-        reconstruct_latents(trial.coded, np.full(latents.shape[1:], trial.level)).conditional_mean - latents
+        reconstruct_latents(trial.result, np.full(latents.shape[1:], trial.level)).conditional_mean - latents
     )
     return float(np.sqrt((errors.reshape(4, 8, 4, 8, 4).mean((2, 4)) ** 2).mean()))
 

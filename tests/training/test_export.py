@@ -55,7 +55,7 @@ def test_the_shipped_model_is_the_trained_one(
         coded = context_model.coding_pass(torch.from_numpy(latents)[None], torch.tensor([level]), multiplier)
         # Means are rounded to a sixteenth of a step and probabilities to 2**-16 when shipped.
         assert trial.bits == pytest.approx(float(context_model.bits(coded.coded, coded).sum()), rel=0.01)
-        shipped_pass = reconstruct_latents(trial.coded, np.full((32, 40), level))
+        shipped_pass = reconstruct_latents(trial.result, np.full((32, 40), level))
         same = np.isclose(shipped_pass.latents, coded.coded[0].numpy(), atol=1e-4)
         assert same.mean() > (0.999 if not lambda_ else 0.97)
         apart = np.abs(shipped_pass.conditional_mean - coded.expected[0].numpy())[same]

@@ -119,7 +119,7 @@ def code_latents(
         target = SizeTarget(rate.size, header, chunks)
         fits = [search_target_size(encoder, target, known) for encoder in encoders]
         trial, payload = min(fits, key=lambda fit: fit[0].error)
-    reconstruction = reconstruct_latents(trial.coded, level_map(trial.level, refinement))
+    reconstruction = reconstruct_latents(trial.result, level_map(trial.level, refinement))
     header = replace(header, level=trial.level)
     return Candidate(header, chunks, rate, latents, trial.integers, payload, reconstruction, trial.known)
 

@@ -89,15 +89,15 @@ class Trial:
     """A trial encode: latents quantised and modelled at ``level``; its nominal multiplier is ``lambda_``.
 
     ``prediction_bits`` are the ideal code lengths of the predictions. ``error`` is the squared error, in
-    which channels are weighted by their steps. ``symbols`` are those of the integers, in coding order.
+    which channels are weighted by their steps. ``symbol_encoder`` has the symbols, in coding order.
     """
 
     level: int
     lambda_: float
-    coded: PassResult
+    result: PassResult
     prediction_bits: tuple[float, ...]
     error: float
-    symbols: SymbolEncoder
+    symbol_encoder: SymbolEncoder
 
     @property
     def bits(self) -> float:
@@ -112,11 +112,11 @@ class Trial:
     @property
     def integers(self) -> NDArray[np.int16]:
         """int16[4, h, w]."""
-        return self.coded.integers
+        return self.result.integers
 
     def payload(self) -> bytes:
         """Runs the entropy coder and returns the payload."""
-        return self.symbols.finish()
+        return self.symbol_encoder.finish()
 
 
 class TrialEncoder:
@@ -164,7 +164,7 @@ class TrialEncoder:
             coding.advance(quantiser.quantise(coding.prediction))
         error = quantiser.error * step_of_level(level) ** 2
         prediction_bits = tuple(quantiser.prediction_bits)
-        return Trial(level, lambda_, coding.result, prediction_bits, error, quantiser.symbols)
+        return Trial(level, lambda_, coding.result, prediction_bits, error, quantiser.symbol_encoder)
 
 
 def search_target_size(

@@ -46,7 +46,8 @@ _MAX_DIFFUSED = 0.4
 
 
 class RdoQuantiser:
-    """Quantises ``latents`` float32[4, h, w], prediction by prediction, and collects the ``symbols``.
+    """Quantises ``latents`` float32[4, h, w], prediction by prediction, and codes them with the
+    ``symbol_encoder``.
 
     With ``lambda_`` 0 it rounds to the nearest integer. At 0.12 and a high rate, a saved bit increases the
     squared error as much as a coarser step would. ``error_diffusion`` is the fraction of the neighbours' mean
@@ -72,7 +73,7 @@ class RdoQuantiser:
         # neighbours.
         shape = (len(latents), *(side + 2 * BASE_SPACING for side in latents.shape[1:]))
         self._errors, self._done = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        self.symbols = SymbolEncoder(tables)
+        self.symbol_encoder = SymbolEncoder(tables)
         self.prediction_bits: list[float] = []
         self._nominal_bits = 0.0
         self.error = 0.0
@@ -98,7 +99,7 @@ class RdoQuantiser:
                 - conditional_mean_offsets(quantised.table_index, quantised.interval_symbols(chosen)),
                 prediction,
             )
-        self.symbols.encode(chosen, prediction)
+        self.symbol_encoder.encode(chosen, prediction)
         return chosen
 
     def _optimised(

@@ -181,7 +181,7 @@ class LatentDescent:
         if not limit.allows(len(payload)):
             return None
         return CodedLatents(
-            trial.integers, payload, reconstruct_latents(trial.coded, self._levels), distortion
+            trial.integers, payload, reconstruct_latents(trial.result, self._levels), distortion
         )
 
     def _trial(self, dequantised: Tensor) -> Trial:
@@ -195,7 +195,7 @@ class LatentDescent:
         """Returns the conditional means of the latents; their offset from the latents has no gradient."""
         if not self._decoder.wants_conditional_mean:
             return dequantised
-        reconstruction = reconstruct_latents(self._trial(dequantised).coded, self._levels)
+        reconstruction = reconstruct_latents(self._trial(dequantised).result, self._levels)
         return dequantised + torch.from_numpy(reconstruction.conditional_mean - reconstruction.latents)
 
     def _terms_of_tiles(self, dequantised: Tensor, deadline: float) -> Iterator[Tensor]:
