@@ -274,7 +274,7 @@ def _map_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         "AUC: the chance that a region that is read differently has a larger score than one that is read "
         "alike. A line is read differently if more than a third of its letters are wrong, and alike if none "
         f"is; a face from a distance of {SAME_PERSON} on, and below {_KEPT_FACE}. Beside it the same for the "
-        "squared error as a score.\n"
+        "squared error as a score. Files with protection and without.\n"
     )
     yield (
         "| regions | size | read differently | read alike | AUC, largest score | AUC, mean score "
@@ -298,9 +298,7 @@ def _map_row(
     regions = [
         region
         for row in rows
-        if row["size"] in sizes
-        and row["protect"] == "none"
-        and (row["group"] == "faces") == (kind == "faces")
+        if row["size"] in sizes and (row["group"] == "faces") == (kind == "faces")
         for region in row["regions"]
     ]
     groups = [[region for region in regions if differs(region) is value] for value in (True, False)]
