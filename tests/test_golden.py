@@ -34,6 +34,9 @@ ALL_CHANGES = list(range(1, 256))
 SMALL_PAYLOAD = 16  # bytes; of longer ones only one bit of each byte is changed, to save time
 LIMITS = Limits(max_pixels=1 << 20)
 
+# Files with patches differ in their chunk only, whose CRC-32 covers it: one of them is enough where time counts.
+ONE_OF_EACH_KIND = [path for path in GOLDEN if not path.name.startswith(("patches-luma", "patches-vp8"))]
+
 each_file = pytest.mark.parametrize("folder", GOLDEN, ids=lambda path: f"{path.parent.name}-{path.name}")
 
 
@@ -210,7 +213,7 @@ def test_every_truncation_is_noticed(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@each_file
+@pytest.mark.parametrize("folder", ONE_OF_EACH_KIND, ids=lambda path: path.name)
 def test_single_bit_changes_are_noticed(folder: Path) -> None:
     truth = Truth(read(folder)[0])
     payload = truth.parsed.payload
