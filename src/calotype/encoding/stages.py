@@ -46,7 +46,7 @@ __all__ = [
     "with_solved_colours",
 ]
 
-_SCALE_TOLERANCE = 1
+_SCALE_TOLERANCE = 0.25
 """Levels by which a scale may miss its limit before another one is tried: the two are equally good."""
 
 
