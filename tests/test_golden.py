@@ -34,7 +34,7 @@ ALL_CHANGES = list(range(1, 256))
 SMALL_PAYLOAD = 16  # bytes; of longer ones only one bit of each byte is changed, to save time
 LIMITS = Limits(max_pixels=1 << 20)
 
-# Files with patches differ in their chunk only, whose CRC-32 covers it: one of them is enough where time counts.
+# Files with patches differ in their chunk only, which its CRC-32 covers: one is enough where time counts.
 ONE_OF_EACH_KIND = [path for path in GOLDEN if not path.name.startswith(("patches-luma", "patches-vp8"))]
 
 each_file = pytest.mark.parametrize("folder", GOLDEN, ids=lambda path: f"{path.parent.name}-{path.name}")
