@@ -31,8 +31,13 @@ def resample_area(
 
     The kernel is that of :func:`resample_picture`. It uses pixels beyond the area where there are any.
     """
-    image = Image.fromarray(rgb)
-    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS, box=area))
+    left, top, right, bottom = area
+    # Pillow would begin with the axis that takes fewer operations. Values are rounded and clipped to
+    # 8 bits in between, so that a part of a picture would differ from the same part of the whole.
+    rows = Image.fromarray(rgb).resize(
+        (width, len(rgb)), Image.Resampling.LANCZOS, box=(left, 0, right, len(rgb))
+    )
+    return np.asarray(rows.resize((width, height), Image.Resampling.LANCZOS, box=(0, top, width, bottom)))
 
 
 def reduce_plane(plane: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
