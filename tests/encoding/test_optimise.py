@@ -149,7 +149,7 @@ def test_a_finer_start_is_recovered_from_a_spoilt_one(
     calls: list[None] = []
     limit = SizeTarget(len(serialise_file(HEADER, start.payload, 0)), HEADER, ())
     descent = LatentDescent(spoilt, wanted, levels, model, network, Distortion())
-    optimum = descent.run(start, limit, 25, 60.0, lambda: calls.append(None))
+    optimum = descent.run(start, limit, 25, 3600.0, lambda: calls.append(None))
     assert optimum.distortion < 0.8
     assert len(optimum.payload) <= len(start.payload)
     assert len(calls) == 25
@@ -159,7 +159,7 @@ def test_the_result_is_an_ordinary_file_no_larger_and_no_worse(
     rgb: NDArray[np.uint8], latents: NDArray[np.float32]
 ) -> None:
     plain = candidate_of(latents, target_size=90)
-    refined = optimise.optimise_latents(plain, rgb, load_decoder("tiny", 1, 1), max_size=90, seconds=60)
+    refined = optimise.optimise_latents(plain, rgb, load_decoder("tiny", 1, 1), max_size=90, seconds=3600)
     files = [write_verified_file(candidate) for candidate in (plain, refined)]
     assert len(files[1]) == refined.size <= 90
     levels = [parse_file(data, limits=Limits(), strict=True).header.level for data in files]
@@ -182,7 +182,7 @@ def test_without_a_target_the_size_is_that_of_the_plain_search(
 ) -> None:
     plain = candidate_of(latents, quality=60)
     refined = optimise.optimise_latents(
-        plain, rgb, load_decoder("tiny", 1, 1), max_size=plain.size, seconds=60
+        plain, rgb, load_decoder("tiny", 1, 1), max_size=plain.size, seconds=3600
     )
     assert len(write_verified_file(refined)) <= len(write_verified_file(plain))
 
@@ -202,7 +202,7 @@ def test_without_torch_a_warning_and_the_plain_file(
 
     monkeypatch.setattr(builtins, "__import__", without_torch)
     with pytest.warns(CalotypeWarning, match=r"effort 9 .*torch.*pip install 'calotype\[sd\]'"):
-        assert optimise.optimise_latents(plain, rgb, decoder, max_size=plain.size, seconds=60) is plain
+        assert optimise.optimise_latents(plain, rgb, decoder, max_size=plain.size, seconds=3600) is plain
 
 
 def test_a_decoder_without_gradients_is_told(rgb: NDArray[np.uint8], latents: NDArray[np.float32]) -> None:
@@ -214,7 +214,7 @@ def test_a_decoder_without_gradients_is_told(rgb: NDArray[np.uint8], latents: ND
 
     plain = candidate_of(latents, quality=60)
     with pytest.warns(CalotypeWarning, match="cannot be differentiated"):
-        assert optimise.optimise_latents(plain, rgb, Opaque(), max_size=plain.size, seconds=60) is plain
+        assert optimise.optimise_latents(plain, rgb, Opaque(), max_size=plain.size, seconds=3600) is plain
 
 
 @pytest.mark.skipif(not LPIPS_GRAPH.is_file(), reason=f"needs {LPIPS_GRAPH}: set CALOTYPE_ASSETS")
@@ -236,11 +236,11 @@ def test_a_broken_lpips_graph_is_an_error(
     (tmp_path / "broken.onnx").write_bytes(b"\xff")
     with pytest.raises(ModelError, match="not an ONNX graph"):
         optimise.optimise_latents(
-            plain, rgb, decoder, max_size=99, seconds=60, lpips=str(tmp_path / "broken.onnx")
+            plain, rgb, decoder, max_size=99, seconds=3600, lpips=str(tmp_path / "broken.onnx")
         )
     with pytest.raises(SourceError, match="missing"):
         optimise.optimise_latents(
-            plain, rgb, decoder, max_size=99, seconds=60, lpips=str(tmp_path / "missing.onnx")
+            plain, rgb, decoder, max_size=99, seconds=3600, lpips=str(tmp_path / "missing.onnx")
         )
 
 
