@@ -286,7 +286,7 @@ def test_a_service_worker_serves_plain_images(browser: Browser, site: Path) -> N
 
 def test_the_page_stays_responsive_with_many_pictures(browser: Browser, site: Path) -> None:
     """No task of the main thread takes 50 ms, beyond what other processes delay an idle page at the time."""
-    for _ in range(3):
+    for _ in range(6):  # Timers are late where other processes take the cores.
         visit(browser, site, "")
         longest = browser.execute_async_script("""
             const done = arguments[0];

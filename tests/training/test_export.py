@@ -30,7 +30,7 @@ def context_model() -> ContextModel:
     """Random, with predictions that are wide enough for unit latents."""
     torch.manual_seed(5)
     model = ContextModel().requires_grad_(False)
-    for site in [model.base, *(net for nets in model.finer_grids for net in nets)]:
+    for site in [model.base, *(net for nets in model.rounds for net in nets)]:
         for head in site.heads:
             head.last.weight *= 0.1
             head.last.bias[1] = 104 / 64

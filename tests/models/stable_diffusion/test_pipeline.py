@@ -171,11 +171,11 @@ def test_pictures_of_any_size_come_back(size: tuple[int, int], options: Diffusio
     assert calotype.decode(data, model="sd-1.5", diffusion=small, as_array=True).shape == rgb.shape
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_other_dtypes_come_close(data: bytes, options: DiffusionOptions, dtype: str) -> None:
+@pytest.mark.parametrize(("dtype", "most"), [("bfloat16", 2.5), ("float16", 0.5)])  # of 8 and of 11 bits
+def test_other_dtypes_come_close(data: bytes, options: DiffusionOptions, dtype: str, most: float) -> None:
     exact = calotype.decode(data, model="sd-1.5", diffusion=options, as_array=True).astype(int)
     decoded = calotype.decode(data, model="sd-1.5", diffusion=replace(options, dtype=dtype), as_array=True)
-    assert 0 < np.abs(decoded - exact).mean() < 1.5
+    assert 0 < np.abs(decoded - exact).mean() < most
 
 
 def test_networks_are_shared_and_let_go(pipeline: Path, options: DiffusionOptions) -> None:
