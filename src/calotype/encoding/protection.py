@@ -1,4 +1,4 @@
-"""Protects faces, text and the user's regions where latents do not hold them.
+"""Protects small faces, text and the user's regions where latents do not hold them.
 
 ::
 
@@ -55,6 +55,10 @@ _FACE_FRACTION, _NAMED_FRACTION, _MAX_FRACTION = 0.075, 0.15, 0.25
 """The share of the file that patches may take even if it is more bits than that, likewise, and the largest
 share at all."""
 
+_MAX_FACE_SIDE = 48
+"""The longest side, in pixels, of a face that may become a patch. Latents hold larger ones with finer steps;
+at the same bytes a patch of them would be blurred."""
+
 _COVERED = 0.6
 """The least fraction of a region that patches cover if it counts as covered."""
 
@@ -105,11 +109,12 @@ def _subjects(
     face_finder: FaceFinder | None,
     text_finder: TextFinder | None,
 ) -> tuple[list[Rectangle], list[Rectangle], tuple[Roi, ...]]:
-    """Returns the boxes of faces and of lines of text, in pixels to show, and the user's boxes."""
+    """Returns the boxes of small faces and of lines of text, in pixels to show, and the user's boxes."""
     faces: list[Rectangle] = []
     if face_finder is not None:
         boxes = face_boxes(find_faces_tiled(face_finder, candidate.latents))
-        faces = [_in_pixels(box, candidate.header) for box in boxes]
+        boxes = [_in_pixels(box, candidate.header) for box in boxes]
+        faces = [box for box in boxes if max(box[2:]) <= _MAX_FACE_SIDE]
     text = [] if text_finder is None else text_finder.find(picture.rgb)
     return faces, text, () if picture.interest is None else picture.interest.boxes
 
