@@ -28,7 +28,7 @@ from calotype.models.native import native_memory_errors
 
 __all__ = ["MAX_ITERATIONS", "optimise_latents"]
 
-MAX_ITERATIONS = 8
+MAX_ITERATIONS = 6
 """The largest number of iterations of the descent. Further ones gain little (training/README.md)."""
 
 

@@ -55,8 +55,9 @@ one it adapts from one iteration to the next."""
 _MAX_ESTIMATED_EXCESS = 1.003
 """An iterate is entropy-coded if its estimated bits are at most this factor of the budget."""
 
-_TILE = 64
-"""The side of a tile's kept part in latent positions. Tiles bound the memory that gradients take."""
+_TILE = 80
+"""The side of a tile's kept part in latent positions. Tiles bound the memory that gradients take; a
+picture of 512x512 fits into one even at the scale 9/8."""
 
 _KEPT_REFERENCES = 8
 """The number of tiles whose originals are kept with their activations: about 20 MB for each."""
