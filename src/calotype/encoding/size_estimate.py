@@ -1,6 +1,6 @@
 """An estimate of the size of latents at any level, from their local energies, without a coding pass.
 
-The context model predicts each latent from the known ones around it, and how far it may be off. Here bilinear
+The context model predicts each latent from the coded ones around it, and how far it may be off. Here bilinear
 interpolation of the coarser grid takes the place of the prediction, and the mean deviation from it in 3x3
 positions that of the uncertainty. The bits of a latent are a function of one number: log2 of this deviation
 in units of the step. The function is piecewise linear; ``scripts/fit_size_estimate.py`` fits it to
@@ -85,9 +85,9 @@ def deviation_histogram(
         spacing //= 2
         grid = latents[:, ::spacing, ::spacing]
         deviation = np.abs(grid - _interpolated(grid[:, ::2, ::2], grid.shape[1:]))
-        unknown = np.ones(grid.shape[1:], bool)
-        unknown[::2, ::2] = False
-        _add(histogram, deviation, finer[::spacing, ::spacing], unknown)
+        predicted = np.ones(grid.shape[1:], bool)
+        predicted[::2, ::2] = False
+        _add(histogram, deviation, finer[::spacing, ::spacing], predicted)
     return histogram
 
 
@@ -104,18 +104,21 @@ def _add(
     histogram: NDArray[np.float64],
     deviation: NDArray[np.float32],
     finer: NDArray[np.integer[Any]],
-    unknown: NDArray[np.bool_] | None,
+    predicted: NDArray[np.bool_] | None,
 ) -> None:
-    """Counts the deviations float32[4, h, w], smoothed over 3x3 positions, where latents are ``unknown``."""
+    """Counts the deviations float32[4, h, w], smoothed over 3x3 positions, where latents are ``predicted``.
+
+    None means everywhere.
+    """
     padded = np.pad(deviation, ((0, 0), (1, 1), (1, 1)), mode="edge")
     rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
     smooth = (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9
-    if unknown is not None:
-        smooth = smooth * np.float32(4 / 3)  # the known ones among them have no deviation
+    if predicted is not None:
+        smooth = smooth * np.float32(4 / 3)  # the positions of the coarser grid have no deviation
     offsets = finer[None] - np.array(CHANNEL_OFFSETS)[:, None, None]
     bins = np.round(_PER_DOUBLING * np.log2(np.maximum(smooth, _MIN_DEVIATION))).astype(np.int64) + offsets
     bins = np.clip(bins - _FIRST_BIN, 0, _BINS - 1)
-    histogram += np.bincount((bins if unknown is None else bins[:, unknown]).ravel(), minlength=_BINS)
+    histogram += np.bincount((bins if predicted is None else bins[:, predicted]).ravel(), minlength=_BINS)
 
 
 def _interpolated(coarse: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:

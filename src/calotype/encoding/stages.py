@@ -151,7 +151,7 @@ def with_finer_regions(
 
     Without a ``finder`` faces are not looked for. If all faces are small, a larger scale is tried first. It
     returns ``candidate`` itself if there are no regions, if the size allows no finer latents, or if the
-    limits do not allow the chunk. With a target size the result is a provisional, of one coding pass.
+    limits do not allow the chunk. With a target size the result is provisional: it took one coding pass.
     """
     header, latents = candidate.header, candidate.latents
     if finder is None:
