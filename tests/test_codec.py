@@ -14,15 +14,14 @@ from PIL import Image
 import calotype
 from calotype.container import ChunkType, Header, parse_file
 from calotype.decoding import OpenedFile, decode_latents
-from calotype.encoding import encode_latents
-from calotype.encoding.closed_loop import round_trip_corrected
+from calotype.encoding import encode_latents, pipeline
 from calotype.errors import (
     SourceError,
     TargetSizeError,
 )
-from calotype.latents import SD1, channel_steps, noise_deviations, step_of_level
+from calotype.latents import channel_steps, noise_deviations, step_of_level
 from calotype.limits import Limits
-from calotype.models import load_decoder, load_encoder
+from calotype.models import load_encoder
 from calotype.models.tiling import encode_tiled
 
 
@@ -110,14 +109,15 @@ def errors_of(photo: Image.Image, effort: int, wanted: np.ndarray) -> tuple[floa
 
 
 @pytest.mark.slow
-def test_higher_effort_is_no_worse(photo: Image.Image) -> None:
+def test_higher_effort_is_no_worse(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
     """In what it is for: from 5 up wide errors at equal bytes, beyond 7 the error of all latents in steps."""
     encoder, photo = load_encoder("pocket"), photo.resize((256, 256))
     exact = encode_tiled(encoder, np.asarray(photo))
     assert errors_of(photo, 6, exact)[0] < 0.9 * errors_of(photo, 3, exact)[0]
-    better = round_trip_corrected(encoder, load_decoder("pocket", SD1.id), exact)
+    # Closed-loop encoding codes other latents than the exact ones.
+    monkeypatch.setattr(pipeline, "with_corrected_colours", lambda candidate, *_: candidate)
     # 9 depends on torch: tests/encoding/test_optimise.py
-    assert errors_of(photo, 8, better)[1] <= errors_of(photo, 7, better)[1] * 1.0001
+    assert errors_of(photo, 8, exact)[1] <= errors_of(photo, 7, exact)[1] * 1.0001
 
 
 def test_encoding_is_deterministic(small: Image.Image) -> None:

@@ -12,13 +12,15 @@ from PIL import Image
 
 import calotype
 from calotype.container import Coding, Header
-from calotype.encoding import closed_loop, pipeline, stages
+from calotype.encoding import closed_loop, colour_error, pipeline, stages
 from calotype.encoding.candidate import Candidate, code_latents
 from calotype.encoding.closed_loop import (
     colour_corrected,
+    corrected_latents,
     has_visible_tints,
-    round_trip_corrected,
+    round_trip_loss,
 )
+from calotype.encoding.colour_error import ColourMeter, mean_block_colours
 from calotype.encoding.plan import Plan, RateTarget
 from calotype.encoding.stages import with_corrected_colours
 from calotype.errors import TargetSizeError
@@ -39,7 +41,11 @@ def photo() -> Image.Image:
     return Image.open(SAMPLE).convert("RGB").crop((64, 0, 320, 256))
 
 
-def colour_error(data: bytes, source: Image.Image) -> float:
+SHIFT = 20
+"""A change of all colours, in 255ths."""
+
+
+def mean_colour_error(data: bytes, source: Image.Image) -> float:
     """Mean absolute error of the colours of 16x16 pixels, in 255ths."""
     error = calotype.decode(data, as_array=True).astype(float) - np.asarray(source)
     return float(np.abs(error.reshape(16, 16, 16, 16, 3).mean((1, 3))).mean())
@@ -53,7 +59,7 @@ def test_closed_loop_encoding_reduces_tints(
     looked = calotype.encode(photo, **rate)
     monkeypatch.setattr(pipeline, "with_corrected_colours", lambda candidate, *_: candidate)
     blind = calotype.encode(photo, **rate)
-    assert colour_error(looked, photo) < 0.8 * colour_error(blind, photo)
+    assert mean_colour_error(looked, photo) < 0.8 * mean_colour_error(blind, photo)
     if "quality" in rate:
         assert calotype.read_info(looked).level == calotype.read_info(blind).level
         assert len(looked) < 1.06 * len(blind)
@@ -93,16 +99,16 @@ def test_a_quality_is_no_target_size_at_any_scale(
     photo: Image.Image, rate: dict[str, int], corrected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Low qualities are coded smaller, to the bytes that they take at full size: that asks for no size."""
-    gains = []
+    losses = []
 
-    def noted(_: object, __: object, latents: np.ndarray, gain: np.ndarray, *___: int) -> np.ndarray:
-        gains.append(gain)
-        return latents
+    def noted(latents: np.ndarray, *_: object) -> np.ndarray:
+        losses.append(latents)
+        return np.zeros_like(latents)
 
-    monkeypatch.setattr(closed_loop, "round_trip_corrected", noted)
+    monkeypatch.setattr(closed_loop, "round_trip_loss", noted)
     info = calotype.read_info(calotype.encode(photo, **rate))
     assert info.scaled
-    assert bool(gains) is corrected
+    assert bool(losses) is corrected
 
 
 def plain(photo: Image.Image, **options: float) -> tuple[Candidate, np.ndarray, Plan]:
@@ -123,9 +129,22 @@ class Blind:
         return np.full((3, 8 * latents.shape[1], 8 * latents.shape[2]), 0.5, np.float32)
 
 
-def test_a_file_is_kept_if_no_other_comes_nearer(photo: Image.Image) -> None:
+class NoChange:
+    """Thumbnails that show no difference between latents."""
+
+    def mean_colours(self, conditional_mean: np.ndarray, _: object) -> np.ndarray:
+        return np.zeros_like(conditional_mean[:3])
+
+
+def test_the_decoder_decides_if_the_estimate_shows_no_gain(
+    photo: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The corrected file is kept if its decoded colours are nearer, and dropped if they are not."""
+    monkeypatch.setattr(colour_error, "load_thumbnail_network", lambda _: NoChange())
     candidate, rgb, plan = plain(photo, target_size=300)
-    assert with_corrected_colours(candidate, rgb, plan, load_encoder("pocket"), Blind()) is candidate
+    encoder, decoder = load_encoder("pocket"), load_decoder("pocket", 1)
+    assert with_corrected_colours(candidate, rgb, plan, encoder, Blind()) is candidate
+    assert with_corrected_colours(candidate, rgb, plan, encoder, decoder) is not candidate
 
 
 def test_a_file_is_kept_if_others_do_not_fit(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,16 +169,37 @@ def test_what_colours_lack_is_half_made_up_for() -> None:
     )
 
 
-def test_corrected_latents_show_more_of_the_picture(photo: Image.Image) -> None:
+def test_the_round_trip_correction_shows_more_of_the_picture(photo: Image.Image) -> None:
     rgb = np.asarray(photo.crop((64, 64, 192, 192)))
     encoder, decoder = load_encoder("pocket"), load_decoder("pocket", 1)
-    plain = encode_tiled(encoder, rgb)
-    errors = []
-    for latents in (plain, round_trip_corrected(encoder, decoder, plain)):
+    exact = encode_tiled(encoder, rgb)
+
+    def decoded(latents: np.ndarray) -> np.ndarray:
         log_step = log_step_map(np.full(latents.shape[1:], FINEST))
-        shown = decode_tiled(decoder, DecoderInput(latents, log_step, np.zeros(4), conditional_mean=latents))
-        errors.append(float(((shown - rgb.astype(float)) ** 2).mean()))
-    assert errors[1] < 0.98 * errors[0]
+        return decode_tiled(decoder, DecoderInput(latents, log_step, np.zeros(4), conditional_mean=latents))
+
+    shown = decoded(exact)
+    shown_better = decoded(exact + 0.3 * round_trip_loss(exact, shown, encoder))
+    before, after = (((pixels - rgb.astype(float)) ** 2).mean() for pixels in (shown, shown_better))
+    assert after < 0.98 * before
+
+
+def test_the_change_of_colours_is_estimated(photo: Image.Image) -> None:
+    """The first reconstruction is decoded. What a shift of its colours changes is right within a quarter."""
+    candidate, rgb, _ = plain(photo, target_size=300)
+    decoder, first = load_decoder("pocket", 1), candidate.reconstruction
+    shift = np.full((3, *first.levels.shape), SHIFT, np.float32)
+    shifted = replace(
+        first,
+        latents=colour_corrected(first.latents, shift),
+        conditional_mean=colour_corrected(first.conditional_mean, shift),
+    )
+    meter = ColourMeter(rgb, first, decoder)
+    exact = mean_block_colours(rgb) - mean_block_colours(meter.pixels)
+    assert meter.error(first).mean() == pytest.approx(exact.mean(), abs=0.01)
+    change = meter.error(first) - meter.error(shifted)
+    measured = meter.error(first) - ColourMeter(rgb, shifted, decoder).error(shifted)
+    assert np.abs(change - measured).mean() < 0.25 * np.abs(measured).mean()
 
 
 class Halves:
@@ -174,26 +214,22 @@ class Halves:
         return (latents[:3] / 2 + 0.5).repeat(8, 1).repeat(8, 2)
 
 
-def test_the_round_trip_correction_adds_a_share_of_the_loss() -> None:
-    latents = np.full((4, 3, 5), 0.2, np.float32)
-    model = Halves()
-    assert round_trip_corrected(model, model, latents) == pytest.approx(
-        0.2 + 0.3 * (0.2 - 0.1), abs=0.3 / 255
-    )
+def test_a_round_trip_takes_half_of_the_latents() -> None:
+    latents, model = np.full((4, 3, 5), 0.2, np.float32), Halves()
+    pixels = (255 * model.decode(latents)).round().astype(np.uint8).transpose(1, 2, 0)
+    assert round_trip_loss(latents, pixels, model) == pytest.approx(0.2 - 0.1, abs=1 / 255)
 
 
 @pytest.mark.parametrize(("level", "share"), [(8, 0.3), (76, 0.3), (84, 0.15), (92, 0.0), (104, 0.0)])
 def test_coarse_latents_are_corrected_less(level: int, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, latents, shares = Halves(), np.full((4, 2, 2), 0.2, np.float32), list[float]()
-
-    def noted(_: object, __: object, values: np.ndarray, gain: np.ndarray, *___: int) -> np.ndarray:
-        shares.append(gain)
-        return round_trip_corrected(model, model, values, gain)
-
-    monkeypatch.setattr(closed_loop, "round_trip_corrected", noted)
+    model, rgb = Halves(), np.full((16, 16, 3), 128, np.uint8)
     plan = Plan.of(EncodeOptions(quality=50, effort=7), 16, 16)
     header = replace(HEADER, width=16, height=16)
+    latents = np.full((4, 2, 2), 0.2, np.float32)
     candidate = code_latents(latents, header, (), RateTarget(level=level), plan.rdo)
-    with_corrected_colours(candidate, np.full((16, 16, 3), 128, np.uint8), plan, model, model)
-    assert shares == [pytest.approx(share)]
-    assert round_trip_corrected(model, model, latents, 0.0) is latents
+    meter = ColourMeter(rgb, candidate.reconstruction, model)
+    monkeypatch.setattr(closed_loop, "round_trip_loss", lambda values, *_: np.ones_like(values))
+    shares = corrected_latents(candidate, meter, plan, model) - colour_corrected(
+        latents, meter.error(candidate.reconstruction)
+    )
+    assert shares == pytest.approx(share, abs=1e-6)

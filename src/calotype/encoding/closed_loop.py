@@ -2,13 +2,14 @@
 
 ::
 
-    candidate ─ decoder ─ colour error ─┐                          ┌───────── once more ────────┐
-        └─ round-trip correction ───────┴─ colour correction ─ quantiser ─ decoder ─ colour error
+    candidate ─ decoder ─┬─ colour error ──────────┐                     ┌────────── once more ──────────┐
+                         └─ round-trip correction ─┴─ colour correction ─ quantiser ─ estimated colour error
 
-A round trip through decoder D and encoder E attenuates the latents z = E(x) of a picture x. The round-trip
-correction adds the loss beforehand, scaled by a gain g: z + g (z - E(D(z))). This is one iteration of van
-Cittert's iteration for deconvolution ("Zum Einfluß der Spaltbreite auf die Intensitätsverteilung in
-Spektrallinien", 1931). It takes one decode and one encode.
+A round trip through decoder D and encoder E attenuates latents: the latents q that a decoder reads come back
+as E(D(q)). The round-trip correction adds this loss to the exact latents z beforehand, scaled by a gain g:
+z + g (q - E(D(q))). It is one iteration of van Cittert's iteration for deconvolution ("Zum Einfluß der
+Spaltbreite auf die Intensitätsverteilung in Spektrallinien", 1931), at the level at which the picture is
+coded, because a decoder attenuates more at coarser levels.
 
 A coarse quantiser leaves colour errors over tens of pixels, which are visible as tints and blotches. The
 encoder measures the colour error in the decoded picture and moves the latents against it. A correction
@@ -22,13 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.encoding.candidate import Candidate
-from calotype.encoding.colour_error import LATENTS_PER_COLOUR, ColourError, decoded_pixels
+from calotype.encoding.colour_error import LATENTS_PER_COLOUR, ColourMeter
 from calotype.encoding.plan import Plan
-from calotype.latents import FINEST, Reconstruction
-from calotype.models import Decoder, Encoder
+from calotype.models import Encoder
 from calotype.models.tiling import encode_tiled
 
-__all__ = ["colour_corrected", "corrected_latents", "has_visible_tints", "round_trip_corrected"]
+__all__ = ["colour_corrected", "corrected_latents", "has_visible_tints", "round_trip_loss"]
 
 _GAIN = 0.3
 """Gain of the round-trip correction. With a larger gain, or more iterations, other decoders of the space give
@@ -51,39 +51,31 @@ def has_visible_tints(candidate: Candidate) -> bool:
 
 
 def corrected_latents(
-    candidate: Candidate, error: ColourError, plan: Plan, encoder: Encoder, decoder: Decoder
+    candidate: Candidate, meter: ColourMeter, plan: Plan, encoder: Encoder
 ) -> NDArray[np.float32]:
-    """Returns latents float32[4, h, w] with the colour correction for ``error``, that of ``candidate``.
+    """Returns the latents float32[4, h, w] of ``candidate``, the first one of ``meter``, with corrections.
 
-    The latents of ``candidate`` must come from ``encoder``. If it is in the plan, they get the round-trip
-    correction too.
+    The latents must come from ``encoder``. If it is in the plan, they get the round-trip correction besides
+    that of the colours.
     """
-    latents = candidate.latents
-    if plan.round_trip:
-        gain = _round_trip_gain(candidate.reconstruction.levels)
-        latents = round_trip_corrected(encoder, decoder, latents, gain, candidate.header.extension)
-    return colour_corrected(latents, error)
+    latents, reconstruction = candidate.latents, candidate.reconstruction
+    gain = _round_trip_gain(reconstruction.levels)
+    if plan.round_trip and gain.any():
+        latents = latents + gain * round_trip_loss(
+            reconstruction.conditional_mean, meter.pixels, encoder, candidate.header.extension
+        )
+    return colour_corrected(latents, meter.error(reconstruction))
 
 
-def round_trip_corrected(
-    encoder: Encoder,
-    decoder: Decoder,
-    latents: NDArray[np.float32],
-    gain: NDArray[np.float32] | float = _GAIN,
-    extension: int = 0,
+def round_trip_loss(
+    latents: NDArray[np.float32], decoded: NDArray[np.uint8], encoder: Encoder, extension: int = 0
 ) -> NDArray[np.float32]:
-    """Applies the round-trip correction to latents float32[4, h, w] of ``encoder``.
+    """Returns float32[4, h, w]: what decoding and encoding once more take from ``latents`` float32[4, h, w].
 
-    ``gain`` multiplies the loss of a round trip; it is a number or float32[h, w]. For ``extension`` see
-    :class:`DecoderInput`.
+    ``decoded`` uint8[8h, 8w, 3] are their decoded pixels. For ``extension`` see :class:`DecoderInput`.
     """
-    if not np.any(gain):
-        return latents
-    levels = np.full(latents.shape[1:], FINEST, np.int64)
-    decoded = decoded_pixels(Reconstruction(latents, levels, conditional_mean=latents), decoder, extension)
-    loss = latents - encode_tiled(encoder, decoded, extension)
-    corrected: NDArray[np.float32] = latents + np.asarray(gain, np.float32) * loss
-    return corrected
+    loss: NDArray[np.float32] = latents - encode_tiled(encoder, decoded, extension)
+    return loss
 
 
 def colour_corrected(latents: NDArray[np.float32], error: NDArray[np.float32]) -> NDArray[np.float32]:
