@@ -172,11 +172,11 @@ def smooth(channels: int, height: int, width: int, scale: int) -> NDArray[np.flo
 @pytest.mark.slow
 def test_a_tiled_decode_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = models.load_decoder("pocket", SD1.id, threads=1)
-    latents = smooth(4, 40, 33, 3)
-    log_step = log_step_map(np.full((40, 33), 56))
+    latents = smooth(4, 88, 9, 3)
+    log_step = log_step_map(np.full((88, 9), 56))
     coded = models.DecoderInput(latents, log_step, NOISE, conditional_mean=latents)
     whole = tiling.decode_tiled(decoder, coded).astype(int)
-    monkeypatch.setattr(tiling, "TILE", 8)
+    monkeypatch.setattr(tiling, "largest_window", lambda margin: 80 * 9)
     tiled = tiling.decode_tiled(decoder, coded)
     assert whole.std() > 5  # there is something to be seen
     assert np.abs(tiled - whole).max() <= 1
@@ -197,7 +197,7 @@ def test_tiles_cut_conditional_means_as_they_cut_latents(monkeypatch: pytest.Mon
     expected = np.random.default_rng(2).random((4, 13, 11), np.float32)
     numbered = np.arange(4 * 13 * 11, dtype=np.float32).reshape(expected.shape)
     coded = models.DecoderInput(numbered, np.zeros((1, 13, 11), np.float32), NOISE, expected)
-    monkeypatch.setattr(tiling, "TILE", 4)
+    monkeypatch.setattr(tiling, "largest_window", lambda margin: 12 * 11)
     shown = tiling.decode_tiled(ShowsWhatIsExpected(), coded)
     assert np.abs(shown[::8, ::8] / 255 - expected[:3].transpose(1, 2, 0)).max() < 1 / 255
 
@@ -205,9 +205,9 @@ def test_tiles_cut_conditional_means_as_they_cut_latents(monkeypatch: pytest.Mon
 @pytest.mark.slow
 def test_a_tiled_encode_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = models.load_encoder("pocket", threads=1)
-    rgb = np.clip(128 + 50 * smooth(3, 320, 264, 12), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    rgb = np.clip(128 + 50 * smooth(3, 8 * 72, 72, 12), 0, 255).astype(np.uint8).transpose(1, 2, 0)
     whole = tiling.encode_tiled(encoder, rgb)
-    monkeypatch.setattr(tiling, "TILE", 8)
+    monkeypatch.setattr(tiling, "largest_window", lambda margin: 56 * 9)
     tiled = tiling.encode_tiled(encoder, rgb)
     assert whole.std() > 0.1
     # A tenth of the finest step that encoders use (0.044): far less than quantisation does.

@@ -22,7 +22,7 @@ from calotype.encoding.patch_coding import code_patches
 from calotype.encoding.structure import box_mean, structural_similarity
 from calotype.imaging import luma
 
-__all__ = ["FEATHER", "PatchChoice", "choose_patches", "grown", "matched_at_edges"]
+__all__ = ["FEATHER", "MIN_PATCH_BYTES", "PatchChoice", "choose_patches", "grown", "matched_at_edges"]
 
 FEATHER = 3
 """Pixels over which a patch becomes opaque; boxes grow by as many."""
@@ -30,7 +30,7 @@ FEATHER = 3
 _QUALITIES = (1, 5, 10, 16, 24, 34, 46)
 """The qualities of the codec that are tried. The first ones leave letters of 12 pixels legible."""
 
-_HEADER = 12
+MIN_PATCH_BYTES = 12
 """Bytes of a chunk with its first rectangle, without its picture."""
 
 _MIN_GAIN = 2.0
@@ -88,7 +88,7 @@ def choose_patches(
         rectangle = grown(choice.box, (width, height))
         if before[_part(rectangle)].mean() < _SIMILAR:
             wanted.append(PatchChoice(rectangle, choice.weight))
-    if not wanted or budget <= _HEADER:
+    if not wanted or budget <= MIN_PATCH_BYTES:
         return None
     boxes = [choice.box for choice in wanted]
     matched = matched_at_edges(original, decoded, boxes)
@@ -96,7 +96,7 @@ def choose_patches(
     best: tuple[float, int, list[Rectangle]] = (0.0, 0, [])
     for quality in _QUALITIES:
         trials = [_trial(choice, matched, planes, before, quality, luma_only=luma_only) for choice in wanted]
-        chosen = _affordable(trials, budget - _HEADER, min_gain, width * height)
+        chosen = _affordable(trials, budget - MIN_PATCH_BYTES, min_gain, width * height)
         value = sum(trial.gain - min_gain * trial.size for trial in chosen)
         if value > best[0]:
             best = value, quality, [trial.rectangle for trial in chosen]

@@ -40,7 +40,7 @@ from calotype.encoding.faithful import (
 from calotype.encoding.optimise import optimise_latents
 from calotype.encoding.plan import Plan, size_target
 from calotype.encoding.prepare import PreparedPicture, load_pictures
-from calotype.encoding.protection import with_protection
+from calotype.encoding.protection import allows_patches, with_protection
 from calotype.encoding.record import file_fidelity, with_record
 from calotype.encoding.regions import distorts_faces
 from calotype.encoding.stages import (
@@ -181,9 +181,11 @@ def _best_candidate(
         decoder = models.decoder(options.model, header.space, options.diffusion)
         best = with_solved_colours(best, picture, plan, encoder, decoder)
     if plan.patches and can_decode:
-        decoder = models.decoder(options.model, header.space, options.diffusion)
-        face_finder = models.face_finder(options.model) if plan.faces else None
-        best = with_protection(best, picture, plan, decoder, face_finder, _text_finder(options, plan, models))
+        text_finder = _text_finder(options, plan, models)
+        if allows_patches(best, plan, named=text_finder is not None or picture.interest is not None):
+            decoder = models.decoder(options.model, header.space, options.diffusion)
+            face_finder = models.face_finder(options.model) if plan.faces else None
+            best = with_protection(best, picture, plan, decoder, face_finder, text_finder)
     best = fitted(best, picture, plan, encoder)
     if plan.descent:
         best = optimise_latents(

@@ -33,7 +33,7 @@ from calotype.decoding.view import DecodedView
 from calotype.encoding.candidate import Candidate, code_latents
 from calotype.encoding.colour_error import decoded_pixels
 from calotype.encoding.interest import Interest, interest_regions
-from calotype.encoding.patch_choice import PatchChoice, choose_patches
+from calotype.encoding.patch_choice import MIN_PATCH_BYTES, PatchChoice, choose_patches
 from calotype.encoding.plan import Plan
 from calotype.encoding.prepare import PreparedPicture
 from calotype.encoding.regions import face_boxes
@@ -45,7 +45,7 @@ from calotype.models import Decoder, FaceFinder, TextFinder
 from calotype.models.tiling import find_faces_tiled
 from calotype.options import DecodeOptions, Roi
 
-__all__ = ["shown_pixels", "with_protection"]
+__all__ = ["allows_patches", "shown_pixels", "with_protection"]
 
 _FACE_BITS, _NAMED_BITS = 0.0115, 0.035
 """The most that patches may take, in bits for each pixel of the picture, for faces alone and where there is
@@ -61,6 +61,19 @@ at the same bytes a patch of them would be blurred."""
 
 _COVERED = 0.6
 """The least fraction of a region that patches cover if it counts as covered."""
+
+
+def allows_patches(candidate: Candidate, plan: Plan, *, named: bool) -> bool:
+    """Returns whether the file is large enough for any patch; ``named`` is whether more than faces matter."""
+    return _patch_budget(candidate, plan, named=named) > MIN_PATCH_BYTES
+
+
+def _patch_budget(candidate: Candidate, plan: Plan, *, named: bool) -> int:
+    """Returns the largest number of bytes that patches may take."""
+    size = candidate.size if plan.rate.size is None else plan.rate.size
+    bits, fraction = (_NAMED_BITS, _NAMED_FRACTION) if named else (_FACE_BITS, _FACE_FRACTION)
+    allowed = max(bits * candidate.header.width * candidate.header.height / 8, fraction * size)
+    return int(min(allowed, _MAX_FRACTION * size))
 
 
 def with_protection(
@@ -81,10 +94,7 @@ def with_protection(
     header, decoded = candidate.header, shown_pixels(candidate, decoder)
     choices = [PatchChoice(box, 1.0) for box in (*faces, *text)]
     choices += [PatchChoice((roi.left, roi.top, roi.width, roi.height), roi.weight) for roi in named]
-    size = candidate.size if plan.rate.size is None else plan.rate.size
-    bits, fraction = (_NAMED_BITS, _NAMED_FRACTION) if text or named else (_FACE_BITS, _FACE_FRACTION)
-    allowed = max(bits * header.width * header.height / 8, fraction * size)
-    budget = int(min(allowed, _MAX_FRACTION * size))
+    budget = _patch_budget(candidate, plan, named=bool(text or named))
     patches = choose_patches(picture.rgb, decoded, choices, budget, grey=header.grey)
     covered = () if patches is None else patches.rectangles
     regions = _regions_beside(candidate, covered)

@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from calotype.latents import SD1
 from calotype.models.protocol import BatchDecoder, BatchEncoder, Decoder, DecoderInput, Encoder, FaceFinder
-from calotype.models.windows import Area, Window, full_parts, scale_area, shift_area, tile_windows, whole_area
+from calotype.models.windows import (
+    Area,
+    Window,
+    cheapest_parts,
+    scale_area,
+    shift_area,
+    tile_windows,
+    whole_area,
+)
 
 __all__ = [
     "TILE",
@@ -24,13 +32,22 @@ __all__ = [
     "encode_all",
     "encode_tiled",
     "find_faces_tiled",
+    "largest_window",
     "pixels_to_unit_range",
 ]
 
 TILE = 128
-"""The side of a tile's kept part, in latent positions (1,024 pixels)."""
+"""The side of what a square tile keeps within a large picture, in latent positions (1,024 pixels)."""
 
 _FACTOR = SD1.factor
+
+
+def largest_window(margin: int) -> int:
+    """Returns how many latent positions a network may get at once: those of a square tile with its margins.
+
+    A picture of no more positions is not cut.
+    """
+    return (TILE + 2 * margin) ** 2
 
 
 def _network_windows(size: tuple[int, int], kept: Area, margin: int | None) -> Iterator[Window]:
@@ -38,9 +55,10 @@ def _network_windows(size: tuple[int, int], kept: Area, margin: int | None) -> I
 
     If it has none, there is one window, which reads everything.
     """
-    side = max(size) if margin is None else TILE
-    rows, columns = (full_parts(part.stop, side, part.start) for part in kept)
-    return tile_windows(rows, columns, side if margin is None else margin, size=size)
+    if margin is None:
+        return tile_windows([kept[0]], [kept[1]], max(size), size=size)
+    rows, columns = cheapest_parts(size, kept, margin, largest_window(margin))
+    return tile_windows(rows, columns, margin, size=size)
 
 
 def encode_tiled(encoder: Encoder, rgb: NDArray[np.uint8], extension: int = 0) -> NDArray[np.float32]:

@@ -6,7 +6,8 @@
     kept       ├──────────────────┤          the part of its result that is kept
             margin              margin       cut off at the border of the picture
 
-An axis is first cut into kept parts, by one of three functions; :func:`tile_windows` then adds the margins.
+An axis is first cut into kept parts, by one of the functions below. :func:`tile_windows` then adds the
+margins.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import NamedTuple
 __all__ = [
     "Area",
     "Window",
+    "cheapest_parts",
     "equal_parts",
     "full_parts",
     "overlapping_parts",
@@ -75,6 +77,50 @@ def equal_parts(size: int, side: int) -> list[slice]:
     """Divides ``size`` positions into as few parts as ``side`` allows, whose sizes differ by 1 at most."""
     count = ceil(size / side)
     return [slice(size * part // count, size * (part + 1) // count) for part in range(count)]
+
+
+def cheapest_parts(
+    size: tuple[int, int], kept: Area, margin: int, max_read: int
+) -> tuple[list[slice], list[slice]]:
+    """Divides an area into rows and columns of parts, so that few positions are read more than once.
+
+    ``size`` is the number of rows and columns of the picture. No window reads more than ``max_read``
+    positions. Parts begin at multiples of 8 from the corner of the area. Raises ``ValueError`` if
+    ``max_read`` is too small for parts of 8 x 8 positions with their margins.
+    """
+    best: tuple[int, list[slice], list[slice]] | None = None
+    most = [-(-(part.stop - part.start) // _STEP) for part in kept]
+    for count in range(1, most[0] + 1):
+        rows = _stepped_parts(kept[0], count)
+        read_rows = _read_sizes(rows, size[0], margin)
+        if best is not None and sum(read_rows) * min(size[1], kept[1].stop - kept[1].start) >= best[0]:
+            break
+        for other_count in range(1, most[1] + 1):
+            columns = _stepped_parts(kept[1], other_count)
+            read_columns = _read_sizes(columns, size[1], margin)
+            if max(read_rows) * max(read_columns) <= max_read:
+                read = sum(read_rows) * sum(read_columns)
+                if best is None or read < best[0]:
+                    best = read, rows, columns
+                break
+    if best is None:
+        raise ValueError(f"max_read (={max_read}) is too small for the margin {margin}")
+    return best[1:]
+
+
+_STEP = 8
+
+
+def _stepped_parts(whole: slice, count: int) -> list[slice]:
+    """Divides an axis into at most ``count`` parts of about the same size, which begin at multiples of 8."""
+    steps = -(-(whole.stop - whole.start) // _STEP)
+    side = _STEP * -(-steps // count)
+    return full_parts(whole.stop, side, whole.start)
+
+
+def _read_sizes(parts: Sequence[slice], size: int, margin: int) -> list[int]:
+    """Returns the number of positions that the window of each part reads along an axis."""
+    return [min(part.stop + margin, size) - max(part.start - margin, 0) for part in parts]
 
 
 def overlapping_parts(size: int, side: int, overlap: int, margin: int) -> list[slice]:
