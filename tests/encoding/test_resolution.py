@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 import calotype
-from calotype.container import Header, parse_file
+from calotype.container import Coding, Header, parse_file
+from calotype.encoding import stages
 from calotype.encoding.prepare import PreparedPicture
-from calotype.encoding.resolution import SCALES, larger_scale
+from calotype.encoding.resolution import SCALES, larger_scale, starting_at_best_scale
 from calotype.errors import FormatError, LimitError, TargetSizeError
 from calotype.imaging import resample_picture
 from calotype.limits import Limits
@@ -113,12 +114,15 @@ def test_a_target_out_of_reach_at_full_size(photo: Image.Image) -> None:
 
 @pytest.mark.slow
 def test_quality_is_bytes_whatever_the_scale(photo: Image.Image) -> None:
-    """A file takes what it would at full size, and spends it better."""
+    """A file takes what it would at full size, and spends it better.
+
+    At effort 4 there is no closed loop, which changes the size at a level.
+    """
     qualities = (0, 10, 40, 100)
-    files = [encoded(photo, quality=quality) for quality in qualities]
+    files = [encoded(photo, quality=quality, effort=4) for quality in qualities]
     assert files[0][1].coded_width < 256 == files[2][1].coded_width < files[3][1].coded_width
     sizes = [len(data) for data, _ in files]
-    at_full = [len(encoded(photo, quality=quality, scale=1)[0]) for quality in qualities]
+    at_full = [len(encoded(photo, quality=quality, scale=1, effort=4)[0]) for quality in qualities]
     assert sizes == sorted(sizes)
     assert all(0.97 * full <= size <= full for size, full in zip(sizes, at_full, strict=True))
 
@@ -174,3 +178,24 @@ def test_a_scale_that_was_changed_on_the_way(photo: Image.Image) -> None:
     assert data[position] == 32
     with pytest.raises(FormatError):
         calotype.decode(data[:position] + b"\x21" + data[position + 1 :], model="tiny")
+
+
+def test_an_average_photograph_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The encoder starts at the scale of an average photograph; for another scale it would encode again."""
+    monkeypatch.setattr(stages, "_latents_of", lambda *_: pytest.fail("encoded again"))
+    photo = Image.open(SAMPLE.with_name("coffee.png")).convert("RGB").resize((256, 192))
+    data = calotype.encode(photo, target_size=470, effort=4)
+    assert calotype.read_info(data).coded_width == 224
+
+
+def test_the_scale_to_start_at(photo: Image.Image) -> None:
+    header = Header(
+        coding=Coding.HIERARCHICAL, space=1, context_model=242, encoder=240, width=512, height=512, level=0
+    )
+    picture = PreparedPicture(np.zeros((512, 512, 3), np.uint8), header, (), Limits(), scale_is_given=False)
+    scales = [starting_at_best_scale(picture, size).header.scale for size in (200, 1250, 2500, 5000, 20000)]
+    assert scales == sorted(scales) and scales[0] < 64 < scales[-1]
+    given = replace(picture, scale_is_given=True)
+    palette = replace(picture, header=replace(header, coding=Coding.PALETTE, context_model=0))
+    for unchanged, size in ((picture, None), (given, 1250), (palette, 1250)):
+        assert starting_at_best_scale(unchanged, size) is unchanged

@@ -43,6 +43,7 @@ from calotype.encoding.prepare import PreparedPicture, load_pictures
 from calotype.encoding.protection import allows_patches, with_protection
 from calotype.encoding.record import file_fidelity, with_record
 from calotype.encoding.regions import distorts_faces
+from calotype.encoding.resolution import starting_at_best_scale
 from calotype.encoding.stages import (
     code_at_best_scale,
     fitted,
@@ -76,8 +77,9 @@ def encode_pictures(
     """
     encoder = models.encoder(options.model, options.diffusion)
     for images_of_batch in in_batches(images, batch):
-        pictures, failure = load_pictures(images_of_batch, options)
-        if pictures:
+        loaded, failure = load_pictures(images_of_batch, options)
+        if loaded:
+            pictures = [_at_first_scale(picture, options) for picture in loaded]
             pixels = [picture.pixels(picture.header) for picture in pictures]
             all_latents = encode_all(encoder, pixels, [picture.header.extension for picture in pictures])
             for picture, latents in zip(pictures, all_latents, strict=True):
@@ -86,6 +88,11 @@ def encode_pictures(
                 yield with_record(file, picture, options, models) if options.record else file
         if failure is not None:
             raise failure
+
+
+def _at_first_scale(picture: PreparedPicture, options: EncodeOptions) -> PreparedPicture:
+    header = picture.header
+    return starting_at_best_scale(picture, size_target(options, header.width, header.height))
 
 
 def encode_latents(
