@@ -73,23 +73,30 @@ export function convolveIntegers(
   return relu ? f32x4.max(sum, f32x4.splat(0)) : sum;
 }
 
+// A convolution of six pixels by eight outputs at a time: as many sums as the registers hold.
 export function convolveFloats(
   input: usize, inputStepX: i32, inputStepY: i32, inputRow: i32, kernelRows: i32, run: i32,
   weights: usize, bias: usize, addend: usize, relu: i32,
   output: usize, outputPixel: i32, outputRow: i32, width: i32, height: i32, outputs: i32,
 ): void {
-  const weightStep: usize = outputs << 2;
+  const weightsOfEight: usize = <usize>(kernelRows * run) << 5;
+  const last = width - 1;
   for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x += 4) {
-      const x1 = min(x + 1, width - 1), x2 = min(x + 2, width - 1), x3 = min(x + 3, width - 1);
-      const row: usize = input + y * inputStepY;
-      for (let o = 0; o < outputs; o += 8) {
-        const b0 = v128.load(bias + (o << 2)), b1 = v128.load(bias + (o << 2), 16);
-        let s0 = b0, s1 = b1, s2 = b0, s3 = b1, s4 = b0, s5 = b1, s6 = b0, s7 = b1;
-        let w: usize = weights + (o << 2);
+    const row: usize = input + y * inputStepY;
+    let eight: usize = weights;
+    for (let o = 0; o < outputs; o += 8) {
+      const b0 = bias ? v128.load(bias + (o << 2)) : f32x4.splat(0);
+      const b1 = bias ? v128.load(bias + (o << 2), 16) : f32x4.splat(0);
+      const target: usize = y * outputRow + (o << 2);
+      for (let x = 0; x < width; x += 6) {
+        // Beyond the end of the row the last pixel is computed again.
+        const x1 = min(x + 1, last), x2 = min(x + 2, last), x3 = min(x + 3, last), x4 = min(x + 4, last), x5 = min(x + 5, last);
+        let s0 = b0, s1 = b1, s2 = b0, s3 = b1, s4 = b0, s5 = b1, s6 = b0, s7 = b1, s8 = b0, s9 = b1, s10 = b0, s11 = b1;
+        let w: usize = eight;
         for (let k = 0; k < kernelRows; k++) {
-          let p0: usize = row + k * inputRow + x * inputStepX, p1: usize = row + k * inputRow + x1 * inputStepX;
-          let p2: usize = row + k * inputRow + x2 * inputStepX, p3: usize = row + k * inputRow + x3 * inputStepX;
+          const start: usize = row + k * inputRow;
+          let p0: usize = start + x * inputStepX, p1: usize = start + x1 * inputStepX, p2: usize = start + x2 * inputStepX;
+          let p3: usize = start + x3 * inputStepX, p4: usize = start + x4 * inputStepX, p5: usize = start + x5 * inputStepX;
           const end: usize = p0 + (run << 2);
           while (p0 < end) {
             const wa = v128.load(w), wb = v128.load(w, 16);
@@ -105,16 +112,24 @@ export function convolveFloats(
             a = v128.load_splat<f32>(p3);
             s6 = madd(a, wa, s6);
             s7 = madd(a, wb, s7);
-            p0 += 4; p1 += 4; p2 += 4; p3 += 4;
-            w += weightStep;
+            a = v128.load_splat<f32>(p4);
+            s8 = madd(a, wa, s8);
+            s9 = madd(a, wb, s9);
+            a = v128.load_splat<f32>(p5);
+            s10 = madd(a, wa, s10);
+            s11 = madd(a, wb, s11);
+            p0 += 4; p1 += 4; p2 += 4; p3 += 4; p4 += 4; p5 += 4;
+            w += 32;
           }
         }
-        const rest: usize = y * outputRow + (o << 2);
-        storePair(output, addend, rest + x * outputPixel, s0, s1, relu);
-        storePair(output, addend, rest + x1 * outputPixel, s2, s3, relu);
-        storePair(output, addend, rest + x2 * outputPixel, s4, s5, relu);
-        storePair(output, addend, rest + x3 * outputPixel, s6, s7, relu);
+        storePair(output, addend, target + x * outputPixel, s0, s1, relu);
+        storePair(output, addend, target + x1 * outputPixel, s2, s3, relu);
+        storePair(output, addend, target + x2 * outputPixel, s4, s5, relu);
+        storePair(output, addend, target + x3 * outputPixel, s6, s7, relu);
+        storePair(output, addend, target + x4 * outputPixel, s8, s9, relu);
+        storePair(output, addend, target + x5 * outputPixel, s10, s11, relu);
       }
+      eight += weightsOfEight;
     }
   }
 }
@@ -130,33 +145,58 @@ export function convolveFloats(
 
 const POINTS: usize = 36;
 
-@inline function transformedRow(a: f32, b: f32, c: f32, index: i32): f32 {
-  if (index == 0) return a * 0.25;
-  if (index == 1) return (a + b + c) * <f32>(-1.0 / 6.0);
-  if (index == 2) return (a - b + c) * <f32>(-1.0 / 6.0);
-  if (index == 3) return a * <f32>(1.0 / 24.0) + b * <f32>(1.0 / 12.0) + c * <f32>(1.0 / 6.0);
-  if (index == 4) return a * <f32>(1.0 / 24.0) - b * <f32>(1.0 / 12.0) + c * <f32>(1.0 / 6.0);
-  return c;
+// The distance of two points of U, V or M, an odd multiple of a cache line. With a power of two, all 36 would share a set of the cache.
+@inline function planeBytes(rows: i32, columns: i32): usize {
+  return (((<usize>(rows * columns) << 2) + 127) & ~127) + 64;
 }
 
-export function transformWeights(
-  weights: usize, scales: usize, inputs: i32, outputs: i32, paddedInputs: i32, paddedOutputs: i32, target: usize,
-): void {
-  const plane: usize = <usize>(paddedInputs * paddedOutputs) << 2;
-  memory.fill(target, 0, POINTS * plane);
-  for (let o = 0; o < outputs; o++) {
-    const scale = load<f32>(scales + (o << 2));
+export function winogradWeightBytes(inputs: i32, outputs: i32): usize {
+  return POINTS * planeBytes(inputs, outputs);
+}
+
+const LOCAL_BYTES: usize = 1024;
+
+export function winogradScratchBytes(inputs: i32, outputs: i32, tiles: i32): usize {
+  return LOCAL_BYTES + POINTS * (planeBytes(tiles, inputs) + planeBytes(tiles, outputs));
+}
+
+@inline function fourBytes(place: usize, scale: v128): v128 {
+  return f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(place)))), scale);
+}
+
+// G applied to three vectors, into six that lie `to` apart.
+@inline function transformTaps(a: v128, b: v128, c: v128, target: usize, to: usize): void {
+  const sixth = f32x4.splat(-1.0 / 6.0), twelfth = f32x4.splat(1.0 / 12.0);
+  v128.store(target, f32x4.mul(a, f32x4.splat(0.25)));
+  const ends = f32x4.add(a, c);
+  v128.store(target + to, f32x4.mul(f32x4.add(ends, b), sixth));
+  v128.store(target + 2 * to, f32x4.mul(f32x4.sub(ends, b), sixth));
+  const even = madd(a, f32x4.splat(1.0 / 24.0), f32x4.mul(c, f32x4.splat(1.0 / 6.0)));
+  v128.store(target + 3 * to, madd(b, twelfth, even));
+  v128.store(target + 4 * to, f32x4.sub(even, f32x4.mul(b, twelfth)));
+  v128.store(target + 5 * to, c);
+}
+
+// `weights`: int8[outputs / 8][inputs][9][8]; `scratch`: 18 vectors.
+export function transformWeights(weights: usize, scales: usize, inputs: i32, outputs: i32, target: usize, scratch: usize): void {
+  const plane = planeBytes(inputs, outputs);
+  let source: usize = weights, place: usize = target;
+  for (let o = 0; o < outputs; o += 8) {
     for (let i = 0; i < inputs; i++) {
-      const g: usize = weights + (o * inputs + i) * 9;
-      const place: usize = target + (((o >> 3) * paddedInputs + i) << 5) + ((o & 7) << 2);
-      for (let row = 0; row < 6; row++) {
-        const a = transformedRow(<f32>load<i8>(g), <f32>load<i8>(g, 3), <f32>load<i8>(g, 6), row) * scale;
-        const b = transformedRow(<f32>load<i8>(g, 1), <f32>load<i8>(g, 4), <f32>load<i8>(g, 7), row) * scale;
-        const c = transformedRow(<f32>load<i8>(g, 2), <f32>load<i8>(g, 5), <f32>load<i8>(g, 8), row) * scale;
-        for (let column = 0; column < 6; column++) {
-          store<f32>(place + (row * 6 + column) * plane, transformedRow(a, b, c, column));
+      for (let half: usize = 0; half < 2; half++) {
+        const scale = v128.load(scales + (o << 2) + (half << 4));
+        const g: usize = source + (half << 2);
+        for (let column: usize = 0; column < 3; column++) {
+          const tap: usize = g + (column << 3);
+          transformTaps(fourBytes(tap, scale), fourBytes(tap + 24, scale), fourBytes(tap + 48, scale), scratch + (column << 4), 48);
+        }
+        for (let row: usize = 0; row < 6; row++) {
+          const line: usize = scratch + row * 48;
+          transformTaps(v128.load(line), v128.load(line, 16), v128.load(line, 32), place + row * 6 * plane + (half << 4), plane);
         }
       }
+      source += 72;
+      place += 32;
     }
   }
 }
@@ -187,55 +227,13 @@ export function transformWeights(
   v128.store(target + 3 * to, f32x4.add(m5, madd(f32x4.splat(8), d, b)));
 }
 
-// M[tiles][outputs] = V[tiles][inputs] U for one of the 36 points; `tiles` is a multiple of 4.
-function multiply(v: usize, u: usize, m: usize, inputs: i32, outputs: i32, tiles: i32): void {
-  const across: usize = inputs << 2;
-  const out: usize = outputs << 2;
-  for (let t = 0; t < tiles; t += 4) {
-    const v0: usize = v + t * across;
-    let w: usize = u;
-    for (let o = 0; o < outputs; o += 8) {
-      let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
-      let p0: usize = v0, p1: usize = v0 + across, p2: usize = p1 + across, p3: usize = p2 + across;
-      const end: usize = p0 + across;
-      while (p0 < end) {
-        const wa = v128.load(w), wb = v128.load(w, 16);
-        let a = v128.load_splat<f32>(p0);
-        s0 = madd(a, wa, s0);
-        s1 = madd(a, wb, s1);
-        a = v128.load_splat<f32>(p1);
-        s2 = madd(a, wa, s2);
-        s3 = madd(a, wb, s3);
-        a = v128.load_splat<f32>(p2);
-        s4 = madd(a, wa, s4);
-        s5 = madd(a, wb, s5);
-        a = v128.load_splat<f32>(p3);
-        s6 = madd(a, wa, s6);
-        s7 = madd(a, wb, s7);
-        p0 += 4; p1 += 4; p2 += 4; p3 += 4;
-        w += 32;
-      }
-      const target: usize = m + t * out + (o << 2);
-      v128.store(target, s0);
-      v128.store(target, s1, 16);
-      v128.store(target + out, s2);
-      v128.store(target + out, s3, 16);
-      v128.store(target + 2 * out, s4);
-      v128.store(target + 2 * out, s5, 16);
-      v128.store(target + 3 * out, s6);
-      v128.store(target + 3 * out, s7, 16);
-    }
-  }
-}
-
 export function convolveWinograd(
   input: usize, inputRow: i32, inputs: i32, weights: usize, bias: usize, addend: usize, relu: i32,
   output: usize, outputRow: i32, outputs: i32, width: i32, height: i32, scratch: usize, tiles: i32,
 ): void {
   const across = (width + 3) >> 2, count = across * ((height + 3) >> 2);
-  const local: usize = scratch, v: usize = scratch + 1024;
-  const vPlane: usize = <usize>(tiles * inputs) << 2, mPlane: usize = <usize>(tiles * outputs) << 2;
-  const uPlane: usize = <usize>(inputs * outputs) << 2;
+  const local: usize = scratch, v: usize = scratch + LOCAL_BYTES;
+  const vPlane = planeBytes(tiles, inputs), mPlane = planeBytes(tiles, outputs), uPlane = planeBytes(inputs, outputs);
   const m: usize = v + POINTS * vPlane;
   for (let first = 0; first < count; first += tiles) {
     const here = min(tiles, count - first);
@@ -252,7 +250,10 @@ export function convolveWinograd(
       }
     }
     for (let point: usize = 0; point < POINTS; point++) {
-      multiply(v + point * vPlane, weights + point * uPlane, m + point * mPlane, inputs, outputs, (here + 3) & ~3);
+      convolveFloats(
+        v + point * vPlane, inputs << 2, 0, 0, 1, inputs, weights + point * uPlane, 0, 0, 0, m + point * mPlane, outputs << 2, 0,
+        here, 1, outputs,
+      );
     }
     for (let t = 0; t < here; t++) {
       const y = (first + t) / across * 4, x = (first + t) % across * 4;

@@ -1,15 +1,21 @@
 /** Runs the steps of a decoder network on planes. */
-import { type Convolution, inputsOf, type Program, type Step } from "./graph.js";
+import { type Affine, type Convolution, eachWeight, inputsOf, type Program, type Step } from "./graph.js";
 import type { FloatKernels } from "./kernels.js";
-import { type Plane, padded, placeOf, PlanePool } from "./planes.js";
+import { LANES, type Plane, padded, placeOf, PlanePool, TILE } from "./planes.js";
 import { modelError } from "./errors.js";
 
-const POINTS = 36;
-const LOCAL_BYTES = 1024;
-/** Bytes that the transformed tiles of a convolution may take: about a second-level cache. */
-const BLOCK_BYTES = 1 << 20;
+/**
+ * Bytes that the transformed tiles of a convolution take together: about a second-level cache. They take as much as the weights if
+ * those are larger, which are read again for each block of tiles.
+ */
+const MIN_BLOCK_BYTES = 1 << 20;
+const TAPS = 9;
+/** Pixels, or tiles of Winograd's algorithm, that the kernels work on together. */
+const PIXELS_AT_ONCE = 6;
+/** What `transformWeights` needs. */
+const TAPS_BYTES = 18 * 16;
 /** Winograd's algorithm does not pay for fewer channels. */
-const MIN_CHANNELS = 16;
+const MIN_CHANNELS = 12;
 
 interface Prepared {
   readonly winograd: boolean;
@@ -22,6 +28,7 @@ interface Prepared {
 export class Executor {
   private readonly prepared = new Map<Convolution, Prepared>();
   private readonly transformed: number;
+  private readonly taps: number;
 
   constructor(
     private readonly kernels: FloatKernels,
@@ -32,9 +39,11 @@ export class Executor {
       if (step.kind !== "convolution") continue;
       this.prepared.set(step, this.prepare(step));
       const [outputs, inputs] = step.weights.dims as [number, number];
-      if (this.prepared.get(step)!.winograd) largest = Math.max(largest, POINTS * padded(inputs) * padded(outputs) * 4);
+      if (!this.prepared.get(step)!.winograd) continue;
+      largest = Math.max(largest, kernels.winogradWeightBytes(padded(inputs), padded(outputs)));
     }
     this.transformed = kernels.arena.allocate(largest);
+    this.taps = kernels.arena.allocate(TAPS_BYTES);
   }
 
   /** Runs `steps` on the values `given`, which are freed as soon as nothing needs them, and returns `wanted`. */
@@ -65,19 +74,18 @@ export class Executor {
     };
     const bias = store(step.bias, paddedOutputs);
     if (data instanceof Int8Array && kernel === 3 && step.stride === 1 && Math.min(inputs, outputs) >= MIN_CHANNELS) {
-      const weights = arena.allocate(data.length);
-      new Int8Array(arena.buffer, weights, data.length).set(data);
-      return { winograd: true, weights, scales: store(scale, outputs), bias };
+      const weights = arena.allocate(TAPS * paddedInputs * paddedOutputs);
+      const packed = new Int8Array(arena.buffer, weights, TAPS * paddedInputs * paddedOutputs).fill(0);
+      eachWeight(step, (value, output, input, tap) => {
+        packed[((Math.floor(output / LANES) * paddedInputs + input) * TAPS + tap) * LANES + (output % LANES)] = value;
+      });
+      return { winograd: true, weights, scales: store(scale, paddedOutputs), bias };
     }
-    const packed = new Float32Array(kernel * kernel * paddedInputs * paddedOutputs);
-    let source = 0;
-    for (let output = 0; output < outputs; output++) {
-      for (let input = 0; input < inputs; input++) {
-        for (let tap = 0; tap < kernel * kernel; tap++) {
-          packed[(tap * paddedInputs + input) * paddedOutputs + output] = data[source++]! * scale[output]!;
-        }
-      }
-    }
+    const taps = kernel * kernel;
+    const packed = new Float32Array(taps * paddedInputs * paddedOutputs);
+    eachWeight(step, (value, output, input, tap) => {
+      packed[((Math.floor(output / LANES) * taps + tap) * paddedInputs + input) * LANES + (output % LANES)] = value * scale[output]!;
+    });
     return { winograd: false, weights: store(packed, packed.length), scales: 0, bias };
   }
 
@@ -90,19 +98,16 @@ export class Executor {
     switch (step.kind) {
       case "convolution":
         return this.convolve(step, pool, of(step.input), step.addend === null ? null : of(step.addend));
-      case "affine": {
-        const { factor, shift, relu } = step;
-        return mapped(pool, of(step.input), of(step.input), (value) => {
-          const result = value * factor + shift;
-          return relu && result < 0 ? 0 : result;
-        });
-      }
+      case "affine":
+        return scaled(pool, of(step.input), step);
       case "sum":
-        return mapped(pool, of(step.first), of(step.second), (first, second) => first + step.sign * second);
+        return added(pool, of(step.first), of(step.second), step.sign);
       case "concatenation":
         return concatenated(pool, step.inputs.map(of));
+      case "halving":
+        return halved(pool, of(step.input));
       default:
-        return resampled(pool, of(step.input), step.kind, step.factor);
+        return enlarged(pool, of(step.input), step.factor, step.kind === "depthToSpace");
     }
   }
 
@@ -125,10 +130,13 @@ export class Executor {
       );
       return output;
     }
-    this.kernels.transformWeights(weights, scales, step.weights.dims[1]!, outputs, input.stride, output.stride, this.transformed);
-    const tiles = Math.max(4, Math.floor(BLOCK_BYTES / (POINTS * 4 * (input.stride + output.stride)) / 4) * 4);
+    this.kernels.transformWeights(weights, scales, input.stride, output.stride, this.transformed, this.taps);
+    const block = Math.max(MIN_BLOCK_BYTES, this.kernels.winogradWeightBytes(input.stride, output.stride));
+    const bytesOfTile = this.kernels.winogradScratchBytes(input.stride, output.stride, 1);
+    const count = Math.ceil(width / TILE) * Math.ceil(height / TILE);
+    const tiles = Math.ceil(Math.min(block / bytesOfTile, count) / PIXELS_AT_ONCE) * PIXELS_AT_ONCE;
     const mark = arena.mark();
-    const scratch = arena.allocate(LOCAL_BYTES + POINTS * tiles * (input.stride + output.stride) * 4);
+    const scratch = arena.allocate(this.kernels.winogradScratchBytes(input.stride, output.stride, tiles));
     this.kernels.convolveWinograd(
       placeOf(input, -1, -1) * 4, input.row * inputPixel, input.stride, this.transformed, bias, added, relu,
       target, output.row * outputPixel, output.stride, width, height, scratch, tiles,
@@ -138,15 +146,26 @@ export class Executor {
   }
 }
 
-function mapped(pool: PlanePool, first: Plane, second: Plane, value: (first: number, second: number) => number): Plane {
+function scaled(pool: PlanePool, input: Plane, { factor, shift, relu }: Affine): Plane {
+  const output = pool.take(input.width, input.height, input.channels);
+  const numbers = pool.view();
+  const least = relu ? 0 : -Infinity;
+  for (let y = 0; y < input.height; y++) {
+    for (let x = 0; x < input.width; x++) {
+      const [source, target] = [placeOf(input, y, x), placeOf(output, y, x)];
+      for (let c = 0; c < input.channels; c++) numbers[target + c] = Math.max(numbers[source + c]! * factor + shift, least);
+    }
+  }
+  return output;
+}
+
+function added(pool: PlanePool, first: Plane, second: Plane, sign: number): Plane {
   const output = pool.take(first.width, first.height, first.channels);
   const numbers = pool.view();
   for (let y = 0; y < first.height; y++) {
-    for (let x = 0; x < first.width; x++) {
-      const [a, b, target] = [placeOf(first, y, x), placeOf(second, y, x), placeOf(output, y, x)];
-      for (let channel = 0; channel < first.channels; channel++) {
-        numbers[target + channel] = value(numbers[a + channel]!, numbers[b + channel]!);
-      }
+    const [a, b, target] = [placeOf(first, y, 0), placeOf(second, y, 0), placeOf(output, y, 0)];
+    for (let index = 0; index < first.width * first.stride; index++) {
+      numbers[target + index] = numbers[a + index]! + sign * numbers[b + index]!;
     }
   }
   return output;
@@ -169,26 +188,32 @@ function concatenated(pool: PlanePool, inputs: readonly Plane[]): Plane {
   return output;
 }
 
-function resampled(pool: PlanePool, input: Plane, kind: "halving" | "depthToSpace" | "repetition", factor: number): Plane {
-  const larger = kind === "halving" ? 1 / factor : factor;
-  const channels = kind === "depthToSpace" ? input.channels / factor ** 2 : input.channels;
-  const output = pool.take(input.width * larger, input.height * larger, channels);
+function halved(pool: PlanePool, input: Plane): Plane {
+  const { channels, stride } = input;
+  const output = pool.take(input.width / 2, input.height / 2, channels);
   const numbers = pool.view();
   for (let y = 0; y < output.height; y++) {
     for (let x = 0; x < output.width; x++) {
-      const target = placeOf(output, y, x);
-      if (kind === "halving") {
-        const [a, b] = [placeOf(input, 2 * y, 2 * x), placeOf(input, 2 * y + 1, 2 * x)];
-        for (let c = 0; c < channels; c++) {
-          numbers[target + c] = (numbers[a + c]! + numbers[a + input.stride + c]! + numbers[b + c]! + numbers[b + input.stride + c]!) / 4;
-        }
-        continue;
-      }
-      const source = placeOf(input, Math.floor(y / factor), Math.floor(x / factor));
-      const part = (y % factor) * factor + (x % factor);
+      const [target, a, b] = [placeOf(output, y, x), placeOf(input, 2 * y, 2 * x), placeOf(input, 2 * y + 1, 2 * x)];
       for (let c = 0; c < channels; c++) {
-        numbers[target + c] = numbers[kind === "repetition" ? source + c : source + c * factor ** 2 + part]!;
+        numbers[target + c] = (numbers[a + c]! + numbers[a + stride + c]! + numbers[b + c]! + numbers[b + stride + c]!) / 4;
       }
+    }
+  }
+  return output;
+}
+
+/** Repeats samples, or takes them from the channels of a pixel, `factor` times along each side. */
+function enlarged(pool: PlanePool, input: Plane, factor: number, fromChannels: boolean): Plane {
+  const step = fromChannels ? factor ** 2 : 1;
+  const output = pool.take(input.width * factor, input.height * factor, input.channels / step);
+  const numbers = pool.view();
+  for (let y = 0; y < output.height; y++) {
+    for (let x = 0; x < output.width; x++) {
+      const part = fromChannels ? (y % factor) * factor + (x % factor) : 0;
+      const source = placeOf(input, Math.floor(y / factor), Math.floor(x / factor)) + part;
+      const target = placeOf(output, y, x);
+      for (let c = 0; c < output.channels; c++) numbers[target + c] = numbers[source + c * step]!;
     }
   }
   return output;

@@ -63,6 +63,17 @@ export function inputsOf(step: Step): readonly string[] {
   return [step.input];
 }
 
+/** Calls `use` with each weight of a convolution, not yet scaled; `tap` counts the places of the kernel row by row. */
+export function eachWeight({ weights: { data, dims } }: Convolution, use: (value: number, output: number, input: number, tap: number) => void): void {
+  const [outputs, inputs, kernel] = dims as [number, number, number];
+  let place = 0;
+  for (let output = 0; output < outputs; output++) {
+    for (let input = 0; input < inputs; input++) {
+      for (let tap = 0; tap < kernel ** 2; tap++) use(data[place++]!, output, input, tap);
+    }
+  }
+}
+
 /** Translates a graph. Throws `ModelError` for one with operators or attributes that are not known here. */
 export function compile(graph: Graph): Program {
   const constants = new Map<string, Constant & { scale?: Float32Array }>(graph.constants);

@@ -19,7 +19,7 @@ export interface IntegerKernels {
 /** The kernels of the decoder network, too. */
 export interface FloatKernels extends IntegerKernels {
   /**
-   * A convolution. `weights`: float32[kernelRows · run, outputs]; `bias`: float32[outputs]; `addend`: the address of a plane of
+   * A convolution. `weights`: float32[outputs / 8, kernelRows · run, 8]; `bias`: float32[outputs]; `addend`: the address of a plane of
    * the output's shape that is added, or 0; negative results become 0 if `relu` is 1.
    */
   convolveFloats(
@@ -27,11 +27,12 @@ export interface FloatKernels extends IntegerKernels {
     weights: number, bias: number, addend: number, relu: number,
     output: number, outputPixel: number, outputRow: number, width: number, height: number, outputs: number,
   ): void;
-  /** Transforms int8[outputs, inputs, 3, 3], times `scales` float32[outputs], for `convolveWinograd`. */
-  transformWeights(
-    weights: number, scales: number, inputs: number, outputs: number, paddedInputs: number, paddedOutputs: number, target: number,
-  ): void;
-  /** A 3×3 convolution by Winograd's algorithm F(4×4, 3×3). Planes have a border of one pixel, and `scratch` 36 · tiles · (inputs + outputs) floats. */
+  /** The size of transformed weights, and of what `convolveWinograd` needs besides to work on `tiles` tiles together. */
+  winogradWeightBytes(inputs: number, outputs: number): number;
+  winogradScratchBytes(inputs: number, outputs: number, tiles: number): number;
+  /** Transforms int8[outputs / 8, inputs, 9, 8], times `scales` float32[outputs], for `convolveWinograd`. `scratch` has 288 bytes. */
+  transformWeights(weights: number, scales: number, inputs: number, outputs: number, target: number, scratch: number): void;
+  /** A 3×3 convolution by Winograd's algorithm F(4×4, 3×3). Planes have a border of one pixel. */
   convolveWinograd(
     input: number, inputRow: number, inputs: number, weights: number, bias: number, addend: number, relu: number,
     output: number, outputRow: number, outputs: number, width: number, height: number, scratch: number, tiles: number,

@@ -1,8 +1,10 @@
 /** Planes of float32 in the memory of the kernels, channels side by side, with a border of zeros. */
 import type { Arena } from "./memory.js";
 
-const LANES = 8;
-const TILE = 4;
+/** Channels are padded to a multiple of this. */
+export const LANES = 8;
+/** The side of what a tile of Winograd's algorithm makes. */
+export const TILE = 4;
 
 /** `stride` floats for each pixel, of which the first `channels` are used and the others 0; `row` pixels from row to row. */
 export interface Plane {
@@ -27,7 +29,7 @@ export class PlanePool {
 
   constructor(private readonly arena: Arena) {}
 
-  /** A plane of zeros. */
+  /** A plane with zeros around its pixels and in its unused channels; the other values are arbitrary. */
   take(width: number, height: number, channels: number): Plane {
     const stride = padded(channels);
     const row = Math.ceil(width / TILE) * TILE + 2;
@@ -35,8 +37,16 @@ export class PlanePool {
     const fitting = this.free.filter(({ bytes }) => bytes >= needed && bytes <= 2 * needed).sort((a, b) => a.bytes - b.bytes)[0];
     if (fitting) this.free.splice(this.free.indexOf(fitting), 1);
     const { address, bytes } = fitting ?? { address: this.arena.allocate(needed), bytes: needed };
-    this.arena.zero(address, needed);
-    return { address, bytes, width, height, channels, stride, row };
+    const plane = { address, bytes, width, height, channels, stride, row };
+    const numbers = this.view();
+    if (channels < stride) {
+      numbers.fill(0, address >> 2, (address + needed) >> 2);
+      return plane;
+    }
+    numbers.fill(0, address >> 2, placeOf(plane, 0, 0));
+    for (let y = 0; y < height; y++) numbers.fill(0, placeOf(plane, y, width), placeOf(plane, y + 1, 0));
+    numbers.fill(0, placeOf(plane, height, 0), (address + needed) >> 2);
+    return plane;
   }
 
   release({ address, bytes }: Plane): void {
