@@ -2,8 +2,8 @@
 
 ::
 
-    candidate ─ decoder ─┬─ colour error ──────────┐                     ┌────────── once more ──────────┐
-                         └─ round-trip correction ─┴─ colour correction ─ quantiser ─ estimated colour error
+    candidate ─ decoder ─┬─ colour error ──────────┐                          ┌───────── once more ────────┐
+                         └─ round-trip correction ─┴─ colour correction ─ quantiser ─ decoder ─ colour error
 
 A round trip through decoder D and encoder E attenuates latents: the latents q that a decoder reads come back
 as E(D(q)). The round-trip correction adds this loss to the exact latents z beforehand, scaled by a gain g:
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.encoding.candidate import Candidate
-from calotype.encoding.colour_error import LATENTS_PER_COLOUR, ColourMeter
+from calotype.encoding.colour_error import LATENTS_PER_COLOUR, ColourError
 from calotype.encoding.plan import Plan
 from calotype.models import Encoder
 from calotype.models.tiling import encode_tiled
@@ -51,20 +51,21 @@ def has_visible_tints(candidate: Candidate) -> bool:
 
 
 def corrected_latents(
-    candidate: Candidate, meter: ColourMeter, plan: Plan, encoder: Encoder
+    candidate: Candidate, decoded: NDArray[np.uint8], error: ColourError, plan: Plan, encoder: Encoder
 ) -> NDArray[np.float32]:
-    """Returns the latents float32[4, h, w] of ``candidate``, the first one of ``meter``, with corrections.
+    """Returns the latents float32[4, h, w] of ``candidate`` with corrections.
 
-    The latents must come from ``encoder``. If it is in the plan, they get the round-trip correction besides
-    that of the colours.
+    ``decoded`` uint8[8h, 8w, 3] are its decoded pixels, and ``error`` is their colour error. The latents must
+    come from ``encoder``. If it is in the plan, they get the round-trip correction besides that of the
+    colours.
     """
     latents, reconstruction = candidate.latents, candidate.reconstruction
     gain = _round_trip_gain(reconstruction.levels)
     if plan.round_trip and gain.any():
         latents = latents + gain * round_trip_loss(
-            reconstruction.conditional_mean, meter.pixels, encoder, candidate.header.extension
+            reconstruction.conditional_mean, decoded, encoder, candidate.header.extension
         )
-    return colour_corrected(latents, meter.error(reconstruction))
+    return colour_corrected(latents, error)
 
 
 def round_trip_loss(

@@ -1,8 +1,4 @@
-"""The colour error of a candidate: the encoder decodes its own latents and compares mean colours.
-
-A decode takes longer than anything else in the encoder. :class:`ColourMeter` therefore decodes once. The
-thumbnail network estimates how much the colours of similar latents differ from the decoded ones.
-"""
+"""The colour error of a candidate: the encoder decodes its own latents and compares mean colours."""
 
 from __future__ import annotations
 
@@ -14,16 +10,16 @@ from numpy.typing import NDArray
 from calotype.container import Header
 from calotype.encoding.prepare import pad_to_latent_blocks
 from calotype.latents import SD1, Reconstruction, log_step_map
-from calotype.models import Decoder, DecoderInput, load_thumbnail_network
+from calotype.models import Decoder, DecoderInput
 from calotype.models.tiling import decode_tiled
 
 __all__ = [
     "LATENTS_PER_COLOUR",
     "ColourError",
-    "ColourMeter",
     "block_colour_error",
     "decoded_pixels",
     "mean_block_colours",
+    "smooth_colour_error",
 ]
 
 ColourError = NDArray[np.float32]
@@ -64,34 +60,10 @@ def mean_block_colours(rgb: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
     return means.transpose(2, 0, 1)
 
 
-class ColourMeter:
-    """Measures the colour errors of candidates for one picture, at one coded size, with a single decode.
-
-    ``pixels`` uint8[8h, 8w, 3] are the decoded pixels of the first reconstruction.
-    """
-
-    def __init__(
-        self, rgb: NDArray[np.uint8], reconstruction: Reconstruction, decoder: Decoder, extension: int = 0
-    ) -> None:
-        """``rgb`` uint8[8h, 8w, 3] is the original, ``reconstruction`` that of the first candidate."""
-        self._thumbnails = load_thumbnail_network(SD1.id)
-        self.pixels = decoded_pixels(reconstruction, decoder, extension)
-        error = mean_block_colours(rgb) - mean_block_colours(self.pixels)
-        self._offset = error + self._estimated_colours(reconstruction)
-
-    def error(self, reconstruction: Reconstruction) -> ColourError:
-        """Returns the colour error of a reconstruction, smoothed over neighbouring blocks.
-
-        It is measured for the first reconstruction. For others the change of the colours is estimated.
-        """
-        return _smoothed(self._offset - self._estimated_colours(reconstruction))
-
-    def _estimated_colours(self, reconstruction: Reconstruction) -> NDArray[np.float32]:
-        log_step = log_step_map(reconstruction.levels)
-        return self._thumbnails.mean_colours(reconstruction.conditional_mean, log_step)
-
-
-def _smoothed(error: NDArray[Any]) -> ColourError:
+def smooth_colour_error(rgb: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> ColourError:
+    """Returns the colour error of pixels uint8[8h, 8w, 3] against ``rgb``, smoothed over neighbouring
+    blocks."""
+    error = mean_block_colours(rgb) - mean_block_colours(decoded)
     for axis in (1, 2):
         ends = [(1, 1) if axis == other_axis else (0, 0) for other_axis in range(3)]
         padded = np.moveaxis(np.pad(error, ends, mode="edge"), axis, 0)

@@ -18,7 +18,12 @@ from numpy.typing import NDArray
 from calotype.container import Chunk, ChunkType, Header, pack_regions
 from calotype.encoding.candidate import Candidate, code_latents, provisional_candidate, recoded_provisionally
 from calotype.encoding.closed_loop import colour_corrected, corrected_latents
-from calotype.encoding.colour_error import ColourError, ColourMeter, block_colour_error
+from calotype.encoding.colour_error import (
+    ColourError,
+    block_colour_error,
+    decoded_pixels,
+    smooth_colour_error,
+)
 from calotype.encoding.colour_solver import ColourGoal, has_right_colours, solve_latents_for_colours
 from calotype.encoding.interest import interest_regions
 from calotype.encoding.plan import Plan, RateTarget
@@ -197,19 +202,16 @@ def with_corrected_colours(
 ) -> Candidate:
     """Returns the candidate with colours nearer to those of ``rgb`` uint8[8h, 8w, 3], at the same rate.
 
-    The latents of ``candidate`` must come from ``encoder``. They are corrected twice, mostly with one decode:
-    the colour error that the first correction leaves is estimated, and measured if the estimate is no
-    smaller. The result meets its target size, unless it is ``candidate`` itself: if the first correction does
-    not reduce the colour error, or if the target size cannot be met.
+    The latents of ``candidate`` must come from ``encoder``. They are corrected twice. The result meets its
+    target size, unless it is ``candidate`` itself: if the first correction does not reduce the colour error,
+    or if the target size cannot be met.
     """
-    meter = ColourMeter(rgb, candidate.reconstruction, decoder, candidate.header.extension)
-    error = meter.error(candidate.reconstruction)
-    latents = corrected_latents(candidate, meter, plan, encoder)
+    extension = candidate.header.extension
+    decoded = decoded_pixels(candidate.reconstruction, decoder, extension)
+    error = smooth_colour_error(rgb, decoded)
+    latents = corrected_latents(candidate, decoded, error, plan, encoder)
     provisional = recoded_provisionally(latents, candidate, plan.rdo)
-    error_left = meter.error(provisional.reconstruction)
-    if np.abs(error_left).sum() >= np.abs(error).sum():
-        meter = ColourMeter(rgb, provisional.reconstruction, decoder, provisional.header.extension)
-        error_left = meter.error(provisional.reconstruction)
+    error_left = smooth_colour_error(rgb, decoded_pixels(provisional.reconstruction, decoder, extension))
     if np.abs(error_left).sum() >= np.abs(error).sum():
         return candidate
     return _code_other_latents(provisional, colour_corrected(latents, error_left), plan) or candidate

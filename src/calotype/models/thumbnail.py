@@ -60,49 +60,27 @@ class ThumbnailNetwork:
         ``conditional_mean`` float32[4, h, w] and ``log_step`` float32[1, h, w]: see :class:`Decoder`, of
         every latent for a ``spacing`` of 1, of every second row and column for 2.
         """
-        rgb = np.empty((*(axis.stop - axis.start for axis in part), 3), np.uint8)
-        for rows, colours in self._strips(conditional_mean, log_step, spacing, part):
-            rgb[rows] = np.clip(colours + 0.5, 0, 255).astype(np.uint8)
-        return rgb
-
-    def mean_colours(
-        self, conditional_mean: NDArray[np.float32], log_step: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Returns the mean colours float32[3, h, w] of all blocks of 8x8 pixels, in units of 1/255.
-
-        The arguments are those of :meth:`picture`. The values are neither rounded nor clipped.
-        """
-        part = slice(0, log_step.shape[1]), slice(0, log_step.shape[2])
-        strips = [colours for _, colours in self._strips(conditional_mean, log_step, 1, part)]
-        return np.concatenate(strips).transpose(2, 0, 1)
-
-    def _strips(
-        self,
-        conditional_mean: NDArray[np.float32],
-        log_step: NDArray[np.float32],
-        spacing: int,
-        part: Area,
-    ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        """Yields (rows, their colours float32[rows, columns, 3] in units of 1/255) from top to bottom."""
         (window,) = tile_windows([part[0]], [part[1]], _REACH, size=log_step.shape[1:])
         planes = np.concatenate([conditional_mean[:, *window.read], log_step[:, *window.read]])
         padded = _with_border(planes, window)
         height, width = (axis.stop - axis.start for axis in part)
+        rgb = np.empty((height, width, 3), np.uint8)
         rows = max(1, _STRIP_POSITIONS // width)
         for top in range(0, height, rows):
             strip = padded[:, top : top + rows + 2 * _REACH]
-            yield slice(top, min(top + rows, height)), self._strip(strip, spacing)
+            rgb[top : top + rows] = self._strip(strip, spacing)
+        return rgb
 
-    def _strip(self, padded: NDArray[np.float32], spacing: int) -> NDArray[np.float32]:
-        """Computes float32[5, h + 2, w + 2] to colours float32[h, w, 3], in units of 1/255."""
+    def _strip(self, padded: NDArray[np.float32], spacing: int) -> NDArray[np.uint8]:
+        """Computes float32[5, h + 2, w + 2] to uint8[h, w, 3]."""
         around = sliding_window_view(padded, (_SIDE, _SIDE), axis=(1, 2))
         height, width = around.shape[1:3]
         x: NDArray[Any] = around.transpose(1, 2, 0, 3, 4).reshape(height * width, -1)
         *hidden, (weight, bias) = self._layers[spacing]
         for inner_weight, inner_bias in hidden:
             x = np.maximum(x @ inner_weight.T + inner_bias, 0)
-        colours: NDArray[np.float32] = (x @ weight.T + bias) * np.float32(255)
-        return colours.reshape(height, width, 3)
+        rgb: NDArray[np.uint8] = np.clip((x @ weight.T + bias) * 255 + 0.5, 0, 255).astype(np.uint8)
+        return rgb.reshape(height, width, 3)
 
 
 def _with_border(planes: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
