@@ -32,8 +32,10 @@ from benchmarks.ledger import fingerprint
 from benchmarks.pictures import RESULTS
 from benchmarks.readers import SAME_PERSON, FaceReader, TextReader, character_errors
 from benchmarks.subjects import Subject, face_subjects, text_subjects
+from calotype.container import ChunkType, parse_file
 from calotype.fidelity import load_calibration, measure_fidelity
 from calotype.fidelity.statistics import BLOCK
+from calotype.limits import ANY_SIZE
 from calotype.models import TextBox, load_features, load_text_finder
 
 __all__ = ["SIZES", "character_error_rate", "main", "rank_auc", "report"]
@@ -44,6 +46,9 @@ _LEGIBLE = 12
 
 _SMALLEST = 64
 """The shortest side in pixels of what LPIPS is measured on."""
+
+_SMALL_FACE = 40
+"""The height in pixels below which faces are small."""
 
 _MISREAD, _READ = 0.34, 0.0
 """The shares of wrong letters above which a line is read differently, and up to which it is read alike."""
@@ -95,6 +100,7 @@ class Bench:
             )
         return {
             "bytes": len(data),
+            "patches": len(parse_file(data, limits=ANY_SIZE).chunk(ChunkType.PATCHES) or b""),
             "rest": self.judges.lpips_alex(rest_original, rest_decoded),
             "regions": regions,
         }
@@ -213,15 +219,41 @@ def _cases(
             yield size, mode, [by_mode[mode][name] for name in sorted(common)]
 
 
-def _means(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    regions = [region for row in rows for region in row["regions"]]
-    return [
-        f"{len(rows)}",
-        f"{np.mean([region['lpips'] for region in regions]):.3f}",
-        f"{np.mean([region['psnr'] for region in regions]):.1f}",
-        f"{np.mean([row['rest'] for row in rows]):.4f}",
-        f"{np.mean([row['bytes'] for row in rows]):,.0f}",
-    ]
+def _table(
+    rows: Sequence[Mapping[str, Any]],
+    groups: Sequence[str],
+    columns: Sequence[str],
+    figures: Callable[[Sequence[Mapping[str, Any]]], list[str]],
+) -> Iterator[str]:
+    """Yields a table with a line for each group, size and protection: ``figures`` and what they cost."""
+    costs = (
+        "number",
+        "LPIPS of regions",
+        "PSNR of regions",
+        "LPIPS of the rest",
+        "change",
+        "bytes",
+        "of patches",
+    )
+    names = ("pictures", "size", "protection", *columns, *costs)
+    yield f"| {' | '.join(names)} |"
+    yield "|" + " --- | ---: | --- |" + " ---: |" * (len(names) - 3)
+    for group in groups:
+        unprotected = float("nan")
+        for size, mode, chosen in _cases(rows, group):
+            rest = float(np.mean([row["rest"] for row in chosen]))
+            unprotected = rest if mode == "none" else unprotected
+            change = "" if mode == "none" else f"{100 * (rest / unprotected - 1):+.1f} %"
+            regions = [region for row in chosen for region in row["regions"]]
+            cells = [
+                *(group, f"{size:,}", mode, *figures(chosen), f"{len(chosen)}"),
+                f"{np.mean([region['lpips'] for region in regions]):.3f}",
+                f"{np.mean([region['psnr'] for region in regions]):.1f}",
+                *(f"{rest:.4f}", change),
+                *(f"{np.mean([row[name] for row in chosen]):,.0f}" for name in ("bytes", "patches")),
+            ]
+            yield f"| {' | '.join(cells)} |"
+    yield ""
 
 
 def _text_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -230,18 +262,14 @@ def _text_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         "Wrong letters, in per cent of the letters, by the size of the letters in pixels: the Levenshtein "
         "distance of what the recogniser reads and what is written.\n"
     )
-    yield (
-        "| pictures | size | protection | below 12 | 12 and more | 12 to 16 | above 16 "
-        "| number | LPIPS of regions | PSNR of regions | LPIPS of the rest | bytes |"
-    )
-    yield "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
-    for group in ("drawn text", "signs", "page"):
-        for size, mode, chosen in _cases(rows, group):
-            ranges = ((0, _LEGIBLE - 1), (_LEGIBLE, 1000), (_LEGIBLE, 16), (17, 1000))
-            errors = [character_error_rate(chosen, *bounds) for bounds in ranges]
-            cells = [f"{100 * error:.0f}" if error == error else "–" for error in errors]
-            yield f"| {group} | {size:,} | {mode} | {' | '.join([*cells, *_means(chosen)])} |"
-    yield ""
+    ranges = ((0, _LEGIBLE - 1), (_LEGIBLE, 1000), (_LEGIBLE, 16), (17, 1000))
+
+    def errors(chosen: Sequence[Mapping[str, Any]]) -> list[str]:
+        rates = [character_error_rate(chosen, *bounds) for bounds in ranges]
+        return [f"{100 * rate:.0f}" if rate == rate else "–" for rate in rates]
+
+    columns = ("below 12", "12 and more", "12 to 16", "above 16")
+    yield from _table(rows, ("drawn text", "signs", "page"), columns, errors)
 
 
 def _face_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -250,22 +278,19 @@ def _face_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         "The distance of dlib's embeddings of a face in the original and in the decoded picture; from "
         f"{SAME_PERSON} on they are taken for two persons.\n"
     )
-    yield (
-        "| size | protection | distance | taken for another | distance, faces below 40 px | number "
-        "| LPIPS of regions | PSNR of regions | LPIPS of the rest | bytes |"
-    )
-    yield "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
-    for size, mode, chosen in _cases(rows, "faces"):
+
+    def distances(chosen: Sequence[Mapping[str, Any]]) -> list[str]:
         faces = [region for row in chosen for region in row["regions"]]
-        distances = np.array([face["distance"] for face in faces])
-        small = [face["distance"] for face in faces if face["height"] < 40]
-        cells = [
-            f"{distances.mean():.3f}",
-            f"{100 * (distances >= SAME_PERSON).mean():.0f} %",
+        values = np.array([face["distance"] for face in faces])
+        small = [face["distance"] for face in faces if face["height"] < _SMALL_FACE]
+        return [
+            f"{values.mean():.3f}",
+            f"{100 * (values >= SAME_PERSON).mean():.0f} %",
             f"{np.mean(small):.3f}" if small else "–",
         ]
-        yield f"| {size:,} | {mode} | {' | '.join([*cells, *_means(chosen)])} |"
-    yield ""
+
+    columns = ("distance", "taken for another", f"distance, faces below {_SMALL_FACE} px")
+    yield from _table(rows, ("faces",), columns, distances)
 
 
 def _map_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -145,7 +145,7 @@ STEPS = (
     {"plan", "prepare", "size_estimate"},
     {"rate"},
     {"candidate"},
-    {"colour_error"},
+    {"colour_error", "underlay"},
     {"optimise", "resolution", "regions", "closed_loop", "colour_solver", "write", "record"},
     {"faithful", "protection"},
     {"stages"},

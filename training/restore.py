@@ -1,6 +1,7 @@
-"""The shipped networks as a run, for stages to start from where the earlier runs are not at hand.
+"""The shipped networks as runs, for stages to start from where the earlier runs are not at hand.
 
-``python training/restore.py --name shipped``. The weights are those of the shipped files, 8 bits and all;
+``python training/restore.py --name shipped`` makes the run ``shipped``, and ``shipped-faces`` of the face
+finder. The weights are those of the shipped files, 8 bits and all;
 the context model's density, of which only frequency tables are shipped, is fitted to them.
 """
 
@@ -68,8 +69,11 @@ def fitted_shape(wanted: np.ndarray) -> Shape:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", default="shipped")
-    folder = RUNS / parser.parse_args().name
-    folder.mkdir(parents=True, exist_ok=True)
+    name = parser.parse_args().name
+    folder, faces = RUNS / name, RUNS / f"{name}-faces"
+    for run in (folder, faces):
+        run.mkdir(parents=True, exist_ok=True)
+    torch.save({"average": restored(WEIGHTS / "faces-240.onnx")}, faces / "last.pt")
     average: dict[str, Tensor] = {}
     for part in ("encoder", "decoder"):
         state = restored(WEIGHTS / f"pocket-240-{part}.onnx")

@@ -1,7 +1,7 @@
 """Stage 6: the face finder, on latents of the shipped encoder.
 
 ``python training/train_faces.py --minutes 8``: binary cross-entropy against the fraction of a position that
-is a face.
+is a face. ``--start`` names the run whose weights it begins with, such as ``shipped-faces`` of restore.py.
 """
 
 from __future__ import annotations
@@ -50,13 +50,15 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--scenes", type=int, default=2400)
+    parser.add_argument("--held-out", type=int, default=300, help="scenes for validation")
+    parser.add_argument("--start", help="a run")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     latents, faces = scenes(args.scenes, args.seed)
-    stage = Stage(args.name, FaceFinder(), minutes=args.minutes, lr=args.lr)
+    stage = Stage(args.name, FaceFinder(), minutes=args.minutes, lr=args.lr, start=args.start)
     rng = torch.Generator().manual_seed(args.seed + stage.step)
 
     def loss() -> Tensor:
@@ -71,7 +73,7 @@ def main() -> None:
         x = x + NOISE * torch.rand(args.batch, 1, 1, 1, generator=rng) * torch.randn(x.shape, generator=rng)
         return F.binary_cross_entropy_with_logits(stage.model(x), wanted)
 
-    held = scenes(300, args.seed + 2, validation=True)
+    held = scenes(args.held_out, args.seed + 2, validation=True)
 
     def validate(net: nn.Module) -> dict[str, float]:
         predicted, actual = net(held[0]) > 0, held[1] > 0.5

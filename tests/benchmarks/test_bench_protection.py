@@ -83,7 +83,8 @@ def test_auc_counts_pairs() -> None:
 
 def row(group: str, protect: str, size: int, regions: list[dict[str, Any]]) -> dict[str, Any]:
     names = {"weights": "w", "picture": "p", "group": group, "size": size, "protect": protect}
-    return names | {"bytes": size - 1, "rest": 0.25, "regions": regions}
+    rest = 0.25 if protect == "none" else 0.255
+    return names | {"bytes": size - 1, "patches": 40, "rest": rest, "regions": regions}
 
 
 def test_the_tables_tell_errors_by_size_and_distances() -> None:
@@ -93,12 +94,15 @@ def test_the_tables_tell_errors_by_size_and_distances() -> None:
         for size, errors in ((10, 10), (12, 5), (24, 0))
     ]
     faces = [{"kind": "front", "distance": distance} | common for distance in (0.4, 0.7)]
-    rows = [row("drawn text", "none", 5000, lines), row("faces", "none", 5000, faces)]
+    rows = [row("drawn text", mode, 5000, lines) for mode in ("none", "text")]
+    rows.append(row("faces", "none", 5000, faces))
     assert protection.character_error_rate(rows, 12) == 0.25
     text = protection.report(rows)
-    assert "| drawn text | 5,000 | none | 100 | 25 | 50 | 0 | 1 | 0.500 | 20.0 | 0.2500 | 4,999 |" in text
-    assert "| 5,000 | none | 0.550 | 50 % | 0.550 | 1 | 0.500 | 20.0 | 0.2500 | 4,999 |" in text
-    assert "| text | 5,000 | 2 | 1 | 0.50 | 0.50 | 0.50 |" in text
+    costs = "1 | 0.500 | 20.0 |"
+    assert f"| drawn text | 5,000 | none | 100 | 25 | 50 | 0 | {costs} 0.2500 |  | 4,999 | 40 |" in text
+    assert f"| drawn text | 5,000 | text | 100 | 25 | 50 | 0 | {costs} 0.2550 | +2.0 % | 4,999 | 40 |" in text
+    assert f"| faces | 5,000 | none | 0.550 | 50 % | 0.550 | {costs} 0.2500 |  | 4,999 | 40 |" in text
+    assert "| text | 5,000 | 4 | 2 | 0.50 | 0.50 | 0.50 |" in text
 
 
 @pytest.mark.slow  # 3 s

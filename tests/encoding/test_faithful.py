@@ -15,6 +15,7 @@ from calotype.encoding.faithful import (
     coarsest_options,
     finer_options,
     patches_over,
+    smaller_options,
     with_patches,
     worst_rectangles,
 )
@@ -40,12 +41,28 @@ def test_qualities_rise_unless_there_is_a_size() -> None:
     assert (coarsest.quality, coarsest.bpp, coarsest.protect) == (0, None, "none")
 
 
+def test_latents_leave_bytes_to_patches_within_a_size() -> None:
+    assert list(smaller_options(EncodeOptions(), None)) == []
+    sizes = [options.target_size for options in smaller_options(EncodeOptions(bpp=0.5), 1000)]
+    assert sizes == [750, 500]
+
+
 def test_the_worst_parts_are_rectangles_of_blocks() -> None:
-    assert worst_rectangles(fidelity((0, 0), (0, 1), (4, 6)), 0.5) == [(0, 0, 32, 16), (96, 64, 4, 6)]
-    assert worst_rectangles(fidelity(), 0.5) == []
-    assert worst_rectangles(fidelity(*((y, x) for y in range(5) for x in range(4))), 0.5) == []
+    file = calotype.encode(photograph(100, 70), model="tiny", effort=1)
+    assert worst_rectangles(fidelity((0, 0), (0, 1), (4, 6)), 0.5, file) == [(0, 0, 32, 16), (96, 64, 4, 6)]
+    assert worst_rectangles(fidelity(), 0.5, file) == []
+    assert worst_rectangles(fidelity(*((y, x) for y in range(5) for x in range(4))), 0.5, file) == []
     apart = [(y, x) for y in range(0, 64, 2) for x in range(0, 64, 2)]
-    assert worst_rectangles(fidelity(*apart, size=(1024, 1024)), 0.5) == []  # too many for one file
+    assert worst_rectangles(fidelity(*apart, size=(1024, 1024)), 0.5, file) == []  # too many for one file
+
+
+def test_patches_of_the_file_stay_beside_those_over_the_worst_parts() -> None:
+    picture = photograph(100, 70)
+    (patches, *_) = patches_over(np.asarray(picture), [(3, 4, 20, 10)])
+    file = with_patches(calotype.encode(picture, model="tiny", effort=1), patches, EncodeOptions())
+    assert file is not None
+    assert worst_rectangles(fidelity((4, 6)), 0.5, file) == [(96, 64, 4, 6), (3, 4, 20, 10)]
+    assert worst_rectangles(fidelity(), 0.5, file) == []
 
 
 def test_patches_keep_to_the_size_of_the_options() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 import calotype
 from calotype.container import Chunk, ChunkType, FidelityRecord, unpack_record
@@ -93,6 +94,15 @@ def test_the_overlay_marks_what_is_uncertain(recorded: bytes, photo: NDArray[np.
     assert np.array_equal(calotype.decode(unsure, overlay=True, as_array=True), marked)
     part = calotype.decode(unsure, overlay=True, box=(8, 8, 40, 40), as_array=True)
     assert part.shape == (32, 32, 3)
+
+
+def test_the_overlay_leaves_no_colours_in_a_grey_picture(photo: NDArray[np.uint8]) -> None:
+    grey = Image.fromarray(photo[..., 0])
+    recorded = calotype.encode(grey, model="tiny", effort=1, record=True)
+    unsure = with_chunk(recorded, b"\xf0\xff\0\1" + deflated(bytes([3, 0, 0, 0])))
+    marked = calotype.decode(unsure, overlay=True, as_array=True)
+    assert np.ptp(marked[40:], -1).max() == 0
+    assert np.ptp(marked[:32, :32], -1).max() > 0
 
 
 def deflated(levels: bytes) -> bytes:

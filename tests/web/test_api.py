@@ -126,6 +126,15 @@ def test_too_small_a_target_tells_the_smallest(client: TestClient, png: bytes) -
     assert (again.status_code, len(again.content)) == (200, smallest)
 
 
+def test_a_promise_that_cannot_be_kept_is_refused(client: TestClient) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    photo = io.BytesIO()
+    Image.fromarray(pixels).save(photo, "PNG")
+    answer = client.post("/encode?target_size=400&effort=1&faithful=0", content=photo.getvalue())
+    assert answer.status_code == 422
+    assert "within 400 bytes" in answer.json()["error"]
+
+
 @pytest.mark.parametrize(
     ("path", "content", "status", "said"),
     [
@@ -145,6 +154,7 @@ def test_too_small_a_target_tells_the_smallest(client: TestClient, png: bytes) -
         ("/prepare?sides=5", picture(), 422, "sides"),
         ("/encode?model=pocket", picture(), 422, "model"),
         ("/encode?bpp=1e-300", picture(), 422, "too small"),
+        ("/encode?faithful=1.1", picture(), 422, "faithful"),
         ("/decode", b"no file of ours", 415, "not a .calo file"),
         ("/decode", MAGIC, 422, "end"),
         ("/info", picture(), 415, "not a .calo file"),

@@ -156,6 +156,9 @@ class OpenedFile:
         if self.patches is not None:
             shown = self.patches.laid_over(shown, self.view)
         if self.uncertainty is not None:
+            # The marks have a colour, the picture under them keeps its luma only.
+            if grey:
+                shown = imaging.luma(shown).astype(np.uint8)[..., None].repeat(3, -1)
             shown, grey = mark_uncertain(shown, self.uncertainty), False
         image = imaging.to_pillow_image(shown, self.alpha, grey, self.metadata)
         if self.fraction < 1:

@@ -4,7 +4,8 @@
 
     file ─ invents too much? ─ finer latents ─ patches over the worst parts ─ a patch over everything
 
-A patch is a blurred original: it loses structure, but shows none that the original lacks.
+A patch is a blurred original: it loses structure, but shows none that the original lacks. Within a target
+size, patches get the bytes that latents for a part of it leave.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from calotype.container import (
     pack_patches,
     parse_file,
     serialise_file,
+    unpack_patches,
 )
 from calotype.encoding.patch_choice import FEATHER
 from calotype.encoding.patch_coding import code_patches
@@ -36,10 +38,20 @@ from calotype.fidelity.statistics import BLOCK
 from calotype.limits import ANY_SIZE
 from calotype.options import DEFAULT_QUALITY, EncodeOptions
 
-__all__ = ["coarsest_options", "finer_options", "patches_over", "with_patches", "worst_rectangles"]
+__all__ = [
+    "coarsest_options",
+    "finer_options",
+    "patches_over",
+    "smaller_options",
+    "with_patches",
+    "worst_rectangles",
+]
 
 _QUALITIES = (65.0, 80.0, 100.0)
 """The qualities that are tried after that of the options."""
+
+_LATENT_SHARES = (0.75, 0.5)
+"""The shares of a target size that latents get if patches need the rest."""
 
 _PATCH_QUALITIES = (30, 50, 70, 85, 95)
 """The qualities of the patches' codec that are tried."""
@@ -59,6 +71,13 @@ def finer_options(options: EncodeOptions) -> Iterator[EncodeOptions]:
                 yield replace(options, quality=quality)
 
 
+def smaller_options(options: EncodeOptions, size: int | None) -> Iterator[EncodeOptions]:
+    """Yields the options with smaller targets than ``size``, the bytes of the whole file; None yields
+    nothing."""
+    for share in _LATENT_SHARES if size is not None else ():
+        yield replace(options, bpp=None, target_size=max(1, int(share * (size or 0))))
+
+
 def coarsest_options(options: EncodeOptions) -> EncodeOptions:
     """Returns the options of the smallest file that lies under a patch over everything."""
     return replace(
@@ -66,9 +85,12 @@ def coarsest_options(options: EncodeOptions) -> EncodeOptions:
     )
 
 
-def worst_rectangles(fidelity: Fidelity, limit: float) -> list[Rectangle]:
-    """Returns rectangles, in pixels, around the blocks that invent more than ``limit``; none if they are most
-    of the picture."""
+def worst_rectangles(fidelity: Fidelity, limit: float, file: bytes) -> list[Rectangle]:
+    """Returns rectangles, in pixels, around the blocks that invent more than ``limit``, and those of the
+    patches that ``file`` has.
+
+    There are none if they are most of the picture.
+    """
     worst = fidelity.invented > _NEAR * limit
     rectangles = []
     for rows, columns in connected_parts(worst):
@@ -76,8 +98,13 @@ def worst_rectangles(fidelity: Fidelity, limit: float) -> list[Rectangle]:
         right = min(BLOCK * (int(columns.max()) + 1), fidelity.width)
         bottom = min(BLOCK * (int(rows.max()) + 1), fidelity.height)
         rectangles.append((left, top, right - left, bottom - top))
+    if not rectangles:
+        return []
+    packed = parse_file(file, limits=ANY_SIZE).chunk(ChunkType.PATCHES)
+    if packed is not None:
+        rectangles += unpack_patches(packed, fidelity.width, fidelity.height).rectangles
     area = sum(width * height for _, _, width, height in rectangles)
-    few = 0 < len(rectangles) <= MAX_PATCHES and 2 * area < fidelity.width * fidelity.height
+    few = len(rectangles) <= MAX_PATCHES and 2 * area < fidelity.width * fidelity.height
     return rectangles if few and _fits(rectangles, fidelity.width * fidelity.height) else []
 
 
@@ -91,7 +118,8 @@ def patches_over(rgb: NDArray[np.uint8], rectangles: list[Rectangle]) -> Iterato
 
 
 def with_patches(file: bytes, patches: Patches, options: EncodeOptions) -> bytes | None:
-    """Returns the ``file`` with other patches than it has; None if the options' size does not allow them."""
+    """Returns the ``file`` with these patches instead of its own; None if the options' size does not allow
+    them."""
     parsed = parse_file(file, limits=ANY_SIZE)
     chunks = [chunk for chunk in parsed.chunks if chunk.type != ChunkType.PATCHES]
     patched = serialise_file(

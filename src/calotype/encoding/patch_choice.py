@@ -4,14 +4,14 @@
 
     boxes ─ each coded alone, at several qualities ─ structure gained, bytes ─ as many as pay, in one atlas
 
-A patch takes bytes from the latents of the whole picture. The number follows from the loss of the other
-parts: LPIPS of a whole picture grows by 0.45 % for each per cent of bytes that is missing.
+A patch takes its own bytes from the latents of the whole picture, and gives back those of the latents under
+it, which nobody sees (``encoding.underlay``). The difference is what the rest of the picture pays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,17 +24,25 @@ from calotype.imaging import luma
 
 __all__ = ["FEATHER", "MIN_PATCH_BYTES", "PatchChoice", "choose_patches", "grown", "matched_at_edges"]
 
-FEATHER = 3
-"""Pixels over which a patch becomes opaque; boxes grow by as many."""
+FEATHER = 2
+"""Pixels over which a patch becomes opaque; boxes grow by as many. Each more takes 5 % of the bytes of a
+line of text."""
 
-_QUALITIES = (1, 5, 10, 16, 24, 34, 46)
-"""The qualities of the codec that are tried. The first ones leave letters of 12 pixels legible."""
+_QUALITIES = (0, 2, 4, 6, 10, 16, 24, 34, 46)
+"""The qualities of the codec that are tried. Letters of 12 pixels are legible from about 4 on."""
+
+_TOGETHER, _ROUNDS = 0.75, 4
+"""What patches in one atlas take, against the sum of the bytes of each alone, before it is known; and how
+often they are coded together to know it better."""
 
 MIN_PATCH_BYTES = 12
 """Bytes of a chunk with its first rectangle, without its picture."""
 
 _MIN_GAIN = 2.0
-"""The smallest gain, in pixels whose structure is wholly restored, for each byte."""
+"""The smallest gain, in pixels whose structure is wholly restored, for each byte taken from the rest."""
+
+_MIN_TAKEN = 0.1
+"""The least fraction of a patch's bytes that counts as taken from the rest when patches are ranked."""
 
 _SIMILAR = 0.9
 """The mean similarity above which a part needs no patch."""
@@ -51,19 +59,34 @@ _MAX_CHROMA_ERROR = 10.0
 
 @dataclass(frozen=True)
 class PatchChoice:
-    """A part of the picture that may become a patch, and the ``weight`` of what it gains."""
+    """A part of the picture that may become a patch, and the ``weight`` of what it gains.
+
+    It gains nothing unless its mean similarity with the original is ``min_similarity`` or more.
+    """
 
     box: Rectangle
     weight: float
+    min_similarity: float = 0.0
 
 
 @dataclass(frozen=True)
 class _Trial:
-    """A patch at one quality: its bytes, and how many pixels of structure it gains."""
+    """A patch at one quality: its bytes alone, and how many pixels of structure it gains."""
 
     rectangle: Rectangle
     size: int
     gain: float
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """The most bytes that patches may take from the rest and may have, the least gain for each byte taken,
+    and the most pixels of the atlas."""
+
+    taken: float
+    size: float
+    min_gain: float
+    area: int
 
 
 def choose_patches(
@@ -72,12 +95,16 @@ def choose_patches(
     choices: Sequence[PatchChoice],
     budget: int,
     *,
+    max_size: int | None = None,
+    saved_bytes: Callable[[Sequence[Rectangle]], Sequence[float]] | None = None,
     grey: bool = False,
     min_gain: float = _MIN_GAIN,
 ) -> Patches | None:
-    """Returns the patches whose chunk has at most ``budget`` bytes of data; None if none pays.
+    """Returns the patches that take at most ``budget`` bytes from the rest of the picture; None if none pays.
 
-    ``original`` and ``decoded`` are uint8[H, W, 3]. ``min_gain`` is the smallest gain for each byte.
+    ``original`` and ``decoded`` are uint8[H, W, 3]. ``saved_bytes`` returns the bytes that the latents under
+    each of several rectangles give back; None means none. The chunk has at most ``max_size`` bytes of data,
+    without one at most ``budget``. ``min_gain`` is the smallest gain for each byte taken.
     """
     height, width = original.shape[:2]
     planes = [luma(rgb).astype(np.float32) for rgb in (original, decoded)]
@@ -87,26 +114,35 @@ def choose_patches(
     for choice in ranked[:_MAX_BOXES]:
         rectangle = grown(choice.box, (width, height))
         if before[_part(rectangle)].mean() < _SIMILAR:
-            wanted.append(PatchChoice(rectangle, choice.weight))
-    if not wanted or budget <= MIN_PATCH_BYTES:
+            wanted.append(replace(choice, box=rectangle))
+    max_size = budget if max_size is None else max_size
+    if not wanted or max_size <= MIN_PATCH_BYTES:
         return None
     boxes = [choice.box for choice in wanted]
+    saved = [0.0] * len(boxes) if saved_bytes is None else saved_bytes(boxes)
+    saved_of = dict(zip(boxes, saved, strict=True))
     matched = matched_at_edges(original, decoded, boxes)
     luma_only = grey or _chroma_error(original, decoded, boxes) < _MAX_CHROMA_ERROR
-    best: tuple[float, int, list[Rectangle]] = (0.0, 0, [])
-    for quality in _QUALITIES:
-        trials = [_trial(choice, matched, planes, before, quality, luma_only=luma_only) for choice in wanted]
-        chosen = _affordable(trials, budget - MIN_PATCH_BYTES, min_gain, width * height)
-        value = sum(trial.gain - min_gain * trial.size for trial in chosen)
-        if value > best[0]:
-            best = value, quality, [trial.rectangle for trial in chosen]
-    _, quality, rectangles = best
-    while rectangles:
-        patches = code_patches(matched, rectangles, quality, luma=luma_only, feather=FEATHER)
-        if len(pack_patches(patches)) <= budget:
-            return patches
-        rectangles.pop()
-    return None
+    trials = {
+        quality: [_trial(choice, matched, planes, before, quality, luma_only=luma_only) for choice in wanted]
+        for quality in _QUALITIES
+    }
+    limits = _Limits(budget - MIN_PATCH_BYTES, max_size - MIN_PATCH_BYTES, min_gain, width * height)
+    together, best = _TOGETHER, None
+    for _ in range(_ROUNDS):
+        quality, chosen = _best_trials(trials, saved_of, together, limits)
+        if not chosen:
+            break
+        rectangles = [trial.rectangle for trial in chosen]
+        patches = code_patches(matched, rectangles, quality, luma=luma_only, feather=FEATHER, thorough=True)
+        size, value = len(pack_patches(patches)), sum(trial.gain for trial in chosen)
+        fits = size <= min(max_size, budget + sum(saved_of[rectangle] for rectangle in rectangles))
+        if fits and (best is None or value > best[0]):
+            best = value, patches
+        before_it, together = together, (size - MIN_PATCH_BYTES) / sum(trial.size for trial in chosen)
+        if fits and together >= before_it:
+            break
+    return None if best is None else best[1]
 
 
 def grown(box: Rectangle, size: tuple[int, int]) -> Rectangle:
@@ -156,22 +192,57 @@ def _trial(
     weights = patch_weights(rectangle, (width, height), FEATHER).astype(np.float32) / 256
     shown = planes[1][part] + weights * (luma(decoded_atlas(patches)) - planes[1][part])
     after = structural_similarity(planes[0][part], shown)
-    gain = choice.weight * float((after - before[part]).sum())
+    opaque = weights == 1
+    enough = not choice.min_similarity or after[opaque].mean() >= choice.min_similarity
+    gain = choice.weight * float((after - before[part]).sum()) if enough else 0.0
     return _Trial(rectangle, len(pack_patches(patches)) - 4, gain)
 
 
-def _affordable(trials: Sequence[_Trial], budget: int, min_gain: float, area: int) -> list[_Trial]:
-    """Returns the trials with the largest gain for each byte, within ``budget`` bytes and an atlas of
-    ``area`` pixels."""
+def _best_trials(
+    trials: Mapping[int, Sequence[_Trial]],
+    saved: Mapping[Rectangle, float],
+    together: float,
+    limits: _Limits,
+) -> tuple[int, list[_Trial]]:
+    """Returns the quality at which the affordable ``trials`` gain most, and these.
+
+    ``saved`` are the bytes that the latents under a patch give back, ``together`` what patches take in one
+    atlas against the sum of their bytes.
+    """
+    best: tuple[float, int, list[_Trial]] = (0.0, 0, [])
+    for quality, of_quality in trials.items():
+        taken = {trial.rectangle: together * trial.size - saved[trial.rectangle] for trial in of_quality}
+        chosen = _affordable(of_quality, taken, together, limits)
+        value = sum(trial.gain - limits.min_gain * max(taken[trial.rectangle], 0) for trial in chosen)
+        if value > best[0]:
+            best = value, quality, chosen
+    return best[1:]
+
+
+def _affordable(
+    trials: Sequence[_Trial], taken: Mapping[Rectangle, float], together: float, limits: _Limits
+) -> list[_Trial]:
+    """Returns the trials with the largest gain for each byte that they take from the rest, within limits."""
     chosen: list[_Trial] = []
-    left = budget
-    for trial in sorted(trials, key=lambda trial: -trial.gain / trial.size):
-        if trial.gain < min_gain * trial.size:
-            break
+    left, size = limits.taken, 0.0
+
+    def gain_per_byte(trial: _Trial) -> float:
+        return trial.gain / max(taken[trial.rectangle], _MIN_TAKEN * trial.size)
+
+    for trial in sorted(trials, key=gain_per_byte, reverse=True):
+        cost = taken[trial.rectangle]
+        if trial.gain <= 0 or trial.gain < limits.min_gain * cost:
+            continue
         width, height = atlas_size([each.rectangle for each in (*chosen, trial)])
-        if trial.size <= left and width * height <= area and max(width, height) <= MAX_ATLAS_SIDE:
+        if (
+            cost <= left
+            and size + together * trial.size <= limits.size
+            and width * height <= limits.area
+            and max(width, height) <= MAX_ATLAS_SIDE
+        ):
             chosen.append(trial)
-            left -= trial.size
+            left -= cost
+            size += together * trial.size
     return chosen
 
 

@@ -22,15 +22,16 @@ def code_patches(
     luma: bool,
     feather: int,
     codec: PatchCodec | None = None,
+    thorough: bool = False,
 ) -> Patches:
     """Codes the pixels of ``rectangles`` in the picture ``rgb`` uint8[H, W, 3] at a quality of 0 to 100.
 
     Without a ``codec`` it is AV1 where this Pillow has it, otherwise VP8. AV1 takes 45 to 70 % of the bytes
-    (benchmarks/results/patch-codecs.md).
+    (benchmarks/results/patch-codecs.md). ``thorough`` takes more time for fewer bytes.
     """
     atlas = atlas_pixels(rgb, rectangles)
     if codec == PatchCodec.AV1 or (codec is None and has_av1()):
-        data = pack_av1(atlas, quality, monochrome=luma)
+        data = pack_av1(atlas, quality, monochrome=luma, thorough=thorough)
         if data is not None:
             return Patches(PatchCodec.AV1, luma, feather, tuple(rectangles), data)
     data = pack_vp8(_grey(atlas) if luma else atlas, quality)

@@ -9,7 +9,7 @@
 The stage "scale" makes the first candidate. Each later stage takes a candidate and returns another one, or
 the same. Which stages run depends on the plan, that is on the effort, and on the picture:
 
-* "faces": at coarse levels if the plan has it, and for regions of interest at every level;
+* "faces": if the plan has it, unless the level is fine, and for regions of interest at every level;
 * "colours": with an embedded model. At coarse levels, where colour errors are visible as tints, and where the
   plan has the round-trip correction, latents are corrected in a closed loop. At finer levels the encoder
   solves for the latents of small pictures, of which every effort takes the time;
@@ -34,6 +34,7 @@ from calotype.encoding.faithful import (
     coarsest_options,
     finer_options,
     patches_over,
+    smaller_options,
     with_patches,
     worst_rectangles,
 )
@@ -51,8 +52,9 @@ from calotype.encoding.stages import (
     with_finer_regions,
     with_solved_colours,
 )
+from calotype.encoding.underlay import pixels_under_patches
 from calotype.encoding.write import write_verified_file
-from calotype.errors import InventionError, ModelError
+from calotype.errors import InventionError, ModelError, TargetSizeError
 from calotype.imaging import PictureSource
 from calotype.models import Encoder, ModelCache, TextFinder, is_embedded
 from calotype.models.tiling import encode_all
@@ -137,23 +139,29 @@ def _faithful_file(
     Raises :class:`InventionError` if no file does, within the target size if there is one.
     """
     limit, lowest = options.faithful or 0.0, 1.0
+    size = size_target(options, picture.header.width, picture.header.height)
     for finer in finer_options(options):
         file = _best_file(picture, latents, finer, encoder, models, progress)
         fidelity = file_fidelity(file, picture, models)
         lowest = min(lowest, fidelity.invention)
         if lowest <= limit:
             return file
-    coarse = _best_file(picture, latents, coarsest_options(options), encoder, models, progress)
-    worst = worst_rectangles(fidelity, limit)
-    for under, rectangles in [(file, worst), (coarse, [])] if worst else [(coarse, [])]:
-        for patches in patches_over(picture.rgb, rectangles):
-            patched = with_patches(under, patches, options)
+    for smaller in (None, *smaller_options(options, size), coarsest_options(options)):
+        if smaller is not None:
+            try:
+                file = _best_file(picture, latents, smaller, encoder, models, progress)
+            except TargetSizeError:
+                continue
+            fidelity = file_fidelity(file, picture, models)
+        everything = smaller == coarsest_options(options)
+        rectangles = [] if everything else worst_rectangles(fidelity, limit, file)
+        for patches in patches_over(picture.rgb, rectangles) if rectangles or everything else ():
+            patched = with_patches(file, patches, options)
             if patched is None:
                 break
             lowest = min(lowest, file_fidelity(patched, picture, models).invention)
             if lowest <= limit:
                 return patched
-    size = size_target(options, picture.header.width, picture.header.height)
     within = "" if size is None else f" within {size} bytes"
     raise InventionError(
         f"the invention of this picture is {lowest:.3f} at best{within}, above {limit:g}: allow more"
@@ -189,15 +197,15 @@ def _best_candidate(
         best = with_solved_colours(best, picture, plan, encoder, decoder)
     if plan.patches and can_decode:
         text_finder = _text_finder(options, plan, models)
-        if allows_patches(best, plan, named=text_finder is not None or picture.interest is not None):
+        if allows_patches(best, picture, plan):
             decoder = models.decoder(options.model, header.space, options.diffusion)
             face_finder = models.face_finder(options.model) if plan.faces else None
-            best = with_protection(best, picture, plan, decoder, face_finder, text_finder)
+            best = with_protection(best, picture, plan, encoder, decoder, face_finder, text_finder)
     best = fitted(best, picture, plan, encoder)
     if plan.descent:
         best = optimise_latents(
             best,
-            picture.pixels(best.header),
+            pixels_under_patches(best, picture),
             models.decoder(options.decoder, header.space, options.diffusion),
             max_size=best.size if plan.rate.size is None else plan.rate.size,
             seconds=options.time_limit,

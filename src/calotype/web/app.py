@@ -21,6 +21,7 @@ from calotype.compare import page as shared
 from calotype.errors import (
     CalotypeError,
     FormatError,
+    InventionError,
     LimitError,
     ModelError,
     OutOfMemoryError,
@@ -45,6 +46,7 @@ _STATUS: dict[type[CalotypeError], int] = {
     LimitError: 413,
     SourceError: 422,
     TargetSizeError: 422,
+    InventionError: 422,
     FormatError: 422,
     ModelError: 503,
 }

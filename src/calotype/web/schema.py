@@ -48,6 +48,9 @@ class EncodeQuery(NoQuery):
         False,
         description="Record the parts of the picture that are uncertain, in at most 3 % of the bytes",
     )
+    faithful: float | None = Field(
+        None, ge=0, le=1, description="The largest invention that the decoded picture may have"
+    )
 
 
 class DecodeQuery(NoQuery):
