@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tarfile
 from pathlib import Path
 
 import click
@@ -79,6 +80,41 @@ def test_command_lines_parse(script: str) -> None:
         command = cli.get_command(click.Context(cli), name)
         assert command is not None
         command.make_context(name, arguments)  # raises click.UsageError
+
+
+@pytest.mark.slow
+@pytest.mark.extra
+def test_commands_of_the_chapter_on_archives_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but those that need a cluster or a bucket; with the model "tiny", to save time."""
+    for package in ("pyarrow", "fsspec", "safetensors", "ssimulacra2"):
+        pytest.importorskip(package, reason="needs pip install 'calotype[archive,latents,compare]'")
+    from calotype.cli import main
+
+    with Image.open(ROOT / "samples" / "coffee.png") as sample:
+        small = sample.convert("RGB").resize((72, 64))
+    for name in ("photos/photo.jpg", "photos/2024/a.jpg", "more/b.jpg", "more/c.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        small.save(tmp_path / name)
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "list.csv").write_text("uri\nmore/c.jpg\n")
+    for number in range(100):
+        with tarfile.open(tmp_path / f"shard-{number:03d}.tar", "w") as shard:
+            if number % 40 == 0:
+                shard.add(tmp_path / "more" / "c.jpg", f"{number}.jpg")
+    monkeypatch.chdir(tmp_path)
+    chapter = GUIDE.partition("\n## Archives\n")[2].partition("\n## ")[0]
+    scripts = [match[2] for match in _BLOCK.finditer(chapter) if match[1] == "sh"]
+    ran = []
+    for _, action, *arguments in (command for script in scripts for command in commands(script)):
+        if "ray" in arguments:
+            continue
+        fast = ["-m", "tiny", "-e", "1"] if action in ("create", "plan") else []
+        failing = action == "create" and "photos/" in arguments  # the broken picture
+        assert main(["archive", action, *fast, *arguments]) == int(failing), (action, arguments)
+        ran.append(action)
+    assert {*ran} == {"create", "stats", "list", "get", "extract", "verify", "plan", "export"}
+    assert (tmp_path / "photo.calo").exists() and (tmp_path / "photos-2024" / "2024" / "a.calo").exists()
+    assert [path.name for path in (tmp_path / "shards").iterdir()] == ["shard-000000.tar"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -135,7 +135,8 @@ def _stages(options: argparse.Namespace) -> None:
 
 
 def _simulate(options: argparse.Namespace) -> None:
-    stages = Stages(**json.loads(options.stages.read_text("utf-8"))).with_pixels(options.pixels_times)
+    stages = Stages(**json.loads(options.stages.read_text("utf-8")))
+    stages = stages.with_pixels(options.pixels_times, options.encode)
     _table("machines | encoders | pictures a second | of the ideal")
     for nodes in (1, 10, 100, 1000):
         encoders = nodes * options.cores
@@ -177,6 +178,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     simulate.add_argument("stages", type=Path, help="a file with what 'stages' has printed")
     simulate.add_argument(
         "--pixels-times", type=float, default=1.0, metavar="N", help="pictures of N times the pixels"
+    )
+    simulate.add_argument(
+        "--encode", type=float, metavar="SECONDS", help="measured for such a picture; default: in proportion"
     )
     simulate.add_argument("--cores", type=int, default=16, help="of a machine")
     writer = command("writer", _writers)

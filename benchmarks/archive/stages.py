@@ -10,11 +10,13 @@ from hashlib import sha256
 from pathlib import Path
 from statistics import fmean, pstdev
 from time import monotonic, process_time, thread_time
+from typing import Any
 
 from benchmarks.archive.writer import row_with_payload
 from calotype.archive import Counts, RayEngine, RaySettings, Settings, Work, create
 from calotype.archive.engines.encoder import Encoder
 from calotype.archive.engines.engine import Outcome
+from calotype.archive.engines.ray_engine import block_of
 from calotype.archive.part_writer import PART_ROWS, PartWriter
 from calotype.archive.sources.item import Item
 from calotype.archive.store import FolderStore
@@ -22,11 +24,17 @@ from calotype.options import EncodeOptions
 
 __all__ = ["Stages", "coordinate_seconds", "encode_seconds", "measured", "write_seconds"]
 
-_ROWS = 5000
-"""Rows of the part that the writing stage is measured with."""
+_ROWS, _LARGE_ROWS = 5000, 500
+"""Rows of the parts that the writing stage is measured with, of usual and of large payloads."""
 
-_BLOCK = 8
-"""Pictures in a block of two encoders, as in calotype.archive.engines.ray_engine."""
+_LARGER = 50
+"""The size of a large payload, in usual ones."""
+
+_ENCODERS = 2
+"""Encoders of the run that coordination and scheduling are measured with."""
+
+_MANY_ENCODERS = 64
+"""Encoders of a cluster on which blocks are large, as those of every long window are."""
 
 _TINY = Work(EncodeOptions(model="tiny", effort=1))
 
@@ -38,7 +46,9 @@ class Stages:
 
     ``deviation``: of the encoding stage between pictures. ``coordinate``: of the process that runs the
     command, which takes rows and hands them to the writing stage. ``schedule``: of the threads of Ray in that
-    process, for each block of pictures. ``part``: pictures in a part.
+    process, for each block of pictures. ``submit``: of that process for each large block, before a window
+    begins. ``write``: of the writing stage, for a row, and ``store`` for the bytes of its payload.
+    ``part``: pictures in a part.
     """
 
     read: float
@@ -46,18 +56,24 @@ class Stages:
     deviation: float
     coordinate: float
     schedule: float
+    submit: float
     write: float
+    store: float
     start: float
     part: int
 
-    def with_pixels(self, times: float) -> Stages:
-        """Returns the same for pictures of so many times the pixels and bytes."""
+    def with_pixels(self, times: float, encode: float | None = None) -> Stages:
+        """Returns the same for pictures of so many times the pixels and bytes.
+
+        ``encode`` is the measured time of encoding one; None takes it to be in proportion to the pixels.
+        """
+        slower = times if encode is None else encode / self.encode
         return replace(
             self,
             read=self.read * times,
-            encode=self.encode * times,
-            deviation=self.deviation * times,
-            write=self.write * times,
+            encode=self.encode * slower,
+            deviation=self.deviation * slower,
+            store=self.store * times,
             part=max(round(self.part / times), 1),
         )
 
@@ -67,10 +83,14 @@ def measured(folder: Path, small: Path, effort: int) -> Stages:
     picture with those in ``small``.
     """
     read, times, payload = encode_seconds(folder, effort)
-    coordinate, schedule, start = coordinate_seconds(small)
-    write = write_seconds(round(payload))
+    coordinate, schedule, submit, start = coordinate_seconds(small)
+    usual = write_seconds(round(payload), _ROWS)
+    large = write_seconds(_LARGER * round(payload), _LARGE_ROWS)
+    store = max(large - usual, 0.0) / (_LARGER - 1)
     part = max(min(round(Settings.part_size / payload), PART_ROWS), 1)
-    return Stages(read, fmean(times), pstdev(times), coordinate, schedule, write, start, part)
+    return Stages(
+        read, fmean(times), pstdev(times), coordinate, schedule, submit, usual - store, store, start, part
+    )
 
 
 def encode_seconds(folder: Path, effort: int) -> tuple[float, list[float], float]:
@@ -90,22 +110,23 @@ def encode_seconds(folder: Path, effort: int) -> tuple[float, list[float], float
     return fmean(read[1:]), times[1:], fmean(sizes)
 
 
-def write_seconds(payload: int) -> float:
-    """Returns the processor time of writing and verifying a row with a payload of so many bytes."""
+def write_seconds(payload: int, rows: int) -> float:
+    """Returns the processor time of writing and verifying a row, with a payload of so many bytes."""
     row = row_with_payload(payload)
     with tempfile.TemporaryDirectory() as folder:
         started = process_time()
         writer = PartWriter(FolderStore(Path(folder)), decode=False)
-        for number in range(_ROWS):
+        for number in range(rows):
             id_ = sha256(number.to_bytes(4, "big")).hexdigest()
             writer.add(row | {"id": id_[:32], "source_sha256": id_, "name": f"{number:06d}.png"})
         writer.close("part.parquet")
-        return (process_time() - started) / _ROWS
+        return (process_time() - started) / rows
 
 
-def coordinate_seconds(small: Path) -> tuple[float, float, float]:
+def coordinate_seconds(small: Path) -> tuple[float, float, float, float]:
     """Returns the processor time of a picture in the main thread of a command with Ray, that of a block in
-    its other threads, and the seconds by the clock from the beginning of a window to its first row.
+    its other threads, that of a block to hand a window over to Ray, and the seconds by the clock from the
+    beginning of a window to its first row.
     """
     moments = list[tuple[float, float, float]]()
 
@@ -113,19 +134,26 @@ def coordinate_seconds(small: Path) -> tuple[float, float, float]:
         moments.append((monotonic(), process_time(), thread_time()))
 
     with tempfile.TemporaryDirectory() as folder:
-        engine = _TimedRayEngine(_TINY, RaySettings(encoders=2))
+        engine = _TimedRayEngine(_TINY, RaySettings(encoders=_ENCODERS))
         counts = create([small], Path(folder, "archive"), Settings(_TINY), engine=engine, progress=progress)
     first, last = moments[0], moments[counts.input - 1]
     _, whole, main = (after - before for before, after in zip(first, last, strict=True))
-    blocks = (counts.input - 1) / _BLOCK
-    return main / (counts.input - 1), (whole - main) / blocks, first[0] - engine.began
+    blocks = (counts.input - 1) / block_of(_ENCODERS)
+    return main / (counts.input - 1), (whole - main) / blocks, engine.submit, first[0] - engine.began
 
 
 class _TimedRayEngine(RayEngine):
-    """Notes when it is given pictures, the cluster being there."""
+    """Notes when it is given pictures, the cluster being there, and the time of a block to hand them over."""
 
-    began = 0.0
+    began = submit = 0.0
 
     def encode(self, items: Iterable[Item], stop: threading.Event) -> Iterator[tuple[Item, Outcome]]:
         self.began = monotonic()
         return super().encode(items, stop)
+
+    def _dataset(self, window: list[Item], encoders: int) -> Any:
+        super()._dataset(window, _MANY_ENCODERS)  # the first one takes longer
+        started = thread_time()
+        super()._dataset(window, _MANY_ENCODERS)
+        self.submit = (thread_time() - started) / -(-len(window) // block_of(_MANY_ENCODERS))
+        return super()._dataset(window, encoders)

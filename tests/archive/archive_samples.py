@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,13 +39,21 @@ class InlineEngine(Engine):
     """Works in this process, one picture after the other."""
 
     def __init__(self, work: Work) -> None:
-        self._encoder = encoder(work)
+        self._encoder: Callable[[Item], Any] = encoder(work)
 
     def encode(self, items: Iterable[Item], stop: threading.Event) -> Iterator[tuple[Item, Any]]:
         for item in items:
             if stop.is_set():
                 return
             yield item, self._encoder(item)
+
+
+class RepeatingEngine(InlineEngine):
+    """Encodes a picture once, and has the same result for later runs."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work)
+        self._encoder = cache(self._encoder)
 
 
 def archived(sources: Any, destination: Any, work: Work = TINY, **settings: Any) -> Counts:
@@ -63,6 +71,10 @@ def contents(address: Any) -> dict[str, tuple[Any, ...]]:
     return {row["name"]: tuple(value for name, value in row.items() if name != "seconds") for row in rows}
 
 
+class Killed(BaseException):
+    """Stands for the end of a process: nothing catches it, and the store is not used after it."""
+
+
 class FaultyFileSystem(MemoryFileSystem):
     """A store in memory whose writes fail: by a disk that is full with ``room`` bytes, or by errors."""
 
@@ -72,9 +84,12 @@ class FaultyFileSystem(MemoryFileSystem):
     room: float = float("inf")
     failures = 0
     """How many of the next writes fail with an error that passes."""
+    operations_left: float = float("inf")
+    """After so many moments before and after writes and deletions the process dies."""
 
     def put_file(self, lpath: Any, rpath: Any, **options: Any) -> None:
         cls = type(self)
+        cls.live()
         if cls.failures:
             cls.failures -= 1
             raise OSError(errno.EIO, "Input/output error")
@@ -82,6 +97,18 @@ class FaultyFileSystem(MemoryFileSystem):
             raise OSError(errno.ENOSPC, "No space left on device")
         with self.open(rpath, "wb") as file:
             file.write(Path(lpath).read_bytes())
+        cls.live()
+
+    def rm_file(self, path: str) -> None:
+        self.live()
+        super().rm_file(path)
+        self.live()
+
+    @classmethod
+    def live(cls) -> None:
+        if cls.operations_left <= 0:
+            raise Killed
+        cls.operations_left -= 1
 
 
 class SlowFileSystem(FaultyFileSystem):

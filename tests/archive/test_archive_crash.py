@@ -8,23 +8,28 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
 import pytest
 from archive_samples import (
     TINY,
     FaultyFileSystem,
+    Killed,
     LockedFileSystem,
+    RepeatingEngine,
     SlowFileSystem,
     archived,
     contents,
     write_picture,
 )
+from PIL import Image
 
-from calotype.archive import Archive, Settings, create
+from calotype.archive import Archive, Counts, Settings, Work, create
 from calotype.archive.engines.worker_pool import Died, WorkerPool
 from calotype.errors import OutputError, SourceError
 
@@ -43,11 +48,12 @@ def test_runs_killed_at_random_moments_lose_nothing(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def faulty() -> type[FaultyFileSystem]:
+def faulty() -> Iterator[type[FaultyFileSystem]]:
     fsspec.register_implementation("faulty", FaultyFileSystem, clobber=True)
     FaultyFileSystem.store.clear()
     FaultyFileSystem.room, FaultyFileSystem.failures = float("inf"), 0
-    return FaultyFileSystem
+    yield FaultyFileSystem
+    FaultyFileSystem.operations_left = float("inf")
 
 
 def test_a_store_that_fills_up_ends_the_run_and_keeps_what_is_there(
@@ -77,6 +83,39 @@ def test_errors_of_a_store_that_pass_are_waited_for(
     with pytest.raises(OutputError, match="input/output error"):
         archived(pictures, "faulty://archive")
     assert archived(pictures, "faulty://archive").archived == 1
+
+
+def test_a_run_that_dies_at_any_moment_of_an_object_store_loses_nothing(
+    faulty: type[FaultyFileSystem], tmp_path: Path
+) -> None:
+    """The run dies before and after each object that it writes or deletes, and another one goes on."""
+    for number in range(3):
+        write_picture(tmp_path / "in" / f"{number}.png", number)
+    (tmp_path / "in" / "broken.jpg").write_bytes(b"no picture")
+    engine = RepeatingEngine(TINY)
+
+    def run(destination: Any) -> Counts:
+        return create([tmp_path / "in"], destination, Settings(TINY, part_size=100), engine=engine)
+
+    run(tmp_path / "whole")
+    expected, deaths = contents(tmp_path / "whole"), 0
+    while True:
+        faulty.store.clear()
+        faulty.operations_left = deaths
+        try:
+            run("faulty://archive")
+        except Killed:
+            deaths += 1
+        else:
+            break
+        faulty.operations_left = float("inf")
+        counts = run("faulty://archive")
+        assert counts.input == 4 and counts.archived + counts.already == 3
+        assert contents("faulty://archive") == expected
+        with Archive("faulty://archive") as archive:
+            assert not any(archive.verify())
+            assert [row["name"] for row in archive.errors()] == ["broken.jpg"]
+    assert deaths >= 2 * (2 + 2 + 1)  # parts, records and the errors table
 
 
 def test_a_slow_store_gets_the_same_archive(pictures: Path, tmp_path: Path) -> None:
@@ -113,6 +152,30 @@ def test_a_disk_that_fills_up_leaves_no_half_part(
     assert len(list((tmp_path / "archive" / "parts").iterdir())) == 1
     assert not list((tmp_path / "archive").glob("*.tmp"))
     assert archived(pictures, tmp_path / "archive").archived == 6
+
+
+def test_a_disk_that_fills_up_within_a_part_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system itself refuses to write more than 60 kB into one file, in the middle of a row group."""
+    resource = pytest.importorskip("resource", reason="needs a system with limits of files")
+    for number in range(3):
+        noise = np.random.default_rng(number).integers(0, 256, (120, 120, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"{number}.png")
+    work = Work(TINY.options, keep_originals_over=0.0)
+    archived(tmp_path / "0.png", tmp_path / "archive", work)
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, usual[1]))
+    try:
+        with pytest.raises(OutputError, match=r"the archive .* cannot be written .*file too large"):
+            archived(tmp_path / "*.png", tmp_path / "archive", work)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert not list((tmp_path / "archive").glob("*.tmp"))
+    with Archive(tmp_path / "archive") as archive:
+        assert len(archive) == 1 and not any(archive.verify())
+    counts = archived(tmp_path / "*.png", tmp_path / "archive", work)
+    assert (counts.archived, counts.already, counts.originals) == (2, 1, 2)
 
 
 class Fatal:

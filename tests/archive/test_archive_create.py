@@ -258,6 +258,23 @@ def test_a_run_that_is_stopped_keeps_what_is_finished(pictures: Path, tmp_path: 
     assert archived(pictures, tmp_path / "archive").archived == 5
 
 
+def test_a_run_that_goes_on_shows_what_it_passes_over_and_can_be_stopped(
+    pictures: Path, tmp_path: Path
+) -> None:
+    archived(pictures, tmp_path / "archive")
+    seen, stop = [], threading.Event()
+
+    def progress(counts: Counts) -> None:
+        seen.append(counts.input)
+        if len(seen) == 4:
+            stop.set()
+
+    settings, engine = Settings(TINY), InlineEngine(TINY)
+    counts = create([pictures], tmp_path / "archive", settings, engine=engine, stop=stop, progress=progress)
+    assert seen[:4] == [1, 2, 3, 4]
+    assert counts.interrupted and (counts.input, counts.already, counts.archived) == (4, 4, 0)
+
+
 def test_sources_that_are_not_there_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="nothing is not there"):
         archived(tmp_path / "nothing", tmp_path / "archive")

@@ -18,6 +18,7 @@ from PIL import Image
 import calotype
 from calotype.archive import Archive, Conversion, ExportCounts, ExportSettings, Work, export
 from calotype.archive.engines.encoder import Failure
+from calotype.archive.exporting.sinks import file_name
 from calotype.cli import main
 from calotype.errors import OutputError, SourceError
 from calotype.options import DecodeOptions
@@ -71,6 +72,21 @@ def test_names_that_would_be_one_file_get_their_ids(tmp_path: Path) -> None:
         first, second, third = (row["id"] for row in archive.rows(["id"]))
     assert sorted(files_of(tmp_path / "out")) == sorted(["A.calo", f"a-{second}.calo", f"a-{third}.calo"])
     assert first
+
+
+def test_names_stay_within_the_folder_and_within_what_file_systems_allow() -> None:
+    used = set[str]()
+    expected = {
+        "/etc/../../passwd.png": "etc/passwd.calo",
+        "..": "id.calo",
+        "C:\\photos\\..\\a.png": "C_/photos/a.calo",
+        "größe/写真.jpg": "größe/写真.calo",
+        "写" * 300 + "/" + "x" * 300: f"{'写' * 66}/{'x' * 200}.calo",
+        "写" * 300 + "/" + "x" * 301: f"{'写' * 66}/{'x' * 200}-id.calo",
+        "a\0b.png": "a_b.calo",
+    }
+    assert {name: file_name({"id": "id", "name": name}, ".calo", used) for name in expected} == expected
+    assert max(len(part.encode()) for name in used for part in name.split("/")) <= 255
 
 
 @pytest.mark.slow

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from time import monotonic
@@ -59,9 +60,16 @@ class Collector:
         self._contents: dict[str, str] = {}
         self._under_way: set[str] = set()
 
-    def wanted(self, listing: Iterable[Item | Problem]) -> Iterator[Item]:
-        """Yields the items to encode, and counts the others."""
+    def wanted(
+        self, listing: Iterable[Item | Problem], stop: threading.Event, progress: Callable[[], None]
+    ) -> Iterator[Item]:
+        """Yields the items to encode, until ``stop`` is set.
+
+        It counts the others, and calls ``progress`` after each: a run that goes on may pass over millions.
+        """
         for item in listing:
+            if stop.is_set():
+                return
             counts, id_ = self._counts, item.id
             if id_ in self._under_way or id_ in self._index:
                 counts.input += 1
@@ -74,6 +82,8 @@ class Collector:
             else:
                 self._under_way.add(id_)
                 yield item
+                continue
+            progress()
 
     def take(self, item: Item, outcome: Outcome) -> None:
         """Writes the outcome of an item. Raises :class:`OutputError`, and :class:`SourceError` to stop."""
@@ -136,6 +146,7 @@ class Collector:
         if self._part is None:
             return
         part, self._part = self._part, None
+        self._record_parts(self._engine.parts_in_flight - 1)  # There must be room for one more.
         self._closed_parts.append((part.writer.close(self._ledger.new_name()), part.rows))
         self._record_parts(self._engine.parts_in_flight)
 

@@ -48,10 +48,10 @@ def create(
 
     ``sources`` are folders, files, patterns, manifests, tar files or URLs. ``engine`` encodes and writes;
     None: processes on this machine. Once ``stop`` is set, the run ends with what is finished. ``progress`` is
-    called after each picture. Raises :class:`OutputError` if the archive cannot be written,
-    :class:`FormatError` if the archive is damaged or of a newer version, :class:`SourceError` if there is
-    no such source or if a picture is to end the run, and :class:`ModelError`. After any of them the archive
-    is complete as far as it goes.
+    called after each picture, also after those that are not encoded. Raises :class:`OutputError` if the
+    archive cannot be written, :class:`FormatError` if the archive is damaged or of a newer version,
+    :class:`SourceError` if there is no such source or if a picture is to end the run, and
+    :class:`ModelError`. After any of them the archive is complete as far as it goes.
     """
     settings = settings or Settings()
     stop = stop or threading.Event()
@@ -67,11 +67,15 @@ def create(
         index = stack.enter_context(open_index(store, records, keep=True))
         engine = stack.enter_context(engine or LocalEngine(settings.work, settings.processes))
         run = Collector(store, ledger, index, settings, counts, engine)
+
+        def report() -> None:
+            counts.seconds = monotonic() - started
+            progress(counts)
+
         try:
-            for item, outcome in engine.encode(run.wanted(listing), stop):
+            for item, outcome in engine.encode(run.wanted(listing, stop, report), stop):
                 run.take(item, outcome)
-                counts.seconds = monotonic() - started
-                progress(counts)
+                report()
         except SourceError:
             run.close()
             raise
@@ -80,9 +84,8 @@ def create(
             raise
         run.close()
         counts.interrupted = stop.is_set()
-    counts.seconds = monotonic() - started
     counts.check()
-    progress(counts)
+    report()
     return counts
 
 

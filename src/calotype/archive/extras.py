@@ -7,7 +7,7 @@ from typing import Any
 
 from calotype.errors import ModelError
 
-__all__ = ["arrow", "filesystems", "parquet", "ray_data"]
+__all__ = ["arrow", "check_filesystem", "filesystems", "parquet", "ray_data"]
 
 
 def arrow() -> Any:
@@ -23,6 +23,17 @@ def parquet() -> Any:
 def filesystems() -> Any:
     """Returns the module ``fsspec``. Raises :class:`ModelError` if it is not installed."""
     return _import_of_extra("fsspec", "addresses such as s3:// and memory:// need", "archive")
+
+
+def check_filesystem(url: str) -> None:
+    """Raises :class:`ModelError` if fsspec needs another package for such addresses."""
+    scheme = url.partition("://")[0]
+    try:
+        filesystems().get_filesystem_class(scheme)
+    except ImportError as error:
+        raise ModelError(f"{scheme}:// needs another package: {error}") from error
+    except ValueError:  # Using the address reports that there is no such file system.
+        return
 
 
 def ray_data() -> Any:

@@ -87,7 +87,8 @@ class Ledger:
         Raises :class:`FormatError` if a record is damaged, or its part is missing or has another size.
         """
         sizes = self._store.sizes(_PARTS)
-        records = [self._read(name) for name in sorted(self._store.sizes(_RECORDS)) if name.endswith(".json")]
+        names = sorted(name for name in self._store.sizes(_RECORDS) if name.endswith(".json"))
+        records = [self._parsed(*item) for item in zip(names, self._store.read_all(names), strict=True)]
         for record in records:
             where = f"{self._store.address}/{record.name}"
             if record.name not in sizes:
@@ -108,9 +109,9 @@ class Ledger:
         records = self._store.sizes(_RECORDS)
         return sorted(name for name in self._store.sizes(_PARTS) if _record_name(name) not in records)
 
-    def _read(self, name: str) -> Record:
+    def _parsed(self, name: str, content: bytes) -> Record:
         try:
-            fields = json.loads(self._store.read(name) or b"")
+            fields = json.loads(content)
             record = Record(**(fields | {"groups": tuple(map(int, fields["groups"]))}))
             if _record_name(record.name) != name or not isinstance(record.size, int):
                 raise ValueError

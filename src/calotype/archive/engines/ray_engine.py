@@ -20,38 +20,42 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from calotype.archive.engines.encoder import Encoder, Failure, Work, failure_of
 from calotype.archive.engines.engine import Engine, OpenPart, Outcome
+from calotype.archive.engines.interruptible import interruptible
 from calotype.archive.engines.ray_cluster import RaySettings, connected, encoders_that_fit
 from calotype.archive.engines.ray_parts import RayPart
 from calotype.archive.engines.worker_pool import WorkerPool
 from calotype.archive.extras import ray_data
-from calotype.archive.sources.item import Item, is_url
+from calotype.archive.sources.item import Item, absolute
 from calotype.archive.store import Store
 from calotype.errors import CalotypeError
 from calotype.limits import Limits
 
-__all__ = ["RayEngine"]
+__all__ = ["MAX_WINDOW", "WINDOW", "RayEngine", "block_of"]
 
-_WINDOW = 1000
+WINDOW = 1000
 """The number of pictures for each encoder that are handed to Ray Data at once.
 
 At the end of such a window encoders wait for the last picture and start anew, which takes a few seconds."""
 
-_MAX_WINDOW = 500_000
+MAX_WINDOW = 500_000
 """The largest number of pictures in a window: the calling process holds some 1 kB of each in memory."""
 
-_BLOCK = 8
-"""The number of pictures in a block, which is what Ray moves and repeats."""
+_SMALL_BLOCK, _LARGE_BLOCK = 8, 32
+"""The numbers of pictures in a block, which is what Ray moves and repeats, for few and for many encoders.
 
-_LARGE_BLOCK = 32
-"""The same for many encoders, because each block takes Ray Data some 20 ms of the calling process."""
+Blocks of many encoders are large because each block takes Ray Data some 12 ms of the calling process."""
 
 _MANY_ENCODERS = 32
 """The number of encoders from which on blocks are large."""
+
+
+def block_of(encoders: int) -> int:
+    """Returns the number of pictures in a block for so many encoders."""
+    return _SMALL_BLOCK if encoders < _MANY_ENCODERS else _LARGE_BLOCK
 
 
 class RayEngine(Engine):
@@ -82,14 +86,16 @@ class RayEngine(Engine):
     def encode(self, items: Iterable[Item], stop: threading.Event) -> Iterator[tuple[Item, Outcome]]:
         encoders = self._settings.encoders or encoders_that_fit(self._settings)
         remaining = iter(items)
-        while not stop.is_set() and (window := list(islice(remaining, min(_WINDOW * encoders, _MAX_WINDOW)))):
-            for item, row in zip(window, self._rows(window, min(encoders, len(window))), strict=True):
-                outcome: Outcome = pickle.loads(row["outcome"])
-                if row["id"] != item.id:
+        while not stop.is_set() and (window := list(islice(remaining, min(WINDOW * encoders, MAX_WINDOW)))):
+            rows = interruptible(self._rows(window, min(encoders, len(window))), stop)
+            awaited = iter(window)
+            for row in rows:
+                item, outcome = next(awaited, None), pickle.loads(row["outcome"])
+                if item is None or row["id"] != item.id:
                     raise CalotypeError("internal error, please report it: Ray mixed up the pictures")
                 yield item, outcome
-                if stop.is_set():
-                    return
+            if not stop.is_set() and next(awaited, None) is not None:
+                raise CalotypeError("internal error, please report it: Ray has lost pictures")
 
     def open_part(self, store: Store, *, decode: bool) -> OpenPart:
         part = RayPart(store, self._settings, decode=decode)
@@ -98,9 +104,19 @@ class RayEngine(Engine):
 
     def _rows(self, window: list[Item], encoders: int) -> Iterator[dict[str, Any]]:
         """Yields a row with the id and the pickled outcome of each item, in order."""
+        try:
+            yield from self._dataset(window, encoders).iter_rows()
+        except (CalotypeError, GeneratorExit):
+            raise
+        except Exception as error:  # Ray raises exceptions of many types.
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise CalotypeError(f"Ray cannot go on: {reason[-1]}") from error
+
+    def _dataset(self, window: list[Item], encoders: int) -> Any:
+        """Returns the ``ray.data.Dataset`` that reads and encodes the items when its rows are asked for."""
         data, settings = ray_data(), self._settings
         tasks = [{"id": item.id, "item": pickle.dumps(_placed(item))} for item in window]
-        blocks = -(-len(tasks) // (_BLOCK if encoders < _MANY_ENCODERS else _LARGE_BLOCK))
+        blocks = -(-len(tasks) // block_of(encoders))
         items = data.from_items(tasks, override_num_blocks=blocks)
         items.context.execution_options.preserve_order = True
         items.context.enable_progress_bars = False
@@ -110,7 +126,7 @@ class RayEngine(Engine):
             num_cpus=settings.reader_cpus,
             concurrency=min(settings.readers or encoders, blocks),
         )
-        rows = read.map(
+        return read.map(
             _RayEncoder,
             fn_constructor_args=(self._work,),
             compute=data.ActorPoolStrategy(
@@ -119,13 +135,6 @@ class RayEngine(Engine):
             num_cpus=settings.encoder_cpus,
             num_gpus=settings.encoder_gpus,
         )
-        try:
-            yield from rows.iter_rows()
-        except (CalotypeError, GeneratorExit):
-            raise
-        except Exception as error:  # Ray raises exceptions of many types.
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            raise CalotypeError(f"Ray cannot go on: {reason[-1]}") from error
 
 
 def _read(row: dict[str, Any], *, limits: Limits) -> dict[str, Any]:
@@ -144,6 +153,7 @@ class _RayEncoder:
 
     def __init__(self, work: Work) -> None:
         self._pool = WorkerPool(partial(Encoder, work), 1)
+        self._pool.start()  # While the first pictures are read.
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         outcome = task = pickle.loads(row["task"])
@@ -154,4 +164,4 @@ class _RayEncoder:
 
 def _placed(item: Item) -> Item:
     """Returns an item with an absolute path: workers of Ray run in folders of their own."""
-    return item if is_url(item.location) else replace(item, location=str(Path(item.location).absolute()))
+    return replace(item, location=absolute(item.location))

@@ -78,6 +78,16 @@ class WorkerPool:
         for process in self._processes:
             _close_process(process)
 
+    def start(self) -> None:
+        """Starts the worker processes at once, while there are no tasks yet."""
+        all_started = threading.Barrier(self._workers)
+        for _ in range(self._workers):
+            self._threads.submit(self._start_worker, all_started)
+
+    def _start_worker(self, all_started: threading.Barrier) -> None:
+        self._worker()
+        all_started.wait()  # So that each thread starts one.
+
     def imap(self, tasks: Iterable[Any], stop: threading.Event) -> Iterator[tuple[Any, Any]]:
         """Yields (task, result) in the order of the tasks, until ``stop`` is set.
 

@@ -30,6 +30,9 @@ from calotype.errors import SourceError
 
 __all__ = ["ExportCounts", "ExportSettings", "export"]
 
+_MAX_EXTENSION = 10
+"""The largest number of characters in the extension of a kept original, the dot included."""
+
 _LIGHT = ["id", "name", "payload_sha256", "duplicate_of"]
 """The columns that select pictures and name their outputs."""
 
@@ -183,7 +186,7 @@ def _tasks(
                     continue
                 extension = f".{conversion.format}"
                 if conversion.format == STORED and kept_original:
-                    extension = PurePosixPath(light["name"]).suffix.lower() or ".bin"
+                    extension = _extension_of_original(light["name"])
                 place = sink.place(light, extension)
                 if place is None:
                     counts.kept += 1
@@ -199,6 +202,12 @@ def _tasks(
 
 def _is_pattern(text: str) -> bool:
     return any(sign in text for sign in "*?[")
+
+
+def _extension_of_original(name: str) -> str:
+    """Returns the extension of a picture that kept its original; ``.bin`` if its name has none."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix if suffix[1:].isalnum() and len(suffix) <= _MAX_EXTENSION else ".bin"
 
 
 def _matches(row: Row, pattern: str) -> bool:

@@ -20,6 +20,10 @@ Existing = Literal["refuse", "replace", "keep"]
 """The treatment of an output that exists already."""
 
 
+_MAX_PART_BYTES = 200
+"""The longest component of a file's name: most file systems allow 255 bytes, with the id and an extension."""
+
+
 class Sink(ABC):
     """Receives the exported pictures in the order of the archive."""
 
@@ -155,9 +159,15 @@ def file_name(row: Row, extension: str, used_names: set[str]) -> str:
     ``extension`` replaces the picture's own.
     """
     name = PurePosixPath(row["name"].replace("\\", "/"))
-    parts = [part.replace(":", "_").replace("\0", "_") for part in name.parts if part not in ("/", "..", ".")]
+    parts = [_allowed_part(part) for part in name.parts if part not in ("/", "..", ".")]
     path = PurePosixPath(*parts or (row["id"],)).with_suffix(extension)
     if str(path).lower() in used_names:
         path = path.with_name(f"{path.stem}-{row['id']}{path.suffix}")
     used_names.add(str(path).lower())
     return str(path)
+
+
+def _allowed_part(part: str) -> str:
+    """Returns a component of a name as a file or folder may be called: some have far longer names."""
+    text = part.replace(":", "_").replace("\0", "_")
+    return text.encode("utf-8")[:_MAX_PART_BYTES].decode("utf-8", "ignore")

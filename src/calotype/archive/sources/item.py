@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from calotype.archive.extras import filesystems
 from calotype.errors import CalotypeError, LimitError, SourceError
 from calotype.limits import Limits
 
-__all__ = ["Item", "Problem", "is_url", "opened", "picture_id", "reason_of", "shown"]
+__all__ = [
+    "WEB",
+    "Item",
+    "Problem",
+    "absolute",
+    "is_url",
+    "last_name",
+    "location_of",
+    "opened",
+    "reason_of",
+    "shown",
+]
+
+
+WEB = ("http://", "https://")
+"""The beginnings of the URLs that may have a query."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +46,7 @@ class Problem:
     @property
     def id(self) -> str:
         """Returns the identifier that a picture of this address would have."""
-        return picture_id(self.uri)
+        return _picture_id(absolute(self.uri))
 
 
 @dataclass(frozen=True)
@@ -50,10 +68,14 @@ class Item:
     data: bytes | None = None
     occurrence: int = 0
 
-    @property
+    @cached_property
     def id(self) -> str:
-        """Returns the picture's identifier: 32 hexadecimal digits, which depend on its address only."""
-        return picture_id(self.uri, self.occurrence)
+        """Returns the picture's identifier: 32 hexadecimal digits, which depend on its absolute address only.
+
+        So pictures of two folders or manifests that are both called ``0.png`` are two pictures.
+        """
+        place = self.location if self.offset is None else f"tar://{self.name}::{self.location}"
+        return _picture_id(absolute(place), self.occurrence)
 
     def read(self, limits: Limits) -> bytes:
         """Reads the picture.
@@ -89,12 +111,14 @@ class Item:
     def _read_file(self, most: int) -> bytes:
         with self.opened() as file:
             before = os.fstat(file.fileno())
+            length = before.st_size if self.size is None else self.size
+            if length > most:
+                raise _item_too_long(most)
             if self.size is not None:
                 file.seek(self.offset or 0)
-            data = bytes(file.read(most + 1 if self.size is None else self.size))
+            more = 1 if self.size is None else 0  # A file that grows has one byte more.
+            data = bytes(file.read(length + more))
             after = os.fstat(file.fileno())
-        _checked_item_size(data, most)
-        length = before.st_size if self.size is None else self.size
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != length:
             raise SourceError("changed while it was read: try it again with --retry-errors")
         return data
@@ -110,9 +134,31 @@ class Item:
         return data
 
 
-def picture_id(uri: str, occurrence: int = 0) -> str:
-    """Returns the identifier of a picture: the first half of the SHA-256 of its address."""
-    text = uri if not occurrence else f"{uri}\0{occurrence}"
+def location_of(address: str) -> str:
+    """Returns the path or URL at an address that a user has given: a path if it begins with ``file://``."""
+    return address.removeprefix("file://")
+
+
+def last_name(address: str) -> str:
+    """Returns the last component of an address, without the query of a web address."""
+    if address.startswith(WEB):
+        address = address.partition("?")[0].partition("#")[0]
+    return address.rstrip("/").rpartition("/")[2]
+
+
+def absolute(location: str) -> str:
+    """Returns a path from the root on. Of a URL that contains a path, ``tar://member::path``, this is made
+    such a path; another URL is returned as it is.
+    """
+    if not is_url(location):
+        return str(Path(location).absolute())
+    outer, separator, inner = location.rpartition("::")
+    return location if not separator or is_url(inner) else f"{outer}::{Path(inner).absolute()}"
+
+
+def _picture_id(address: str, occurrence: int = 0) -> str:
+    """Returns the identifier of a picture: the first half of the SHA-256 of its absolute address."""
+    text = address if not occurrence else f"{address}\0{occurrence}"
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
@@ -137,7 +183,12 @@ def shown(path: str) -> str:
 def reason_of(error: BaseException) -> str:
     """Returns one line about an error of a file system."""
     strerror = getattr(error, "strerror", None)
-    text = strerror.lower() if isinstance(strerror, str) else str(error) or type(error).__name__
+    if isinstance(strerror, str):
+        text = strerror.lower()
+    elif isinstance(error, FileNotFoundError):  # Its text is often no more than the address.
+        text = os.strerror(errno.ENOENT).lower()
+    else:
+        text = str(error) or type(error).__name__
     return " ".join(text.split())[:300]
 
 

@@ -8,7 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from calotype.archive.extras import parquet
-from calotype.archive.sources.item import Item, Problem, is_url, opened, reason_of, shown
+from calotype.archive.sources.item import (
+    Item,
+    Problem,
+    is_url,
+    last_name,
+    location_of,
+    opened,
+    reason_of,
+    shown,
+)
 from calotype.errors import SourceError
 
 __all__ = ["is_manifest", "scan_manifest"]
@@ -38,23 +47,23 @@ def scan_manifest(location: str) -> Iterator[Item | Problem]:
             if not uri:
                 yield Problem(f"{source}#{number}", f"{number}", source, f"entry {number} has no address")
                 continue
-            place = uri
-            if not is_url(uri):
+            place = location_of(uri)
+            if not is_url(place):
                 place = (
-                    str(_manifest_folder(location) / uri)
+                    str(_manifest_folder(location) / place)
                     if not is_url(location)
-                    else f"{_parent_of_url(location)}/{uri}"
+                    else f"{_parent_of_url(location)}/{place}"
                 )
-            yield Item(uri, name or uri.rstrip("/").rpartition("/")[2], source, place)
+            yield Item(uri, name or last_name(uri), source, place)
     except SourceError as error:
-        yield Problem(source, source.rpartition("/")[2], source, str(error))
+        yield Problem(source, last_name(source), source, str(error))
     except Exception as error:  # The exceptions come from file systems, pyarrow and decoders of text.
         reason = f"cannot be read to its end ({reason_of(error)})"
-        yield Problem(source, source.rpartition("/")[2], source, reason)
+        yield Problem(source, last_name(source), source, reason)
 
 
-def _manifest_entries(location: str) -> Iterator[tuple[str, str | None]]:
-    """Yields (address, name) of each entry."""
+def _manifest_entries(location: str) -> Iterator[tuple[str, str]]:
+    """Yields (address, name) of each entry; the name is empty if there is none."""
     lower = location.lower()
     with opened(location) as file:
         if lower.endswith(".parquet"):
@@ -63,18 +72,18 @@ def _manifest_entries(location: str) -> Iterator[tuple[str, str | None]]:
             columns = [column] + ["name"] * ("name" in table.schema_arrow.names)
             for batch in table.iter_batches(_BATCH, columns=columns):
                 for row in batch.to_pylist():
-                    yield str(row[column] or ""), row.get("name")
+                    yield str(row[column] or ""), str(row.get("name") or "")
             return
         text = io.TextIOWrapper(file, "utf-8-sig", newline="")
         if lower.endswith(_TEXT):
             for line in text:
                 if line.strip() and not line.startswith("#"):
-                    yield line.rstrip("\r\n"), None
+                    yield line.rstrip("\r\n"), ""
             return
         rows = csv.DictReader(text, delimiter="\t" if lower.endswith(".tsv") else ",")
         column = _address_column(list(rows.fieldnames or ()))
         for entry in rows:
-            yield entry[column] or "", entry.get("name")
+            yield entry[column] or "", entry.get("name") or ""
 
 
 def _address_column(names: list[str]) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from calotype.archive.counts import Counts
+from calotype.archive.extras import check_filesystem
 from calotype.archive.sources.files import scan_file, scan_folder
-from calotype.archive.sources.item import Item, Problem, is_url, shown
+from calotype.archive.sources.item import Item, Problem, is_url, location_of, shown
 from calotype.archive.sources.manifest import is_manifest, scan_manifest
 from calotype.archive.sources.names import expand_braces, has_wildcard
+from calotype.archive.sources.patterns import matching, scan_pattern
 from calotype.archive.sources.remote import scan_url
 from calotype.archive.sources.tar import is_tar, scan_tar
 from calotype.errors import SourceError
@@ -23,12 +24,17 @@ def scan(sources: Sequence[str], counts: Counts) -> Iterator[Item | Problem]:
 
     A source is a folder, a picture, a pattern with ``*``, ``?`` or ``[``, a tar file, a manifest, a URL, or
     several of them by braces, as in ``shard-{000..099}.tar``. Raises :class:`SourceError` at once if a path
-    is not there.
+    is not there or a pattern matches no file, and :class:`ModelError` if a URL needs another package.
     """
-    expanded = [name for source in sources for name in _expanded_source(source)]
+    expanded = [name for source in sources for name in _expanded_source(location_of(source))]
     for source in expanded:
-        exists = is_url(source) or Path(source).exists() or _is_source_pattern(source)
-        if not exists and not Path(source).is_symlink():  # A broken link is a picture that cannot be read.
+        if is_url(source):
+            check_filesystem(source)
+        elif _is_source_pattern(source):
+            if next(matching(source), None) is None:
+                raise SourceError(f"{shown(source)} matches no file")
+        elif not Path(source).exists() and not Path(source).is_symlink():
+            # A broken link is a picture that cannot be read.
             raise SourceError(
                 f"{shown(source)} is not there: name a folder, picture, pattern, manifest or URL"
             )
@@ -50,11 +56,7 @@ def _scan_source(source: str, counts: Counts) -> Iterator[Item | Problem]:
     elif Path(source).is_dir():
         yield from scan_folder(source, counts)
     elif _is_source_pattern(source):
-        for path in sorted(glob.glob(source, recursive=True)):  # noqa: PTH207 (text, as given)
-            if is_tar(path) and Path(path).is_file():
-                yield from scan_tar(path, counts)
-            elif not Path(path).is_dir():
-                yield scan_file(path, source)
+        yield from scan_pattern(source, counts)
     else:
         yield scan_file(source, source)
 

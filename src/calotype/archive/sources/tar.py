@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Iterator
 
 from calotype.archive.counts import Counts
-from calotype.archive.sources.item import Item, Problem, opened, reason_of, shown
+from calotype.archive.sources.item import Item, Problem, last_name, opened, reason_of, shown
 from calotype.archive.sources.names import is_hidden, is_picture
 from calotype.errors import CalotypeError
 
@@ -61,6 +61,4 @@ def scan_tar(location: str, counts: Counts) -> Iterator[Item | Problem]:
     except (CalotypeError, GeneratorExit):
         raise
     except Exception as error:  # The exceptions come from tarfile, decompressors and file systems.
-        yield Problem(
-            source, source.rpartition("/")[2], source, f"cannot be read to its end ({reason_of(error)})"
-        )
+        yield Problem(source, last_name(source), source, f"cannot be read to its end ({reason_of(error)})")

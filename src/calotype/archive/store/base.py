@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,10 @@ class Store(ABC):
             return None
         with self.reading(name), self.open(name) as file:
             return bytes(file.read())
+
+    def read_all(self, names: Sequence[str]) -> list[bytes]:
+        """Returns the contents of small files."""
+        return [self.read(name) or b"" for name in names]
 
     def write(self, name: str, data: bytes) -> None:
         """Writes a small file, whole or not at all."""

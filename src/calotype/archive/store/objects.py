@@ -11,12 +11,13 @@ import hashlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from calotype.archive.extras import filesystems
+from calotype.archive.extras import check_filesystem, filesystems
 from calotype.archive.store.base import TEMPORARY, Store
 from calotype.errors import CalotypeError, OutputError
 
@@ -28,6 +29,12 @@ _RETRIES = (0.2, 1.0, 3.0)
 _PERMANENT = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR}
 """The error numbers after which an operation is not tried again."""
 
+_PERMANENT_ERRORS = (CalotypeError, FileNotFoundError, PermissionError)
+"""The classes of such errors, which may lack a number."""
+
+_FETCHED_AT_ONCE = 1000
+"""The number of small objects that are asked for at once."""
+
 Result = TypeVar("Result")
 
 
@@ -36,6 +43,7 @@ class ObjectStore(Store):
 
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/")
+        check_filesystem(address)
         with self.reading(""):
             self._fs, self._root = filesystems().core.url_to_fs(self.address)
 
@@ -67,6 +75,15 @@ class ObjectStore(Store):
 
         with self.reading(name):
             return _retried(there)
+
+    def read_all(self, names: Sequence[str]) -> list[bytes]:
+        contents = list[bytes]()
+        for first in range(0, len(names), _FETCHED_AT_ONCE):
+            paths = [f"{self._root}/{name}" for name in names[first : first + _FETCHED_AT_ONCE]]
+            with self.reading(names[first]):
+                found = _retried(partial(self._fs.cat, paths))
+                contents += [bytes(found[path]) for path in paths]
+        return contents
 
     def publish(self, file: Path, name: str, *, flushed: bool = True) -> None:
         target = f"{self._root}/{name}"  # An object is safe as soon as it has arrived.
@@ -104,7 +121,7 @@ def _retried(action: Callable[[], Result]) -> Result:
         try:
             return action()
         except (OSError, TimeoutError) as error:
-            if error.errno in _PERMANENT or isinstance(error, CalotypeError):
+            if error.errno in _PERMANENT or isinstance(error, _PERMANENT_ERRORS):
                 raise
         time.sleep(seconds)
     return action()
