@@ -128,10 +128,13 @@ def _describe_encoded(
 
 
 def _refuse_picture_names(jobs: Sequence[Job]) -> None:
-    from PIL import Image
-
     # In 'encode a.jpg b.jpg' the output is forgotten: b.jpg must not be replaced by a .calo file.
-    pictures = set(Image.registered_extensions()) - {EXTENSION}
+    suffixes = {Path(job.target).suffix.lower() for job in jobs} - {EXTENSION, ""}
+    if not suffixes:
+        return
+    from PIL import Image  # To know all extensions, Pillow loads all of its plugins.
+
+    pictures = set(Image.registered_extensions()) & suffixes
     for job in jobs:
         if Path(job.target).suffix.lower() in pictures:
             raise click.UsageError(

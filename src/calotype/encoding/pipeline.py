@@ -193,7 +193,7 @@ def _best_candidate(
         best = with_corrected_colours(best, picture.pixels(best.header), plan, encoder, decoder)
     is_small = header.extended  # The borders of small pictures are extended (MAX_EXTENDED_SIDE).
     if can_decode and is_small and not has_visible_tints(best):
-        decoder = models.decoder(options.model, header.space, options.diffusion)
+        decoder = models.analysis_decoder(options.model, header.space, options.diffusion)
         best = with_solved_colours(best, picture, plan, encoder, decoder)
     if plan.patches and can_decode:
         text_finder = _text_finder(options, plan, models)

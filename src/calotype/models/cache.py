@@ -16,6 +16,7 @@ from calotype.models.loaders import (
     load_text_finder,
 )
 from calotype.models.places import CPU, Place, choose_place
+from calotype.models.products import has_exact_int8
 from calotype.models.protocol import Decoder, Encoder, FaceFinder
 from calotype.models.registry import decoder_name, is_embedded
 from calotype.models.text_finder import TextFinder
@@ -36,6 +37,7 @@ class ModelCache:
     ) -> None:
         """For the arguments see :class:`calotype.Codec`."""
         self._threads, self._asked = threads, (device, dtype, backend)
+        self._exact = dtype != "auto"
         self._lock = threading.Lock()
         self._loaded: dict[tuple[Hashable, ...], Any] = {}
 
@@ -52,7 +54,7 @@ class ModelCache:
 
     def encoder(self, name: str, diffusion: DiffusionOptions) -> Encoder:
         """Returns the encoder of the model ``name``."""
-        place = self._place_of(name)
+        place = self._place_in_encoder(name)
         encoder: Encoder = self._once(
             ("encoder", name, diffusion),
             lambda: load_encoder(name, self._threads, diffusion, place),
@@ -64,6 +66,20 @@ class ModelCache:
         place = self._place_of(decoder_name(name, space))
         decoder: Decoder = self._once(
             ("decoder", name, space, diffusion),
+            lambda: load_decoder(name, space, self._threads, diffusion, place),
+        )
+        return decoder
+
+    def analysis_decoder(self, name: str, space: int, diffusion: DiffusionOptions) -> Decoder:
+        """Returns the decoder of the model ``name`` for pictures that only the encoder sees.
+
+        It may compute in int8, so that its pixels are not within the tolerance of a decoded picture.
+        """
+        place = self._place_in_encoder(name)
+        if place.dtype != "int8":
+            return self.decoder(name, space, diffusion)
+        decoder: Decoder = self._once(
+            ("analysis decoder", name, space),
             lambda: load_decoder(name, space, self._threads, diffusion, place),
         )
         return decoder
@@ -87,6 +103,12 @@ class ModelCache:
         """Returns the detector of text of the extra ``truth``."""
         finder: TextFinder = self._once(("text",), lambda: load_text_finder(self._threads))
         return finder
+
+    def _place_in_encoder(self, name: str) -> Place:
+        """Returns the place of the model ``name`` within the encoder, where int8 is exact enough."""
+        place = self._place_of(name)
+        in_int8 = is_embedded(name) and place == CPU and not self._exact and has_exact_int8()
+        return replace(place, dtype="int8") if in_int8 else place
 
     def _place_of(self, name: str) -> Place:
         """Returns the place of the model ``name``. Stable Diffusion models choose theirs themselves."""

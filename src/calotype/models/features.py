@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from calotype.models.onnx_session import OnnxSession
 from calotype.models.protobuf import pack_message
 
-__all__ = ["FeatureNetwork"]
+__all__ = ["FeatureNetwork", "with_outputs"]
 
 _GRAPH, _OUTPUT, _NAME = 7, 12, 1
 """Field numbers of ``ModelProto.graph``, ``GraphProto.output`` and ``ValueInfoProto.name`` in onnx.proto."""
@@ -26,7 +26,7 @@ class FeatureNetwork:
     def __init__(self, graph: bytes, names: Sequence[str], margin: int, threads: int | None = None) -> None:
         self.margin = margin + margin % 2
         self._names = list(names)
-        self._session = OnnxSession(_with_outputs(graph, names), threads)
+        self._session = OnnxSession(with_outputs(graph, names), threads)
 
     def features(self, pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Returns each activation float32[channels, h, w] of sRGB float32[3, H, W] in [0, 1].
@@ -36,7 +36,7 @@ class FeatureNetwork:
         return self._session.run_named(self._names, pixels=pixels)
 
 
-def _with_outputs(graph: bytes, names: Sequence[str]) -> bytes:
+def with_outputs(graph: bytes, names: Sequence[str]) -> bytes:
     """Returns the ONNX model ``graph`` with more outputs.
 
     Protocol Buffers merge the copies of a message that occurs twice, and join its repeated fields. Additional

@@ -10,6 +10,7 @@ from calotype.entropy import ContextModel, read_context_model
 from calotype.errors import ModelError, UnsupportedError
 from calotype.latents import SD1, SPACES
 from calotype.models.features import FeatureNetwork
+from calotype.models.int8_graph import int8_graph, int8_ranges
 from calotype.models.onnx_model import (
     OnnxDecoder,
     OnnxEncoder,
@@ -63,7 +64,7 @@ def load_encoder(
     if source := fetched_model(name):
         return open_encoder(source, diffusion or DiffusionOptions(), threads)
     network = embedded_model(name).encoder
-    graph = read_shipped_file(network.file)
+    graph = _graph_for_place(network.file, place)
     if place.runtime == "torch":
         return TorchOnnxEncoder(graph, network.margin, place)
     return OnnxEncoder(graph, network.margin, threads, place)
@@ -84,10 +85,17 @@ def load_decoder(
         raise ModelError(f"model {model.name!r} decodes {SPACES[model.space].name}, not the file's {wanted}")
     if isinstance(model, FetchedModel):
         return open_decoder(model, diffusion or DiffusionOptions(), threads)
-    graph = read_shipped_file(model.decoder.file)
+    graph = _graph_for_place(model.decoder.file, place)
     if place.runtime == "torch":
         return TorchOnnxDecoder(graph, model.decoder.margin, place)
     return OnnxDecoder(graph, model.decoder.margin, threads, place)
+
+
+def _graph_for_place(file: str, place: Place) -> bytes:
+    """Returns the graph of a shipped file, with 8-bit activations if the place computes in int8."""
+    graph = read_shipped_file(file)
+    ranges = int8_ranges().get(file) if place.dtype == "int8" else None
+    return graph if ranges is None else int8_graph(graph, ranges)
 
 
 def load_face_finder(name: str, threads: int | None = None, place: Place = CPU) -> FaceFinder | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from calotype.errors import ModelError
 
-__all__ = ["Graph", "Node", "read_graph"]
+__all__ = ["Graph", "Node", "read_fields", "read_graph"]
 
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # the wire types of Protocol Buffers
 
@@ -125,15 +125,23 @@ def _tensor(fields: _Fields) -> tuple[str, NDArray[Any]]:
     return _text(fields.get(8, [b""])[-1]), array.reshape(shape)
 
 
+def read_fields(data: bytes) -> list[tuple[int, _Value]]:
+    """Returns the fields (number, value) of a message: whole numbers, or bytes for all other wire types.
+
+    Raises ``ValueError`` and ``IndexError`` for bytes that are no message.
+    """
+    return list(_fields(data))
+
+
 def _message(data: _Value) -> _Fields:
-    """Returns the values of each field: whole numbers, or bytes for all other wire types."""
+    """Returns the values of each field."""
     fields: _Fields = {}
-    for number, value in _records(_bytes(data)):
+    for number, value in _fields(_bytes(data)):
         fields.setdefault(number, []).append(value)
     return fields
 
 
-def _records(data: bytes) -> Iterator[tuple[int, _Value]]:
+def _fields(data: bytes) -> Iterator[tuple[int, _Value]]:
     position = 0
     while position < len(data):
         key, position = _protobuf_varint(data, position)

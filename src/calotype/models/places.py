@@ -33,8 +33,8 @@ class Place:
     """The place where networks are computed.
 
     ``runtime`` is "onnxruntime", "openvino" or "torch"; ``device`` "cpu", or "cuda", "mps" or "directml",
-    with a number after a colon if there are several; ``dtype`` "float32", "bfloat16" or "float16";
-    ``provider`` is that of ONNX Runtime, "" on the CPU.
+    with a number after a colon if there are several; ``dtype`` "float32", "bfloat16", "float16" or, within
+    the encoder, "int8"; ``provider`` is that of ONNX Runtime, "" on the CPU.
     """
 
     runtime: str = DEFAULT_BACKEND

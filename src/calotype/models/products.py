@@ -17,9 +17,15 @@ from calotype.entropy import Product, reference_product
 from calotype.errors import ModelError
 from calotype.models.native import PerProcess, native_memory_errors
 from calotype.models.onnx_session import open_session
-from calotype.models.protobuf import pack_message
+from calotype.models.protobuf import pack_message, pack_node, pack_tensor
 
-__all__ = ["SignedWeights", "UnsignedWeights", "gives_known_answer", "integer_product"]
+__all__ = [
+    "SignedWeights",
+    "UnsignedWeights",
+    "gives_known_answer",
+    "has_exact_int8",
+    "integer_product",
+]
 
 _UINT8, _INT8, _INT32 = 2, 3, 6  # The data types of ONNX.
 _IR_VERSION, _OPSET = 8, 13
@@ -31,6 +37,11 @@ def integer_product(columns: NDArray[np.uint8], weight: NDArray[np.int8]) -> NDA
     machine.
     """
     return _choose_product()(columns, weight)
+
+
+def has_exact_int8() -> bool:
+    """Returns whether ONNX Runtime multiplies uint8 by int8 exactly and fast on this machine."""
+    return isinstance(_choose_product(), SignedWeights)
 
 
 @cache
@@ -91,18 +102,11 @@ class UnsignedWeights:
 
 
 def _matmul_model(weight_type: int, zeros: dict[str, int]) -> bytes:
-    """Returns an ONNX model of one MatMulInteger, with the zero points ``zeros``.
-
-    The messages and their numbers are those of onnx.proto.
-    """
-    names = [b"a", b"b", *(name.encode() for name in zeros)]
-    node = pack_message([(1, name) for name in names] + [(2, b"y"), (4, b"MatMulInteger")])
-    constants = [
-        pack_message([(2, _UINT8), (8, name.encode()), (9, bytes([value]))]) for name, value in zeros.items()
-    ]
+    """Returns an ONNX model of one MatMulInteger, with the zero points ``zeros``."""
+    constants = [pack_tensor(name, np.array(value, np.uint8)) for name, value in zeros.items()]
     values = [_value_info_proto(b"a", _UINT8), _value_info_proto(b"b", weight_type)]
     graph = pack_message(
-        [(1, node), (2, b"product")]
+        [(1, pack_node("MatMulInteger", ["a", "b", *zeros], "y")), (2, b"product")]
         + [(5, constant) for constant in constants]
         + [(11, value) for value in values]
         + [(12, _value_info_proto(b"y", _INT32))]
