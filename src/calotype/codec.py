@@ -64,7 +64,8 @@ class Codec:
         ``device`` is "cpu", or a GPU: "cuda" or "mps", or one such as "cuda:1", through ONNX Runtime's
         provider if its build has one, or else through torch (``calotype[sd]``). "auto" takes a GPU only if
         that costs no time to start: with a build of ONNX Runtime for GPUs, or if torch is imported already.
-        ``dtype`` is "auto" (float32), "float32", or on a GPU "bfloat16" or "float16".
+        ``dtype`` is "auto", "float32", or on a GPU "bfloat16" or "float16". "auto" is float32; on processors
+        with exact 8-bit products the encoder computes most of its activations in 8 bits.
 
         Raises ``TypeError`` and ``ValueError``. At the first use, a device that is not available raises
         :class:`ModelError`.

@@ -68,7 +68,8 @@ _SHARED = (
         metavar="NAME",
         default=DiffusionOptions.dtype,
         show_default=True,
-        help="The number format of the networks on a GPU: auto, float32, bfloat16 or float16.",
+        help="The number format of the networks: auto, float32, or on a GPU bfloat16 or float16. auto is"
+        " float32, and 8 bits in parts of the encoder where the processor is fast in them.",
     ),
     click.option(
         "--tile",

@@ -189,7 +189,7 @@ def _best_candidate(
     # Other models than the embedded ones would take too long to decode and encode once more.
     can_decode = is_embedded(options.model)
     if can_decode and plan.closed_loop and (plan.round_trip or has_visible_tints(best)):
-        decoder = models.decoder(options.model, header.space, options.diffusion)
+        decoder = models.analysis_decoder(options.model, header.space, options.diffusion)
         best = with_corrected_colours(best, picture.pixels(best.header), plan, encoder, decoder)
     is_small = header.extended  # The borders of small pictures are extended (MAX_EXTENDED_SIDE).
     if can_decode and is_small and not has_visible_tints(best):
@@ -198,7 +198,7 @@ def _best_candidate(
     if plan.patches and can_decode:
         text_finder = _text_finder(options, plan, models)
         if allows_patches(best, picture, plan):
-            decoder = models.decoder(options.model, header.space, options.diffusion)
+            decoder = models.analysis_decoder(options.model, header.space, options.diffusion)
             face_finder = models.face_finder(options.model) if plan.faces else None
             best = with_protection(best, picture, plan, encoder, decoder, face_finder, text_finder)
     best = fitted(best, picture, plan, encoder)

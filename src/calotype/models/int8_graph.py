@@ -169,7 +169,8 @@ class _Conversion:
         """Adds the constants of an activation's range."""
         unit, zero = _unit_and_zero(self._ranges[name])
         self._units[name] = unit
-        self._constants += map(pack_tensor, _range_names(name), (np.asarray(unit), np.asarray(zero)))
+        arrays: list[NDArray[Any]] = [np.array(unit), np.array(zero)]
+        self._constants += map(pack_tensor, _range_names(name), arrays)
 
     def _bias(self, node: Node) -> NDArray[np.float32]:
         """Returns the bias float32[O] of a convolution, which is stored as float16 and cast."""
