@@ -51,6 +51,8 @@ FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",  # WebGPU on the processor
     "--disable-dev-shm-usage",
     "--disable-background-networking",
     "--disable-component-update",

@@ -27,19 +27,22 @@ def strips() -> dict[str, NDArray[np.uint8]]:
     return {"wide": wide, "high": np.ascontiguousarray(wide.transpose(1, 0, 2)[:528])}
 
 
-def pixels(browser: Browser, file: str, network: str) -> NDArray[np.uint8]:
-    """RGBA of a file of the site, by ``decode``."""
-    width, height, data = browser.execute_async_script(
-        """const [file, network, done] = arguments;
+def pixels(browser: Browser, file: str, network: str, backend: str = "auto") -> NDArray[np.uint8]:
+    """RGBA of a file of the site; "auto" must not take a GPU that the processor imitates."""
+    width, height, data, used = browser.execute_async_script(
+        """const [file, network, wanted, done] = arguments;
         (async () => {
-          const { decode } = await import("/calotype.js");
-          const image = await decode(await (await fetch(file)).arrayBuffer(), { network });
-          return [image.width, image.height, [...image.data]];
-        })().then(done, (error) => done([0, 0, String(error)]));""",
+          const { decodePicture } = await import("/calotype.js");
+          const data = await (await fetch(file)).arrayBuffer();
+          const { image, backend } = await decodePicture(data, { network, backend: wanted });
+          return [image.width, image.height, [...image.data], backend];
+        })().then(done, (error) => done([0, 0, String(error), null]));""",
         file,
         network,
+        backend,
     )
     assert width, data
+    assert used == ("webgpu" if backend == "webgpu" else "wasm")
     return np.array(data, np.uint8).reshape(height, width, 4)
 
 

@@ -44,8 +44,8 @@ export async function decode(file: ArrayBuffer | Uint8Array, options: PageDecode
 export async function decodePicture(file: ArrayBuffer | Uint8Array, options: PageDecodeOptions = {}): Promise<Picture> {
   const { signal, ...rest } = options;
   const decoded = await pool.run(bytesOf(file), "pixels", { options: rest, signal });
-  const { verified = false, arrived = 0, dropped = [], recorded = null } = decoded;
-  return { image: imageOf(decoded), verified, arrived, dropped, recorded };
+  const { verified = false, arrived = 0, dropped = [], recorded = null, backend = "wasm" } = decoded;
+  return { image: imageOf(decoded), verified, arrived, dropped, recorded, backend };
 }
 
 /** An eighth or a sixteenth of a picture's width and height, rounded up, without the decoder network. Rejects with `CalotypeError`. */

@@ -1,13 +1,15 @@
 /** The decoder network over latents of any size: tiles that overlap by the radius of its receptive field. */
-import { Executor } from "./executor.js";
+import { type BackendOption, ExecutorChoice, type Part, type Tile } from "./choice.js";
+import { type Backend, type Executor, type Rectangle, runSteps, type Samples } from "./executor.js";
+import { openGpu } from "./gpu.js";
 import { grainBytes, GRAIN_PER_LATENT, grainRow, grainValue } from "./grain.js";
 import { compile, inputsOf, type Program, type Step } from "./graph.js";
 import type { FloatKernels } from "./kernels.js";
 import type { Latents } from "./latents.js";
 import { readOnnx } from "./onnx.js";
-import { type Plane, placeOf, PlanePool } from "./planes.js";
 import { CHANNELS, PIXELS_PER_LATENT } from "./header.js";
 import { modelError } from "./errors.js";
+import { WasmExecutor } from "./wasm.js";
 
 /** Sides of the kept part of a tile, in latent positions: for the first stage, and within it for the second. */
 const OUTER_TILE = 128;
@@ -33,64 +35,71 @@ interface Area {
   readonly right: number;
 }
 
-/** Called after each tile with the part that is done, 0 to 1; it may return a promise to wait for. */
-export type Progress = (fraction: number) => void | Promise<void>;
+/** What a file gives, and what has decoded it. */
+export interface DecodedPixels {
+  /** RGBA, opaque, row by row: `8 · columns` by `8 · rows` pixels. */
+  readonly rgba: Uint8ClampedArray;
+  /** What has decoded the last tile. */
+  readonly backend: Backend;
+}
 
 /** A loaded decoder network. */
 export class DecoderNetwork {
-  private readonly executor: Executor;
+  private readonly program: Program;
   private readonly stages: readonly Stage[];
+  private readonly choice: ExecutorChoice<Area>;
 
   /** Reads an ONNX file into the memory of `kernels`. */
-  constructor(
-    file: Uint8Array,
-    private readonly kernels: FloatKernels,
-  ) {
-    const program = compile(readOnnx(file));
-    for (const input of program.inputs) {
+  constructor(file: Uint8Array, kernels: FloatKernels) {
+    this.program = compile(readOnnx(file));
+    for (const input of this.program.inputs) {
       if (!["latents", "log_step", "conditional_mean", "grain"].includes(input)) {
         throw modelError(`The decoder network has an input that this decoder does not know: ${input}.`);
       }
     }
-    this.executor = new Executor(kernels, program);
-    this.stages = stagesOf(program);
+    this.stages = stagesOf(this.program);
+    this.choice = new ExecutorChoice<Area>(new WasmExecutor(kernels, this.program), openGpu);
   }
 
-  /** Decodes latents to RGBA, opaque, row by row: `8 · columns` by `8 · rows` pixels. */
-  async decode(latents: Latents, extended: boolean, progress?: Progress): Promise<Uint8ClampedArray> {
+  async decode(latents: Latents, extended: boolean, backend: BackendOption = "auto"): Promise<DecodedPixels> {
     const { rows, columns } = latents;
     const inputs = new Inputs(latents, extended ? EXTENSION : 0);
     const rgba = new Uint8ClampedArray(rows * columns * PIXELS_PER_LATENT ** 2 * 4);
-    const mark = this.kernels.arena.mark();
-    const pool = new PlanePool(this.kernels.arena);
-    try {
-      const tiles = areas({ top: 0, left: 0, bottom: inputs.rows, right: inputs.columns }, OUTER_TILE);
-      for (const [index, tile] of tiles.entries()) {
-        const [first, second] = this.stages as [Stage, Stage | undefined];
-        const needed = grown(tile, second?.margin ?? 0, inputs);
-        const read = grown(needed, first.margin, inputs);
-        const early = this.executor.run(first.steps, pool, inputs.planes(pool, this.executor.program.inputs, read, first.steps), first.output);
-        if (!second) {
-          inputs.show(rgba, pool, early, read, tile);
-          pool.release(early);
-        } else {
-          const parts = areas(tile, INNER_TILE);
-          for (const [place, part] of parts.entries()) {
-            const window = grown(part, second.margin, inputs);
-            const values = inputs.planes(pool, this.executor.program.inputs, window, second.steps);
-            values.set(first.output, cut(pool, early, read, window, first.scale));
-            if (place === parts.length - 1) pool.release(early);
-            const pixels = this.executor.run(second.steps, pool, values, second.output);
-            inputs.show(rgba, pool, pixels, window, part);
-            pool.release(pixels);
-            await progress?.((index + (place + 1) / parts.length) / tiles.length);
-          }
-        }
-      }
-    } finally {
-      this.kernels.arena.release(mark);
+    const tiles = areas({ top: 0, left: 0, bottom: inputs.rows, right: inputs.columns }, OUTER_TILE);
+    let used: Backend = "wasm";
+    for (const [index, tile] of tiles.entries()) {
+      const show = (part: Part<Area>) => inputs.show(rgba, part);
+      const decodeTile: Tile<Area> = (executor, give) => this.decodeTile(executor, inputs, tile, give);
+      used = await this.choice.decode(backend, sizeOf(tile), decodeTile, show, index < tiles.length - 1);
     }
-    return rgba;
+    return { rgba, backend: used };
+  }
+
+  private async decodeTile<Plane>(executor: Executor<Plane>, inputs: Inputs, tile: Area, give: (part: Part<Area>) => void): Promise<void> {
+    const [first, second] = this.stages as [Stage, Stage | undefined];
+    const load = (area: Area, steps: readonly Step[]): Map<string, Plane> => {
+      const read = new Set(steps.flatMap(inputsOf));
+      const names = this.program.inputs.filter((name) => read.has(name));
+      return new Map(names.map((name) => [name, executor.load(inputs.samples(name, area))]));
+    };
+    const needed = grown(tile, second?.margin ?? 0, inputs);
+    const read = grown(needed, first.margin, inputs);
+    const early = runSteps(executor, first.steps, load(read, first.steps), first.output);
+    if (!second) {
+      give({ area: tile, bytes: await executor.bytes(early, placeWithin(tile, read, first.scale)) });
+      return;
+    }
+    const parts = areas(tile, INNER_TILE);
+    for (const [place, area] of parts.entries()) {
+      const window = grown(area, second.margin, inputs);
+      const [width, height] = evenSize(window).map((side) => side * first.scale) as [number, number];
+      const values = load(window, second.steps);
+      values.set(first.output, executor.cut(early, { ...placeWithin(window, read, first.scale), width, height }));
+      if (place === parts.length - 1) executor.release(early);
+      const pixels = runSteps(executor, second.steps, values, second.output);
+      give({ area, bytes: await executor.bytes(pixels, placeWithin(area, window, second.scale)) });
+      executor.release(pixels);
+    }
   }
 }
 
@@ -107,69 +116,55 @@ class Inputs {
     this.columns = whole.columns + 2 * extension;
   }
 
-  /** Planes over `area` of the inputs that `steps` read. An area with an odd side at the border gets one position more. */
-  planes(pool: PlanePool, names: readonly string[], area: Area, steps: readonly Step[]): Map<string, Plane> {
-    const read = new Set(steps.flatMap(inputsOf));
-    const values = new Map<string, Plane>();
-    for (const name of names) {
-      if (!read.has(name)) continue;
-      values.set(name, name === "grain" ? grainPlane(pool, area) : this.plane(pool, name, area));
-    }
-    return values;
-  }
-
-  private plane(pool: PlanePool, name: string, area: Area): Plane {
+  /** The numbers of an input over `area`. An area with an odd side at the border gets one position more. */
+  samples(name: string, area: Area): Samples {
+    if (name === "grain") return grainSamples(area);
     const { rows, columns, latents, conditionalMeans, logStep } = this.whole;
     const channels = name === "log_step" ? 1 : CHANNELS;
     const values = name === "log_step" ? logStep : name === "latents" ? latents : conditionalMeans;
     const [width, height] = evenSize(area);
-    const plane = pool.take(width, height, channels);
-    const numbers = pool.view();
+    const data = new Float32Array(width * height * channels);
     const within = (place: number, size: number) => Math.min(Math.max(place - this.extension, 0), size - 1);
+    let target = 0;
     for (let y = 0; y < height; y++) {
       const row = within(area.top + y, rows) * columns;
       for (let x = 0; x < width; x++) {
-        const [source, target] = [row + within(area.left + x, columns), placeOf(plane, y, x)];
-        for (let channel = 0; channel < channels; channel++) numbers[target + channel] = values[channel * rows * columns + source]!;
+        const source = row + within(area.left + x, columns);
+        for (let channel = 0; channel < channels; channel++) data[target++] = values[channel * rows * columns + source]!;
       }
     }
-    return plane;
+    return { width, height, channels, data };
   }
 
-  /** Writes the pixels of `kept`, which lie in `plane` over `window`, as bytes. */
-  show(rgba: Uint8ClampedArray, pool: PlanePool, plane: Plane, window: Area, kept: Area): void {
+  /** Copies the pixels of a part into the picture, but of its extension. */
+  show(rgba: Uint8ClampedArray, { area, bytes }: Part<Area>): void {
     const unit = PIXELS_PER_LATENT;
-    const numbers = pool.view();
-    const border = this.extension * unit;
-    const [width, height] = [this.whole.columns * unit, this.whole.rows * unit];
-    for (let y = kept.top * unit; y < kept.bottom * unit; y++) {
-      for (let x = kept.left * unit; x < kept.right * unit; x++) {
-        const [row, column] = [y - border, x - border];
-        if (row < 0 || column < 0 || row >= height || column >= width) continue;
-        const source = placeOf(plane, y - window.top * unit, x - window.left * unit);
-        const target = (row * width + column) * 4;
-        // ⌊255 v + 1/2⌋ clipped to 0 … 255: the array clips, and would round halves to even.
-        for (let c = 0; c < 3; c++) rgba[target + c] = Math.floor(numbers[source + c]! * 255 + 0.5);
-        rgba[target + 3] = 255;
-      }
+    const [left, top, width] = [(area.left - this.extension) * unit, (area.top - this.extension) * unit, (area.right - area.left) * unit];
+    const [columns, rows] = [this.whole.columns * unit, this.whole.rows * unit];
+    const [first, end] = [Math.max(left, 0), Math.min(left + width, columns)];
+    if (first >= end) return;
+    for (let y = Math.max(top, 0); y < Math.min((area.bottom - this.extension) * unit, rows); y++) {
+      const source = ((y - top) * width - left) * 4;
+      rgba.set(bytes.subarray(source + first * 4, source + end * 4), (y * columns + first) * 4);
     }
   }
 }
 
-function grainPlane(pool: PlanePool, area: Area): Plane {
+function grainSamples(area: Area): Samples {
   const [width, height] = evenSize(area).map((side) => side * GRAIN_PER_LATENT) as [number, number];
-  const plane = pool.take(width, height, CHANNELS);
-  const numbers = pool.view();
+  const data = new Float32Array(width * height * CHANNELS);
+  let target = 0;
   for (let y = 0; y < height; y++) {
     const rowHash = grainRow(area.top * GRAIN_PER_LATENT + y);
     for (let x = 0; x < width; x++) {
       const bytes = grainBytes(rowHash, area.left * GRAIN_PER_LATENT + x);
-      const target = placeOf(plane, y, x);
-      for (let channel = 0; channel < CHANNELS; channel++) numbers[target + channel] = grainValue((bytes >>> (8 * channel)) & 255);
+      for (let channel = 0; channel < CHANNELS; channel++) data[target++] = grainValue((bytes >>> (8 * channel)) & 255);
     }
   }
-  return plane;
+  return { width, height, channels: CHANNELS, data };
 }
+
+const sizeOf = ({ top, left, bottom, right }: Area): number => (bottom - top) * (right - left);
 
 const evenSize = ({ top, left, bottom, right }: Area): [number, number] => [
   Math.ceil((right - left) / 2) * 2,
@@ -194,16 +189,12 @@ const grown = (area: Area, margin: number, { rows, columns }: { rows: number; co
   right: Math.min(area.right + margin, columns),
 });
 
-/** The part of `plane`, which covers `from`, that covers `to`; `scale` samples for each position. */
-function cut(pool: PlanePool, plane: Plane, from: Area, to: Area, scale: number): Plane {
-  const [width, height] = evenSize(to).map((side) => side * scale) as [number, number];
-  const part = pool.take(width, height, plane.channels);
-  const numbers = pool.view();
-  for (let y = 0; y < height; y++) {
-    const source = placeOf(plane, (to.top - from.top) * scale + y, (to.left - from.left) * scale);
-    numbers.copyWithin(placeOf(part, y, 0), source, source + width * plane.stride);
-  }
-  return part;
+/** The place of `part` in a plane that covers `whole`; `scale` samples for each position. */
+function placeWithin(part: Area, whole: Area, scale: number): Rectangle {
+  const { top, left, bottom, right } = part;
+  return {
+    left: (left - whole.left) * scale, top: (top - whole.top) * scale, width: (right - left) * scale, height: (bottom - top) * scale,
+  };
 }
 
 /** Cuts a program where only one value, at two samples per latent or more, is needed later, and finds the margins. */

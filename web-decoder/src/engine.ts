@@ -1,9 +1,11 @@
 /** Everything that decoding needs, loaded when it is needed first. It runs wherever there is WebAssembly: page, worker, service worker. */
 import { decodeAlpha } from "./alpha.js";
+import type { BackendOption } from "./choice.js";
 import { CHUNK, nameOfPart } from "./chunks.js";
 import { ContextModel } from "./context.js";
-import { DecoderNetwork, type Progress } from "./decoder.js";
+import { DecoderNetwork } from "./decoder.js";
 import { modelError } from "./errors.js";
+import type { Backend } from "./executor.js";
 import { markUncertain, readUncertainty } from "./fidelity.js";
 import { type Header, HIERARCHICAL, PIXELS_PER_LATENT } from "./header.js";
 import type { Detail } from "./latents.js";
@@ -30,6 +32,8 @@ export interface DecodeOptions {
   /** Mark with stripes where the picture is uncertain, as the file has recorded it. */
   readonly overlay?: boolean;
   readonly network?: NetworkName;
+  /** What runs the decoder network: "wasm", "webgpu" or, by default, "auto" for the faster one. */
+  readonly backend?: BackendOption;
 }
 
 /** What is known about a picture besides its pixels. */
@@ -42,6 +46,8 @@ export interface Findings {
   readonly dropped: readonly string[];
   /** Whether the file records where the picture is uncertain; null unless `overlay` asked for it. */
   readonly recorded: boolean | null;
+  /** What ran the decoder network. */
+  readonly backend: Backend;
 }
 
 export type DecodedPicture = Pixels & Findings;
@@ -72,7 +78,7 @@ export class Engine {
    * Decodes a file. Throws `CalotypeError`. If the decoder network has to be loaded first, `early` is given a thumbnail to show
    * in the meantime.
    */
-  decode(data: Uint8Array, options: DecodeOptions = {}, early?: (small: Thumbnail) => void, progress?: Progress): Promise<DecodedPicture> {
+  decode(data: Uint8Array, options: DecodeOptions = {}, early?: (small: Thumbnail) => void): Promise<DecodedPicture> {
     return this.afterOthers(async () => {
       const file = await this.open(data, options, "all");
       const { header, latents, parsed, verified } = file;
@@ -81,12 +87,12 @@ export class Engine {
       if (early && !this.networks.has(name)) {
         await this.reduced(file, layers, PIXELS_PER_LATENT).then(early, () => undefined);
       }
-      const rgba = await (await this.network(name)).decode(latents, header.extended, progress);
+      const { rgba, backend } = await (await this.network(name)).decode(latents, header.extended, options.backend);
       const pixels = { width: latents.columns * PIXELS_PER_LATENT, height: latents.rows * PIXELS_PER_LATENT, data: rgba };
       const shown = finishPicture(pixels, header, layers);
       const recorded = options.overlay ? await this.mark(shown, parsed, options.strict ?? false) : null;
       const dropped = parsed.chunks.dropped.map(nameOfPart);
-      return { ...shown, verified, arrived: latents.arrived / latents.integers.length, dropped, recorded };
+      return { ...shown, verified, arrived: latents.arrived / latents.integers.length, dropped, recorded, backend };
     });
   }
 
