@@ -11,7 +11,9 @@ import argparse
 import copy
 import json
 import math
+import random
 import time
+from collections import deque
 from pathlib import Path
 
 import torch
@@ -37,7 +39,10 @@ def order0(values: Tensor) -> float:
 
 
 class Source:
-    """Quantised latents of random crops."""
+    """Latents of random crops. They are kept in a pool, because to compute them takes longer than a step.
+
+    Each batch is drawn from the pool, after ``fresh`` crops were added. A full pool drops its oldest crops.
+    """
 
     def __init__(self, args: argparse.Namespace, model: ContextModel, device: torch.device) -> None:
         self.args, self.device = args, device
@@ -50,22 +55,40 @@ class Source:
         self.teacher = taesd_encoder().to(device, memory_format=torch.channels_last)
         self.model = copy.deepcopy(model).freeze()
         self.coding_pass = CodingPass(self.model)
+        self._pool: deque[tuple[Tensor, bool]] = deque(maxlen=args.pool)
+        self._rng = random.Random(args.seed)
 
     def autocast(self) -> torch.autocast:
         return autocast(self.device)
 
     @torch.no_grad()
+    def _add_crops(self, count: int) -> None:
+        """Adds (latents float16[4, h, w], whether they are the encoder's) of ``count`` crops to the pool."""
+        pixels = self.photographs.batch(count, self.args.crop)
+        for crop in pixels.split(1):
+            own = self.encoder is not None and self._rng.random() < 2 / 3
+            with self.autocast():
+                latents = self.encoder(crop) if own and self.encoder is not None else self.teacher(crop)
+            self._pool.append((latents[0].half(), own))
+
     def batch(self) -> tuple[Tensor, Tensor, Tensor]:
         """(latents float32[N, 4, h, w] to quantise, their levels int64[N] and Lagrangian multipliers)."""
-        pixels = self.photographs.batch(self.args.batch, self.args.crop)
-        levels = random_levels(len(pixels), self.device)
-        lambdas, own = random_lambdas(levels), 2 * len(pixels) // 3 if self.encoder is not None else 0
-        lambdas[own:] = 0
-        with self.autocast():
-            latents = self.teacher(pixels[own:]).float()
-            if self.encoder is not None:
-                latents = torch.cat([self.encoder(pixels[:own]).float(), latents])
-        return latents, levels, lambdas
+        self._add_crops(self.args.fresh if len(self._pool) >= self.args.batch else self.args.batch)
+        drawn = self._rng.sample(range(len(self._pool)), self.args.batch)
+        latents = torch.stack([self._pool[index][0] for index in drawn]).float()
+        own = torch.tensor([self._pool[index][1] for index in drawn], device=self.device)
+        levels = random_levels(len(drawn), self.device)
+        return latents, levels, random_lambdas(levels) * own
+
+    def quantised(self, latents: Tensor, levels: Tensor, lambdas: Tensor) -> Tensor:
+        """Integers times their steps, float32[N, 4, h, w]; a coding pass decides those with a multiplier."""
+        values = steps_of(levels).view(-1, 1, 1, 1) * CHANNEL_WEIGHTS.to(latents.device)
+        values = torch.round(latents / values) * values
+        if len(optimised := torch.nonzero(lambdas).flatten()):
+            arguments = latents[optimised], levels[optimised], lambdas[optimised]
+            everything = torch.full_like(levels[optimised], STEPS_OF_A_PASS)
+            values[optimised] = self.coding_pass(*arguments, everything).coded
+        return values
 
 
 def validate(model: ContextModel, pictures: Tensor, own: Tensor) -> dict[str, float]:
@@ -92,8 +115,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--batch", type=int, default=6)
-    parser.add_argument("--crop", type=int, default=384)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--fresh", type=int, default=2, help="crops added to the pool at each step")
+    parser.add_argument("--pool", type=int, default=8192, help="crops kept in the pool")
+    parser.add_argument("--crop", type=int, default=384, help="side in pixels, a multiple of 64")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--photographs", type=int, help="read no more than so many")
@@ -158,9 +183,7 @@ def main() -> None:
             warm = min(1.0, (step + 1) / 100)
             group["lr"] = args.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
         latents, levels, lambdas = source.batch()
-        everything = torch.full_like(levels, STEPS_OF_A_PASS)
-        integers = source.coding_pass(latents, levels, lambdas, everything).coded
-        loss = model.mean_code_length(integers, levels)
+        loss = model.mean_code_length(source.quantised(latents, levels, lambdas), levels)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
