@@ -21,7 +21,7 @@ from calotype.latents import step_of_level
 from calotype.limits import Limits
 from calotype.models import latent_space_of_id, model_name_of_id
 
-__all__ = ["Info", "read_info"]
+__all__ = ["Info", "describe_file", "read_info"]
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,10 @@ def read_info(data: DataLike, limits: Limits | None = None, *, partial: bool = F
     """
     check_type("limits", limits, Limits | None)
     check_type("partial", partial, bool)
-    return _describe(parse_file(read_file_data(data), limits=limits or Limits(), partial=partial))
+    return describe_file(parse_file(read_file_data(data), limits=limits or Limits(), partial=partial))
 
 
-def _describe(parsed: ParsedFile) -> Info:
+def describe_file(parsed: ParsedFile) -> Info:
     """Returns the description of a file from its header and its list of chunks."""
     header = parsed.header
     return Info(

@@ -11,7 +11,8 @@ from calotype.cli.common import json_option, limits_of, max_pixels_option
 from calotype.cli.console import Console
 from calotype.cli.files import STDIO, read_calotype
 from calotype.cli.paths import PathType
-from calotype.container import parse_file
+from calotype.container import ParsedFile, parse_file
+from calotype.info import describe_file
 
 __all__ = ["info"]
 
@@ -37,14 +38,14 @@ def info(console: Console, paths: Sequence[str], partial: bool, max_pixels: int)
     for path in paths:
         name = "standard input" if path == STDIO else path
         try:
-            data = read_calotype(path, limits)
-            file_info = calotype.read_info(data, limits=limits, partial=partial)
+            parsed = parse_file(read_calotype(path, limits), limits=limits, partial=partial)
+            file_info = describe_file(parsed)
         except calotype.CalotypeError as error:
             failed = console.failure(error, name)
             console.record({"file": path, "ok": False, "error": str(error), "exit_code": failed})
             code = max(code, failed)
             continue
-        first = {"first_picture_size": _first_picture_size(data, limits)} if partial else {}
+        first = {"first_picture_size": _first_picture_size(parsed)} if partial else {}
         if console.json:
             console.record({"file": path, "ok": True, **file_info.as_dict(), **first})
         else:
@@ -52,13 +53,13 @@ def info(console: Console, paths: Sequence[str], partial: bool, max_pixels: int)
     return code
 
 
-def _first_picture_size(data: bytes, limits: calotype.Limits) -> int | None:
+def _first_picture_size(parsed: ParsedFile) -> int | None:
     """Returns :func:`first_picture_size`; None also for a file that cannot be decoded."""
     # This loads numpy, which takes longer than all the rest.
     from calotype.decoding import first_picture_size
 
     try:
-        return first_picture_size(parse_file(data, limits=limits, partial=True))
+        return first_picture_size(parsed)
     except calotype.CalotypeError:
         return None
 

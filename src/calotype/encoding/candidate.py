@@ -27,11 +27,11 @@ from calotype.latents import (
 )
 from calotype.models import load_context_model
 
-__all__ = ["Candidate", "code_latents", "code_palette", "provisional_candidate", "recoded_provisionally"]
+__all__ = ["Candidate", "code_latents", "code_palette", "provisional_candidate"]
 
-_MAX_LEVEL_ERROR, _MAX_DRAFTS = 8, 3
-"""Levels by which a provisional candidate may miss its target size, and the number of coding passes to come
-so near."""
+_MAX_LEVEL_ERROR, _MAX_PASSES = 8, 3
+"""The largest difference, in levels, between a provisional candidate and the level that would meet its target
+size, and the largest number of coding passes that are spent on it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +40,8 @@ class Candidate:
 
     The ``integers`` int16[4, h, w] were quantised from the ``latents`` float32[4, h, w] at the level of the
     ``header``. ``reconstruction`` holds the latents that a decoder reads from the file. ``rate`` is the rate
-    target, which also holds when a later stage codes other latents. A candidate for a target size is a
-    *draft* until the last stage: it comes from one coding pass, and its size is near the target.
+    target, which also holds when a later stage codes other latents. With a target size a candidate may be
+    *provisional*: it is coded at an estimated level, and its size is near the target, above or below.
     ``coding_pass`` is None in the palette coding.
     """
 
@@ -85,6 +85,23 @@ class Candidate:
             return True
         return self.size <= target and (self.size >= MIN_SHARE * target or self.header.level == FINEST)
 
+    def recoded(self, rdo: Rdo, latents: NDArray[np.float32] | None = None) -> Candidate:
+        """Returns a candidate with the same chunks that meets the rate target.
+
+        ``latents`` float32[4, h, w] are others of the same picture; None codes its own once more. The search
+        for a target size starts from the coding pass of this candidate. Raises :class:`TargetSizeError`.
+        """
+        if latents is None:
+            latents = self.latents
+        return code_latents(latents, self.header, self.chunks, self.rate, rdo, self.coding_pass)
+
+    def recoded_provisionally(self, rdo: Rdo, latents: NDArray[np.float32]) -> Candidate:
+        """Returns a provisional candidate of other latents float32[4, h, w] of the same picture.
+
+        It has the chunks of this candidate, and the level at which this one should meet its rate target.
+        """
+        return provisional_candidate(latents, self.header, self.chunks, self.rate, rdo, self.level_of_target)
+
 
 def code_latents(
     latents: NDArray[np.float32],
@@ -102,10 +119,8 @@ def code_latents(
 
     Raises :class:`TargetSizeError`.
     """
-    context_model, refinement = (
-        load_context_model(header.context_model),
-        region_refinements(chunks, *latents.shape[1:]),
-    )
+    context_model = load_context_model(header.context_model)
+    refinement = region_refinements(chunks, *latents.shape[1:])
     encoders = [
         TrialEncoder(latents, context_model, rdo.lambda_, cascade, rdo.error_diffusion, refinement)
         for cascade in rdo.cascades
@@ -143,7 +158,7 @@ def provisional_candidate(
     if level is None:
         estimate = SizeEstimate(latents, region_refinements(chunks, *latents.shape[1:]))
         level = estimate.level(SizeTarget(rate.size, header, chunks).goal)
-    for _ in range(_MAX_DRAFTS):
+    for _ in range(_MAX_PASSES):
         coded = RateTarget(level=round(min(max(level, FINEST), COARSEST)))
         provisional = replace(code_latents(latents, header, chunks, coded, plain), rate=rate)
         level = provisional.level_of_target
@@ -165,15 +180,6 @@ def code_palette(latents: NDArray[np.float32], header: Header, chunks: tuple[Chu
     return Candidate(
         header, chunks, RateTarget(level=header.level), latents, integers, payload, reconstruction
     )
-
-
-def recoded_provisionally(latents: NDArray[np.float32], candidate: Candidate, rdo: Rdo) -> Candidate:
-    """Returns a provisional candidate of other latents float32[4, h, w] of the same picture.
-
-    It has the candidate's regions and the level at which the candidate should meet its rate target.
-    """
-    header, chunks, level = candidate.header, candidate.chunks, candidate.level_of_target
-    return provisional_candidate(latents, header, chunks, candidate.rate, rdo, level)
 
 
 def _lagrangian_cost(trial: Trial) -> float:

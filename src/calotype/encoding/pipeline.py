@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,8 +85,8 @@ def encode_pictures(
             pixels = [picture.pixels(picture.header) for picture in pictures]
             all_latents = encode_all(encoder, pixels, [picture.header.extension for picture in pictures])
             for picture, latents in zip(pictures, all_latents, strict=True):
-                make = _best_file if options.faithful is None else _faithful_file
-                file = make(picture, latents, options, encoder, models, progress)
+                encoding = _PictureEncoding(picture, latents, encoder, models, progress)
+                file = encoding.file(options)
                 yield with_record(file, picture, options, models) if options.record else file
         if failure is not None:
             raise failure
@@ -113,106 +113,102 @@ def encode_latents(
     return write_verified_file(code_latents(latents, header, chunks, plan.rate, plan.rdo))
 
 
-def _best_file(
-    picture: PreparedPicture,
-    latents: NDArray[np.float32],
-    options: EncodeOptions,
-    encoder: Encoder,
-    models: ModelCache,
-    progress: Callable[[], None],
-) -> bytes:
-    """Returns the file of a picture, whose ``latents`` float32[4, h, w] are those at its scale."""
-    return write_verified_file(_best_candidate(picture, latents, options, encoder, models, progress))
+@dataclass(frozen=True)
+class _PictureEncoding:
+    """What encoding a picture takes besides the options. Several options are tried to bound the invention.
 
-
-def _faithful_file(
-    picture: PreparedPicture,
-    latents: NDArray[np.float32],
-    options: EncodeOptions,
-    encoder: Encoder,
-    models: ModelCache,
-    progress: Callable[[], None],
-) -> bytes:
-    """Returns the first file that invents no more than the options allow; the arguments are those of
-    :func:`_best_file`.
-
-    Raises :class:`InventionError` if no file does, within the target size if there is one.
+    ``latents`` float32[4, h, w] are those of ``encoder`` at the scale of the ``picture``.
     """
-    limit, lowest = options.faithful or 0.0, 1.0
-    size = size_target(options, picture.header.width, picture.header.height)
-    for finer in finer_options(options):
-        file = _best_file(picture, latents, finer, encoder, models, progress)
-        fidelity = file_fidelity(file, picture, models)
-        lowest = min(lowest, fidelity.invention)
-        if lowest <= limit:
-            return file
-    for smaller in (None, *smaller_options(options, size), coarsest_options(options)):
-        if smaller is not None:
-            try:
-                file = _best_file(picture, latents, smaller, encoder, models, progress)
-            except TargetSizeError:
-                continue
+
+    picture: PreparedPicture
+    latents: NDArray[np.float32]
+    encoder: Encoder
+    models: ModelCache
+    progress: Callable[[], None]
+
+    def file(self, options: EncodeOptions) -> bytes:
+        """Returns the file, whose invention is bounded with the option ``faithful``."""
+        if options.faithful is None:
+            return self._best_file(options)
+        return self._faithful_file(options, options.faithful)
+
+    def _best_file(self, options: EncodeOptions) -> bytes:
+        """Returns the file of the best candidate, verified."""
+        return write_verified_file(self._best_candidate(options))
+
+    def _faithful_file(self, options: EncodeOptions, limit: float) -> bytes:
+        """Returns the first file whose invention is at most ``limit``.
+
+        Raises :class:`InventionError` if no file has so little, within the target size if there is one.
+        """
+        picture, models, lowest = self.picture, self.models, 1.0
+        size = size_target(options, picture.header.width, picture.header.height)
+        for finer in finer_options(options):
+            file = self._best_file(finer)
             fidelity = file_fidelity(file, picture, models)
-        everything = smaller == coarsest_options(options)
-        rectangles = [] if everything else worst_rectangles(fidelity, limit, file)
-        for patches in patches_over(picture.rgb, rectangles) if rectangles or everything else ():
-            patched = with_patches(file, patches, options)
-            if patched is None:
-                break
-            lowest = min(lowest, file_fidelity(patched, picture, models).invention)
+            lowest = min(lowest, fidelity.invention)
             if lowest <= limit:
-                return patched
-    within = "" if size is None else f" within {size} bytes"
-    raise InventionError(
-        f"the invention of this picture is {lowest:.3f} at best{within}, above {limit:g}: allow more"
-        + (" of it" if size is None else " bytes")
-    )
-
-
-def _best_candidate(
-    picture: PreparedPicture,
-    latents: NDArray[np.float32],
-    options: EncodeOptions,
-    encoder: Encoder,
-    models: ModelCache,
-    progress: Callable[[], None],
-) -> Candidate:
-    """Returns the best candidate for a picture, whose ``latents`` float32[4, h, w] are those at its scale."""
-    header = picture.header
-    if header.coding == Coding.PALETTE:
-        return code_palette(latents, header, picture.chunks)
-    plan = Plan.of(options, header.width, header.height)
-    best = code_at_best_scale(latents, picture, plan, encoder)
-    finder = models.face_finder(options.model) if plan.faces and distorts_faces(best) else None
-    if finder is not None or picture.interest is not None:
-        best = with_finer_regions(best, picture, plan, encoder, finder)
-    # Other models than the embedded ones would take too long to decode and encode once more.
-    can_decode = is_embedded(options.model)
-    if can_decode and plan.closed_loop and (plan.round_trip or has_visible_tints(best)):
-        decoder = models.analysis_decoder(options.model, header.space, options.diffusion)
-        best = with_corrected_colours(best, picture.pixels(best.header), plan, encoder, decoder)
-    is_small = header.extended  # The borders of small pictures are extended (MAX_EXTENDED_SIDE).
-    if can_decode and is_small and not has_visible_tints(best):
-        decoder = models.analysis_decoder(options.model, header.space, options.diffusion)
-        best = with_solved_colours(best, picture, plan, encoder, decoder)
-    if plan.patches and can_decode:
-        text_finder = _text_finder(options, plan, models)
-        if allows_patches(best, picture, plan):
-            decoder = models.analysis_decoder(options.model, header.space, options.diffusion)
-            face_finder = models.face_finder(options.model) if plan.faces else None
-            best = with_protection(best, picture, plan, encoder, decoder, face_finder, text_finder)
-    best = fitted(best, picture, plan, encoder)
-    if plan.descent:
-        best = optimise_latents(
-            best,
-            pixels_under_patches(best, picture),
-            models.decoder(options.decoder, header.space, options.diffusion),
-            max_size=best.size if plan.rate.size is None else plan.rate.size,
-            seconds=options.time_limit,
-            lpips=options.lpips,
-            progress=progress,
+                return file
+        for smaller in (None, *smaller_options(options, size), coarsest_options(options)):
+            if smaller is not None:
+                try:
+                    file = self._best_file(smaller)
+                except TargetSizeError:
+                    continue
+                fidelity = file_fidelity(file, picture, models)
+            everything = smaller == coarsest_options(options)
+            rectangles = [] if everything else worst_rectangles(fidelity, limit, file)
+            for patches in patches_over(picture.rgb, rectangles) if rectangles or everything else ():
+                patched = with_patches(file, patches, options)
+                if patched is None:
+                    break
+                lowest = min(lowest, file_fidelity(patched, picture, models).invention)
+                if lowest <= limit:
+                    return patched
+        within = "" if size is None else f" within {size} bytes"
+        raise InventionError(
+            f"the invention of this picture is {lowest:.3f} at best{within}, above {limit:g}: allow more"
+            + (" of it" if size is None else " bytes")
         )
-    return best
+
+    def _best_candidate(self, options: EncodeOptions) -> Candidate:
+        """Returns the best candidate for the picture: calls the stages in order."""
+        picture, encoder, models = self.picture, self.encoder, self.models
+        header = picture.header
+        if header.coding == Coding.PALETTE:
+            return code_palette(self.latents, header, picture.chunks)
+        plan = Plan.of(options, header.width, header.height)
+        best = code_at_best_scale(self.latents, picture, plan, encoder)
+        finder = models.face_finder(options.model) if plan.faces and distorts_faces(best) else None
+        if finder is not None or picture.interest is not None:
+            best = with_finer_regions(best, picture, plan, encoder, finder)
+        # Other models than the embedded ones would take too long to decode and encode once more.
+        can_decode = is_embedded(options.model)
+        if can_decode and plan.closed_loop and (plan.round_trip or has_visible_tints(best)):
+            decoder = models.analysis_decoder(options.model, header.space, options.diffusion)
+            best = with_corrected_colours(best, picture.pixels(best.header), plan, encoder, decoder)
+        is_small = header.extended  # The borders of small pictures are extended (MAX_EXTENDED_SIDE).
+        if can_decode and is_small and not has_visible_tints(best):
+            decoder = models.analysis_decoder(options.model, header.space, options.diffusion)
+            best = with_solved_colours(best, picture, plan, encoder, decoder)
+        if plan.patches and can_decode:
+            text_finder = _text_finder(options, plan, models)
+            if allows_patches(best, picture, plan):
+                decoder = models.analysis_decoder(options.model, header.space, options.diffusion)
+                face_finder = models.face_finder(options.model) if plan.faces else None
+                best = with_protection(best, picture, plan, encoder, decoder, face_finder, text_finder)
+        best = fitted(best, picture, plan, encoder)
+        if plan.descent:
+            best = optimise_latents(
+                best,
+                pixels_under_patches(best, picture),
+                models.decoder(options.decoder, header.space, options.diffusion),
+                max_size=best.size if plan.rate.size is None else plan.rate.size,
+                seconds=options.time_limit,
+                lpips=options.lpips,
+                progress=self.progress,
+            )
+        return best
 
 
 def _text_finder(options: EncodeOptions, plan: Plan, models: ModelCache) -> TextFinder | None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.container import Chunk, ChunkType, Header, pack_regions
-from calotype.encoding.candidate import Candidate, code_latents, provisional_candidate, recoded_provisionally
+from calotype.encoding.candidate import Candidate, code_latents, provisional_candidate
 from calotype.encoding.closed_loop import colour_corrected, corrected_latents
 from calotype.encoding.colour_error import (
     ColourError,
@@ -133,9 +133,7 @@ def fitted(candidate: Candidate, picture: PreparedPicture, plan: Plan, encoder: 
     while True:
         header, latents = candidate.header, candidate.latents
         try:
-            return code_latents(
-                latents, header, candidate.chunks, candidate.rate, plan.rdo, candidate.coding_pass
-            )
+            return candidate.recoded(plan.rdo)
         except TargetSizeError as error:
             smaller = tuple(scale for scale in scales if scale < header.scale)
             if header.regions:
@@ -210,11 +208,14 @@ def with_corrected_colours(
     decoded = decoded_pixels(candidate.reconstruction, decoder, extension)
     error = smooth_colour_error(rgb, decoded)
     latents = corrected_latents(candidate, decoded, error, plan, encoder)
-    provisional = recoded_provisionally(latents, candidate, plan.rdo)
+    provisional = candidate.recoded_provisionally(plan.rdo, latents)
     error_left = smooth_colour_error(rgb, decoded_pixels(provisional.reconstruction, decoder, extension))
     if np.abs(error_left).sum() >= np.abs(error).sum():
         return candidate
-    return _code_other_latents(provisional, colour_corrected(latents, error_left), plan) or candidate
+    try:
+        return provisional.recoded(plan.rdo, colour_corrected(latents, error_left))
+    except TargetSizeError:
+        return candidate
 
 
 def with_solved_colours(
@@ -229,8 +230,9 @@ def with_solved_colours(
         return candidate
     start = _at_level_of_quality(candidate, picture, plan, encoder)
     goal = ColourGoal(picture.pixels(start.header), start.reconstruction.levels, decoder, start.header)
-    solved = _code_other_latents(start, solve_latents_for_colours(start.latents, goal), plan)
-    if solved is None:
+    try:
+        solved = start.recoded(plan.rdo, solve_latents_for_colours(start.latents, goal))
+    except TargetSizeError:
         return candidate
     after = _block_error(solved, picture, decoder)
     return solved if np.square(after).mean() < np.square(before).mean() else candidate
@@ -254,17 +256,6 @@ def _block_error(candidate: Candidate, picture: PreparedPicture, decoder: Decode
     """Returns the colour error of a candidate for ``picture``, block by block."""
     header = candidate.header
     return block_colour_error(picture.pixels(header), candidate.reconstruction, decoder, header)
-
-
-def _code_other_latents(candidate: Candidate, latents: NDArray[np.float32], plan: Plan) -> Candidate | None:
-    """Codes other latents of the same picture like ``candidate``; returns None if the size cannot be met."""
-    header = candidate.header
-    try:
-        return code_latents(
-            latents, header, candidate.chunks, candidate.rate, plan.rdo, candidate.coding_pass
-        )
-    except TargetSizeError:
-        return None
 
 
 def _latents_of(picture: PreparedPicture, header: Header, encoder: Encoder) -> NDArray[np.float32]:
