@@ -1,7 +1,7 @@
-"""The photographs and teachers that training reads, and their places.
+"""The photographs and the teachers that training reads.
 
-One variable, ``CALOTYPE_ASSETS``, names the folder; it defaults to the sibling ``../shared`` of the
-checkout. Nothing here is imported by the installed package.
+The environment variable ``CALOTYPE_ASSETS`` names their folder; by default it is ``../shared`` beside the
+checkout. The installed package imports nothing of this.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from torch import Tensor, nn
 HERE = Path(__file__).resolve().parent
 ASSETS = Path(os.environ.get("CALOTYPE_ASSETS", HERE.parents[1] / "shared"))
 
-# How often a photo of each source is drawn, relative to its area: `clothing` and `grocery` are many
-# and alike, the others varied (the prefix of the file name is the source).
 SOURCE_WEIGHT = {"clothing": 0.3, "grocery": 0.3, "gcompris": 0.7, "wall": 1.0, "wallcrop": 1.0}
+"""How often a photograph is drawn, relative to its area, by its source: the beginning of the file's name.
 
+The photographs of clothing and grocery are many and much alike, so that they are drawn less often. Other
+sources have the weight 1.
+"""
 
 TRAINING_SETS = ("train", "train2")
 """The folders of ``data`` with training photographs, each with its ``SOURCES.tsv``."""
@@ -34,7 +36,7 @@ def held_out() -> frozenset[str]:
 
 
 def photos() -> list[Path]:
-    """All photographs of the pool, sorted by name; `SOURCES.tsv` lists them."""
+    """Returns the photographs that ``SOURCES.tsv`` of the first training set lists, sorted by name."""
     with (ASSETS / "data" / "train" / "SOURCES.tsv").open(newline="") as table:
         names = sorted(row["file"] for row in csv.DictReader(table, delimiter="\t"))
     return [ASSETS / "data" / "train" / name for name in names]
@@ -61,7 +63,9 @@ def _conv(cin: int, cout: int, **kw: bool | int) -> nn.Conv2d:
 
 
 def taesd_encoder() -> nn.Module:
-    """The teacher: float32[N, 3, H, W] in [0, 1] to latents float32[N, 4, H/8, W/8]."""
+    """Returns the teacher's encoder: pixels float32[N, 3, H, W] in [0, 1] to latents
+    float32[N, 4, H/8, W/8].
+    """
     layers: list[nn.Module] = [_conv(3, 64), _Block()]
     for _ in range(3):
         layers += [_conv(64, 64, stride=2, bias=False), _Block(), _Block(), _Block()]
@@ -69,7 +73,9 @@ def taesd_encoder() -> nn.Module:
 
 
 def taesd_decoder() -> nn.Module:
-    """The teacher's decoder: latents float32[N, 4, h, w] to float32[N, 3, 8h, 8w], about [0, 1]."""
+    """Returns the teacher's decoder: latents float32[N, 4, h, w] to pixels float32[N, 3, 8h, 8w], nominally
+    in [0, 1].
+    """
     layers: list[nn.Module] = [_Clamp(), _conv(4, 64), nn.ReLU()]
     for _ in range(3):
         layers += [_Block(), _Block(), _Block(), nn.Upsample(scale_factor=2), _conv(64, 64, bias=False)]
@@ -83,7 +89,9 @@ def _load(model: nn.Module, part: str) -> nn.Module:
 
 
 def lpips_squeeze_weights() -> dict[str, Tensor]:
-    """The initialisers of the ONNX graph, or of the copy of them that ``pack.py`` made."""
+    """Returns the initialisers of the ONNX graph, which ``pack.py`` may have copied to a file of their
+    own.
+    """
     folder = ASSETS / "models" / "lpips-squeeze"
     if (folder / "lpips_sq.safetensors").exists():
         return load_file(folder / "lpips_sq.safetensors")
@@ -101,7 +109,7 @@ class Lpips(nn.Module):
     """LPIPS v0.1 (SqueezeNet), differentiable, rebuilt from the initialisers of the ONNX graph.
 
     Source: Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric",
-    2018. Takes two float32[N, 3, H, W] in [0, 1]; returns float32[N].
+    2018. It maps two batches of pixels float32[N, 3, H, W] in [0, 1] to distances float32[N].
     """
 
     _FIRE = ((2, 3, 4), (3, 6, 7), (4, 9), (5, 10), (6, 11), (7, 12))
@@ -117,7 +125,7 @@ class Lpips(nn.Module):
         return torch.relu(F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), **kw))
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Seven feature maps of pixels float32[N, 3, H, W] in [0, 1], at 1/2 to 1/16 of the size."""
+        """Returns seven feature maps of pixels float32[N, 3, H, W] in [0, 1], at 1/2 to 1/16 of the size."""
         x = ((x * 2 - 1) - self.scaling_layer_shift) / self.scaling_layer_scale  # type: ignore[operator]
         x = self._conv("slice1_0", x, stride=2)
         out = [x]

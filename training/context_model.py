@@ -1,9 +1,9 @@
 """The integer-valued context model in torch, with quantisation in the loop.
 
-Every activation is an integer in [0, 255] or [-127, 127]; every weight is an int8 times a scale per
-output channel that is a multiple of 2^-16. The forward pass here computes what
-``calotype.entropy`` computes in integers, up to float rounding of the accumulators.
-See docs/format.md ("Context model") for the arithmetic.
+Every activation is an integer in [0, 255] or [-127, 127]. Every weight is an int8 times a scale for its
+output channel, which is a multiple of 2^-16. The forward pass computes in floating point what
+``calotype.entropy`` computes in integers: only the accumulators are rounded differently. docs/format.md
+("Context model") specifies the arithmetic.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WIDTHS = {8: 16, 4: 48, 2: 64, 1: 96}
 HEAD = 48
 SITES = ((1, 1), (0, 1), (1, 0))  # the order of the three sites of a grid
 CASCADE = (0.5, 0.6, 0.8, 1.0)  # as in calotype.encoding.rdo
-FEEDBACK, MOST_OWED = 0.5, 0.4  # likewise
+ERROR_DIFFUSION_GAIN, MAX_DIFFUSED = 0.5, 0.4  # as in calotype.encoding.rdo; the second in steps
 BIAS_UNIT = 64.0
 MEAN_LIMIT, SCALE_LIMIT = 2047, 127
 
@@ -43,7 +43,7 @@ def _offset(distance: Tensor, scale: Tensor, step: Tensor) -> Tensor:
     ``distance`` is that of the middle from the distribution's mean.
     """
     inverse = torch.exp2(6.5 - scale / 16)
-    near = -distance.abs() * inverse  # By symmetry this is the lower tail, as in ContextModel._cost.
+    near = -distance.abs() * inverse  # The lower tail, by symmetry, as in ContextModel._cost.
     half = step * inverse / 2
     low, high = near - half, near + half
     mass = torch.special.ndtr(high) - torch.special.ndtr(low)
@@ -67,7 +67,9 @@ class IntConv(nn.Module):
         self.low, self.high = low, high
 
     def quantised(self) -> tuple[Tensor, Tensor]:
-        """(integer-valued weights float[O, I, k, k], scale float[O, 1, 1, 1], a multiple of 2^-16)."""
+        """Returns (integer-valued weights float[O, I, k, k], scale float[O, 1, 1, 1], a multiple of
+        2^-16).
+        """
         peak = self.weight.detach().abs().amax((1, 2, 3), keepdim=True)
         scale = (peak / 127 * 65536).ceil().clamp(min=1) / 65536
         return (self.weight.detach() / scale).round().clamp(-127, 127), scale
@@ -79,13 +81,13 @@ class IntConv(nn.Module):
             weight = _ste(weight, integer * scale)
         pad = self.weight.shape[-1] // 2
         real = F.conv2d(x, weight, padding=pad).float() + (self.bias * BIAS_UNIT).view(1, -1, 1, 1)
-        # The clip lets a gradient through when it would pull the value back inside.
+        # A fiftieth of the gradient passes the clip, so that values beyond its limits can return.
         clipped = real.clamp(self.low, self.high)
         return _ste(clipped + 0.02 * (real - clipped), torch.floor(clipped + 0.5))
 
 
 class Trunk(nn.Module):
-    """Planes of the context to features: one entry convolution, two residual pairs."""
+    """Maps the planes of the context to features: an entry convolution and two residual pairs."""
 
     def __init__(self, cin: int, width: int) -> None:
         super().__init__()
@@ -103,7 +105,9 @@ class Trunk(nn.Module):
 
 
 class Head(nn.Module):
-    """Features and the channels already coded at this site to (mean, scale) of the next channel."""
+    """Maps features and the channels that are coded already at a site to (mean, scale) of the next
+    channel.
+    """
 
     def __init__(self, width: int, coded: int) -> None:
         super().__init__()
@@ -198,9 +202,10 @@ class ContextModel(nn.Module):
     ) -> Pass:
         """Codes latents float32[N, 4, h, w], sides multiples of 8, at ``levels`` int64[N] as the codec does.
 
-        ``lambda_`` float[N] switches rate-distortion-optimised quantisation and error diffusion on, as in
-        the codec's encoder; None rounds. ``known`` int64[N] is the number of the 40 predictions (ten sites
-        of four channels) whose integers have arrived; later latents take their predicted mean.
+        With ``lambda_`` float[N], the Lagrangian multipliers, it uses rate-distortion-optimised quantisation
+        and error diffusion as the codec's encoder does; None rounds. ``known`` int64[N] is the number of the
+        40 predictions (ten sites of four channels) whose integers have arrived; later latents take their
+        predicted mean.
         """
         step = steps_of(levels).view(-1, 1, 1, 1) * self.channel_weights
         level = ((levels.float() - 64) * 2).clamp(-127, 127).view(-1, 1, 1, 1)
@@ -211,13 +216,13 @@ class ContextModel(nn.Module):
         errors = F.pad(
             torch.zeros_like(latents), (8, 8, 8, 8)
         )  # in steps, of the latents that are quantised already
-        decided = F.pad(torch.zeros_like(latents[:1, 0]), (8, 8, 8, 8))
+        is_quantised = F.pad(torch.zeros_like(latents[:1, 0]), (8, 8, 8, 8))
         number = 0
         for net, stride, (y, x), before, share in self._sites():
             planes = [context[:, :, dy::stride, dx::stride] for dy, dx in before]
             guide = level.expand_as(latents[:, :1, y::stride, x::stride])
             features = net.trunk(torch.cat([*planes, guide, torch.full_like(guide, 127)], 1))
-            neighbours = _around(decided, y, x, stride).clamp(min=1)
+            neighbours = _around(is_quantised, y, x, stride).clamp(min=1)
             for channel, head in enumerate(net.heads):
                 positions = (slice(None), channel, slice(y, None, stride), slice(x, None, stride))
                 earlier_channels = context[:, :channel, y::stride, x::stride]
@@ -225,47 +230,48 @@ class ContextModel(nn.Module):
                 size = step[:, channel]
                 exact = latents[positions] / size
                 if lambda_ is not None:
-                    diffused = FEEDBACK * _around(errors[:, channel], y, x, stride) / neighbours
+                    diffused = ERROR_DIFFUSION_GAIN * _around(errors[:, channel], y, x, stride) / neighbours
                     diffused = diffused * (lambda_ > 0).view(-1, 1, 1)
-                    exact = exact + diffused.clamp(-MOST_OWED, MOST_OWED)
+                    exact = exact + diffused.clamp(-MAX_DIFFUSED, MAX_DIFFUSED)
                 chosen = torch.round(exact)
                 if lambda_ is not None:
                     cost = self._cost(chosen * size, mean / 256, scale, size)
                     other = chosen + torch.where(exact > chosen, 1.0, -1.0)
                     other_cost = self._cost(other * size, mean / 256, scale, size)
-                    price = share * lambda_.view(-1, 1, 1)
-                    better = (exact - other) ** 2 + price * other_cost < (exact - chosen) ** 2 + price * cost
+                    multiplier = share * lambda_.view(-1, 1, 1)
+                    lagrangian = (exact - chosen) ** 2 + multiplier * cost
+                    better = (exact - other) ** 2 + multiplier * other_cost < lagrangian
                     chosen = torch.where(better, other, chosen)
                 value = chosen * size
-                likely = value + _offset(value - mean / 256, scale, size) * size
+                expected_value = value + _offset(value - mean / 256, scale, size) * size
                 if lambda_ is not None:
-                    error = ((latents[positions] - likely) / size).detach()
+                    error = ((latents[positions] - expected_value) / size).detach()
                     errors[:, channel, 8 + y : -8 : stride, 8 + x : -8 : stride] = error
                 log_step[positions] = nominal
                 if known is not None:
                     arrived = (known > number).view(-1, 1, 1)
                     value = torch.where(arrived, value, mean / 256)
-                    likely = torch.where(arrived, likely, mean / 256)
+                    expected_value = torch.where(arrived, expected_value, mean / 256)
                     spread = scale / 16 - 6.5 + 0.5 * math.log2(12)
                     log_step[positions] = torch.where(arrived, nominal, torch.maximum(spread, nominal))
                 coded[positions], expected[positions], means[positions], scales[positions] = (
                     value,
-                    likely,
+                    expected_value,
                     mean,
                     scale,
                 )
                 context[positions] = torch.floor(value * 16 + 0.5).clamp(-127, 127)
                 number += 1
-            decided[:, 8 + y : -8 : stride, 8 + x : -8 : stride].fill_(1)
+            is_quantised[:, 8 + y : -8 : stride, 8 + x : -8 : stride].fill_(1)
         return Pass(coded, expected, log_step.mean(1, keepdim=True), means, scales, step)
 
     @torch.autocast("cuda", enabled=False)
     def code_lengths(self, values: Tensor, levels: Tensor) -> Tensor:
-        """Ideal code length float32[N, 4, h, w] of ``values``, integers times their steps, all of which have
-        arrived.
+        """Returns the ideal code length in bits, float32[N, 4, h, w], of ``values``: integers times their
+        steps.
 
-        The lengths are those of a coding pass over the same integers, computed without its order, which is
-        faster.
+        It equals that of a coding pass over the same integers. It is faster, because all integers are known
+        and all sites are computed at once.
         """
         step = steps_of(levels).view(-1, 1, 1, 1) * self.channel_weights
         level = ((levels.float() - 64) * 2).clamp(-127, 127).view(-1, 1, 1, 1)
@@ -283,13 +289,17 @@ class ContextModel(nn.Module):
         return lengths
 
     def mean_code_length(self, values: Tensor, levels: Tensor) -> Tensor:
-        """The mean of :meth:`code_lengths`, in which each level has the same weight, though coarse ones are
-        short."""
+        """Returns the mean of :meth:`code_lengths`, weighted by the square root of the step.
+
+        Without the weights fine levels, whose codes are long, would dominate.
+        """
         bits = self.code_lengths(values, levels).mean((1, 2, 3))
         return (bits * (steps_of(levels) / 0.5) ** 0.5).mean()
 
     def bits(self, values: Tensor, coded: Pass) -> Tensor:
-        """Ideal code length float32[N, 4, h, w] of ``values``, by the predictions of a coding pass."""
+        """Returns the ideal code length in bits, float32[N, 4, h, w], of ``values`` by the predictions of a
+        coding pass.
+        """
         return self._cost(values, coded.means / 256, coded.scales, coded.step)
 
     def _sites(self) -> Iterator[tuple[Site, int, tuple[int, int], list[tuple[int, int]], float]]:

@@ -1,7 +1,7 @@
 """A patch discriminator, conditioned on the latents and their step.
 
-It has two kinds of parts. Heads on frozen features of VGG16 tell originals from reconstructions after a few
-hundred steps (Sauer et al., "Projected GANs Converge Faster", 2021). A small network sees the pixels
+It has two kinds of parts. Heads on frozen features of VGG16 distinguish originals from reconstructions after
+a few hundred steps (Sauer et al., "Projected GANs Converge Faster", 2021). A small network sees the pixels
 (Mentzer et al., "High-Fidelity Generative Image Compression", 2020).
 """
 
@@ -26,7 +26,9 @@ def _conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Module:
 
 
 class _Head(nn.Module):
-    """Features at 1 / ``reduction`` of the latents' cells to scores, one for each latent position."""
+    """Maps features, ``reduction`` of them for each latent position along each side, to one score a
+    position.
+    """
 
     def __init__(self, features: int, reduction: int, width: int) -> None:
         super().__init__()
@@ -77,7 +79,7 @@ class Discriminator(nn.Module):
     def forward(
         self, pixels: Tensor, features: list[Tensor], latents: Tensor, log_step: Tensor
     ) -> list[Tensor]:
-        """Scores float[N, 1, h, w] of each part; high for originals."""
+        """Returns the scores float[N, 1, h, w] of each part, which are high for originals."""
         condition = torch.cat([latents, log_step], 1)
         scores = [
             head(values / self.unit[stage].to(values.dtype), condition)
@@ -88,14 +90,14 @@ class Discriminator(nn.Module):
         return scores
 
 
-def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
-    """Hinge loss, the mean over the parts; 2 for a discriminator that cannot tell them apart."""
+def hinge_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    """Returns the hinge loss, the mean over the parts. It is 2 if the scores do not depend on the picture."""
     parts = [
         F.relu(1 - r.float()).mean() + F.relu(1 + f.float()).mean() for r, f in zip(real, fake, strict=True)
     ]
     return torch.stack(parts).mean()
 
 
-def generator_loss(fake: list[Tensor]) -> Tensor:
+def adversarial_loss(fake: list[Tensor]) -> Tensor:
     """Returns the adversarial loss of the decoder, the mean over the parts."""
     return torch.stack([-f.float().mean() for f in fake]).mean()

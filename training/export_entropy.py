@@ -1,4 +1,4 @@
-"""Stage 4: the trained context model to the integer file that ships.
+"""Stage 4: converts the trained context model to the integer file that is shipped.
 
 ``python training/export_entropy.py --run context --out src/calotype/models/weights/context-242.npz``.
 """
@@ -18,7 +18,9 @@ from calotype.entropy.tables import FREQUENCY_TOTAL, MAX_RESIDUAL, PHASES, SIGMA
 
 
 def density(shape: Shape) -> Tensor:
-    """float64[49, 16, 42]: the density integrated over each residual; the last is the escape."""
+    """Returns float64[49, 16, 42]: the density integrated over each residual, and the escape's as the
+    last.
+    """
     log_sigma = torch.arange(SIGMAS, dtype=torch.float64) / 8 - 4 + 1 / 32  # the middle of the two scales
     phase = (torch.arange(PHASES, dtype=torch.float64) - 8) / 16
     edges = torch.arange(-MAX_RESIDUAL, MAX_RESIDUAL + 2, dtype=torch.float64) - 0.5
@@ -30,7 +32,7 @@ def density(shape: Shape) -> Tensor:
 
 
 def frequencies(shape: Shape) -> np.ndarray:
-    """uint16[49, 16, 42]: :func:`density` as integers, every symbol at least 1."""
+    """Returns uint16[49, 16, 42]: :func:`density` as integer frequencies, each at least 1."""
     with torch.no_grad():
         share = density(shape).numpy()
     out = 1 + np.floor(share * (FREQUENCY_TOTAL - SYMBOLS)).astype(np.int64)

@@ -1,8 +1,9 @@
-"""Trained pocket networks to ONNX with 8-bit weights.
+"""Stages 4 and 7: converts trained networks of pocket to ONNX with 8-bit weights.
 
-``python training/export_networks.py --part decoder --run joint --out FOLDER/pocket-241-decoder.onnx``.
-The arithmetic stays float32: a convolution's weights are int8 times a float32 scale per output channel,
-other initialisers float16; casts and products of constants are folded when the graph is loaded.
+``python training/export_networks.py --part decoder --run pictures --out FOLDER/pocket-240-decoder.onnx``.
+The arithmetic is still float32. The weights of a convolution are int8 times a float32 scale for each output
+channel; other initialisers are float16. ONNX Runtime folds the casts and products of constants when it loads
+the graph.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from calotype.models.grain import grain_noise
 
 
 def shrink_weights(model: onnx.ModelProto, part: str) -> onnx.ModelProto:
-    """Stores all but the smallest float32 convolution weights as int8 and a scale, the rest as float16."""
+    """Stores the float32 weights of all but the smallest convolutions as int8 and a scale, others as
+    float16.
+    """
     graph, nodes = model.graph, []
     for tensor in list(graph.initializer):
         if tensor.data_type != TensorProto.FLOAT:
@@ -75,7 +78,9 @@ def main() -> None:
     parser.add_argument("--part", choices=("encoder", "decoder", "faces"), required=True)
     parser.add_argument("--run", required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--grain", type=float, default=1.0, help="factor for what the decoder makes of noise")
+    parser.add_argument(
+        "--grain", type=float, default=1.0, help="factor of the weights of the decoder's noise input"
+    )
     args = parser.parse_args()
     nets = {"encoder": Encoder, "decoder": Decoder, "faces": FaceFinder}
     net: nn.Module = nets[args.part]()

@@ -1,10 +1,10 @@
-"""Stage 8: the thumbnail networks, on latents of the shipped encoder and of TAESD's.
+"""Stage 8: fits the thumbnail networks to latents of the shipped encoder and of TAESD's.
 
 ``python training/fit_thumbnail.py --minutes 4 --out W/thumbnail-240.npz``, where W is the folder of weights,
-then ``seal.py``. Squared error against the mean colours of 8x8 and of 16x16 pixels; the latents are rounded
-at levels 8 to 104 by the codec's own coding pass. At 1/16 the error of a crop's mean colour is
-added. Prints the error on held-out photographs, beside those of maps that are linear in the four latents, of
-one position and of 3x3.
+then ``seal.py``. The loss is the squared error against the mean colours of blocks of 8x8 and of 16x16 pixels;
+at 1/16 the error of a crop's mean colour is added. The latents are rounded at levels 8 to 104 by the codec's
+own coding pass. The script prints the error on held-out photographs, and for comparison that of maps that are
+linear in the latents of one position and of 3x3 positions.
 """
 
 from __future__ import annotations
@@ -47,17 +47,18 @@ class Samples:
 
 
 def rounded(latents: np.ndarray, levels: np.ndarray) -> PassResult:
-    """The integers nearest to float32[4, h, w] at int64[h, w], as the context model codes them."""
-
+    """Returns the coding pass of latents float32[4, h, w], rounded to the nearest step of ``levels`` int64[h,
+    w].
+    """
     coding = CodingPass(load_context_model(DEFAULT_CONTEXT_MODEL), levels, STEPS, CHANNEL_OFFSETS)
     while (prediction := coding.prediction) is not None:
-        here = latents[prediction.channel, prediction.rows, prediction.columns].ravel()
-        coding.advance(np.rint(here / (prediction.step * 2.0**-22)).astype(np.int64))
+        values = latents[prediction.channel, prediction.rows, prediction.columns].ravel()
+        coding.advance(np.rint(values / (prediction.step * 2.0**-22)).astype(np.int64))
     return coding.result
 
 
 def samples(count: int, seed: int, *, validation: bool = False) -> Samples:
-    """``count`` crops, of each the latents of both encoders, from the cache."""
+    """Returns the latents of ``count`` crops by both encoders, from the cache if they are there."""
 
     def make() -> dict[str, np.ndarray]:
         rng, reserved = np.random.default_rng(seed), held_out()
@@ -82,7 +83,7 @@ def samples(count: int, seed: int, *, validation: bool = False) -> Samples:
 
 
 def _crop(path: Path, rng: np.random.Generator) -> np.ndarray:
-    """A square of a photograph at a random size: uint8[SIDE, SIDE, 3]."""
+    """Returns a random square of a photograph, resized to uint8[SIDE, SIDE, 3]."""
     with Image.open(path) as photo:
         side = min(round(SIDE * rng.uniform(1, 2.5)), *photo.size)
         left, top = (int(rng.integers(size - side + 1)) for size in photo.size)
@@ -91,7 +92,9 @@ def _crop(path: Path, rng: np.random.Generator) -> np.ndarray:
 
 
 class Network(nn.Module):
-    """Float32[N, 5, h, w] to colours [N, 3, h - 2, w - 2]; see ``calotype.models.thumbnail``."""
+    """Maps inputs float32[N, 5, h, w] to colours [N, 3, h - 2, w - 2], as ``calotype.models.thumbnail``
+    does.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,17 +110,17 @@ class Network(nn.Module):
         return last(x)
 
 
-def pairs(some: Samples, spacing: int, *, shifted: bool = False) -> tuple[Tensor, Tensor]:
-    """(inputs, mean colours float32[N, 3, h, w] in [0, 1]) of every ``spacing``-th row and column.
+def pairs(crops: Samples, spacing: int, *, shifted: bool = False) -> tuple[Tensor, Tensor]:
+    """Returns (inputs, mean colours float32[N, 3, h, w] in [0, 1]) of every ``spacing``-th row and column.
 
     ``shifted`` adds those that begin with another row or column, as if the pictures were cut there.
     """
     starts = [(y, x) for y in range(spacing) for x in range(spacing)] if shifted else [(0, 0)]
     inputs, means = [], []
-    height, width = ((size - spacing + 1) // spacing * spacing for size in some.inputs.shape[2:])
+    height, width = ((size - spacing + 1) // spacing * spacing for size in crops.inputs.shape[2:])
     for y, x in starts:
-        planes = some.inputs[:, :, y : y + height, x : x + width]
-        pixels = some.pixels[:, :, 8 * y : 8 * (y + height), 8 * x : 8 * (x + width)]
+        planes = crops.inputs[:, :, y : y + height, x : x + width]
+        pixels = crops.pixels[:, :, 8 * y : 8 * (y + height), 8 * x : 8 * (x + width)]
         inputs.append(planes[:, :, ::spacing, ::spacing])
         means.append(F.avg_pool2d(pixels.float(), 8 * spacing) / 255)
     return torch.cat(inputs), torch.cat(means)
@@ -142,15 +145,15 @@ def fitted(inputs: Tensor, target: Tensor, mean_colour: float, minutes: float, l
         optimiser.step()
         step += 1
     print(f"{step} steps", flush=True)
-    with torch.inference_mode():  # the mean colour is right over all
+    with torch.inference_mode():  # The bias makes the mean error of each colour over all crops zero.
         padded = F.pad(inputs, (1,) * 4, mode="replicate")
-        error = torch.cat([network(some) for some in padded.split(100)]) - target
+        error = torch.cat([network(crops) for crops in padded.split(100)]) - target
         network.layers[-1].bias -= error.mean((0, 2, 3))
     return network
 
 
 def linear(inputs: Tensor, target: Tensor, reach: int) -> Tensor:
-    """The least-squares map over the positions up to ``reach`` away, as a kernel with the bias last."""
+    """Returns the least-squares map of the positions up to ``reach`` away, as a matrix with the bias last."""
     columns, wanted = _columns(inputs, reach), target.permute(0, 2, 3, 1).reshape(-1, 3)
     columns, wanted = columns.double(), wanted.double()
     return torch.linalg.solve(columns.T @ columns, columns.T @ wanted).float()
@@ -163,9 +166,9 @@ def _columns(inputs: Tensor, reach: int) -> Tensor:
     return torch.cat([columns, torch.ones(len(columns), 1)], 1)
 
 
-def report(name: str, found: Tensor, target: Tensor) -> None:
-    """Prints the PSNR over all, and the mean difference of each colour in 1/255."""
-    error = found.clamp(0, 1) - target
+def report(name: str, predicted: Tensor, target: Tensor) -> None:
+    """Prints the PSNR over all crops, and the mean difference of each colour in 1/255."""
+    error = predicted.clamp(0, 1) - target
     psnr = -10 * error.square().mean().log10()
     colour = ", ".join(f"{value:+.2f}" for value in (255 * error.mean((0, 2, 3))).tolist())
     off = 255 * error.mean((2, 3)).abs().mean()

@@ -9,17 +9,16 @@ from typing import Any
 import torch
 from assets import ASSETS, Lpips
 from context_model import ContextModel, Pass
+from periodic_texture import ALIKE, repeating
 from photographs import even_pixels
 from rounding import rounded_weights
 from torch import Tensor, nn
-from weave import ALIKE, repeating
 
 LEVELS = (56, 76, 96)
 """About 5,000, 2,500 and 1,400 bytes at 512x512."""
 
 FEW_STEPS = 8
-"""The number of predictions that have arrived of held-out crops that are partial: those of two of ten sites.
-"""
+"""The number of predictions that have arrived in partial held-out crops: those of two of the ten sites."""
 
 
 def _perceptual() -> ModuleType:
@@ -31,7 +30,7 @@ def _perceptual() -> ModuleType:
 
 
 class Judges:
-    """PSNR, LPIPS-SqueezeNet, LPIPS-AlexNet and DISTS of reconstructions, as means over pictures."""
+    """Measures PSNR, LPIPS-SqueezeNet, LPIPS-AlexNet and DISTS of reconstructions, as means over pictures."""
 
     def __init__(self, device: torch.device) -> None:
         self._measures: Any = _perceptual().Perceptual(str(device))
@@ -39,7 +38,7 @@ class Judges:
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor, shown: Tensor) -> dict[str, float]:
-        """Both float32[N, 3, H, W]; ``shown`` is rounded to 8 bits first."""
+        """Compares two batches float32[N, 3, H, W]; ``shown`` is rounded to 8 bits first."""
         shown = (shown.float().clamp(0, 1) * 255).round() / 255
         rows = []
         for a, b in zip(pixels.split(4), shown.split(4), strict=True):
@@ -56,7 +55,7 @@ class Judges:
 
 
 class Examination:
-    """Figures on held-out crops, coded and only begun to arrive, and of even latents."""
+    """Measures networks on held-out crops, whole and partial, and on even latents."""
 
     def __init__(self, pixels: Tensor, teacher: nn.Module, autocast: Any) -> None:
         """``pixels`` float32[N, 3, s, s] in [0, 1], ``teacher`` TAESD's decoder."""

@@ -1,4 +1,4 @@
-"""The loop of every training stage: schedule, average of the weights, checkpoints, the log."""
+"""The training loop: schedule, moving average of the weights, checkpoints and log."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ CACHE = Path(__file__).resolve().parent / "cache"
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 on CUDA and on processors with AMX. On others, even with AVX-512 BF16, float32 is faster."""
+    """Returns a context for bfloat16 on CUDA and on processors with AMX.
+
+    On other processors, even with AVX-512 BF16, float32 is faster, and the context has no effect.
+    """
     fast = device.type == "cuda" or torch.cpu._is_amx_tile_supported()
     return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
 def weights_of(run: str, part: str = "") -> dict[str, Tensor]:
-    """The averaged weights of a run; ``part`` takes the encoder or decoder out of a joint one."""
+    """Returns the averaged weights of a run; ``part`` selects a network of a joint run."""
     state: dict[str, Tensor] = torch.load(RUNS / run / "last.pt", weights_only=True)["average"]
     within = {k.removeprefix(f"{part}."): v for k, v in state.items() if k.startswith(f"{part}.")}
     return within or state
@@ -34,9 +37,9 @@ def weights_of(run: str, part: str = "") -> dict[str, Tensor]:
 class Stage:
     """One resumable run: ``runs/NAME/last.pt`` is the checkpoint, ``log.jsonl`` the loss curve.
 
-    The learning rate is a cosine over the *time* budget, so that a stage takes the minutes it is given
-    on any machine; ``average`` holds an exponential moving average of the weights. Started by ``torchrun``,
-    the processes share one run: they average their gradients, and the first one writes.
+    The learning rate follows a cosine over the *time*, so that a stage takes its minutes on any machine.
+    ``average`` holds an exponential moving average of the weights. Processes that ``torchrun`` starts share
+    one run: they average their gradients, and the first one writes.
     """
 
     def __init__(
@@ -82,7 +85,9 @@ class Stage:
         return self.spent / (self.minutes * 60)
 
     def run(self, loss: Callable[[], Tensor], validate: Callable[[nn.Module], dict[str, float]]) -> None:
-        """Calls ``loss`` and steps until the minutes are spent; saves and validates every few."""
+        """Minimises ``loss`` until the minutes are spent; saves every three minutes and validates every
+        seven.
+        """
         saved, checked, total, count = time.monotonic(), time.monotonic(), 0.0, 0
         while self.done < 1:
             began = time.monotonic()
@@ -113,7 +118,7 @@ class Stage:
             self._log(total / max(count, 1), validate)
 
     def _share_gradients(self) -> None:
-        """The mean over all processes, of the gradients and of the time spent, so that all stop at once."""
+        """Averages the gradients and the time spent over all processes, so that all of them stop at once."""
         if not workers.is_initialized():
             return
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]

@@ -1,4 +1,4 @@
-"""Losses on pictures: features of VGG16, their local statistics, and faults that the eye finds at once."""
+"""Losses on pictures: features of VGG16, their local statistics, and errors that are easily visible."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WINDOWS = (16, 8, 4, 4, 4)
 
 
 class Vgg(nn.Module):
-    """VGG16 up to relu5_3: features of five stages, at 1, 1/2, 1/4, 1/8 and 1/16 of the picture's size."""
+    """VGG16 up to relu5_3. It gives features of five stages, at 1, 1/2, 1/4, 1/8 and 1/16 of the size."""
 
     STAGES = (2, 2, 3, 3, 3)
     WIDTHS = (64, 128, 256, 512, 512)
@@ -42,7 +42,7 @@ class Vgg(nn.Module):
 
 
 def feature_distance(shown: list[Tensor], wanted: list[Tensor]) -> Tensor:
-    """Mean squared difference of features scaled to unit length at each position, summed over the stages."""
+    """Returns the mean squared difference of features of unit length, summed over the stages."""
     total = torch.zeros((), device=shown[0].device)
     for a, b in zip(shown, wanted, strict=True):
         a, b = (f * (f.float().square().sum(1, keepdim=True) + 1e-8).rsqrt().to(f.dtype) for f in (a, b))
@@ -51,7 +51,7 @@ def feature_distance(shown: list[Tensor], wanted: list[Tensor]) -> Tensor:
 
 
 def wasserstein(shown: list[Tensor], wanted: list[Tensor]) -> Tensor:
-    """Wasserstein distortion: squared differences of local means and deviations of features.
+    """Returns the Wasserstein distortion: squared differences of local means and deviations of features.
 
     Qiu, Wagner, Ballé, Theis: "Wasserstein Distortion", 2024 (arXiv 2412.00505), with windows of one size for
     each stage. Each stage counts relative to the mean square of its features.
@@ -66,7 +66,7 @@ def wasserstein(shown: list[Tensor], wanted: list[Tensor]) -> Tensor:
 
 
 def _local(features: Tensor, window: int) -> tuple[Tensor, Tensor]:
-    """Means and deviations over windows that overlap by a half: means of 2x2 halves."""
+    """Returns means and deviations over windows that overlap by half of their side."""
     half = window // 2
     mean = F.avg_pool2d(F.avg_pool2d(features, half).float(), 2, 1)
     square = F.avg_pool2d(F.avg_pool2d(features.float().square(), half), 2, 1)
@@ -88,9 +88,10 @@ def visible_faults(pixels: Tensor, shown: Tensor) -> Tensor:
 
 
 def latent_distance(latents: Tensor, wanted: Tensor) -> Tensor:
-    """Distance of latents float32[N, 4, h, w] from the teacher's, as mean square and by channel.
+    """Returns the distance of latents float32[N, 4, h, w] from the teacher's.
 
-    Drifting colours are the most visible error, so that means and deviations are weighted in addition.
+    It is the mean squared error, plus the errors of mean and deviation of each channel, because these cause
+    wrong colours, the most visible error.
     """
     drift = ((latents - wanted).mean((0, 2, 3)) ** 2).sum()
     spread = (latents.std((0, 2, 3)) / wanted.std((0, 2, 3)) - 1).pow(2).sum()

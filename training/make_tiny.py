@@ -1,4 +1,5 @@
-"""The `tiny` model of the test suite: one random linear map each way, on 8x8 means.
+"""Makes the model ``tiny`` of the test suite: a random linear map of the mean colours of 8x8 pixels, and
+back.
 
 ``python training/make_tiny.py --out FOLDER``. The encoder maps the mean colour of every 8x8 block to
 four latents with random, orthonormal directions; the decoder is its pseudo-inverse, spread over the block.

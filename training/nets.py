@@ -1,8 +1,8 @@
 """The pocket networks in torch, which ``export_networks.py`` converts to the embedded ONNX files.
 
-Both keep their channels at low resolution (a 3x3 convolution at full size would cost more than the
-rest together), and neither has an operation that sees the whole picture, so that tiles with enough
-overlap equal the whole.
+Encoder and decoder work at half of the size or less: a 3x3 convolution at full size would cost more than all
+others together. No operation depends on the whole picture, so that tiles with enough overlap give the same
+result as the whole.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ GRAINS = 4
 
 
 def _fold(x: Tensor) -> Tensor:
-    """Pixels of 2x2 to channels, in the layout that the convolutions compute in."""
+    """Moves blocks of 2x2 pixels to channels, in the memory layout of the convolutions."""
     return nn.functional.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
 
 
 def _unfold(x: Tensor) -> Tensor:
-    """Channels to pixels of 2x2, in the layout that the convolutions compute in."""
+    """Moves channels to blocks of 2x2 pixels, in the memory layout of the convolutions."""
     return nn.functional.pixel_shuffle(x, 2).contiguous(memory_format=torch.channels_last)
 
 
@@ -43,7 +43,7 @@ class Block(nn.Module):
 
 
 def step_features(log_step: Tensor) -> Tensor:
-    """float[N, 1, h, w] of log2 of the step to float[N, 4, h, w]: a piecewise linear basis."""
+    """Maps log2 of the step, float[N, 1, h, w], to a piecewise linear basis float[N, 4, h, w]."""
     t = (log_step + 1) / 2
     return torch.cat([t, torch.relu(t + 0.5), torch.relu(t), torch.relu(t - 0.5)], 1)
 
@@ -68,7 +68,7 @@ class Context(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Dequantised latents and the log2 of their step, per position, to pixels in one pass."""
+    """Maps dequantised latents, their steps and their conditional means to pixels."""
 
     def __init__(
         self,
@@ -97,8 +97,9 @@ class Decoder(nn.Module):
 
         ``latents`` float[N, 4, h, w] are the integers times their steps, ``log_step`` float[N, 1, h, w] is
         log2 of the step at each position, ``conditional_mean`` float[N, 4, h, w] the mean of the latents
-        given their integers. ``grain`` float[N, 4, 4h, 4w] is independent uniform noise of deviation 1: from
-        constant latents alone a convolution makes the same texture in every cell. By default it is drawn.
+        given their integers. ``grain`` float[N, 4, 4h, 4w] is uniform white noise with a deviation of 1.
+        Without it a convolution makes the same texture in every cell of constant latents. None draws random
+        noise.
         """
         if grain is None:
             count, _, height, width = latents.shape
@@ -119,7 +120,7 @@ class Decoder(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Pixels to latents of the `sd1` space."""
+    """Maps pixels to latents of the space ``sd1``."""
 
     def __init__(
         self, widths: tuple[int, int, int] = (48, 96, 192), blocks: tuple[int, int, int] = (3, 5, 8)
@@ -139,16 +140,16 @@ class Encoder(nn.Module):
         x = self.at_half(self.enter(_fold(pixels - 0.5)))
         x = self.at_quarter(self.to_quarter(_fold(x)))
         x = self.at_eighth(self.to_eighth(_fold(x)))
-        # Fine steps are finer than the resolution of bfloat16.
+        # The finest steps are smaller than the resolution of bfloat16.
         with torch.autocast(x.device.type, enabled=False):
             return self.leave(x.float())
 
 
 def grown(old: dict[str, Tensor], net: nn.Module) -> None:
-    """Loads the state of a smaller network into ``net`` so that ``net`` computes nearly the same.
+    """Loads the state of a smaller network into ``net``, which then computes nearly the same.
 
-    Each old tensor becomes the leading corner of the new one. The contributions of new channels and blocks to
-    old channels begin at zero ("Net2Net", Chen et al., 2016, without noise).
+    Each old tensor becomes the leading part of the new one. The weights by which new channels and blocks
+    contribute to old channels are zero ("Net2Net", Chen et al., 2016, without noise).
     """
     for name, tensor in net.state_dict().items():
         if name in old and any(a > b for a, b in zip(old[name].shape, tensor.shape, strict=True)):
@@ -164,7 +165,7 @@ def grown(old: dict[str, Tensor], net: nn.Module) -> None:
 
 
 class FaceFinder(nn.Module):
-    """Latents of the `sd1` space to the probability that each position is within a face, at three scales."""
+    """Maps latents of the space ``sd1`` to the odds that a position is within a face, at three scales."""
 
     def __init__(
         self, widths: tuple[int, int, int] = (32, 48, 64), blocks: tuple[int, int, int] = (1, 2, 3)

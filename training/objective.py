@@ -12,13 +12,13 @@ import torch
 import torch._functorch.config
 from assets import Lpips
 from context_model import ContextModel, Pass
-from discriminator import Discriminator, discriminator_loss, generator_loss
+from discriminator import Discriminator, adversarial_loss, hinge_loss
 from losses import Vgg, feature_distance, latent_distance, visible_faults, wasserstein
+from periodic_texture import excess_texture
 from photographs import even_pixels
 from quantise import random_lambdas, random_levels
 from rounding import rounded_weights
 from torch import Tensor, nn
-from weave import weave
 
 STEPS_OF_A_PASS = 40
 """The number of predictions of a coding pass: ten sites of four channels."""
@@ -39,7 +39,7 @@ PARTS = {"wasserstein": 0.8, "features": 0.5}
 class CodingPass:
     """The context model's coding pass without gradients.
 
-    On CUDA it is captured as a graph, for it launches thousands of small kernels.
+    On CUDA it is captured as a graph, because it launches thousands of small kernels.
     """
 
     def __init__(self, context_model: ContextModel) -> None:
@@ -77,11 +77,11 @@ class CodingPass:
 class Batch:
     """A batch: crops, even pictures, and crops of which TAESD's latents are coded.
 
-    ``pixels`` float32[N, 3, s, s]; ``levels`` and ``lambdas`` [N] are those of the quantiser, ``known``
-    int64[N] is the number of predictions whose integers have arrived. The first ``plain`` are crops. Up to
-    ``own`` follow even ones; the last ``alike`` of them have latents that are the same everywhere. Then come
-    the ``foreign``, of which the last ``partial`` have only begun to arrive. TAESD's decoder is shown the
-    first ``watched`` as well.
+    ``pixels`` is float32[N, 3, s, s]. ``levels`` and ``lambdas`` [N] are those of the quantiser, and
+    ``known`` int64[N] is the number of predictions whose integers have arrived. The first ``plain`` pictures
+    are crops. Those from ``plain`` to ``own`` are even; the last ``alike`` of them have latents that are the
+    same everywhere. The ``foreign`` ones from ``own`` on have TAESD's latents; the last ``partial`` of them
+    have arrived in part only. TAESD's decoder decodes the first ``watched`` as well.
     """
 
     pixels: Tensor
@@ -97,7 +97,9 @@ class Batch:
 
 
 class Objective:
-    """The losses of a batch, for the networks and for the discriminator."""
+    """The losses of the networks, of the discriminator and of the context model, for one batch after
+    another.
+    """
 
     def __init__(
         self,
@@ -113,25 +115,25 @@ class Objective:
         self.vgg = Vgg().to(device, memory_format=torch.channels_last)
         self.lpips = Lpips().to(device)
         self.discriminator = Discriminator(args.width).to(device, memory_format=torch.channels_last)
-        self.weights = dict.fromkeys((*PARTS, "likeness"), 0.0)
+        self.weights = dict.fromkeys((*PARTS, "adversarial"), 0.0)
         self._seen: tuple[Any, ...] | None = None
         self._coded: tuple[Tensor, Tensor] | None = None
         networks: dict[str, Any] = dict(nets.named_children())
         networks |= {"vgg": self.vgg, "teacher_encoder": teachers[0], "teacher_decoder": teachers[1]}
         if args.compile:
             torch._functorch.config.donated_buffer = (
-                False  # gradients of parts are asked for before the sum's
+                False  # The gradients of the parts are computed before that of their sum.
             )
             networks = {name: torch.compile(net, dynamic=False) for name, net in networks.items()}
         self.encoder, self.decoder = networks["encoder"], networks["decoder"]
         self.features = networks["vgg"]
         self.teacher_encoder, self.teacher_decoder = networks["teacher_encoder"], networks["teacher_decoder"]
 
-    def generator(self, pixels: Tensor, done: float, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch and its parts.
+    def network_loss(self, pixels: Tensor, done: float, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Returns the loss of the networks for a batch, and its parts.
 
-        ``pixels`` float32[N, 3, s, s] in [0, 1], s a multiple of 64; ``done`` is the share of the run's time
-        that is spent.
+        ``pixels`` is float32[N, 3, s, s] in [0, 1], with s a multiple of 64. ``done`` is the fraction of the
+        run's time that is spent.
         """
         batch = self._drawn(pixels)
         own, plain = batch.own, batch.plain
@@ -155,18 +157,20 @@ class Objective:
             parts["wasserstein"] = wasserstein(features, original)
             parts["features"] = feature_distance(features, original)
             condition = (coded.expected[:plain], coded.log_step[:plain])
-            if done >= self.args.opponent_from:
-                parts["likeness"] = self._likeness(shown[:plain], [f[:plain] for f in features], condition)
+            if done >= self.args.discriminator_from:
+                parts["adversarial"] = self._adversarial(
+                    shown[:plain], [f[:plain] for f in features], condition
+                )
                 self._seen = (pixels[:plain], shown[:plain].detach(), features, original, plain, condition)
         if step % BALANCE_EVERY == 0:
             self._balance(parts, shown)
         ramp = min(
-            max((done - self.args.opponent_from) / 0.1 - 1, 0.0), 1.0
-        )  # the discriminator learns first
-        total = parts["l1"] + parts["lpips"] + parts["faults"] + 3000 * parts["weave"]
+            max((done - self.args.discriminator_from) / 0.1 - 1, 0.0), 1.0
+        )  # The discriminator is trained for a while before its loss counts.
+        total = parts["l1"] + parts["lpips"] + parts["faults"] + 3000 * parts["texture"]
         total = total + sum(self.weights[name] * parts[name] for name in PARTS)
-        if "likeness" in parts:
-            total = total + ramp * self.weights["likeness"] * parts["likeness"]
+        if "adversarial" in parts:
+            total = total + ramp * self.weights["adversarial"] * parts["adversarial"]
         if done < self.args.fix_encoder_from:
             parts["match"] = latent_distance(encoded[: batch.foreign], taught[: batch.foreign])
             parts["by teacher"] = self._by_teacher(pixels[: batch.watched], noisy[: batch.watched])
@@ -181,9 +185,12 @@ class Objective:
         )
         return total + parts["rate"], {name: value.detach() for name, value in parts.items()}
 
-    def opponent(self, done: float) -> Tensor | None:
-        """Returns the discriminator's loss on the last batch of :meth:`generator`; None before its time."""
-        if self._seen is None or done < self.args.opponent_from:
+    def discriminator_loss(self, done: float) -> Tensor | None:
+        """Returns the loss of the discriminator on the last batch of :meth:`network_loss`.
+
+        Before the discriminator is trained the result is None.
+        """
+        if self._seen is None or done < self.args.discriminator_from:
             return None
         pixels, shown, features, original, count, condition = self._seen
         self._seen = None
@@ -195,10 +202,10 @@ class Objective:
             scores = self.discriminator(
                 torch.cat([pixels, shown]), features_of_both, *(torch.cat([t, t]) for t in condition)
             )
-        return discriminator_loss([s[:count] for s in scores], [s[count:] for s in scores])
+        return hinge_loss([s[:count] for s in scores], [s[count:] for s in scores])
 
     def code_length(self, trained: ContextModel) -> Tensor:
-        """The code length of the last batch's integers, in bits per latent, by the model that is trained."""
+        """Returns the code length of the last batch's integers, in bits per latent, by the trained model."""
         assert self._coded is not None
         return trained.mean_code_length(*self._coded)
 
@@ -230,9 +237,10 @@ class Objective:
         ).float()
 
     def _wanted(self, batch: Batch, latents: Tensor, taught: Tensor) -> Tensor:
-        """The aim: the pictures; of latents that are the same everywhere, the colour by TAESD's decoder.
+        """Returns the target of the decoder: in general the pixels themselves.
 
-        For TAESD's latents at fine levels it is the picture by TAESD's decoder.
+        For latents that are the same everywhere it is the mean colour that TAESD's decoder gives, and for
+        TAESD's latents at fine levels the picture of TAESD's decoder.
         """
         own, alike = batch.own, batch.alike
         whole = batch.foreign - batch.partial
@@ -248,12 +256,12 @@ class Objective:
         return torch.cat([batch.pixels[: own - alike], colours, theirs, batch.pixels[own + whole :]])
 
     def _distortion(self, wanted: Tensor, shown: Tensor) -> dict[str, Tensor]:
-        # LPIPS samples every second pixel and fewer later: always in phase with the latents, it would not see
-        # some of the patterns that repeat with them.
+        # LPIPS samples every second pixel, and fewer in later layers. Without a random shift it would miss
+        # some of the patterns that repeat with the latents.
         y, x = torch.randint(8, (2,)).tolist()
         perceptual = self.lpips(wanted[:, :, y:, x:], shown[:, :, y:, x:]).mean()
         parts = {"l1": (shown - wanted).abs().mean(), "lpips": perceptual}
-        return parts | {"faults": visible_faults(wanted, shown), "weave": weave(shown, wanted)}
+        return parts | {"faults": visible_faults(wanted, shown), "texture": excess_texture(shown, wanted)}
 
     def _both_features(self, shown: Tensor, wanted: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         features = self.features(shown.contiguous(memory_format=torch.channels_last))
@@ -263,9 +271,9 @@ class Objective:
                 self.discriminator.calibrate(original)
         return features, original
 
-    def _likeness(self, shown: Tensor, features: list[Tensor], condition: tuple[Tensor, Tensor]) -> Tensor:
+    def _adversarial(self, shown: Tensor, features: list[Tensor], condition: tuple[Tensor, Tensor]) -> Tensor:
         self.discriminator.requires_grad_(False)
-        return generator_loss(self.discriminator(shown, features, *condition))
+        return adversarial_loss(self.discriminator(shown, features, *condition))
 
     def _by_teacher(self, pixels: Tensor, noisy: Tensor) -> Tensor:
         """Returns the loss of TAESD's decoder on the encoder's own latents, which keeps them in the latent
@@ -282,7 +290,7 @@ class Objective:
             return float(gradient.float().norm())
 
         unit = norm(parts["l1"] + parts["lpips"])
-        for name, ratio in {**PARTS, "likeness": self.args.likeness}.items():
+        for name, ratio in {**PARTS, "adversarial": self.args.adversarial}.items():
             if name in parts:
                 weight = ratio * unit / max(norm(parts[name]), 1e-12)
                 before = self.weights[name]
@@ -290,7 +298,10 @@ class Objective:
 
 
 def rate_weight(levels: Tensor) -> Tensor:
-    """What a bit per pixel may cost in distortion, float32[N]: the slope that the levels have themselves."""
+    """Returns the weight of the rate in the loss, float32[N], for a rate in bits per pixel.
+
+    It is proportional to the square of the step, as is the slope of squared error over rate.
+    """
     return (0.3 * 2 ** ((levels - 64) / 8)).clamp(max=2.4)
 
 

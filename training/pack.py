@@ -1,6 +1,6 @@
 """Packs photographs, teachers and starting weights into a few files for a machine that has only this tree.
 
-``python training/pack.py --out FOLDER --start shipped``. Photographs become WebP, at most 800 pixels on the
+``python training/pack.py --out FOLDER --start shipped``. Photographs become WebP, at most 768 pixels on the
 longer side, in tar files of at most ``--limit`` megabytes. Teachers, judges and starting weights follow, in
 the layout of the folder of assets. ``--unpack FOLDER`` restores all of it.
 """
@@ -28,7 +28,7 @@ TAESD = ("taesd_encoder.safetensors", "taesd_decoder.safetensors")
 
 
 def small_copy(path: Path) -> bytes:
-    """The photograph as WebP; files that are small already stay as they are."""
+    """Returns the photograph as WebP; a small WebP file is returned as it is."""
     data = path.read_bytes()
     with Image.open(io.BytesIO(data)) as image:
         if max(image.size) <= LONGEST and len(data) <= 130_000 and path.suffix == ".webp":
@@ -41,7 +41,7 @@ def small_copy(path: Path) -> bytes:
 
 
 def photographs() -> Iterator[tuple[str, Path]]:
-    """(name within the assets, file) of every photograph that is listed."""
+    """Yields (name within the assets, file) of every photograph that is listed."""
     for folder in TRAINING_SETS:
         with (ASSETS / "data" / folder / "SOURCES.tsv").open(newline="") as table:
             for row in csv.DictReader(table, delimiter="\t"):
@@ -79,7 +79,7 @@ def pack(out: Path, start: str, limit: int, threads: int) -> None:
         archive.add(ASSETS / name, name)
     with ThreadPoolExecutor(threads) as pool:
         listed = list(photographs())
-        # Every part holds a sample of the whole, so that a run can be rehearsed with one part.
+        # Every part holds a sample of all photographs, so that a run can be tried with one part.
         listed = [item for first in range(7) for item in listed[first::7]]
         for (name, _), data in zip(listed, pool.map(small_copy, [path for _, path in listed]), strict=True):
             if archive.offset + len(data) + 20_000 > size:
@@ -91,7 +91,7 @@ def pack(out: Path, start: str, limit: int, threads: int) -> None:
 
 
 def unpack(folder: Path, assets: Path) -> None:
-    """Every tar file of ``folder`` into the folder of assets; starting weights into the runs."""
+    """Unpacks the tar files of ``folder`` into the folder of assets, and starting weights into the runs."""
     for path in sorted(folder.glob("*.tar")):
         with tarfile.open(path) as archive:
             archive.extractall(assets, filter="data")

@@ -1,4 +1,5 @@
-"""Texture that repeats in every 8x8 cell, as a decoder makes it of even latents: how much of it there is."""
+"""Measures of periodic texture: texture that repeats in every 8x8 cell, as decoders make it of even
+latents."""
 
 from __future__ import annotations
 
@@ -6,21 +7,25 @@ import torch
 from torch import Tensor
 
 ALIKE = torch.ones(1, 1, 1, 8, 1, 1, 8, 1)
-"""A weight with which each cell counts the same."""
+"""The weight for which all cells count equally."""
 
 
 def patches(pixels: Tensor) -> Tensor:
-    """float32[N, C, H, W] as [N, C, H/64, 8, 8, W/64, 8, 8]: patches of 8x8 cells of 8x8 pixels."""
+    """Returns pixels float32[N, C, H, W] as patches of 8x8 cells of 8x8 pixels, [N, C, H/64, 8, 8, W/64, 8,
+    8].
+    """
     count, channels, height, width = pixels.shape
     whole = pixels[:, :, : height // 64 * 64, : width // 64 * 64]
     return whole.reshape(count, channels, height // 64, 8, 8, width // 64, 8, 8)
 
 
 def repeating(pixels: Tensor, weight: Tensor) -> Tensor:
-    """Square of what repeats in the cells of a patch, float32[N, C, H/64, 1, 8, W/64, 1, 8].
+    """Returns the square of the texture that repeats in the cells of a patch, float32[N, C, H/64, 1, 8, W/64,
+    1, 8].
 
-    ``weight`` float32[N, 1, H/64, 8, 1, W/64, 8, 1], or 1 where that is, says how much each cell counts. It
-    is the mean of the product of two *different* cells: grain that does not repeat adds nothing to it.
+    ``weight`` float32[N, 1, H/64, 8, 1, W/64, 8, 1], whose sides may also be 1, is the weight of each cell.
+    The square is estimated by the mean product of two *different* cells, to which noise that does not repeat
+    contributes nothing.
     """
     cells = patches(pixels)
     cells = (cells - cells.mean((4, 7), keepdim=True)) * weight
@@ -29,10 +34,11 @@ def repeating(pixels: Tensor, weight: Tensor) -> Tensor:
     return (summed - squares) / pairs
 
 
-def weave(shown: Tensor, pixels: Tensor) -> Tensor:
-    """The mean of what repeats in ``shown`` beyond what does in ``pixels``, both float32[N, 3, H, W].
+def excess_texture(shown: Tensor, pixels: Tensor) -> Tensor:
+    """Returns by how much more texture repeats in ``shown`` than in ``pixels``, both float32[N, 3, H, W].
 
-    Cells count for less where texture hides a pattern.
+    It is the mean of the squared texture of :func:`repeating`. Cells with much texture, which hides a
+    pattern, have a small weight.
     """
     with torch.no_grad():
         spread = patches(shown).std((4, 7), keepdim=True).mean(1, keepdim=True)

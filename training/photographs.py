@@ -1,6 +1,6 @@
-"""All training photographs in memory, on the device that trains, and crops cut there.
+"""Random crops of the training photographs, which are held in the memory of the training device.
 
-The files are decoded once, by all cores; the teacher's latents of a crop are computed when they are needed.
+The files are decoded once, by all cores. The teacher's latents of a crop are computed when they are needed.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ CATEGORY_WEIGHT = {"text-sign": 1.5, "food": 0.7, "crowd-group": 1.2, "street-bu
 """How often a photograph of a category is drawn, relative to its area; 1 for those not named."""
 
 SCALES = (0.5, 0.4, 0.1)
-"""Probabilities of a crop at its own size, of one reduced by 1 to 2, of one enlarged by 1 to 1.4."""
+"""The probabilities that a crop has its own size, is reduced by a factor of 1 to 2, or enlarged by 1 to 1.4.
+"""
 
 
 def listed() -> list[tuple[Path, float]]:
-    """(file, weight) of every photograph that is there and listed, sorted by name."""
+    """Returns (file, weight) of every listed photograph that exists, sorted by name."""
     photographs = []
     for folder in TRAINING_SETS:
         with (ASSETS / "data" / folder / "SOURCES.tsv").open(newline="") as table:
@@ -38,7 +39,7 @@ def listed() -> list[tuple[Path, float]]:
 
 
 def even_pixels(count: int, size: int, device: torch.device) -> Tensor:
-    """float32[count, 3, size, size] in [0, 1]: colours and gradients, half of them saturated."""
+    """Returns float32[count, 3, size, size] in [0, 1]: even colours and gradients, half of them saturated."""
     ends = torch.rand((count, 2, 3, 1, 1), device=device)
     saturated = torch.rand((count, 1, 1, 1, 1), device=device) < 0.5
     ends = torch.where(saturated, ends.round(), ends)
@@ -51,7 +52,7 @@ def even_pixels(count: int, size: int, device: torch.device) -> Tensor:
 
 
 def _decoded(path: Path) -> Tensor:
-    """uint8[3, H, W]."""
+    """Returns the pixels of a file, uint8[3, H, W]."""
     with Image.open(path) as image:
         return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
 
@@ -79,7 +80,10 @@ class Photographs:
         return len(self._pictures)
 
     def batch(self, count: int, size: int) -> Tensor:
-        """float32[count, 3, size, size] in [0, 1]: cut, scaled, mirrored, some with their colours changed."""
+        """Returns random crops float32[count, 3, size, size] in [0, 1].
+
+        They are scaled; half of them are mirrored, and a quarter have their colours changed.
+        """
         crops = torch.empty((count, 3, size, size), device=self._device)
         for number in range(count):
             crops[number] = self._crop(size)
@@ -109,7 +113,9 @@ class Photographs:
             return window
 
     def held_out(self, size: int, limit: int) -> Tensor:
-        """Centre crops of ``limit`` held-out photographs, evenly chosen, float32[N, 3, size, size]."""
+        """Returns centre crops of up to ``limit`` held-out photographs, float32[N, 3, size, size] in
+        [0, 1].
+        """
         large = [path for path in self._reserved if min(_size(path)) >= size]
         chosen = [_decoded(path) for path in large[:: max(len(large) // limit, 1)][:limit]]
         crops = []

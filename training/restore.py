@@ -1,8 +1,8 @@
-"""The shipped networks as runs, for stages to start from where the earlier runs are not at hand.
+"""Makes runs of the shipped networks, from which stages can start if there is no earlier run.
 
-``python training/restore.py --name shipped`` makes the run ``shipped``, and ``shipped-faces`` of the face
-finder. The weights are those of the shipped files, 8 bits and all;
-the context model's density, of which only frequency tables are shipped, is fitted to them.
+``python training/restore.py --name shipped`` makes the run ``shipped``, and ``shipped-faces`` of the face finder.
+The weights are those of the shipped files, rounded to 8 bits. Of the context model's density only frequency
+tables are shipped; the density is fitted to them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from calotype.entropy.tables import FREQUENCY_TOTAL
 
 
 def restored(graph: Path) -> dict[str, Tensor]:
-    """The state of a network by what ``export_networks.py`` wrote."""
+    """Returns the state of a network from the file that ``export_networks.py`` wrote."""
     stored = {
         tensor.name: torch.from_numpy(to_array(tensor).copy())
         for tensor in onnx.load(graph).graph.initializer
@@ -36,7 +36,7 @@ def restored(graph: Path) -> dict[str, Tensor]:
 
 
 def restored_context_model(file: Path) -> dict[str, Tensor]:
-    """The state of a ``ContextModel`` by what ``export_entropy.py`` wrote."""
+    """Returns the state of a ``ContextModel`` from the file that ``export_entropy.py`` wrote."""
     arrays, model = np.load(file), ContextModel().requires_grad_(False)
     weight, multiplier, bias = (
         torch.from_numpy(arrays[name].astype(np.float64)) for name in ("weight", "multiplier", "bias")
@@ -53,7 +53,7 @@ def restored_context_model(file: Path) -> dict[str, Tensor]:
 
 
 def fitted_shape(wanted: np.ndarray) -> Shape:
-    """The density whose tables are closest to uint16[49, 16, 42], by relative entropy."""
+    """Returns the density whose tables are closest to uint16[49, 16, 42] by relative entropy."""
     shape, share = Shape().double(), torch.from_numpy(wanted.astype(np.float64)) / FREQUENCY_TOTAL
     optimiser = torch.optim.Adam(shape.parameters(), lr=0.02)
     for _ in range(400):

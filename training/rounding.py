@@ -10,16 +10,16 @@ SMALLEST = 1024
 bytes."""
 
 COARSE = {"decoder": ((1 << 17, 8.0), (1 << 16, 16.0))}
-"""For the convolutions of a part: elements from which on steps are coarse, and how many a deviation has then.
+"""By part: numbers of elements from which on the weights of a convolution have coarse steps, and the number
+of steps in a standard deviation of the weights of an output channel.
 
-The deviation is that of the weights of an output channel. With 8 steps the integers have an entropy of about
-5 bits, with 16 of 6 and otherwise of 7.6. Most weights are in the large convolutions, so that a web page
-loads fewer bytes.
+With 8 steps the integers have an entropy of about 5 bits, with 16 steps of 6, and otherwise of 7.6. Most
+weights are in the large convolutions, so that coarse steps reduce the bytes that a web page loads.
 """
 
 
 def weight_scale(weight: Tensor, part: str) -> Tensor:
-    """The step float32[O, 1, 1, 1] of a part's weights float32[O, I, h, w], for integers of -127 to 127."""
+    """Returns the step float32[O, 1, 1, 1] of weights float32[O, I, h, w], for integers from -127 to 127."""
     scale = weight.abs().amax((1, 2, 3), keepdim=True) / 127
     for elements, steps in COARSE.get(part, ()):
         if weight.numel() >= elements:
@@ -30,7 +30,9 @@ def weight_scale(weight: Tensor, part: str) -> Tensor:
 
 
 def rounded_weights(net: nn.Module, part: str) -> dict[str, Tensor]:
-    """The parameters of ``net`` as they are exported; gradients pass straight through the rounding."""
+    """Returns the parameters of ``net`` as they are exported; gradients pass straight through the
+    rounding.
+    """
     parameters = {}
     for name, value in net.named_parameters():
         if value.ndim == 4 and value.numel() >= SMALLEST:

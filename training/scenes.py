@@ -23,13 +23,13 @@ from PIL import Image, ImageDraw, ImageFilter
 
 
 def cached(name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The arrays that ``make`` makes once, for the cache; processes may ask for them at the same time."""
+    """Returns the arrays of ``make``, which is called if the cache lacks them; safe to use from processes."""
     file = CACHE / f"{name}.npz"
     if not file.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        draft = CACHE / f"{name}-{os.getpid()}.npz"
-        np.savez(draft, **make())
-        draft.replace(file)
+        temporary = CACHE / f"{name}-{os.getpid()}.npz"
+        np.savez(temporary, **make())
+        temporary.replace(file)
     with np.load(file) as stored:
         return dict(stored)
 
@@ -50,7 +50,7 @@ MASKS = ((168, 204, 222), (240, 240, 240), (120, 190, 190), (30, 30, 34), (60, 8
 
 @dataclass(frozen=True)
 class Face:
-    """A face: its photograph, and its box in shares of the photograph."""
+    """A face: its photograph, and its box in fractions of the photograph's width and height."""
 
     path: Path
     box: Box
@@ -64,7 +64,8 @@ def _photo(path: Path) -> Image.Image:
 class Scenes:
     """Draws scenes of ``side`` x ``side`` pixels; ``validation`` takes the held-out photographs only.
 
-    ``sizes`` are those of faces, in pixels, ``chances`` how often a scene has none, one, two and so on.
+    ``sizes`` are the smallest and the largest width of a face in pixels. ``chances`` are the probabilities
+    that a scene has no face, one, two and so on.
     """
 
     def __init__(
@@ -95,7 +96,9 @@ class Scenes:
         self._weights = weights / weights.sum()
 
     def draw(self) -> tuple[np.ndarray, np.ndarray]:
-        """(pixels uint8[side, side, 3], how much of each 8x8 cell is face, float32[side/8, side/8])."""
+        """Returns (pixels uint8[side, side, 3], the fraction of each 8x8 cell that is face, float32[side/8,
+        side/8]).
+        """
         scene, mask = self._background(), Image.new("L", (self._side, self._side))
         for _ in range(self._rng.choice(len(self._chances), p=self._chances)):
             self._paste(scene, mask)

@@ -1,8 +1,8 @@
 """Stages 1 and 3: the integer-valued context model, on latents as the codec quantises them.
 
 ``python training/train_context.py --name context --start pictures --minutes 60``. Two thirds of the latents
-are the encoder's, quantised by rate and distortion with the model as it is at that step; a third are TAESD's.
-Without ``--start`` all are TAESD's.
+are the encoder's, quantised with rate-distortion optimisation by the model of the current step. A third are
+TAESD's, plainly rounded. Without ``--start`` all are TAESD's.
 """
 
 from __future__ import annotations

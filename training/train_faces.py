@@ -1,7 +1,8 @@
-"""Stage 6: the face finder, on latents of the shipped encoder.
+"""Stage 6: trains the face finder on latents of the shipped encoder.
 
-``python training/train_faces.py --minutes 8``: binary cross-entropy against the fraction of a position that
-is a face. ``--start`` names the run whose weights it begins with, such as ``shipped-faces`` of restore.py.
+``python training/train_faces.py --minutes 8``. The loss is the binary cross-entropy against the fraction of a
+position that is face. ``--start`` names the run whose weights it begins with, such as ``shipped-faces`` of
+``restore.py``.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from calotype.models import load_encoder
 
 SIDE = 320
 NOISE = 0.15
-"""Largest deviation of the noise that is added to latents, so that other encoders' serve as well."""
+"""The largest deviation of the noise that is added, so that the finder also works with other encoders'
+latents."""
 
 
 def scenes(count: int, seed: int, *, validation: bool = False) -> tuple[Tensor, Tensor]:
-    """Latents float32[N, 4, 40, 40] and what of a position is face, float32[N, 1, 40, 40], from the cache."""
+    """Returns latents float32[N, 4, 40, 40] of scenes, and the fraction of each position that is face,
+    float32[N, 1, 40, 40]."""
 
     def make() -> dict[str, np.ndarray]:
         draw, encoder = Scenes(seed, SIDE, validation=validation), load_encoder("pocket", 1)

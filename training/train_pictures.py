@@ -1,13 +1,13 @@
-"""Stage 2: encoder, decoder and context model together, through the codec's own quantiser.
+"""Stage 2: trains encoder, decoder and context model together, through the codec's own quantiser.
 
 ``python training/train_pictures.py --name pictures --start shipped --minutes 120`` on a processor. On a CUDA
 machine: ``... --minutes 9 --batch 48 --crop 256 --lr 5e-4 --width 64 --out FOLDER``. The code is the same.
 
 Three quarters of a batch are crops. A twelfth is even: colours, gradients, or latents that are the same
-everywhere. For the last sixth TAESD's latents are coded, for files by other encoders of the space; half of
-these have arrived only in part, as in a file that is still arriving. ``objective.py`` has the losses. The
-context model learns the code length of the integers that the coding pass chose. The coding pass takes over
-its weights every few steps.
+everywhere. For the last sixth TAESD's latents are coded, so that the decoder works with other encoders of the
+space; half of these are partial, as in a file that is still arriving. ``objective.py`` has the losses. The
+context model minimises the code length of the integers that the coding pass chose. The coding pass gets its
+new weights every few steps.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SHARD = 14_000_000
 
 
 class Nets(nn.Module):
-    """What is trained and shipped."""
+    """The networks that are trained and shipped: encoder and decoder."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,11 @@ class Nets(nn.Module):
 
 
 def learning_rate(peak: float, step: int, done: float) -> float:
-    """Warm-up of 100 steps, then a cosine over time down to a fiftieth."""
+    """Returns the learning rate: a warm-up of 100 steps, then a cosine over time down to a fiftieth of
+    ``peak``.
+
+    ``done`` is the fraction of the time that is spent.
+    """
     return peak * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
@@ -79,8 +83,8 @@ class Run:
         fused = {"fused": True} if self.device.type == "cuda" else {}
         decayed = {"betas": (0.9, 0.98), "weight_decay": 1e-4}
         self.optimiser = torch.optim.AdamW(self.nets.parameters(), lr=args.lr, **decayed, **fused)
-        against = self.objective.discriminator.parameters()
-        self.opponent = torch.optim.Adam(against, lr=3e-4, betas=(0.0, 0.99), **fused)
+        parameters = self.objective.discriminator.parameters()
+        self.discriminator_optimiser = torch.optim.Adam(parameters, lr=3e-4, betas=(0.0, 0.99), **fused)
         self.context_optimiser = torch.optim.AdamW(
             self.context.parameters(), lr=args.context_lr, **decayed, **fused
         )
@@ -93,12 +97,12 @@ class Run:
 
     @property
     def spent(self) -> float:
-        """Seconds, with those before an interruption."""
+        """The seconds of the run, those before an interruption included."""
         return self.before + time.monotonic() - self.began
 
     @property
     def done(self) -> float:
-        """Share of the run's time that is spent, 0 to 1."""
+        """The fraction of the run's time that is spent, 0 to 1."""
         return min(self.spent / (self.args.minutes * 60), 1.0)
 
     def train(self) -> None:
@@ -118,7 +122,9 @@ class Run:
         self._check(means, max(self.step - first, 1), time.monotonic() - checked)
 
     def advance(self, done: float) -> dict[str, Tensor]:
-        """One step of everything that learns; returns the losses. ``done`` is the share of the time spent."""
+        """Trains all networks by one step and returns the losses; ``done`` is the fraction of the time
+        spent.
+        """
         for optimiser, peak in (
             (self.optimiser, self.args.lr),
             (self.context_optimiser, self.args.context_lr),
@@ -126,12 +132,12 @@ class Run:
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(peak, self.step, done)
         pixels = self.photographs.batch(self.args.batch, self.args.crop)
-        total, parts = self.objective.generator(pixels, done, self.step)
+        total, parts = self.objective.network_loss(pixels, done, self.step)
         _step(self.optimiser, total, self.nets, 1.0)
-        against = self.objective.opponent(done)
-        if against is not None:
-            _step(self.opponent, against, self.objective.discriminator, 10.0)
-            parts["told apart"] = against
+        discriminator_loss = self.objective.discriminator_loss(done)
+        if discriminator_loss is not None:
+            _step(self.discriminator_optimiser, discriminator_loss, self.objective.discriminator, 10.0)
+            parts["discriminator"] = discriminator_loss
         if self.step % CONTEXT_EVERY == 0:
             length = self.objective.code_length(self.context)
             _step(self.context_optimiser, length, self.context, 1.0)
@@ -160,18 +166,21 @@ class Run:
         print(json.dumps(row), flush=True)
 
     def save(self) -> None:
-        """The whole state to the run's folder, and the averaged weights in 16 bits, in small files."""
+        """Saves the whole state in the run's folder, and the averaged weights in 16 bits in small files."""
         shipped = self.average.state_dict() | {
             f"context_model.{name}": value for name, value in self.context_average.state_dict().items()
         }
         state = {"nets": self.nets.state_dict(), "average": shipped, "context": self.context.state_dict()}
         state |= {"context optimiser": self.context_optimiser.state_dict()}
         state |= {"discriminator": self.objective.discriminator.state_dict(), "step": self.step}
-        state |= {"optimiser": self.optimiser.state_dict(), "opponent": self.opponent.state_dict()}
+        state |= {
+            "optimiser": self.optimiser.state_dict(),
+            "discriminator optimiser": self.discriminator_optimiser.state_dict(),
+        }
         state |= {"spent": self.spent, "weights": dict(self.objective.weights)}
         torch.save(state, self.folder / "last.tmp")
         (self.folder / "last.tmp").replace(self.folder / "last.pt")
-        exact = "context_model."  # its integers are exact, the networks lose nothing in 16 bits
+        exact = "context_model."  # Its integers must be exact; for the networks 16 bits are enough.
         small = {n: (v if n.startswith(exact) else v.half()).cpu() for n, v in shipped.items()}
         write_shards(small, self.out)
 
@@ -188,19 +197,19 @@ class Run:
         self.fixed_context.follow(self.context)
         self.objective.discriminator.load_state_dict(state["discriminator"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.opponent.load_state_dict(state["opponent"])
+        self.discriminator_optimiser.load_state_dict(state["discriminator optimiser"])
         self.step, self.before = state["step"], state["spent"]
         self.objective.weights.update(state["weights"])
 
 
-def _step(optimiser: torch.optim.Optimizer, loss: Tensor, net: nn.Module, longest: float) -> None:
-    """Steps along the gradient, of a norm of at most ``longest``, unless that is not finite.
+def _step(optimiser: torch.optim.Optimizer, loss: Tensor, net: nn.Module, max_norm: float) -> None:
+    """Makes an optimiser step with the gradient clipped to the norm ``max_norm``, if the norm is finite.
 
-    On CUDA that is found out without waiting for its value.
+    On CUDA the check does not wait for the value.
     """
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(net.parameters(), longest)
+    norm = torch.nn.utils.clip_grad_norm_(net.parameters(), max_norm)
     if norm.device.type == "cuda":
         optimiser.grad_scale, optimiser.found_inf = None, (~torch.isfinite(norm)).float()
         optimiser.step()
@@ -209,7 +218,7 @@ def _step(optimiser: torch.optim.Optimizer, loss: Tensor, net: nn.Module, longes
 
 
 def write_shards(state: dict[str, Tensor], folder: Path) -> None:
-    """``weights-0.safetensors`` and so on, each of at most SHARD bytes."""
+    """Writes ``weights-0.safetensors`` and so on, each of at most ``SHARD`` bytes."""
     shards: list[dict[str, Tensor]] = [{}]
     room = SHARD
     for name, value in state.items():
@@ -236,9 +245,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=3e-4)
     parser.add_argument("--context-lr", type=float, default=3e-4, help="learning rate of the context model")
     parser.add_argument("--width", type=int, default=16, help="of the discriminator")
-    parser.add_argument("--opponent-from", type=float, default=0.2, help="share of the time; 1: none")
+    parser.add_argument("--discriminator-from", type=float, default=0.2, help="share of the time; 1: none")
     parser.add_argument(
-        "--likeness", type=float, default=0.3, help="the discriminator's share of the gradient"
+        "--adversarial",
+        type=float,
+        default=0.3,
+        help="norm of the adversarial loss's gradient, relative to L1 and LPIPS",
     )
     parser.add_argument("--fix-encoder-from", type=float, default=0.75, help="share of the time")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -261,7 +273,7 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     torch.backends.cudnn.benchmark = args.benchmark
     torch.backends.cudnn.allow_tf32 = (
-        False  # what is not in bfloat16 is to be exact: the context model, the judges
+        False  # Computations in float32 must be exact: those of the context model and of the judges.
     )
     run = Run(args)
     print(f"{len(run.photographs)} photographs, {run.spent:.1f} s to begin", flush=True)

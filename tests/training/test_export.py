@@ -1,4 +1,4 @@
-"""What training computes in floats is what ships in integers."""
+"""The exported models compute in integers what training computes in floating point."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_shipped_model_is_the_trained_one(
         assert apart.mean() < 0.02 * step_of_level(level)
 
 
-def test_what_has_not_arrived_takes_its_mean(context_model: ContextModel, latents: np.ndarray) -> None:
+def test_missing_integers_take_their_predicted_mean(context_model: ContextModel, latents: np.ndarray) -> None:
     picture, level = torch.from_numpy(latents)[None], torch.tensor([64])
     whole = context_model.coding_pass(picture, level)
     part = context_model.coding_pass(picture, level, known=torch.tensor([4]))  # the base grid only
@@ -92,7 +92,7 @@ def test_the_shipped_model_can_be_trained_on(
     assert bits_again == pytest.approx(bits, rel=2e-3)
 
 
-def test_training_decides_as_the_codec_does() -> None:
+def test_training_quantises_as_the_codec_does() -> None:
     assert EFFORTS[5].rdo.error_diffusion == FEEDBACK
     assert CASCADES[0] == CASCADE
 

@@ -1,10 +1,10 @@
-"""Each loss sees what it is there for."""
+"""Each loss is sensitive to the errors that it is for."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from discriminator import Discriminator, discriminator_loss, generator_loss
+from discriminator import Discriminator, adversarial_loss, hinge_loss
 from losses import feature_distance, latent_distance, visible_faults, wasserstein
 
 WIDTHS = (8, 16, 16, 32, 32)
@@ -45,7 +45,9 @@ def test_latents_of_another_colour_are_far() -> None:
     assert float(latent_distance(shifted, latents)) > 3 * float(latent_distance(latents + noise, latents))
 
 
-def test_a_discriminator_learns_to_tell_and_a_generator_to_deceive(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_discriminator_learns_to_distinguish_and_its_gradient_misleads_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("losses.Vgg.WIDTHS", WIDTHS)
     torch.manual_seed(7)
     discriminator = Discriminator(8)
@@ -55,7 +57,7 @@ def test_a_discriminator_learns_to_tell_and_a_generator_to_deceive(monkeypatch: 
     optimiser = torch.optim.Adam(discriminator.parameters(), 3e-3, betas=(0.0, 0.99))
     losses = []
     for _ in range(40):
-        loss = discriminator_loss(
+        loss = hinge_loss(
             discriminator(real, stages, *condition), discriminator(fake.detach(), stages, *condition)
         )
         optimiser.zero_grad()
@@ -63,7 +65,7 @@ def test_a_discriminator_learns_to_tell_and_a_generator_to_deceive(monkeypatch: 
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] - 0.1  # one part of five sees the pixels, the features are all alike
-    before = generator_loss(discriminator(fake, stages, *condition))
+    before = adversarial_loss(discriminator(fake, stages, *condition))
     (gradient,) = torch.autograd.grad(before, fake)
-    after = generator_loss(discriminator(fake - 0.05 * gradient.sign(), stages, *condition))
+    after = adversarial_loss(discriminator(fake - 0.05 * gradient.sign(), stages, *condition))
     assert after.item() < before.item()

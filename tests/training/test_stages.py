@@ -46,7 +46,7 @@ def test_the_stages_run_on_a_processor_and_continue(tmp_path: Path) -> None:
     (tmp_path / "context-0").mkdir()
     torch.save({"average": state}, tmp_path / "context-0" / "last.pt")
     joint = ("--name", "pictures", "--entropy", "context-0", "--crop", "64", "--width", "4")
-    joint += ("--validation", "64", "--opponent-from", "0")
+    joint += ("--validation", "64", "--discriminator-from", "0")
     for _ in range(2):  # the second goes on where the first ended, for no more than its last validation
         rows = run("train_pictures.py", tmp_path, *joint)
     assert rows[-1]["step"] >= 1 and {"56", "76", "56 by TAESD", "few", "even"} < set(rows[-1]["held out"])
