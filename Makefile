@@ -1,4 +1,4 @@
-# Needs Python 3.11 or newer, git, make and the package registry; everything else goes into $(VENV).
+# It needs Python 3.11 or newer, git, make and the package registry; everything else is installed in $(VENV).
 PYTHON ?= python3
 VENV ?= .venv
 
@@ -34,10 +34,10 @@ lint: $(VENV)/installed-$(or $(EXTRA),lint)   ## style, types and dead code
 docs: $(VENV)/installed-$(or $(EXTRA),docs)   ## the documentation as a site: build/site/docs/index.html; warnings are errors
 	$(RUN) -m sphinx --quiet --fail-on-warning --keep-going --nitpicky -c docs . build/site
 
-links: $(VENV)/installed-docs   ## ask every web address that the documentation links to whether it is there
+links: $(VENV)/installed-docs   ## check every web address that the documentation links to
 	$(RUN) -m sphinx --quiet -b linkcheck -c docs . build/links
 
-matrix:   ## the quick tests on every supported Python that is here, and with the oldest supported packages
+matrix:   ## the quick tests on every supported Python that is installed, and with the oldest supported packages
 	$(PYTHON) -m scripts.matrix
 
 web: web-decoder/node_modules/.package-lock.json   ## the browser's decoder: web-decoder/dist, and what the package takes of it

@@ -1,11 +1,11 @@
 """Seconds of the browser's decoder against the Python package: ``python -m benchmarks.browser``.
 
 Both decode the same picture of 512x512 pixels in turn, on the same cores: first on one, then on all. The
-browser's decoder uses one core for a picture. Given is the fastest of the rounds, with everything loaded, and
-the least processor time: on a machine that does other work at the same time, the latter tells more. A
-thumbnail (an eighth of the size) takes the same latents and no decoder network.
-``--large FILE`` also decodes a large file once in each browser, and gives the largest resident memory of the
-page's process. Needs ``make web``, and the browsers of Debian's chromium-driver and firefox-esr.
+browser's decoder uses one core for a picture. The table has the shortest time of the rounds, with everything
+loaded, and the shortest processor time, which is more reliable on a machine that does other work at the same
+time. A thumbnail (an eighth of the size) takes the same latents and no decoder network. ``--large FILE`` also
+decodes a large file once in each browser, and gives the largest resident memory of the page's process. The
+benchmark needs ``make web``, and the browsers of Debian's chromium-driver and firefox-esr.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["main"]
 _RESULTS = ROOT / "benchmarks" / "results" / "browser.md"
 _SAMPLE = ROOT / "samples" / "astronaut.png"
 _TICKS = os.sysconf("SC_CLK_TCK")
-_DECODE = """const [name, kind, done] = [...arguments, (found) => (window.found = found)];
+_DECODE = """const [name, kind, done] = [...arguments, (result) => (window.result = result)];
 (async () => {
   const decoder = await import("/calotype.js");
   const data = await (await fetch(name)).arrayBuffer();
@@ -67,31 +67,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _measure(cores: int, rounds: int, large: Path | None) -> None:
-    """Prints the rows of a number of cores, on which this process and its browsers then stay."""
+    """Measures on a number of cores, to which this process and its browsers are bound, and prints the
+    rows.
+    """
     os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:cores]))
     import calotype
 
     data = calotype.encode(load_rgb(_SAMPLE), target_size=5000)
     calotype.decode(data)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        site = Path(name) / "site"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+        site = Path(temporary) / "site"
         shutil.copytree(ROOT / "web-decoder" / "dist", site)
         (site / "index.html").write_text("<!doctype html><title>decoding</title>", "utf-8")
         (site / "picture.calo").write_bytes(data)
         if large:
             shutil.copy(large, site / "large.calo")
         notes = ""
-        for browser_name in (each for each, missing in MISSING.items() if missing is None):
+        for browser_name in (name for name, missing in MISSING.items() if missing is None):
             opened = opened_browser if browser_name == "chromium" else opened_firefox
-            with served(site) as address, opened(Path(name) / browser_name) as browser:
+            with served(site) as address, opened(Path(temporary) / browser_name) as browser:
                 browser.get(f"{address}/index.html")
                 _decoded(browser, "picture.calo")
                 _decoded(browser, "picture.calo", "thumbnail")
                 ours, theirs, small = [], [], []
                 for _ in range(rounds):
                     ours.append(_timed(lambda: calotype.decode(data), _own_seconds))
-                    for kind, found in (("decode", theirs), ("thumbnail", small)):
-                        found.append(_timed(_decoding(browser, kind), _browsers_seconds))
+                    for kind, times in (("decode", theirs), ("thumbnail", small)):
+                        times.append(_timed(_decoding(browser, kind), _browsers_seconds))
                 _print_row(cores, "Python", ours, ours)
                 _print_row(cores, browser_name, theirs, ours)
                 _print_row(cores, f"{browser_name}, thumbnail", small, ours)
@@ -109,7 +111,7 @@ def _decoding(browser: Browser, kind: str) -> Callable[[], tuple[float, int, int
 
 
 def _decoded(browser: Browser, name: str, kind: str = "decode") -> tuple[float, int, int]:
-    """Returns (seconds, width, height) of decoding a file of the site; ``kind`` is a function of it."""
+    """Returns (seconds, width, height) of decoding a file of the site by calotype.js's function ``kind``."""
     answer = browser.execute_async_script(_DECODE, name, kind)
     if isinstance(answer, str):
         raise RuntimeError(answer)
@@ -118,16 +120,18 @@ def _decoded(browser: Browser, name: str, kind: str = "decode") -> tuple[float, 
 
 
 def _decoded_slowly(browser: Browser, name: str) -> tuple[float, int, int]:
-    """Returns what :func:`_decoded` does, of a file that takes longer than a script may."""
+    """Returns what :func:`_decoded` does, for a file that takes longer than the time limit of scripts."""
     browser.execute_script(_DECODE, name, "decode")
-    while not (answer := browser.execute_script("return window.found")):
+    while not (answer := browser.execute_script("return window.result")):
         time.sleep(1)
     seconds, width, height = answer
     return seconds, width, height
 
 
 def _timed(work: Callable[[], object], processor_seconds: Callable[[], float]) -> tuple[float, float]:
-    """Returns (seconds, processor seconds) of ``work``; it may tell the former itself."""
+    """Returns (seconds, processor seconds) of ``work``, which may return a tuple that begins with its
+    seconds.
+    """
     before, start = processor_seconds(), time.perf_counter()
     result = work()
     wall = result[0] if isinstance(result, tuple) else time.perf_counter() - start
@@ -135,10 +139,10 @@ def _timed(work: Callable[[], object], processor_seconds: Callable[[], float]) -
 
 
 def _print_row(
-    cores: int, name: str, found: Sequence[tuple[float, float]], ours: Sequence[tuple[float, float]]
+    cores: int, name: str, times: Sequence[tuple[float, float]], ours: Sequence[tuple[float, float]]
 ) -> None:
-    wall, processor = min(found)[0], min(each[1] for each in found)
-    ratios = wall / min(ours)[0], processor / min(each[1] for each in ours)
+    wall, processor = min(times)[0], min(seconds for _, seconds in times)
+    ratios = wall / min(ours)[0], processor / min(seconds for _, seconds in ours)
     print(f"| {cores} | {name} | {wall:.2f} | {ratios[0]:.2f} | {processor:.2f} | {ratios[1]:.2f} |")
 
 
@@ -147,12 +151,12 @@ def _own_seconds() -> float:
 
 
 def _browsers_seconds() -> float:
-    """Returns the processor seconds of all processes that this one has started, and that run."""
+    """Returns the processor seconds of all running descendants of this process."""
     return sum(_stat(pid)[0] for pid in _descendants())
 
 
 def _largest_process_bytes() -> int:
-    """Returns the largest resident memory that a browser's process has had."""
+    """Returns the peak resident memory of a browser's processes: that of the one with the most."""
     return max(_stat(pid)[1] for pid in _descendants())
 
 

@@ -1,9 +1,9 @@
 """Pictures per second of 1 to 8 workers: ``python -m benchmarks.concurrency``.
 
 Two arrangements are measured. Threads share one :class:`calotype.Codec`, with the threads per worker that
-``calotype encode -j`` and ``serve`` choose. Processes know nothing of each other, as several calls of the
-command line do; each has the default number of threads. Every arrangement runs in fresh processes, which load
-their models before the clock starts. The last column is the ratio to the best rate.
+``calotype encode -j`` and ``serve`` choose. Processes are independent, like several calls of the command
+line; each has the default number of threads. Every arrangement runs in fresh processes, which load their
+models before the clock starts. The last column is the ratio to the best rate.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class Rate:
 
 
 def picture(side: int) -> Image.Image:
-    """Returns smooth noise of ``side`` by ``side`` pixels, which takes the time of a photograph."""
+    """Returns smooth noise of ``side`` by ``side`` pixels, which takes as long as a photograph."""
     noise = np.random.default_rng(1).integers(0, 256, (side // 8, side // 8, 3), np.uint8)
     return Image.fromarray(noise).resize((side, side), Image.Resampling.BICUBIC)
 
 
 def _timed(codec: calotype.Codec, side: int, pictures: int, run: Callable[..., Any]) -> tuple[float, float]:
-    """Returns the seconds of the clock that ``run`` takes for ``each`` encodes, and for as many decodes."""
+    """Returns the wall-clock seconds that ``run`` takes for ``pictures`` encodes, and for as many decodes."""
     image = picture(side)
     data = codec.encode(image)
     codec.decode(data)
@@ -77,7 +77,10 @@ def _process(side: int, pictures: int, barrier: Barrier, results: Any) -> None:
 
 
 def measure(arrangement: str, workers: int, side: int, pictures: int) -> Rate:
-    """Measures ``each`` pictures of ``side`` by ``side`` pixels per worker, "threads" or "processes"."""
+    """Measures ``pictures`` pictures of ``side`` by ``side`` pixels for each worker.
+
+    ``arrangement`` is "threads" or "processes".
+    """
     results = _CONTEXT.Queue()
     if arrangement == "threads":
         running = [_CONTEXT.Process(target=_threads, args=(workers, side, pictures, results))]

@@ -1,12 +1,12 @@
-"""Which faces does the embedded face finder find? ``python -m benchmarks.face_finder``.
+"""The recall of the embedded face finder by kinds of faces: ``python -m benchmarks.face_finder``.
 
-The faces of :mod:`benchmarks.subjects`: from the front, profiles, small ones (under 25 pixels) and masked
-ones, as they are; and those from the front reduced to 12 to 24 pixels and pasted into photographs without
-faces, with a drawn mask over nose and mouth, and darkened to 1/8 and 1/16 of the light, with noise. A face
-counts as found if a region that the encoder would refine covers half of its box. Beside it, how many
-regions are found in photographs without faces.
+The faces are those of :mod:`benchmarks.subjects`: from the front, profiles, small ones (under 25 pixels) and
+masked ones. Those from the front are also measured with changes: reduced to 12 to 24 pixels and pasted into
+photographs without faces; with a drawn mask over nose and mouth; and darkened to 1/8 and 1/16 of the light,
+with noise. A face counts as found if a region that the encoder would refine covers half of its box. The
+regions that are found in photographs without faces are counted, too.
 
-Results: results/truth-faces.md. Needs the photographs of ``CALOTYPE_ASSETS``.
+The results are in results/truth-faces.md. The benchmark needs the photographs of ``CALOTYPE_ASSETS``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SMALL_HEIGHTS = (12, 16, 20, 24)
 LIGHTS = (8, 16)
 _COVERED = 0.5
 _COARSE, _BITS = 100, 1_000_000
-"""A level and a size at which the encoder refines every face that is found."""
+"""A level and a payload size in bits at which the encoder refines every face that is found."""
 
 _WITHOUT = (
     *("coffee.png", "rocket.jpg", "hubble.png", "chelsea.png"),
@@ -74,9 +74,9 @@ def reduced(rgb: NDArray[np.uint8], box: TextBox, height: int, backdrop: NDArray
     begin = max(x - reach, 0), max(y - reach, 0)
     piece = whole[begin[1] : y + reach, begin[0] : x + reach]
     canvas = backdrop.copy()
-    at = ((canvas.shape[1] - piece.shape[1]) // 2, (canvas.shape[0] - piece.shape[0]) // 2)
-    canvas[at[1] : at[1] + piece.shape[0], at[0] : at[0] + piece.shape[1]] = piece
-    placed = at[0] + round(left * scale) - begin[0], at[1] + round(top * scale) - begin[1]
+    corner = ((canvas.shape[1] - piece.shape[1]) // 2, (canvas.shape[0] - piece.shape[0]) // 2)
+    canvas[corner[1] : corner[1] + piece.shape[0], corner[0] : corner[0] + piece.shape[1]] = piece
+    placed = corner[0] + round(left * scale) - begin[0], corner[1] + round(top * scale) - begin[1]
     return f"small, {height} px", canvas, [(*placed, max(1, round(across * scale)), height)]
 
 
@@ -95,12 +95,12 @@ def masked(rgb: NDArray[np.uint8], boxes: Sequence[TextBox]) -> Example:
     return "masked, drawn", np.asarray(image), list(boxes)
 
 
-def darkened(rgb: NDArray[np.uint8], boxes: Sequence[TextBox], by: int, seed: int) -> Example:
-    """Returns the picture with 1/``by`` of the light, and the noise of a sensor at night."""
-    light = (rgb / 255) ** 2.2 / by
+def darkened(rgb: NDArray[np.uint8], boxes: Sequence[TextBox], divisor: int, seed: int) -> Example:
+    """Returns the picture with 1/``divisor`` of the light, and the noise of a sensor at night."""
+    light = (rgb / 255) ** 2.2 / divisor
     noise = np.random.default_rng(seed).normal(scale=np.sqrt(light * 4e-4 + 1e-6), size=light.shape)
     dark = 255 * np.clip(light + noise, 0, 1) ** (1 / 2.2)
-    return f"dark, 1/{by} of the light", (dark + 0.5).astype(np.uint8), list(boxes)
+    return f"dark, 1/{divisor} of the light", (dark + 0.5).astype(np.uint8), list(boxes)
 
 
 def _examples() -> Iterator[Example]:
@@ -116,8 +116,8 @@ def _examples() -> Iterator[Example]:
         front = [face.box for face in faces if face.kind == "front"]
         if front:
             yield masked(rgb, front)
-            for by in LIGHTS:
-                yield darkened(rgb, front, by, number)
+            for divisor in LIGHTS:
+                yield darkened(rgb, front, divisor, number)
             for height in SMALL_HEIGHTS:
                 yield reduced(rgb, front[0], height, backdrops[number % len(backdrops)])
 

@@ -14,18 +14,19 @@ from calotype.errors import CalotypeError
 __all__ = ["BUDGETS", "METRICS", "codecs_here", "figure_names", "file_figures"]
 
 BUDGETS = (5000, 4096, 2500, 1250, 1024)
-"""Bytes of the whole file at 512x512."""
+"""The largest sizes of whole files, in bytes at 512x512 pixels."""
 
 METRICS = ("psnr", "lpips_sq", *JUDGES, "ssimulacra2")
 
 
 def figure_names(codec: str, budget: int) -> list[str]:
-    """The figures of a codec's file; ``fits`` is 1 if the file is within the budget, otherwise 0."""
+    """Returns the names of the figures of a codec's file; ``fits`` is 1 if it is within the budget, otherwise
+    0."""
     return [f"{codec}-{budget}.{name}" for name in ("bytes", "fits", *METRICS)]
 
 
 def file_figures(scene: Scene, codec: str, budgets: Sequence[int]) -> dict[str, float]:
-    """Bytes and metrics of a codec's best file within each budget, or of the smallest that it can make.
+    """Returns bytes and metrics of a codec's best file within each budget, or of its smallest file.
 
     A file that is the same for several budgets is measured once.
     """
@@ -50,7 +51,7 @@ def _metrics(scene: Scene, picture: NDArray[np.uint8]) -> dict[str, float]:
 
 
 def codecs_here(codecs: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """(those that can run here, why the others cannot, by name)."""
+    """Returns (the codecs that can run here, the reasons why the others cannot, by name)."""
     kit, ready, missing = Kit(), [], {}
     for name in codecs:
         try:

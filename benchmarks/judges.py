@@ -1,4 +1,4 @@
-"""Metrics that no training has seen: LPIPS with AlexNet and with VGG16, and DISTS.
+"""Metrics that were no losses in training: LPIPS with AlexNet and with VGG16, and DISTS.
 
 They come from ``tools/perceptual.py`` in the folder of ``CALOTYPE_ASSETS``, in torch on one thread.
 """
@@ -20,7 +20,7 @@ JUDGES = ("lpips_alex", "lpips_vgg", "dists")
 
 
 class Judges:
-    """All three at once, 0 for equal pictures, lower is better.
+    """Measures all three metrics, which are 0 for equal pictures.
 
     The features of the last reference are kept, because VGG16 takes most of the time.
     Raises ``FileNotFoundError`` without the tool, ``ImportError`` without torch or safetensors.
@@ -40,10 +40,10 @@ class Judges:
         self._tool = module.Perceptual("cpu")
         self._vgg, self._tool.vgg = self._tool.vgg, self._remembering_vgg
         self._reference: NDArray[np.uint8] | None = None
-        self._kept: dict[bool, tuple[Any, list[Any]]] = {}  # by the kind of pooling: input, features
+        self._kept: dict[bool, tuple[Any, list[Any]]] = {}  # (input, features) by the kind of pooling
 
     def __call__(self, reference: NDArray[np.uint8], picture: NDArray[np.uint8]) -> dict[str, float]:
-        """Of two uint8[H, W, 3] in sRGB, by the names in ``JUDGES``."""
+        """Compares two pictures uint8[H, W, 3] in sRGB; the results have the names in ``JUDGES``."""
         import torch
 
         if self._reference is None or not np.array_equal(self._reference, reference):
@@ -54,14 +54,14 @@ class Judges:
             return {name: float(getattr(self._tool, name)(*pair).item()) for name in JUDGES}
 
     def lpips_alex(self, reference: NDArray[np.uint8], picture: NDArray[np.uint8]) -> float:
-        """The first of them alone, of two uint8[H, W, 3] with sides of 64 pixels or more."""
+        """Returns LPIPS with AlexNet alone, of two uint8[H, W, 3] with sides of 64 pixels or more."""
         import torch
 
         with torch.inference_mode():
             return float(self._tool.lpips_alex(_tensor(reference), _tensor(picture)).item())
 
     def _remembering_vgg(self, x: Any, l2pool: bool = False) -> list[Any]:
-        """The tool's ``vgg``; what it is first called with for a new reference is the reference."""
+        """Returns the features by the tool's ``vgg``, and keeps those of the first picture: the reference."""
         import torch
 
         if l2pool not in self._kept:
@@ -71,7 +71,7 @@ class Judges:
 
 
 def _tensor(rgb: NDArray[np.uint8]) -> Any:
-    """uint8[H, W, 3] to float32[1, 3, H, W] in [0, 1]."""
+    """Converts uint8[H, W, 3] to float32[1, 3, H, W] in [0, 1]."""
     import torch
 
     return torch.from_numpy(rgb.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255))

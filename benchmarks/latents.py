@@ -57,11 +57,12 @@ FORMS = {
     "float16 .npz": _npz("float16"),
     **{f".calo, quality {quality}": _calo(quality) for quality in QUALITIES},
 }
-"""By name, what turns scaled latents into (bytes, what is read back, by the way of reading)."""
+"""Functions by the name of the form: scaled latents to (bytes, the latents read back, by the way of reading).
+"""
 
 
 def measure(latents: Latents, decode: Callable[[Latents], NDArray[np.uint8]]) -> Record:
-    """Bytes, RMS error and PSNR of each form for one picture's scaled latents float32[4, h, w]."""
+    """Returns bytes, RMS error and PSNR of each form for one picture's scaled latents float32[4, h, w]."""
     exact = decode(latents)
     psnr = METRICS["psnr"]()
     record: Record = {"deviation": round(float(latents.std()), 4)}
@@ -77,7 +78,7 @@ def measure(latents: Latents, decode: Callable[[Latents], NDArray[np.uint8]]) ->
 
 
 def table(records: Sequence[Record]) -> str:
-    """The Markdown page: means over the pictures."""
+    """Returns the Markdown page with means over the pictures."""
     names = [name for name in records[0] if name not in ("picture", "deviation")]
     deviation = float(np.mean([record["deviation"] for record in records]))
     lines = [

@@ -32,16 +32,16 @@ class Figures:
         return bool(self._pictures) and all(name in figures for figures in self._pictures.values())
 
     def values(self, name: str) -> NDArray[np.float64]:
-        """float64[pictures]."""
+        """Returns a figure of every picture, float64[pictures]."""
         return np.array([figures[name] for figures in self._pictures.values()])
 
     def mean(self, name: str) -> float:
-        """The mean over the pictures."""
+        """Returns the mean of a figure over the pictures."""
         return float(self.values(name).mean())
 
 
 class Ledger:
-    """A CSV of figures: weights, item, picture, name, value.
+    """A CSV file of figures, with the columns weights, item, picture, figure and value.
 
     ``weights`` is the fingerprint of the embedded weights. Lines of other weights are dropped when the file
     is opened, unless their item is one of ``lasting``, whose figures do not depend on the weights.
@@ -54,7 +54,7 @@ class Ledger:
         self._known: dict[tuple[str, str], dict[str, float]] = {}
         if path.exists():
             text = path.read_text("utf-8")
-            whole = text[: text.rfind("\n") + 1]  # a line may have been cut short
+            whole = text[: text.rfind("\n") + 1]  # The last line may be incomplete.
             for of, item, picture, name, value in csv.reader(whole.splitlines()):
                 if of in (weights, _ANY):
                     self._known.setdefault((item, picture), {})[name] = float(value)
@@ -62,19 +62,19 @@ class Ledger:
         self._rewrite()
 
     def add(self, item: str, picture: str, figures: Mapping[str, float]) -> None:
-        """Adds figures of one picture, on disk too."""
+        """Adds figures of one picture and writes them to the file."""
         self._known.setdefault((item, picture), {}).update(figures)
         self._write("a", self._lines(item, picture, figures))
 
     def forget(self, item: str, pictures: Container[str]) -> None:
-        """Drops the figures of one item, on disk too."""
+        """Drops the figures of one item, in the file too."""
         self._known = {
             key: kept for key, kept in self._known.items() if key[0] != item or key[1] not in pictures
         }
         self._rewrite()
 
     def has(self, item: str, picture: str, *names: str) -> bool:
-        """Whether there are figures of a picture, all those of ``names`` among them."""
+        """Returns whether a picture has figures of the item, those of ``names`` among them."""
         known = self._known.get((item, picture), {})
         return bool(known) and all(name in known for name in names)
 

@@ -1,4 +1,4 @@
-"""The measurements on one picture: each gives named figures, which are averaged over the pictures."""
+"""The measurements on one picture. Each returns named figures, which are averaged over the pictures."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ ENTROPY_LEVELS = {"0.35": 56, "0.5": 64, "1.0": 80}
 """The levels by their nominal steps; the first is exactly 0.354."""
 
 PERIOD = 16
-_STRONGEST = 8  # of a difference, in 1/255: a grid is faint, and what is stronger belongs to the picture
-_EVEN = 3  # how far the means of 4x4 pixels of an even block may deviate, in 1/255
-_TAILED = 4  # kurtosis that grain, which is normally distributed, does not reach, but lines and dots do
+_MAX_DIFFERENCE = 8  # in 1/255; a grid is faint, and larger differences belong to the picture
+_MAX_DEVIATION = 3  # of the means of 4x4 pixels in an even block, in 1/255
+_MAX_KURTOSIS = 4  # Noise, which is normally distributed, has less; lines and dots have more.
 
 
 def entropy(scene: Scene) -> dict[str, float]:
-    """Bytes of latents, rounded plainly: as rANS payload and by ideal order-0 entropy."""
+    """Returns the bytes of plainly rounded latents: of the rANS payload, and by ideal order-0 entropy."""
     figures = {}
     for model in MODELS:
         encoder = TrialEncoder(scene.latents(model), scene.kit.context, 0.0)
@@ -52,14 +52,17 @@ def entropy(scene: Scene) -> dict[str, float]:
 
 
 def space(scene: Scene) -> dict[str, float]:
-    """LPIPS (SqueezeNet) of pocket's file of 5,000 bytes through TAESD's decoder; moments of each channel."""
+    """Returns LPIPS (SqueezeNet) of pocket's file of 5,000 bytes by TAESD's decoder, and moments of
+    channels.
+    """
     figures = {"file-5000-into-taesd.lpips_sq": scene.kit.lpips(scene.rgb, scene.through_taesd(5000))}
     return figures | channel_sums("pocket", scene) | channel_sums("taesd", scene)
 
 
 def eye(scene: Scene) -> dict[str, float]:
-    """At 5,000 bytes: colour error of each channel in 1/255, decoded minus original, grids, and grain.
+    """Returns visible faults of the file of 5,000 bytes.
 
+    They are the error of each colour in 1/255 (decoded minus original), grids, and the noise of even areas.
     Patterns that repeat with the latents are measured without quantisation and scaling.
     """
     picture = scene.coded(5000).rgb
@@ -93,7 +96,10 @@ def _not_quantised(scene: Scene) -> NDArray[np.uint8]:
 
 
 def order0_bytes(integers: NDArray[np.int16]) -> float:
-    """The ideal static order-0 entropy of each channel of int16[C, h, w], in bytes, tables not counted."""
+    """Returns the sum of the ideal static order-0 entropies of the channels of int16[C, h, w], in bytes.
+
+    The tables are not counted.
+    """
     bits = 0.0
     for channel in integers:
         count = np.unique(channel, return_counts=True)[1]
@@ -102,7 +108,7 @@ def order0_bytes(integers: NDArray[np.int16]) -> float:
 
 
 def channel_sums(encoder: Model, scene: Scene) -> dict[str, float]:
-    """Mean and mean square of each latent channel."""
+    """Returns mean and mean square of each latent channel."""
     latents = scene.latents(encoder).astype(np.float64)
     values = {}
     for channel, plane in enumerate(latents):
@@ -122,44 +128,48 @@ def grid_profiles(rgb: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
     for axis in (0, 1):
         lines = np.moveaxis(rgb.astype(np.float64), axis, 0)
         steps = np.diff(lines, axis=0)
-        peaks = (steps[:-1] - steps[1:]) / 2  # the first is that of the second line
-        gradient += _folded(np.abs(steps).clip(max=_STRONGEST)) / 2
-        pattern += np.roll(_folded(peaks.clip(-_STRONGEST, _STRONGEST)), 1) / 2
+        peaks = (steps[:-1] - steps[1:]) / 2  # The first value is that of the second line.
+        gradient += _folded(np.abs(steps).clip(max=_MAX_DIFFERENCE)) / 2
+        pattern += np.roll(_folded(peaks.clip(-_MAX_DIFFERENCE, _MAX_DIFFERENCE)), 1) / 2
     return {"pattern": pattern, "gradient": gradient}
 
 
 def fine_texture(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Brightness less its mean over 5x5 pixels, in blocks: uint8[H, W, 3] to float64[H/16, W/16, 16, 16]."""
+    """Returns brightness minus its mean over 5x5 pixels, in blocks: float64[H/16, W/16, 16, 16]."""
     grey = rgb.mean(2)
     smooth = np.lib.stride_tricks.sliding_window_view(np.pad(grey, 2, mode="reflect"), (5, 5)).mean((2, 3))
     return _blocks(grey - smooth)
 
 
 def even_blocks(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Returns which blocks of 16x16 pixels are even areas with grain only: bool[H/16, W/16]."""
+    """Returns which blocks of 16x16 pixels are even but for noise: bool[H/16, W/16]."""
     texture, blocks = fine_texture(rgb), _blocks(rgb.mean(2))
     means = blocks.reshape(*blocks.shape[:2], 4, 4, 4, 4).mean((3, 5))
     square = (texture**2).mean((2, 3))
     kurtosis = (texture**4).mean((2, 3)) / np.maximum(square**2, 1e-9)
     brightness = means.mean((2, 3))
     clipped = (brightness < 20) | (brightness > 235)
-    even: NDArray[np.bool_] = (means.std((2, 3)) < _EVEN) & (kurtosis < _TAILED) & (square > 0) & ~clipped
+    even: NDArray[np.bool_] = (
+        (means.std((2, 3)) < _MAX_DEVIATION) & (kurtosis < _MAX_KURTOSIS) & (square > 0) & ~clipped
+    )
     return even
 
 
 def _blocks(plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    """float64[H, W] to [H/16, W/16, 16, 16]."""
+    """Converts float64[H, W] to [H/16, W/16, 16, 16]."""
     height, width = plane.shape[0] // 16, plane.shape[1] // 16
     return plane.reshape(height, 16, width, 16).swapaxes(1, 2)
 
 
 def _repeating(blocks: NDArray[np.float64]) -> float:
-    """The part of the sum of squares of float64[n, 16, 16] that repeats every 8 pixels in all of them."""
+    """Returns the sum of squares of the part of float64[n, 16, 16] that repeats every 8 pixels in all
+    blocks.
+    """
     cell = blocks.reshape(-1, 2, 8, 2, 8).mean((0, 1, 3)) if len(blocks) else np.zeros((8, 8))
     return float((cell**2).sum() * 4 * len(blocks))
 
 
 def _folded(lines: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means of float64[n, ...] by the first index modulo 16."""
+    """Returns the means of float64[n, ...] by the first index modulo 16."""
     whole = len(lines) // PERIOD * PERIOD
     return lines[:whole].reshape(-1, PERIOD, lines[0].size).mean((0, 2))

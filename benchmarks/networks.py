@@ -1,6 +1,7 @@
-"""Networks alone, in torch: TAESD, a yardstick for speed, and pocket's by the same arithmetic.
+"""Networks alone, in torch: those of TAESD, the reference for speed, and those of pocket by the same
+arithmetic.
 
-The modules are those that training uses; TAESD's weights are found under ``CALOTYPE_ASSETS``.
+The modules are those of training. TAESD's weights are in the folder of ``CALOTYPE_ASSETS``.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ TILE = 1024  # pixels; larger pictures are cut, without overlap, to bound the me
 
 
 class _Networks(ABC):
-    """Encoder and decoder, float32 on the CPU; each is loaded when first used.
+    """Encoder and decoder in float32 on the CPU; each is loaded when it is first used.
 
-    Raises ``ImportError`` without torch or what else it takes.
+    Raises ``ImportError`` if torch or another package is missing.
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -39,12 +40,13 @@ class _Networks(ABC):
 
     @abstractmethod
     def _load(self, part: str) -> Callable[[Any], Any]:
-        """The network "encoder" or "decoder"."""
+        """Returns the network "encoder" or "decoder"."""
 
     def encode(self, rgb: NDArray[np.uint8], tile: int | None = None) -> NDArray[np.float32]:
-        """uint8[H, W, 3] to latents float32[4, ceil(H/8), ceil(W/8)], scaled by 0.18215.
+        """Encodes uint8[H, W, 3] to latents float32[4, ceil(H/8), ceil(W/8)], scaled by 0.18215.
 
-        Edges are repeated up to a multiple of 8. `tile` (pixels, a multiple of 8) cuts the picture.
+        The edges are repeated up to a multiple of 8. With ``tile``, a multiple of 8 pixels, the picture is
+        encoded in tiles of this side.
         """
         padded = np.pad(rgb, ((0, -rgb.shape[0] % 8), (0, -rgb.shape[1] % 8), (0, 0)), mode="edge")
         height, width = padded.shape[0] // 8, padded.shape[1] // 8
@@ -58,7 +60,9 @@ class _Networks(ABC):
         return latents
 
     def decode(self, latents: NDArray[np.float32], tile: int | None = None) -> NDArray[np.uint8]:
-        """Latents float32[4, h, w] to uint8[8h, 8w, 3]; `tile` (pixels, a multiple of 8) cuts them."""
+        """Decodes latents float32[4, h, w] to uint8[8h, 8w, 3], with ``tile`` (pixels, a multiple of 8) in
+        tiles.
+        """
         height, width = latents.shape[1:]
         step = (tile or 8 * max(height, width)) // 8
         rgb = np.empty((8 * height, 8 * width, 3), np.uint8)
@@ -81,7 +85,7 @@ class _Networks(ABC):
 
 
 class Taesd(_Networks):
-    """Raises ``FileNotFoundError`` without the weights."""
+    """TAESD's networks. Raises ``FileNotFoundError`` without the weights."""
 
     def __init__(self, threads: int | None = None) -> None:
         super().__init__(threads)
@@ -110,8 +114,8 @@ class TaesdBfloat16(Taesd):
 class Pocket(_Networks):
     """Pocket's networks by the same arithmetic as TAESD's.
 
-    The encoder has the shape of the embedded one and random weights. The decoder is the embedded one, which
-    is told a step of 1/2.
+    The encoder has the architecture of the embedded one and random weights. The decoder is the embedded one;
+    its input for the step is 1/2.
     """
 
     def _load(self, part: str) -> Callable[[Any], Any]:

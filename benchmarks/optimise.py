@@ -1,9 +1,9 @@
-"""What effort 9 gains: ``python -m benchmarks.optimise``.
+"""The gain of effort 9: ``python -m benchmarks.optimise``.
 
-Centre crops of Kodak pictures at equal bytes, with the default effort and with effort 9, without and with the
-graph of LPIPS as part of the aim, for pocket and for TAESD as encoder and decoder. LPIPS with AlexNet
-and DISTS judge; neither is part of the aim. Every figure is kept in ``effort-9.jsonl`` beside the table as
-soon as it is there; a later run measures what is missing.
+The benchmark encodes centre crops of Kodak pictures at equal bytes: with the default effort, and with effort
+9 without and with the graph of LPIPS in the loss, for pocket and for TAESD as encoder and decoder. It
+measures LPIPS with AlexNet and DISTS, which are not part of the loss, among others. Every figure is written
+to ``effort-9.jsonl`` beside the table as soon as it is measured; a later run measures what is missing.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ Record = dict[str, Any]
 
 
 def measure(rgb: NDArray[np.uint8], model: str, aim: str, threads: int | None, judges: Judges) -> Record:
-    """Bytes, seconds of the processor and figures of ``rgb`` uint8[H, W, 3] through ``model`` with one of
-    ``AIMS``."""
+    """Returns bytes, processor seconds and figures of ``rgb`` uint8[H, W, 3] by ``model`` with one of
+    ``AIMS``.
+    """
     diffusion = calotype.DiffusionOptions(
         weights=str(ASSETS / "models" / "taesd"), device="cpu", dtype="float32"
     )
@@ -56,7 +57,9 @@ def measure(rgb: NDArray[np.uint8], model: str, aim: str, threads: int | None, j
     if aim == AIMS[2]:
         fields["lpips"] = str(_GRAPH)
     codec = calotype.Codec(threads=threads)
-    codec.decode(codec.encode(rgb[:64, :64], options), model=model, diffusion=diffusion)  # loads the model
+    codec.decode(
+        codec.encode(rgb[:64, :64], options), model=model, diffusion=diffusion
+    )  # This loads the model.
     start = time.process_time()
     data = codec.encode(rgb, options, **fields)
     seconds = time.process_time() - start
@@ -68,7 +71,7 @@ def measure(rgb: NDArray[np.uint8], model: str, aim: str, threads: int | None, j
 
 
 def table(records: Sequence[Record]) -> str:
-    """Two Markdown tables: means over the pictures, then every figure."""
+    """Returns two Markdown tables: means over the pictures, and every figure."""
     head = " | ".join(title for title, _ in _SHOWN.values())
     rule = f"{' ---: |' * (len(_SHOWN) + 2)}\n"
     keys = ("bytes", *_SHOWN, "seconds")

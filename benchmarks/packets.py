@@ -1,9 +1,9 @@
 """Packets on a lossy link: ``python -m benchmarks.packets``.
 
-Centre crops of Kodak pictures in files of 5,000 bytes, split into packets of at most 200 bytes. First the
-quality of each picture by the number of its leading packets, which ``packets.jsonl`` keeps. Then random
-losses, with repair packets for the whole file and with a part of them for its head. JPEG within as many bytes
-on the air, in SSDV's packets, stands beside it.
+Centre crops of Kodak pictures in files of 5,000 bytes are split into packets of at most 200 bytes. First the
+quality of each picture is measured as a function of the number of its leading packets (``packets.jsonl``).
+Then random losses are drawn, with repair packets for the whole file, or with a part of them for its head.
+JPEG in SSDV's packets, within the same transmitted bytes, is measured for comparison.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ HEADS = (
     (0.0, 0.0),
     *((size, repairs) for size in (0.05, 0.1, 0.125, 0.25) for repairs in (1 / 4, 1 / 3, 1 / 2)),
 )
-"""The head's share of the data packets, and of the repair packets."""
+"""The head's fraction of the data packets and of the repair packets."""
 
 _GRAPH = ASSETS / "models" / "lpips-squeeze" / "lpips_sq.onnx"
 _SSDV_PACKET = 256
@@ -52,10 +52,10 @@ Figures = Callable[[NDArray[np.uint8]], list[float]]
 def known_packets(
     data: int, head: int, head_repairs: int, repairs: int, loss: float, seed: int, trials: int = TRIALS
 ) -> NDArray[np.int64]:
-    """The number of leading data packets that each of ``trials`` random losses leaves, int64[trials].
+    """Returns the number of leading data packets after each of ``trials`` random losses, int64[trials].
 
-    ``data``, ``head_repairs`` and ``repairs`` packets are sent, each lost with the probability ``loss``. A
-    receiver of one block recovers as many.
+    ``data``, ``head_repairs`` and ``repairs`` packets are sent, and each is lost with the probability
+    ``loss``. A block recovers as many data packets as repair packets of it arrive.
     """
     rng = np.random.default_rng(seed)
     sent = rng.random((trials, data + head_repairs + repairs)) >= loss
@@ -69,7 +69,9 @@ def known_packets(
 
 
 def measure(name: str, rgb: NDArray[np.uint8], codec: calotype.Codec, threads: int | None) -> Record:
-    """Figures of a picture by the number of leading packets, of nothing (grey), and of JPEG in SSDV."""
+    """Returns the figures of a picture by the number of leading packets (grey for none), and of JPEG in
+    SSDV.
+    """
     metrics, _ = available_metrics(_GRAPH, threads)
 
     def figures(picture: NDArray[np.uint8]) -> list[float]:
@@ -88,7 +90,7 @@ def measure(name: str, rgb: NDArray[np.uint8], codec: calotype.Codec, threads: i
             warnings.simplefilter("ignore", calotype.PartialPictureWarning)
             try:
                 figures_of_counts[count] = figures(codec.decode(begun, partial=True, as_array=True))
-            except calotype.CalotypeError:  # too little for any picture
+            except calotype.CalotypeError:  # There is not enough of the file for a picture.
                 figures_of_counts[count] = figures_of_counts[0]
     steps = range(len(packets) + 1)
     record["curve"] = [
@@ -114,12 +116,12 @@ def measure(name: str, rgb: NDArray[np.uint8], codec: calotype.Codec, threads: i
 def jpeg_figures(
     rgb: NDArray[np.uint8], packets: int, payload: int, figures: Figures
 ) -> dict[str, list[float]]:
-    """Figures by loss of the best JPEG whose scan data fit into so many packets of SSDV.
+    """Returns figures, by loss, of the best JPEG whose scan data fit into so many packets of SSDV.
 
-    ``rgb`` uint8[H, W, 3] is scaled down as far as LPIPS gains from it. Each packet carries an equal share
-    of the blocks of 16x16 pixels, which are grey if it is lost: SSDV's packets tell where a block begins that
-    can be decoded by itself. JPEG's own headers, which SSDV leaves out, are not counted, and neither is what
-    it costs to begin anew in each packet.
+    ``rgb`` uint8[H, W, 3] is scaled down to the size with the lowest LPIPS. Each packet carries an equal
+    share of the blocks of 16x16 pixels, which are grey if the packet is lost: SSDV's packets name the first
+    block that can be decoded by itself. JPEG's own headers, which SSDV leaves out, are not counted, and
+    neither are the bytes by which each packet can be decoded by itself.
     """
     small = min(
         _small_jpegs(rgb, packets * payload), key=lambda small_jpeg: figures(_enlarged(small_jpeg, rgb))[0]
@@ -139,7 +141,7 @@ def jpeg_figures(
 
 
 def _small_jpegs(rgb: NDArray[np.uint8], max_bytes: int) -> Iterator[NDArray[np.uint8]]:
-    """Yields what JPEGs with at most ``most`` bytes of scan data show, one for each size that has one."""
+    """Yields, for each size, the pixels of the best JPEG with at most ``max_bytes`` bytes of scan data."""
     picture = Image.fromarray(rgb)
     for side in (512, 384, 256, 192):
         best = None
@@ -162,7 +164,7 @@ def _enlarged(small: NDArray[np.uint8], rgb: NDArray[np.uint8]) -> NDArray[np.ui
 
 
 def tables(records: Sequence[Record]) -> str:
-    """The Markdown page: the curve, the losses for each redundancy and head, and JPEG."""
+    """Returns the Markdown page: the curve, the losses for each redundancy and head, and JPEG."""
     data = records[0]["data"]
     curves = np.mean([_resampled(record["curve"], data) for record in records], 0)
     loss_names = " | ".join(f"{loss:.0%}" for loss in LOSSES)
@@ -218,7 +220,7 @@ def _resampled(curve: Sequence[Sequence[float]], data: int) -> NDArray[np.float6
 
 
 def _calotype_rows(data: int, curves: NDArray[np.float64]) -> list[str]:
-    """Calotype's rows beside those of JPEG, as :func:`split` does it by default."""
+    """Returns Calotype's rows of the comparison with JPEG, for the default of :func:`split`."""
     packets = split(bytes(data * (MTU - HEADER_SIZE) - 100), MTU, 0.3)
     headers = [read_packet(packet)[0] for packet in packets]
     early = sum(header.head_repair for header in headers)

@@ -1,7 +1,7 @@
-"""What does a patch cost by VP8 and by AV1?  ``python -m benchmarks.patch_codecs``.
+"""The bytes of a patch in VP8 and in AV1: ``python -m benchmarks.patch_codecs``.
 
-The parts are a face and a line of drawn text at three sizes, from the sample photographs. Results:
-results/patch-codecs.md.
+The patches are a face and a line of drawn text, each at three sizes, from the sample photographs. The results
+are in results/patch-codecs.md.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def _parts() -> Iterator[tuple[str, NDArray[np.uint8]]]:
         yield f"text of {size} px, {width}x{height}", np.asarray(line)
 
 
-def _psnr(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    error = float(np.square(luma(one) - luma(other)).mean())
+def _psnr(picture: NDArray[np.uint8], original: NDArray[np.uint8]) -> float:
+    error = float(np.square(luma(picture) - luma(original)).mean())
     return 10 * float(np.log10(255**2 / max(error, 1e-9)))
 
 
 def _smallest(sizes: Iterator[tuple[float, int]]) -> int:
-    """Returns the bytes at ``_PSNR``, interpolated between the trials around it."""
+    """Returns the bytes at ``_PSNR``, interpolated between the two trials (PSNR, bytes) next to it."""
     before: tuple[float, int] | None = None
     for psnr, size in sizes:
         if psnr >= _PSNR:
@@ -75,15 +75,15 @@ def _vp8_sizes(rgb: NDArray[np.uint8]) -> Iterator[tuple[float, int]]:
 
 def _header_sizes(rgb: NDArray[np.uint8]) -> tuple[int, int]:
     """Returns the bytes that are left out of a WebP and of an AVIF file."""
-    found = []
+    sizes = []
     for format_, data in (("WEBP", pack_vp8(rgb, 30)), ("AVIF", pack_av1(rgb, 30, monochrome=False))):
         file = io.BytesIO()
         options = {"method": 6} if format_ == "WEBP" else {"speed": 6, "codec": "aom"}
         if format_ == "AVIF":
             options["advanced"] = {"tune": "psnr", "tune-content": "screen"}
         Image.fromarray(rgb).save(file, format_, quality=30, **options)
-        found.append(len(file.getvalue()) - len(data or b""))
-    return found[0], found[1]
+        sizes.append(len(file.getvalue()) - len(data or b""))
+    return sizes[0], sizes[1]
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The pictures that are measured, and their places."""
+"""The pictures that benchmarks measure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _kodak(side: int) -> list[Path]:
 
 
 def _photographs(side: int, *, held_out: bool) -> list[Path]:
-    """The photographs that training holds out, or uses, of at least ``side`` x ``side`` pixels."""
+    """Returns the photographs that training holds out, or uses, of at least ``side`` x ``side`` pixels."""
     names = set((ROOT / "training" / "held_out.txt").read_text("utf-8").split())
     files = [
         file
@@ -51,13 +51,13 @@ def _held_out(side: int) -> list[Path]:
 
 
 def sample_photographs(side: int) -> list[Path]:
-    """The photographs of the checkout, of at least ``side`` x ``side`` pixels."""
+    """Returns the photographs of the checkout, of at least ``side`` x ``side`` pixels."""
     files = [file for file in (ROOT / "samples").glob("*.*") if file.suffix in _EXTENSIONS]
     return [file for file in sorted(files) if _shortest_side(file) >= side]
 
 
 def training_photographs(side: int) -> list[Path]:
-    """The photographs that training uses, of at least ``side`` x ``side`` pixels."""
+    """Returns the photographs that training uses, of at least ``side`` x ``side`` pixels."""
     return _photographs(side, held_out=False)
 
 
@@ -71,21 +71,21 @@ POOLS: Mapping[str, Callable[[int], list[Path]]] = {"kodak": _kodak, "held-out":
 
 
 def load_rgb(path: Path) -> NDArray[np.uint8]:
-    """The pixels of `path`, upright, as uint8[H, W, 3]."""
+    """Returns the pixels of a file, upright, as uint8[H, W, 3]."""
     with Image.open(path) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def centre(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """The square of `side` pixels at the centre of uint8[H, W, 3]."""
+    """Returns the square of ``side`` pixels at the centre of uint8[H, W, 3]."""
     top, left = (rgb.shape[0] - side) // 2, (rgb.shape[1] - side) // 2
     return np.ascontiguousarray(rgb[top : top + side, left : left + side])
 
 
 def mirror_to(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """A picture of any size, uint8[height, width, 3], of `rgb` and its mirror images side by side.
+    """Returns a picture of any size, uint8[height, width, 3], of ``rgb`` and its mirror images side by side.
 
-    Unlike an enlargement it keeps the detail of a photograph in every part.
+    Unlike an enlargement it has the detail of a photograph everywhere.
     """
     below, right = max(0, height - rgb.shape[0]), max(0, width - rgb.shape[1])
     padded = np.pad(rgb, ((0, below), (0, right), (0, 0)), mode="symmetric")

@@ -5,8 +5,8 @@
     photograph ─ signs, windows drawn into it ─ original ─┬─ coded, decoded ──────────────┐
                                                           └─ one thing changed ─ edited ──┴─ picture to verify
 
-A scene is a photograph with a sign and a row of windows. Each edit changes one part of it: an object, the
-sign's text, a face, or a window that is added or removed.
+A scene is a photograph into which a sign and a row of windows are drawn. Each edit changes one part of it: an
+object, the text of the sign, a face, or a window that is added or removed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def scenes(rgb: NDArray[np.uint8], other: NDArray[np.uint8], seed: int) -> list[
     rng = np.random.default_rng(seed)
     image = Image.fromarray(rgb)
     height, width = rgb.shape[:2]
-    sign, windows, thing = _places(rng, width, height)
+    sign, windows, object_place = _places(rng, width, height)
     text = "".join(rng.choice(list(_LETTERS), 6))
     changed = _changed_text(rng, text)
     inks = [tuple(int(value) for value in rng.integers(low, high, 3)) for low, high in ((190, 256), (0, 80))]
@@ -67,16 +67,15 @@ def scenes(rgb: NDArray[np.uint8], other: NDArray[np.uint8], seed: int) -> list[
         return np.asarray(picture)
 
     original = scene(text, present)
-    more = np.arange(count)
-    object_ = _with_object(original, other, thing, rng)
-    candidates = {
-        "object": object_,
+    all_windows = np.arange(count)
+    edited_scenes = {
+        "object": _with_object(original, other, object_place, rng),
         "text": scene(changed, present),
         "text removed": scene("", present),
-        "window added": scene(text, more),
+        "window added": scene(text, all_windows),
         "window removed": scene(text, present[1:]),
     }
-    return [_edit(kind, original, edited) for kind, edited in candidates.items()]
+    return [_edit(kind, original, edited) for kind, edited in edited_scenes.items()]
 
 
 def face_scenes(paths: dict[str, Path], seed: int, side: int, count: int) -> Iterator[Edit]:
@@ -91,31 +90,31 @@ def face_scenes(paths: dict[str, Path], seed: int, side: int, count: int) -> Ite
     if len(rows) < 2:
         return
     for _ in range(count):
-        one, two = (rows[i] for i in rng.choice(len(rows), 2, replace=False))
-        if one["file"] == two["file"]:
+        shown, replacement = (rows[i] for i in rng.choice(len(rows), 2, replace=False))
+        if shown["file"] == replacement["file"]:
             continue
         wanted = int(rng.integers(24, 121))
-        picture = load_rgb(paths[one["file"]])
-        box = _face_box(one, picture)
+        picture = load_rgb(paths[shown["file"]])
+        box = _face_box(shown, picture)
         scale = wanted / max(box[2:])
         small = Image.fromarray(picture).resize(
             (max(side, round(picture.shape[1] * scale)), max(side, round(picture.shape[0] * scale))),
             Image.Resampling.LANCZOS,
         )
-        box = _face_box(one, np.asarray(small))
+        box = _face_box(shown, np.asarray(small))
         left = int(np.clip(box[0] + box[2] // 2 - side // 2, 0, small.width - side))
         top = int(np.clip(box[1] + box[3] // 2 - side // 2, 0, small.height - side))
         original = np.asarray(small.crop((left, top, left + side, top + side)))
         place = (box[0] - left, box[1] - top, box[2], box[3])
         if place[2] < 16 or place[3] < 16 or max(place[2:]) > side // 2:
             continue
-        donor = load_rgb(paths[two["file"]])
-        x, y, w, h = _face_box(two, donor)
-        yield _edit("face", original, _pasted(original, donor[y : y + h, x : x + w], place, ellipse=True))
+        source = load_rgb(paths[replacement["file"]])
+        x, y, w, h = _face_box(replacement, source)
+        yield _edit("face", original, _pasted(original, source[y : y + h, x : x + w], place, ellipse=True))
 
 
 def faded(edits: Sequence[Edit], share: float = 1.0) -> NDArray[np.uint8]:
-    """Returns the original, which ``edits`` have in common, with a share of each of their changes."""
+    """Returns the common original of ``edits`` plus ``share`` times the change of each edit."""
     original = edits[0].original.astype(np.float64)
     change = sum((edit.edited - original) * edit.mask[..., None] for edit in edits)
     return np.clip(original + share * change + 0.5, 0, 255).astype(np.uint8)
@@ -124,8 +123,8 @@ def faded(edits: Sequence[Edit], share: float = 1.0) -> NDArray[np.uint8]:
 def at_equal_error(edit: Edit, decoded: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Returns ``decoded``, the picture decoded from a file of the original, with the edit in it.
 
-    Within the edit's mask stands the original plus a share of the edit, so large that the squared error is
-    that of the decoded picture around it, and at most all of the edit.
+    Within the edit's mask it is the original plus a fraction of the edit, at most all of it. The fraction
+    makes the squared error there equal to that of the decoded picture around the edit.
     """
     original = edit.original.astype(np.float64)
     ring = binary_dilation(edit.mask, iterations=_RING) & ~edit.mask
@@ -150,8 +149,8 @@ def _places(
     sign = int(rng.integers(8, width // 3)), int(bands[0] + rng.integers(8, height // 6))
     windows = int(rng.integers(8, width // 6)), int(bands[1] + rng.integers(8, height // 8)), side
     size = int(rng.integers(32, min(97, height // 3)))
-    thing = int(rng.integers(0, width - size)), int(bands[2] + rng.integers(0, height // 3 - size + 1))
-    return sign, windows, (*thing, size, size)
+    corner = int(rng.integers(0, width - size)), int(bands[2] + rng.integers(0, height // 3 - size + 1))
+    return sign, windows, (*corner, size, size)
 
 
 def _changed_text(rng: np.random.Generator, text: str) -> str:
@@ -211,7 +210,9 @@ def _pasted(
     *,
     ellipse: bool,
 ) -> NDArray[np.uint8]:
-    """Returns the picture with ``part`` at (left, top, width, height): its mean colours, a soft edge."""
+    """Returns the picture with ``part`` at (left, top, width, height), with the mean colours of that place
+    and a soft edge.
+    """
     left, top, width, height = place
     piece = np.asarray(Image.fromarray(part).resize((width, height), Image.Resampling.LANCZOS), np.float64)
     below = Image.fromarray(original).crop((left, top, left + width, top + height))

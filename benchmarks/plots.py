@@ -21,7 +21,7 @@ _COLOURS = {
     "jxl": "#b8860b",
     "recipe-2022": "#606060",
 }
-_MARKERS = ("*", "P", "X", "D")  # of what is published
+_MARKERS = ("*", "P", "X", "D")  # of published results
 
 
 def plot_judges(
@@ -35,8 +35,8 @@ def plot_judges(
 ) -> None:
     """Writes an SVG with a panel for each judge; lower is better.
 
-    ``side``: of the square pictures, in pixels. A codec whose smallest file exceeds a budget is plotted at
-    its actual rate. ``published`` are results of other codecs on the same pictures.
+    ``side`` is that of the square pictures, in pixels. A codec whose smallest file exceeds a budget is
+    plotted at its actual rate. ``published`` are results of other codecs on the same pictures.
     """
     import matplotlib
 

@@ -1,9 +1,9 @@
 """The quality of the beginning of a file: ``python -m benchmarks.progressive``.
 
-Centre crops of 512x512 of twelve held-out photographs and of the Kodak pictures, each coded to a target size;
+Centre crops of 512x512 of twelve held-out photographs and of the Kodak pictures are coded to a target size.
 10, 25, 50, 75 and 100 % of the file's bytes are decoded and measured by PSNR, LPIPS with SqueezeNet and with
-AlexNet, and DISTS. Figures are written to results/progressive.csv at once, so that an interrupted run
-can go on; those of other weights are dropped. Once every picture has every figure, the table
+AlexNet, and DISTS. Every figure is written to results/progressive.csv at once, so that a second run continues
+an interrupted one; figures of other weights are dropped. When every picture has every figure, the table
 (results/progressive.md) and a strip of one picture (docs/images/progressive.webp) are written.
 """
 
@@ -90,7 +90,7 @@ def prefixes(
 
 
 def measured(rgb: NDArray[np.uint8], budget: int, kit: Kit) -> dict[str, float]:
-    """The figures of one picture uint8[H, W, 3] by :func:`_name`."""
+    """Returns the figures of one picture uint8[H, W, 3] by :func:`_name`."""
     figures = {}
     for share, size, picture in prefixes(rgb, budget, kit.codec):
         judged = kit.judges(rgb, picture)
@@ -101,7 +101,7 @@ def measured(rgb: NDArray[np.uint8], budget: int, kit: Kit) -> dict[str, float]:
 
 
 def report(figures_by_pool: Mapping[str, Figures], budget: int) -> str:
-    """The page of results: a table of means for each pool of pictures."""
+    """Returns the page of results, with a table of means for each pool of pictures."""
     parts = [
         "# Beginnings of files\n\n"
         f"`python -m benchmarks.progressive`, calotype {calotype.__version__}, weights {fingerprint()}: "
@@ -126,7 +126,9 @@ def report(figures_by_pool: Mapping[str, Figures], budget: int) -> str:
 
 
 def strip(rgb: NDArray[np.uint8], budget: int, codec: calotype.Codec) -> Image.Image:
-    """The beginnings of one file side by side, each with its share and its bytes above it."""
+    """Returns the pictures of the beginnings of one file side by side, each with its share and its bytes
+    above.
+    """
     pictures = list(prefixes(rgb, budget, codec))
     height = _STRIP_SIDE * rgb.shape[0] // rgb.shape[1]
     sheet = Image.new("RGB", (len(pictures) * (_STRIP_SIDE + 8) - 8, height + 24), "white")
@@ -149,7 +151,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--bytes", type=int, default=5000, metavar="N", help="target size at 512x512")
-    parser.add_argument("--count", type=int, metavar="N", help="the number of each kind; writes no page")
+    parser.add_argument(
+        "--count", type=int, metavar="N", help="the number of pictures of each kind; writes no page"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="default: every core")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
     parser.add_argument(

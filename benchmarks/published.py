@@ -1,4 +1,4 @@
-"""Published results of other codecs on Kodak pictures, as marks beside the measurements."""
+"""Published results of other codecs on Kodak pictures, which the plots show as marks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["PUBLISHED", "Point"]
 
 @dataclass(frozen=True)
 class Point:
-    """``bpp``: bits per pixel; LPIPS with AlexNet."""
+    """The result of a codec at ``bpp`` bits per pixel; ``lpips_alex`` is LPIPS with AlexNet."""
 
     codec: str
     bpp: float
@@ -24,4 +24,5 @@ PUBLISHED = (
     Point("MS-ILLM", 0.0809, 0.1099, 0.1089),
     Point("MS-ILLM", 0.1535, 0.0732, 0.0809),
 )
-"""CoD-Lite's are read from its charts, of square crops; MS-ILLM's are of whole pictures."""
+"""Those of CoD-Lite are read from its charts and are for square crops; those of MS-ILLM are for whole
+pictures."""

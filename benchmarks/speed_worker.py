@@ -24,7 +24,7 @@ from calotype.options import DEFAULT_BACKEND
 
 __all__ = ["main"]
 
-_WHOLE = 2048 * 2048  # pixels; networks alone take larger pictures in tiles
+_MAX_UNTILED = 2048 * 2048  # pixels; networks alone process larger pictures in tiles
 _TARGET_BPP = 0.15
 _PILLOW_QUALITY = 50
 
@@ -42,7 +42,7 @@ def main(model: str, operation: str, size: str, file: str, threads: str, repeats
     print(json.dumps({"seconds": min(times[1:] or times), "first": times[0], "peak": peak / 1e6}))
 
 
-# Each of these returns what is timed; imports come before the clock starts, loading of weights after.
+# Each of these functions returns the function that is timed. Imports are not timed; loading of weights is.
 
 
 def _pocket_encode(
@@ -87,7 +87,7 @@ def _networks_encode(
     from benchmarks import networks
 
     model, rgb = getattr(networks, name)(threads), mirror_to(load_rgb(SAMPLE), width, height)
-    tile = networks.TILE if width * height > _WHOLE else None
+    tile = networks.TILE if width * height > _MAX_UNTILED else None
 
     def run() -> None:
         with file.open("wb") as out:
@@ -102,7 +102,7 @@ def _networks_decode(
     from benchmarks import networks
 
     model, latents = getattr(networks, name)(threads), np.load(file)
-    tile = networks.TILE if width * height > _WHOLE else None
+    tile = networks.TILE if width * height > _MAX_UNTILED else None
     return lambda: model.decode(latents, tile)
 
 
@@ -116,7 +116,7 @@ def _pillow_encode(
 def _pillow_decode(
     width: int, height: int, file: Path, threads: int, codec: Callable[[], PillowCodec]
 ) -> Callable[[], object]:
-    codec()  # adds the format to Pillow
+    codec()  # This adds the format to Pillow.
     return partial(decode_with_pillow, file.read_bytes())
 
 

@@ -1,9 +1,9 @@
 """Seconds and memory of Stable Diffusion at its real size: ``python -m benchmarks.stable_diffusion``.
 
-The architectures are the real ones (autoencoder of 83.7 M weights, U-Net of 860 M) and the weights random, so
-that times, memory and effects of tiling are real, and the pictures are not. The pipeline is written once to a
-temporary folder (2.1 GB in bfloat16) and loaded by the code that users run. Every measurement runs in a
-fresh process. ``--weights`` measures real ones instead.
+The architectures are the real ones (autoencoder of 83.7 M weights, U-Net of 860 M) and the weights are
+random: times, memory and the seams of tiles are valid, the pictures are not. The pipeline is written once to
+a temporary folder (2.1 GB in bfloat16) and loaded by the code that users run. Every measurement runs in a
+fresh process. ``--weights`` measures real weights instead.
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ __all__ = ["CASES", "Case", "main", "table", "write_random_pipeline"]
 
 @dataclass(frozen=True)
 class Case:
-    """``part`` is "encode", "decode" or "denoise"; ``side`` of the square picture and ``tile`` in pixels."""
+    """One measurement.
+
+    ``part`` is "encode", "decode" or "denoise". ``side`` is that of the square picture, and ``tile`` that of
+    a tile, in pixels.
+    """
 
     part: str
     dtype: str
@@ -53,7 +57,7 @@ CASES = (
 
 
 def write_random_pipeline(folder: Path) -> Path:
-    """A pipeline of the real architecture with random weights, in diffusers layout, bfloat16."""
+    """Writes a pipeline of the real architecture with random weights in bfloat16, and returns its folder."""
     import diffusers
     import torch
     from safetensors.torch import save_file
@@ -120,7 +124,8 @@ def measure(case: Case, weights: Path, out: Path, threads: int) -> dict[str, flo
 
 
 def seams(picture: NDArray[np.float32], case: Case) -> float:
-    """The mean step between neighbouring columns at the edges of tiles, over that between all columns."""
+    """Returns the mean difference of neighbouring columns at the edges of tiles, relative to that of all
+    columns."""
     tiler = DiffusionTiler(case.tile // SD1.factor, *OVERLAP)
     edges = tiler.edges(case.side // SD1.factor, SD1.factor if case.part == "decode" else 1)
     steps = np.abs(np.diff(picture, axis=2)).mean((0, 1))

@@ -20,7 +20,7 @@ from benchmarks.pictures import SAMPLE, load_rgb, mirror_to
 __all__ = ["main", "peak_memory"]
 
 STEP = 0.5
-"""The quantiser step for which denoising is done, in scaled-latent units: timestep 22."""
+"""The quantiser's step in the benchmark of denoising, in units of a scaled latent: timestep 22."""
 
 
 def main(part: str, dtype: str, side: str, tile: str, weights: str, out: str) -> None:
@@ -56,9 +56,9 @@ def main(part: str, dtype: str, side: str, tile: str, weights: str, out: str) ->
 
 
 def peak_memory() -> int:
-    """The largest resident memory of this process so far, in bytes."""
+    """Returns the peak resident memory of this process in bytes."""
     status = Path("/proc/self/status")
-    if status.is_file():  # what getrusage says on Linux starts at the size of the parent
+    if status.is_file():  # On Linux, getrusage starts at the peak of the parent process.
         match = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
         if match:
             return 1024 * int(match[1])

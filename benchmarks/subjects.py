@@ -1,9 +1,9 @@
-"""Pictures with faces and with text, and where these are.
+"""Pictures with labelled faces and text.
 
-Faces: ``faces.tsv``, boxes of faces in Kodak, the samples and photographs that training holds out, found by a
-detector and checked by eye. Text: lines drawn into photographs at known sizes, signs in held-out
-photographs, and the page of scikit-image. Of a sign, what it says is what the reader reads in the original
-with confidence.
+Faces: ``faces.tsv`` has the boxes of faces in Kodak, the samples and photographs that training holds out,
+found by a detector and checked by eye. Text: lines drawn into photographs at known sizes, signs in held-out
+photographs, and the page of scikit-image. The text of a sign is what the recogniser reads in the original
+with high confidence.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Face:
 
 @dataclass(frozen=True)
 class Line:
-    """The box of a line of text in pixels, what it says, and the size of its letters: 0 if unknown."""
+    """The box of a line of text in pixels, its text, and the size of its letters: 0 if unknown."""
 
     box: TextBox
     text: str
@@ -83,7 +83,7 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A picture ``rgb`` uint8[H, W, 3], with its faces or lines; ``group`` says where it comes from."""
+    """A picture ``rgb`` uint8[H, W, 3] with its faces or lines; ``group`` names its kind."""
 
     name: str
     group: str
@@ -93,7 +93,7 @@ class Subject:
 
     @property
     def boxes(self) -> list[TextBox]:
-        """The boxes of all faces and lines."""
+        """Returns the boxes of all faces and lines."""
         return [part.box for part in (*self.faces, *self.lines)]
 
 
@@ -114,7 +114,7 @@ def labelled_faces() -> dict[str, list[Face]]:
 
 
 def face_subjects() -> Iterator[Subject]:
-    """Yields the crops with faces. What ``CALOTYPE_ASSETS`` lacks is left out."""
+    """Yields the crops with faces. Photographs that ``CALOTYPE_ASSETS`` lacks are left out."""
     faces = labelled_faces()
     for name, (x, y) in _CROPS.items():
         path = named_photograph(name)
@@ -132,7 +132,7 @@ def face_subjects() -> Iterator[Subject]:
 
 
 def text_subjects(reader: TextReader, finder: TextFinder) -> Iterator[Subject]:
-    """Yields drawn text, signs and a page. What ``CALOTYPE_ASSETS`` lacks is left out."""
+    """Yields drawn text, signs and a page. Photographs that ``CALOTYPE_ASSETS`` lacks are left out."""
     for number, name in enumerate(_BACKGROUNDS):
         if path := named_photograph(name):
             rgb = load_rgb(path)
@@ -148,7 +148,7 @@ def text_subjects(reader: TextReader, finder: TextFinder) -> Iterator[Subject]:
 
 
 def _read_lines(rgb: NDArray[np.uint8], reader: TextReader, finder: TextFinder) -> tuple[Line, ...]:
-    """Returns the lines that are found and read with confidence."""
+    """Returns the lines that are found and read with high confidence."""
     lines = []
     for box in finder.find(rgb):
         text, confidence = reader.read(rgb, box)

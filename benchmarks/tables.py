@@ -31,7 +31,7 @@ _HIGHER_IS_BETTER = ("psnr", "ssimulacra2")
 
 
 def files_table(figures: Figures, codecs: Sequence[str], budgets: Sequence[int]) -> str:
-    """Means over the pictures, by budget and codec. Figures that some pictures lack are left out."""
+    """Returns means over the pictures, by budget and codec. Figures that some pictures lack are left out."""
     heads = " | ".join(title for title, _ in _HEADS.values())
     lines = [
         f"| at most | codec | bytes | within | {heads} |",
@@ -49,7 +49,7 @@ def files_table(figures: Figures, codecs: Sequence[str], budgets: Sequence[int])
 
 
 def worst_table(figures: Figures, budgets: Sequence[int]) -> str:
-    """The picture of Calotype's that is worst by each metric."""
+    """Returns Calotype's worst picture by each metric, for each budget."""
     heads = " | ".join(title for title, _ in _HEADS.values())
     lines = [f"| at most | {heads} |", "| ---: |" + len(METRICS) * " ---: |"]
     for budget in budgets:
@@ -57,7 +57,7 @@ def worst_table(figures: Figures, budgets: Sequence[int]) -> str:
             cells = []
             for metric in METRICS:
                 values = figures.values(f"{CALOTYPE}-{budget}.{metric}")
-                best = int(values.argmin() if metric in _HIGHER_IS_BETTER else values.argmax())
-                cells.append(f"{values[best]:{_HEADS[metric][1]}} ({figures.pictures[best]})")
+                worst = int(values.argmin() if metric in _HIGHER_IS_BETTER else values.argmax())
+                cells.append(f"{values[worst]:{_HEADS[metric][1]}} ({figures.pictures[worst]})")
             lines.append(f"| {budget:,} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

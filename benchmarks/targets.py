@@ -21,14 +21,17 @@ _TARGET_FIGURES = {
     2500: {"lpips_alex": 0.125, "dists": 0.090, "lpips_sq": 0.115, "ssimulacra2": -25.0, "psnr": 23.0},
     1024: {"lpips_alex": 0.162, "dists": 0.112, "lpips_sq": 0.180, "ssimulacra2": -50.0, "psnr": 21.5},
 }
-"""The targets by bytes and metric; those of the judges at 4,096 and 1,024 bytes are CoD-Lite's."""
+"""The targets by bytes and metric.
+
+At 4,096 and 1,024 bytes those of LPIPS-Alex and DISTS are CoD-Lite's results.
+"""
 
 _HALF = {
     5000: {"lpips_alex": 0.135, "dists": 0.105},
     4096: {"lpips_alex": 0.144, "dists": 0.125},
     1024: {"lpips_alex": 0.265, "dists": 0.184},
 }
-"""Targets that are at least half of each distance between the earlier model and the targets."""
+"""Figures half-way, or a little more, from those of the earlier model to the targets."""
 
 # Heading, format, unit, whether higher is better.
 _METRICS = {
@@ -52,7 +55,8 @@ Lines of every eighth pixel that are one level of 255 brighter make a pattern of
 """
 
 _REPEATING = 0.15
-"""The largest excess of the deviation of grain that repeats every 8 pixels over the originals', in 1/255.
+"""The largest excess of the deviation of noise that repeats every 8 pixels over that of the originals, in
+1/255.
 
 A deviation of 1.0 is visible as a pattern; Kodak's originals have 0.15.
 """
@@ -91,7 +95,7 @@ def targets(figures: Figures) -> list[Target]:
 
 
 def at_most(group: str, what: str, limit: float, value: float, form: str, unit: str = "") -> Target:
-    """A figure that must not be above ``limit``."""
+    """Returns the line of a figure that must not exceed ``limit``."""
     return Target(group, what, f"≤ {limit:{form}}{unit}", f"{value:{form}}{unit}", value <= limit)
 
 
@@ -145,7 +149,7 @@ def _space(group: str, figures: Figures) -> list[Target]:
 
 
 def _moments(figures: Figures, encoder: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(mean, standard deviation) of each latent channel over all pictures, float64[4] each."""
+    """Returns (mean, standard deviation) of each latent channel over all pictures, float64[4] each."""
     mean = np.array([figures.mean(f"{encoder}-mean.{channel}") for channel in range(4)])
     square = np.array([figures.mean(f"{encoder}-square.{channel}") for channel in range(4)])
     return mean, np.sqrt(square - mean**2)
@@ -195,7 +199,7 @@ def pattern(figures: Figures, name: str, period: int) -> float:
 def unevenness(figures: Figures, name: str, period: int) -> float:
     """Returns the differences of the gradients at the positions within a period, in per cent of their mean.
 
-    A period of 2 is not visible in it: both of its gradients are the same.
+    It cannot show a period of 2, whose two gradients are equal.
     """
     folded = _folded(figures, f"gradient-{name}", period)
     return float(100 * folded.std() / folded.mean())
@@ -207,13 +211,13 @@ def _folded(figures: Figures, name: str, period: int) -> NDArray[np.float64]:
 
 
 def embedded_megabytes() -> float:
-    """All networks and tables in the package, in 1,000,000 bytes."""
+    """Returns the size of all networks and tables in the package, in MB (1,000,000 bytes)."""
     folder = files("calotype.models") / "weights"
     return sum(len(file.read_bytes()) for file in folder.iterdir() if file.is_file()) / 1e6
 
 
 def markdown(lines: Iterable[Target]) -> str:
-    """The targets as a Markdown table."""
+    """Returns the targets as a Markdown table."""
     text = ["| | wanted | measured | |", "| --- | ---: | ---: | --- |"]
     group = ""
     for line in lines:

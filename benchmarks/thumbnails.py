@@ -1,11 +1,12 @@
 """Pictures without the decoder network: ``python -m benchmarks.thumbnails``.
 
-Centre crops of 512x512 of Kodak pictures and of held-out photographs, at two qualities. 1/8 and 1/16 of the
-size, made with ``reduce``, beside a box filter over the whole decoded picture and a grey guess (the
-original's brightness, blurred with a deviation of two pixels of the small picture). All are compared with the
-original under a box filter: PSNR, LPIPS with AlexNet (both enlarged four times, for the network's sake) and,
-for the colours, the mean absolute difference of a picture's mean colour in 1/255. Seconds are those of the
-processor, the least of three, on one thread. Writes results/thumbnails.md.
+Centre crops of 512x512 of Kodak pictures and of held-out photographs are coded at two qualities and decoded
+at 1/8 and 1/16 of the size with ``reduce``. For comparison, the whole decoded picture is reduced by a box
+filter, and a grey picture is made of the original's brightness, blurred with a deviation of two pixels of the
+small picture. All are compared with the original reduced by a box filter. The figures are PSNR, LPIPS with
+AlexNet (of pictures enlarged four times, because the network needs a minimum size), and the mean absolute
+difference of a picture's mean colour in 1/255. The processor time is the least of three, on one thread. The
+results are in results/thumbnails.md.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def measured(
     rgb: NDArray[np.uint8], data: bytes, reduction: int, codec: calotype.Codec, judges: Judges
 ) -> dict[str, tuple[float, float, float]]:
-    """(PSNR, LPIPS, colours) of each way, for a file of ``rgb`` uint8[H, W, 3]."""
+    """Returns (PSNR, LPIPS, colours) of each way, for a file of ``rgb`` uint8[H, W, 3]."""
     photo = Image.fromarray(rgb)
     wanted = photo.reduce(reduction)
     guess = wanted.convert("L").filter(ImageFilter.GaussianBlur(_BLUR)).convert("RGB")
@@ -104,7 +105,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def report(figures: Figures, shares: dict[int, list[float]]) -> str:
-    """The page of results."""
+    """Returns the page of results."""
     pictures = len(next(iter(figures.values())))
     lines = [
         "# Thumbnails\n",

@@ -1,19 +1,20 @@
-"""Does the invention map find what is not true?  ``python -m benchmarks.truth``.
+"""How well the scores of ``calotype verify`` find planted edits: ``python -m benchmarks.truth``.
 
-Planted edits (:mod:`benchmarks.planted`) in centre crops of 384x384 of held-out photographs and of the
-samples: an object replaced, a sign's text changed or removed, a face swapped, a window added or removed. An
-edit comes into the picture in one of three ways: "coded", the decoded picture of a file of the edited
-picture; "coded, half", the same with an edit of half the contrast; "equal error", in the decoded picture of a
-file of the original, with the squared error of its surroundings. Two sizes of files, by quality.
+The edits (:mod:`benchmarks.planted`) are in centre crops of 384x384 of held-out photographs and of the
+samples: an object replaced, a sign's text changed or removed, a face swapped, a window added or removed.
+There are three ways to put an edit into the picture. "coded" decodes a file of the edited picture; "coded,
+half" does the same with an edit of half the contrast; "equal error" puts the edit into the decoded picture of
+a file of the original, with the squared error of its surroundings. Files have one of two qualities.
 
-For every kind: AUC, the chance that a block of an edit has a larger score than a block of the same pictures
-without an edit; the same among blocks whose pixel error differs by at most 1 dB; the share of edits of which
-a block is among the 5 % of the picture with the largest scores. The pixel error of blocks, as a score, is
-given beside it.
+There are three figures for every kind of edit. The AUC is the probability that a block of an edit has a
+larger score than a block of the same pictures without an edit. It is also given among blocks whose pixel
+error differs by at most 1 dB. The third is the share of edits with a block among the 5 % of the picture with
+the largest scores. The pixel error of blocks as a score is given for comparison.
 
-Results: results/truth.jsonl, written picture by picture, so that an interrupted run goes on where it was;
-results/truth.md. ``--calibrate`` fits the constants of the scores first, to photographs
-that are not measured. Both need the photographs of ``CALOTYPE_ASSETS``; without, the samples are measured.
+The results are in results/truth.jsonl, which is written picture by picture, so that a second run continues an
+interrupted one, and in results/truth.md. ``--calibrate`` fits the constants of the scores to other
+photographs and measures nothing. The photographs are those of ``CALOTYPE_ASSETS``; without them only the
+samples are measured.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ WAYS = ("coded", "coded, half", "equal error")
 TOP = 0.05
 _EQUAL_DB, _FEWEST_EQUAL = 1.0, 5
 _SCORES, _ERRORS = np.linspace(0, 1, 101), np.linspace(-10, 45, 111)
-"""The edges of classes of scores and of errors in dB."""
+"""The edges of the histograms' bins, of scores and of errors in dB."""
 
 _THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 _HEADS = (
@@ -153,9 +154,9 @@ def _figures(edit: Edit, picture: NDArray[np.uint8], scores: NDArray[np.float32]
 
 
 def auc(inside: NDArray[np.float64], outside: NDArray[np.float64]) -> float:
-    """Returns the chance that a value inside is larger than one outside; equal ones count half.
+    """Returns the probability that a value inside is larger than one outside; equal values count half.
 
-    Both are counts by value, from small to large.
+    ``inside`` and ``outside`` are histograms with the same bins, from small to large values.
     """
     below = np.cumsum(outside) - outside / 2
     return float((inside * below).sum() / (inside.sum() * outside.sum()))
@@ -167,13 +168,14 @@ def _auc_at_equal_error(
     inside: NDArray[np.bool_],
     outside: NDArray[np.bool_],
 ) -> float | None:
-    """Returns the mean AUC of a block of the edit among blocks of nearly its error; None without any."""
-    found = []
+    """Returns the mean AUC of the edit's blocks, each among blocks of nearly its error; None if there are too
+    few such blocks."""
+    aucs = []
     for value, error in zip(values[inside], errors[inside], strict=True):
         equal = values[outside & (np.abs(errors - error) <= _EQUAL_DB)]
         if len(equal) >= _FEWEST_EQUAL:
-            found.append(((equal < value).mean() + (equal <= value).mean()) / 2)
-    return round(float(np.mean(found)), 4) if found else None
+            aucs.append(((equal < value).mean() + (equal <= value).mean()) / 2)
+    return round(float(np.mean(aucs)), 4) if aucs else None
 
 
 def _block_errors(original: NDArray[np.uint8], picture: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -186,7 +188,7 @@ def _block_errors(original: NDArray[np.uint8], picture: NDArray[np.uint8]) -> ND
 
 
 def report(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The page of results."""
+    """Returns the page of results."""
     lines = [
         "# What the invention map finds\n",
         f"`python -m benchmarks.truth`, calotype {calotype.__version__}, weights {rows[0]['weights']}, "
@@ -246,7 +248,7 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--count", type=int, metavar="N", help="so many photographs, and so many faces")
+    parser.add_argument("--count", type=int, metavar="N", help="number of photographs, and of faces")
     parser.add_argument("--calibrate", action="store_true", help="fit the constants, and measure nothing")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
     return parser

@@ -6,8 +6,9 @@
                                ├─ each against each original ─ statistics of blocks ─ logistic regressions
     edited   ─ coded, decoded ─┘
 
-A picture against the other's original has edits; against its own it has none, and whatever differs is the
-codec's. The edits are coded too: otherwise the absence of the codec's errors would betray them.
+Compared with the other original a decoded picture has edits. Compared with its own original it has none, and
+all differences are errors of the codec. The edits are coded, too: otherwise the absence of the codec's errors
+would reveal them.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ SIDE = 384
 QUALITIES = (50, 25, 75)
 SHARES = (1.0, 0.5)
 _COVERED = 0.25
-"""The share of a block that an edit covers, from which on the block counts as edited."""
+"""A block counts as edited if an edit covers more than this fraction of it."""
 
 _PENALTY = 0.1
 """The weight of the squared coefficients of standardised terms."""
@@ -50,7 +51,7 @@ _PENALTY = 0.1
 _ITERATIONS = 30
 
 _KEPT = 0.15
-"""The share of the blocks without an edit that are used."""
+"""The fraction of the blocks without an edit that are used."""
 
 _KINDS = ("", *KINDS, "text added")
 _EXCHANGED = {
@@ -58,7 +59,7 @@ _EXCHANGED = {
     "window removed": "window added",
     "text removed": "text added",
 }
-"""What an edit is if the edited picture is taken for the original; others stay what they are."""
+"""The kind of an edit if the edited picture is taken for the original; other kinds do not change."""
 
 _UNCHANGED = 0
 _INVENTED = tuple(_KINDS.index(kind) for kind in ("window added", "text added"))
@@ -78,8 +79,8 @@ def calibrate(count: int, codec: calotype.Codec, out: Path = CALIBRATION) -> Non
     scales = _scales(network, pictures)
     groups: list[Sequence[Edit]] = []
     for number, (rgb, other) in enumerate(pairwise(pictures)):
-        thing, text, no_text, added, removed = scenes(rgb, other, number)
-        groups.append((thing, text, added) if number % 2 else (thing, no_text, removed))
+        replaced, text, no_text, added, removed = scenes(rgb, other, number)
+        groups.append((replaced, text, added) if number % 2 else (replaced, no_text, removed))
     paths = {path.name: path for path in pool}
     groups += [(edit,) for edit in face_scenes(paths, 3, SIDE, count)]
     samples: list[_Samples] = []
@@ -108,7 +109,7 @@ def last_activations(graph: bytes) -> tuple[str, ...]:
 
 
 def covered(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Returns bool[h, w]: which blocks a mask bool[16h, 16w] covers by a quarter."""
+    """Returns bool[h, w]: of which blocks a mask bool[16h, 16w] covers more than a quarter."""
     height, width = (side // BLOCK for side in mask.shape)
     shares: NDArray[np.float64] = mask.reshape(height, BLOCK, width, BLOCK).mean((1, 3))
     return shares > _COVERED
@@ -166,14 +167,14 @@ def _samples(
         ("edited", "decoded", exchanged, 0),
         ("original", "planted", kinds, 1),
     ):
-        # Of an edit's own picture the other blocks say nothing new.
+        # The blocks outside of the edits are the same in several pairs: they are used in one of them.
         kept = known & ((labels != _UNCHANGED) | ((labels is nothing) & (rng.random(known.shape) < _KEPT)))
         terms = compare_activations(seen[first], seen[second], scales)
         yield terms.change[:, kept], terms.direction[:, kept], labels[kept], np.full(kept.sum(), way)
 
 
 def _samples_of_flat(number: int, network: FeatureNetwork, scales: Sequence[Scale]) -> Iterator[_Samples]:
-    """Yields blocks of even areas with and without some noise, which photographs hardly have."""
+    """Yields blocks of even areas with and without noise, of which photographs have few."""
     rng = np.random.default_rng(number)
     areas = rng.integers(0, 256, (3, 3, 3)).repeat(4 * BLOCK, 0).repeat(4 * BLOCK, 1)
     areas[:, : 4 * BLOCK] = areas[0, 0] if number % 2 else rng.choice((0, 255))
@@ -219,21 +220,21 @@ def _regression(
     mean, deviation = terms.mean(1, dtype=np.float64), terms.std(1, dtype=np.float64)
     constant = deviation == 0
     mean[constant], deviation[constant] = 0, 1
-    if not constant.any():  # without a constant the terms keep their zero
+    if not constant.any():  # Without a constant term the others must not be shifted.
         mean[:] = 0
     scaled = (terms.T - mean) / deviation
     penalty = np.where(constant, 0, _PENALTY)
-    found = np.zeros(len(terms))
+    coefficients = np.zeros(len(terms))
     for _ in range(_ITERATIONS):
-        probability = 0.5 * np.tanh(0.5 * scaled @ found) + 0.5
-        gradient = scaled.T @ (weights * (probability - labels)) + penalty * found
+        probability = 0.5 * np.tanh(0.5 * scaled @ coefficients) + 0.5
+        gradient = scaled.T @ (weights * (probability - labels)) + penalty * coefficients
         curvature = (scaled * (weights * probability * (1 - probability))[:, None]).T @ scaled
         step = np.linalg.solve(curvature + np.diag(penalty + 1e-9), gradient)
-        found -= step
+        coefficients -= step
         if abs(step).max() < 1e-5:
             break
-    result = found / deviation
-    result[constant] -= (found * mean / deviation).sum()
+    result = coefficients / deviation
+    result[constant] -= (coefficients * mean / deviation).sum()
     return result
 
 

@@ -1,4 +1,4 @@
-"""Static pages in real browsers: headless Chromium, driven through chromedriver, and Firefox."""
+"""Drives real browsers, for tests and benchmarks: headless Chromium through chromedriver, and Firefox."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ MISSING = {
     else "needs a browser: apt-get install chromium chromium-driver",
     "firefox": None if FIREFOX else "needs Firefox: apt-get install firefox-esr",
 }
-"""Why a browser cannot be used here, None where it can."""
+"""The reasons why browsers cannot be used here, by name; None for a browser that can."""
 PATIENCE = 60
-"""Seconds."""
+"""The time in seconds after which waiting for a browser fails."""
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; img-src 'self' data:;"
     " style-src 'self'"
 )
 SLOW_PIECE = 30
-"""Bytes of a ``/slow/`` file that come before it pauses."""
+"""The number of bytes of a ``/slow/`` file that are sent before the pause."""
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -62,7 +62,9 @@ FLAGS = (
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """A file server without any knowledge of .calo; below ``/slow/`` a file pauses until it is released."""
+    """A file server that knows nothing of .calo files; files below ``/slow/`` pause until they are
+    released.
+    """
 
     released = threading.Event()
     weights_released = threading.Event()
@@ -89,12 +91,12 @@ class Handler(SimpleHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """The address of a server of ``folder``."""
+    """Yields the address of a server of ``folder``."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -106,7 +108,7 @@ def served(folder: Path) -> Iterator[str]:
 
 
 class Browser(Protocol):
-    """What the tests do with a browser, in the words of Selenium."""
+    """The operations of a browser that tests use, with the names of Selenium."""
 
     def get(self, url: str) -> None: ...
 
@@ -116,7 +118,7 @@ class Browser(Protocol):
 
 
 class Firefox:
-    """Firefox by WebDriver BiDi, which it speaks itself: Debian has no geckodriver, which Selenium needs."""
+    """Firefox through WebDriver BiDi, without geckodriver, which Selenium needs and Debian lacks."""
 
     def __init__(self, profile: Path) -> None:
         profile.mkdir(exist_ok=True)
@@ -178,7 +180,7 @@ class Firefox:
         self._count += 1
         self._socket.send(json.dumps({"id": self._count, "method": method, "params": parameters}))
         while (answer := json.loads(self._socket.recv())).get("id") != self._count:
-            pass  # events
+            pass  # Events are ignored.
         assert answer["type"] == "success", answer
         return answer["result"]
 

@@ -1,13 +1,13 @@
 """Checks and times the embedded networks on a GPU: ``python -m scripts.check_device --device cuda``.
 
-It needs this checkout, numpy, Pillow, click and torch; ONNX Runtime is used if it is there. It takes less
-than two minutes. Every check prints one line, and the exit code is 1 if one of them fails::
+The script needs this checkout, numpy, Pillow, click and torch; ONNX Runtime is used if it is installed. It
+takes less than two minutes. Every check prints one line, and the exit code is 1 if one of them fails::
 
-    integers    files of the CPU, among them the golden ones, decode with the checksums of their integers
+    integers    files of the CPU, among them the golden ones, decode to integers with the right checksums
     pixels      GPU against CPU, in 255ths: float32 within 1, bfloat16 and float16 within their tolerance
-    batches     several pictures at once equal one at a time
-    tiles       a picture in tiles equals the untiled one
-    sizes       target sizes are kept by an encoder on the GPU
+    batches     pictures in a batch give the same results as single pictures
+    tiles       a picture in tiles equals the untiled picture
+    sizes       an encoder on the GPU keeps to target sizes
     times       milliseconds a picture, encoder and decoder, alone and in batches, and the whole codec
 """
 
@@ -57,10 +57,10 @@ class Checks:
         self.failed = 0
         self.records: dict[str, Any] = {}
 
-    def check(self, name: str, good: bool, found: str) -> None:
-        self.failed += not good
-        print(f"{'ok  ' if good else 'FAIL'}  {name:<26} {found}", flush=True)
-        self.records[name] = found
+    def check(self, name: str, passed: bool, figures: str) -> None:
+        self.failed += not passed
+        print(f"{'ok  ' if passed else 'FAIL'}  {name:<26} {figures}", flush=True)
+        self.records[name] = figures
 
     def time(self, name: str, milliseconds: float, note: str = "") -> None:
         print(f"time  {name:<26} {milliseconds:9.1f} ms  {note}", flush=True)
@@ -122,8 +122,8 @@ def check_pixels(checks: Checks, place: Place, reference: Place, files: list[byt
         largest, rms = difference(decode_tiled(decoder, inputs), decode_tiled(expected_decoder, inputs))
         worst, root = max(worst, largest), max(root, rms)
     allowed_root, allowed = TOLERANCES[place.dtype]
-    found = f"largest {worst} of 255 (allowed {allowed}), root mean square {root:.3f} ({allowed_root})"
-    checks.check(f"pixels {place.dtype}", worst <= allowed and root <= allowed_root, found)
+    figures = f"largest {worst} of 255 (allowed {allowed}), root mean square {root:.3f} ({allowed_root})"
+    checks.check(f"pixels {place.dtype}", worst <= allowed and root <= allowed_root, figures)
 
 
 def check_batches_and_tiles(checks: Checks, place: Place, files: list[bytes]) -> None:
@@ -134,7 +134,7 @@ def check_batches_and_tiles(checks: Checks, place: Place, files: list[bytes]) ->
     apart = max(np.abs(a - encode_tiled(encoder, rgb)).max() for a, rgb in zip(together, small, strict=True))
     inputs = [inputs_of(data) for data in files]
     decoded = decode_all(decoder, inputs)
-    alone = [decode_tiled(decoder, one) for one in inputs]
+    alone = [decode_tiled(decoder, single) for single in inputs]
     worst = max(difference(a, b)[0] for a, b in zip(decoded, alone, strict=True))
     checks.check("batches", bool(apart < 1e-3) and worst <= 1, f"latents {apart:.6f}, pixels {worst} of 255")
     whole, largest_window = decode_tiled(decoder, inputs[0]), tiling.largest_window
@@ -148,16 +148,18 @@ def check_batches_and_tiles(checks: Checks, place: Place, files: list[bytes]) ->
 
 
 def check_files(checks: Checks, device: str, dtype: str, cpu_files: list[bytes]) -> None:
-    """Encodes and decodes by the public interface."""
+    """Encodes and decodes through the public interface."""
     codec = calotype.Codec(device=device, dtype=dtype)
     wrong = []
     for data in cpu_files:
         try:
             codec.decode(data, strict=True)
-        except calotype.CalotypeError as error:  # Mainly an error of the checksum over the integers.
+        except calotype.CalotypeError as error:  # Wrong integers have a wrong checksum.
             wrong.append(str(error))
-    found = "; ".join(wrong) or f"{len(cpu_files)} files have the checksums of their integers, {codec.place}"
-    checks.check(f"integers {dtype}", not wrong, found)
+    figures = (
+        "; ".join(wrong) or f"{len(cpu_files)} files have the checksums of their integers, {codec.place}"
+    )
+    checks.check(f"integers {dtype}", not wrong, figures)
     sizes = []
     for rgb in pictures(256):
         data = codec.encode(rgb, target_size=1500)
@@ -178,10 +180,10 @@ def time_networks(checks: Checks, place: Place, side: int, batch: int) -> None:
     checks.time(f"encoder {name}", median_ms(lambda: encode_tiled(encoder, rgb)), str(place))
     checks.time(f"decoder {name}", median_ms(lambda: decode_tiled(decoder, inputs)), str(place))
     if batch > 1:
-        one = median_ms(lambda: encode_all(encoder, [rgb] * batch, [0] * batch), 3) / batch
-        checks.time(f"encoder {name} x{batch}", one, "a picture")
-        one = median_ms(lambda: decode_all(decoder, [inputs] * batch), 3) / batch
-        checks.time(f"decoder {name} x{batch}", one, "a picture")
+        per_picture = median_ms(lambda: encode_all(encoder, [rgb] * batch, [0] * batch), 3) / batch
+        checks.time(f"encoder {name} x{batch}", per_picture, "a picture")
+        per_picture = median_ms(lambda: decode_all(decoder, [inputs] * batch), 3) / batch
+        checks.time(f"decoder {name} x{batch}", per_picture, "a picture")
 
 
 def time_codec(checks: Checks, device: str, dtype: str) -> None:
@@ -197,12 +199,12 @@ def time_codec(checks: Checks, device: str, dtype: str) -> None:
 
 
 def main() -> int:
-    """Returns the number of checks that failed, at most 1."""
+    """Runs all checks; returns 1 if one failed, else 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtypes", default="float32,bfloat16,float16", help="number formats, with commas")
     parser.add_argument("--json", type=Path, help="write the results to this file")
-    parser.add_argument("--seconds", type=float, default=100, help="do not begin checks after this time")
+    parser.add_argument("--seconds", type=float, default=100, help="begin no check after this time")
     options = parser.parse_args()
     started, checks = time.perf_counter(), Checks()
     reference = reference_place()
@@ -224,14 +226,14 @@ def main() -> int:
     dtypes = options.dtypes.split(",")
     steps: list[Callable[[], None]] = []
     for dtype in dtypes:
-        where = choose_place(options.device, dtype)
-        steps.append(lambda where=where: check_pixels(checks, where, reference, files))
+        place_of_dtype = choose_place(options.device, dtype)
+        steps.append(lambda place=place_of_dtype: check_pixels(checks, place, reference, files))
     steps.append(lambda: check_batches_and_tiles(checks, place, files[:3]))
     steps.append(lambda: check_files(checks, options.device, "float32", files_of_all))
     for dtype in dtypes:
-        where = choose_place(options.device, dtype)
+        place_of_dtype = choose_place(options.device, dtype)
         for side, batch in ((512, 8), (1024, 1)):
-            steps.append(lambda w=where, s=side, b=batch: time_networks(checks, w, s, b))
+            steps.append(lambda p=place_of_dtype, s=side, b=batch: time_networks(checks, p, s, b))
     steps.append(lambda: time_networks(checks, reference, 512, 1))
     steps += [lambda d=dtype: time_codec(checks, options.device, d) for dtype in dtypes]
     for number, step in enumerate(steps):

@@ -1,8 +1,8 @@
 """The demonstration: ``python -m scripts.demo [PICTURE]``, or ``make demo``.
 
-Runs the command line as a user would: encodes the picture to at most 5,000 bytes, decodes it, and compares
-Calotype with JPEG, WebP and AVIF at 5,000 and at 2,000 bytes in a report. Then it writes the pictures of both
-sizes side by side and prints a table. All output is in ``demo/``.
+The script runs the command line as a user would: it encodes the picture to at most 5,000 bytes, decodes it,
+and compares Calotype with JPEG, WebP and AVIF at 5,000 and at 2,000 bytes in a report. Then it writes the
+pictures of both sizes side by side and prints a table. All output is in ``demo/``.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ def create(
 ) -> Path:
     """Creates a virtual environment in ``folder``, replacing any, and installs ``requirements``.
 
-    ``requirements`` are arguments of ``pip install``, relative to the repository; ``constraints`` is a file
-    of constraints for it. Returns the environment's interpreter. Raises
+    ``requirements`` are arguments of ``pip install``; their paths are relative to the repository.
+    ``constraints`` is a file of constraints for pip. Returns the environment's interpreter. Raises
     :class:`subprocess.CalledProcessError` if a step fails.
     """
     subprocess.run([interpreter, "-m", "venv", "--clear", folder], check=True)

@@ -1,8 +1,9 @@
 """Fits ``calotype/encoding/size_estimate.py`` to photographs: ``python -m scripts.fit_size_estimate``.
 
-Run it after the encoder or the context model changed, and copy what it prints into ``_BITS``. It takes the
-photographs of training in the folder of ``CALOTYPE_ASSETS``, none of them held out, and needs a few minutes
-of one core. It prints the error of the estimate on those that took no part in the fit, too.
+Run the script after a change of the encoder or the context model, and copy the line that it prints to
+``_BITS``. It uses photographs of training in the folder of ``CALOTYPE_ASSETS``, none of them held out, and
+takes a few minutes of one core. It also prints the error of the estimate on photographs that were not used
+for the fit.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ def photographs(count: int) -> list[NDArray[np.uint8]]:
 
 
 def rows_of(latents: NDArray[np.float32], level: int) -> NDArray[np.float64]:
-    """Returns how many latents fall on each knot at a level: the size is linear in the bits of the knots."""
+    """Returns the number of latents of each knot at a level, by linear interpolation.
+
+    The estimate of the size is the sum of these numbers times the bits of the knots.
+    """
     histogram = deviation_histogram(latents)
     ratio = size_estimate.ratios(level)
     return np.array([histogram @ np.interp(ratio, KNOTS, unit) for unit in np.eye(len(KNOTS))])
@@ -64,12 +68,13 @@ def main() -> None:
             sizes.append(trials.trial(level).bits)
             fitted.append(number % 4 != 3)
     matrix, wanted, used = np.array(rows), np.array(sizes), np.array(fitted)
-    # Relative errors count. Bits grow with the deviation: what is fitted are their increments, none negative.
+    # The fit minimises relative errors. Bits rise with the deviation: their increments are fitted, none
+    # negative.
     increments = np.tril(np.ones((len(KNOTS), len(KNOTS))))
     scaled = (matrix @ increments / wanted[:, None])[used]
     solution = np.full(len(KNOTS), 0.1)
     smooth = 0.02 * np.eye(len(KNOTS))
-    for _ in range(20_000):  # projected gradient descent, with a pull towards small increments
+    for _ in range(20_000):  # Projected gradient descent, with ridge regularisation.
         gradient = scaled.T @ (scaled @ solution - 1) / len(scaled) + smooth @ solution / len(scaled)
         solution = np.maximum(solution - gradient / np.linalg.norm(scaled, 2) ** 2 * len(scaled), 0)
     bits = increments @ solution
@@ -78,8 +83,8 @@ def main() -> None:
         error = np.log(matrix[part] @ bits / wanted[part])
         print(f"{name}: root mean square of the error of ln(size) {np.sqrt(np.square(error).mean()):.3f}")
         for level in LEVELS:
-            at = error[(np.array(LEVELS * (len(wanted) // len(LEVELS))) == level)[part]]
-            print(f"  level {level}: mean {at.mean():+.3f}, deviation {at.std():.3f}")
+            of_level = error[(np.array(LEVELS * (len(wanted) // len(LEVELS))) == level)[part]]
+            print(f"  level {level}: mean {of_level.mean():+.3f}, deviation {of_level.std():.3f}")
     size_estimate._BITS = bits
     estimate = SizeEstimate(encode_tiled(encoder, photographs(1)[0]))
     print("slopes:", ", ".join(f"{level}: {estimate.slope(level):.4f}" for level in LEVELS))

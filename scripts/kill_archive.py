@@ -2,9 +2,9 @@
 
 ``python -m scripts.kill_archive --pictures 10000 --kills 200``. Each run is a forked process that SIGKILL
 ends at a random moment. Runs encode with the model "tiny" in their own process, which saves the start of
-workers. A kill can damage the writing of parts, records, errors and index, which is the same. The last run is
-not killed. Then every picture must be in the archive exactly once, every checksum and latent must be right,
-and nothing else may be in the folder. Needs ``calotype[archive]`` and a system that forks.
+workers. The writing of parts, records, errors and index, which a kill might damage, is that of all archives.
+The last run is not killed. Then every picture must be in the archive exactly once, every checksum and latent
+must be right, and nothing else may be in the folder. Needs ``calotype[archive]`` and a system that forks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from calotype.options import EncodeOptions
 __all__ = ["check", "kill_often", "main", "make_pictures"]
 
 _BROKEN_EVERY = 100
-"""One file in so many is not a picture: it belongs to the errors table."""
+"""One in this number of files is not a picture, and belongs in the errors table."""
 
 
 class _InlineEngine(Engine):

@@ -47,14 +47,16 @@ ROOT = Path(__file__).parents[1]
 SUITE = ROOT / "conformance"
 GOLDEN = ROOT / "tests" / "golden"
 LISTED = 64
-"""Integers of files with at most so many are listed, not only hashed, and steps of prefixes."""
+"""The largest number of integers of a file, or of steps of a prefix, that are listed and not only hashed."""
 LIMITS = Limits(max_pixels=1 << 20)
 LOG_STEP_DIGITS = 4
 TOLERANCE = {"rmse": 0.5, "peak": 1, "log_step": 1e-4}
 LUMA_PATCHES_TOLERANCE = {"rmse": 1, "peak": 3}
 PATCHES_TOLERANCE = {"rmse": 2, "peak": 16}
-"""For files whose patches have colours: readers interpolate chroma in different ways, and round conversions
-of luma in others."""
+"""The tolerance of files whose patches have colours.
+
+Readers of VP8 and AV1 interpolate chroma, and round luma, in different ways.
+"""
 POCKET_CASES = (
     "coarse-105x70",
     "extended-9x6",
@@ -64,7 +66,7 @@ POCKET_CASES = (
     "patches-96x72",
     "regions-112x80",
 )
-"""The files whose pixels by pocket are part of the suite too."""
+"""The files for which the suite also has pocket's pixels."""
 NEEDS_CODEC = ("patches-vp8-cut", "patches-av1-cut")
 """Hostile files that only a decoder of the codec in their name can recognise."""
 PREFIXES = {
@@ -87,8 +89,10 @@ def golden_files() -> dict[str, Path]:
 
 
 def integers_of(parsed: ParsedFile) -> tuple[NDArray[np.int16], int]:
-    """The integers int16[4, h, w] of a file or of its beginning, 0 for those that have not arrived, and how
-    many have."""
+    """Returns the integers int16[4, h, w] of a file or of its beginning, and the number that have arrived.
+
+    Integers that have not arrived are 0.
+    """
     header = parsed.header
     width, height = (-(-side // 8) for side in header.coded_size)
     if header.coding == Coding.PALETTE:
@@ -100,12 +104,12 @@ def integers_of(parsed: ParsedFile) -> tuple[NDArray[np.int16], int]:
     )
     decoder.feed(parsed.payload)
     decoded = decoder.result()
-    unknown = np.zeros(decoded.integers.shape, bool) if decoded.missing is None else decoded.missing.mask
-    return np.where(unknown, 0, decoded.integers).astype(np.int16), int((~unknown).sum())
+    missing = np.zeros(decoded.integers.shape, bool) if decoded.missing is None else decoded.missing.mask
+    return np.where(missing, 0, decoded.integers).astype(np.int16), int((~missing).sum())
 
 
 def error_of(data: bytes, *, strict: bool = False, partial: bool = False) -> str | None:
-    """The name of the error that decoding ``data`` raises; None if it gives a picture."""
+    """Returns the name of the error that decoding ``data`` raises; None if it gives a picture."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -166,16 +170,17 @@ def _prefix(name: str, path: Path, size: int) -> dict[str, Any]:
 
 
 def hostile_files() -> Iterator[tuple[str, bytes]]:
-    """(name, content) of files that a decoder must refuse, or must refuse in strict mode."""
+    """Yields (name, content) of files that a decoder must refuse, or must refuse in strict mode."""
     files = {name: path.read_bytes() for name, path in golden_files().items()}
     plain, grey, clear = files["rgb-24x24"], files["grey-17x9"], files["rgba-40x24"]
     regions, palette_file = files["regions-first-112x80"], files["palette-70x50"]
 
-    def at(data: bytes, place: int, *values: int) -> bytes:
+    def with_bytes(data: bytes, place: int, *values: int) -> bytes:
+        """Returns ``data`` with other bytes from ``place`` on."""
         return data[:place] + bytes(values) + data[place + len(values) :]
 
     def with_varint(data: bytes, place: int, *values: int) -> bytes:
-        """``data`` with the one-byte number at ``place`` replaced."""
+        """Returns ``data`` with the one-byte number at ``place`` replaced."""
         return data[:place] + bytes(values) + data[place + 1 :]
 
     payload = 22
@@ -184,23 +189,23 @@ def hostile_files() -> Iterator[tuple[str, bytes]]:
     yield "signature-cut", plain[:4]
     yield "other-signature", b"\x89PNG\r\n" + plain[6:]
     yield "text-mode", plain.replace(b"\r\n", b"\n")
-    yield "version-2", at(plain, 6, 2)
-    yield "reserved-flag-6", at(plain, 7, 0x40)
-    yield "reserved-flag-7", at(plain, 7, 0x80)
-    yield "regions-first-alone", at(plain, 7, 0x20)
-    yield "coding-2", at(plain, 8, 2)
-    yield "space-2", at(plain, 9, 2)
-    yield "context-model-unknown", at(plain, 10, 77)
-    yield "encoder-unknown", at(plain, 11, 77)
-    yield "palette-with-table", at(palette_file, 10, 242)
-    yield "level-128", at(plain, 14, 0x80)
+    yield "version-2", with_bytes(plain, 6, 2)
+    yield "reserved-flag-6", with_bytes(plain, 7, 0x40)
+    yield "reserved-flag-7", with_bytes(plain, 7, 0x80)
+    yield "regions-first-alone", with_bytes(plain, 7, 0x20)
+    yield "coding-2", with_bytes(plain, 8, 2)
+    yield "space-2", with_bytes(plain, 9, 2)
+    yield "context-model-unknown", with_bytes(plain, 10, 77)
+    yield "encoder-unknown", with_bytes(plain, 11, 77)
+    yield "palette-with-table", with_bytes(palette_file, 10, 242)
+    yield "level-128", with_bytes(plain, 14, 0x80)
     yield "width-varint-long", with_varint(plain, 12, 0x97, 0x00)
     yield "width-varint-huge", with_varint(plain, 12, 0xFF, 0xFF, 0xFF, 0xFF, 0x1F)
     yield "width-varint-endless", with_varint(plain, 12, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF)
     yield "width-16385", with_varint(plain, 12, 0x80, 0x80, 0x01)
     yield "pixels-beyond-limit", plain[:12] + bytes([0xFF, 0x7F, 0xFF, 0x7F]) + plain[14:]
-    yield "scale-0", at(plain, 7, 4)[:14] + b"\x00" + plain[14:]
-    yield "scale-64", at(plain, 7, 4)[:14] + b"\x40" + plain[14:]
+    yield "scale-0", with_bytes(plain, 7, 4)[:14] + b"\x00" + plain[14:]
+    yield "scale-64", with_bytes(plain, 7, 4)[:14] + b"\x40" + plain[14:]
     yield "header-cut", plain[:15]
     yield "checksum-cut", plain[:20]
     yield "payload-cut", plain[:-3]
@@ -211,19 +216,19 @@ def hostile_files() -> Iterator[tuple[str, bytes]]:
     yield "payload-odd", with_varint(plain, 17, plain[17] - 1)[:-1]
     yield "payload-long", with_varint(plain, 17, plain[17] + 2) + bytes(2)
     yield "payload-longer-than-file", with_varint(plain, 17, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F)
-    yield "payload-bit", at(plain, payload + 7, plain[payload + 7] ^ 4)
+    yield "payload-bit", with_bytes(plain, payload + 7, plain[payload + 7] ^ 4)
     yield "payload-low-state", plain[:payload] + bytes(5) + plain[payload + 5 :]
-    yield "checksum-bit", at(plain, 18, plain[18] ^ 1)
-    yield "noise-bit", at(plain, 15, plain[15] ^ 1)
-    yield "level-other", at(plain, 14, plain[14] ^ 1)
+    yield "checksum-bit", with_bytes(plain, 18, plain[18] ^ 1)
+    yield "noise-bit", with_bytes(plain, 15, plain[15] ^ 1)
+    yield "level-other", with_bytes(plain, 14, plain[14] ^ 1)
     yield "larger-than-payload", plain[:12] + bytes([0xFF, 0x07, 0xFF, 0x07]) + plain[14:]
     yield "trailing-zeros", plain + bytes(5)
     yield "trailing-newline", plain + b"\n"
     yield "unknown-ancillary", grey
     yield "critical-unknown", plain + b"\xff\x00\x8d\xef\xfd\xd2"
     yield "critical-trailing", plain + b"\xff"
-    yield "alpha-unannounced", at(clear, 7, clear[7] & ~2)
-    yield "alpha-missing", at(plain, 7, plain[7] | 2)
+    yield "alpha-unannounced", with_bytes(clear, 7, clear[7] & ~2)
+    yield "alpha-missing", with_bytes(plain, 7, plain[7] | 2)
     yield "alpha-damaged", clear.replace(b"RIFF", b"RIFE").replace(b"IDAT", b"IDAt")
     yield "metadata-cut", clear[:-6]
     yield "metadata-damaged", clear.replace(b"Talbot", b"talbot")
@@ -231,17 +236,20 @@ def hostile_files() -> Iterator[tuple[str, bytes]]:
         "metadata-twice",
         clear + clear[clear.rindex(b"\x03") :] if clear.count(b"\x03") == 1 else clear + clear[-42:],
     )
-    yield "regions-missing", at(plain, 7, plain[7] | 8)
-    yield "regions-damaged", at(regions, 30, regions[30] ^ 1)
+    yield "regions-missing", with_bytes(plain, 7, plain[7] | 8)
+    yield "regions-damaged", with_bytes(regions, 30, regions[30] ^ 1)
     yield "regions-cut", regions[:30]
     yield from _hostile_patches(plain)
     yield "palette-cut", palette_file[:-4]
-    yield "palette-bit", at(palette_file, 200, palette_file[200] ^ 16)
+    yield "palette-bit", with_bytes(palette_file, 200, palette_file[200] ^ 16)
     yield "palette-taller", palette_file[:13] + bytes([palette_file[13] + 16]) + palette_file[14:]
 
 
 def _hostile_patches(plain: bytes) -> Iterator[tuple[str, bytes]]:
-    """Files of a picture of 24x24 pixels with patches that no decoder can use: pictures without them."""
+    """Yields files of a picture of 24x24 pixels with patches that no decoder can use.
+
+    By default a decoder shows the picture without them.
+    """
     pixels = np.indices((24, 24)).sum(0).astype(np.uint8)[..., None].repeat(3, -1) * np.uint8(5)
 
     def with_patches(data: bytes) -> bytes:
@@ -274,7 +282,7 @@ def _hostile_patches(plain: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _pixels(data: bytes, model: str) -> bytes:
-    """The picture by ``model`` as sRGB, without a conversion to the file's profile."""
+    """Returns the picture by ``model`` as a PNG file in sRGB, without a conversion to the file's profile."""
     image = calotype.decode(data, model=model, keep_metadata=False)
     file = io.BytesIO()
     image.convert("RGBA").save(file, "PNG", optimize=True)

@@ -2,10 +2,10 @@
 
     python scripts/make_golden.py [--replace]
 
-The folders are ``context-ID/CASE``, or ``without-context-model/CASE`` for codings that need none. Each
-holds ``picture.calo``, ``reference.png`` (what the tiny model shows of it) and ``test.json``: what
-``calotype info`` says, the sha256 of the decoded integers (int16 little-endian, [4, h, w] in C order), how
-far the pixels may be from the reference (in 0 to 255), and the metadata.
+The folders are ``context-ID/CASE``, or ``without-context-model/CASE`` for codings that need none. Each holds
+``picture.calo``, ``reference.png`` (the picture as the model "tiny" decodes it) and ``test.json``: the output
+of ``calotype info``, the sha256 of the decoded integers (int16 little-endian, [4, h, w] in C order), the
+tolerance of the pixels (0 to 255), and hashes of the metadata.
 
 New context models get new folders; those of older ones stay. Without ``--replace`` only missing folders are
 written. It replaces files whose context model has an experimental id, for it may change until the first
@@ -157,7 +157,7 @@ def _header(width: int, height: int, level: int = 0, grey: bool = False) -> Head
 
 
 def _fine() -> bytes:
-    """Latents unlike those of photographs: the model predicts neither their size nor their jumps."""
+    """Returns a file of latents unlike those of photographs, which the context model predicts badly."""
     latents = np.random.RandomState(1).standard_cauchy((4, 8, 8)).clip(-400, 400).astype(np.float32)
     return encode_latents(latents, _header(64, 64), calotype.EncodeOptions(quality=100))
 
@@ -171,7 +171,7 @@ def _coarse() -> bytes:
 
 
 def _smaller() -> bytes:
-    """Coded as 30x23, its latents those of 32x24; the alpha plane is not scaled."""
+    """Returns a file that is coded as 30x23, with latents of 32x24; the alpha plane is not scaled."""
     alpha = np.minimum(np.arange(47) * 8, 255).astype(np.uint8) * np.ones((36, 1), np.uint8)
     rgb = _photo(slice(0, 432, 12), slice(0, 470, 10))
     return _encoded(Image.fromarray(np.dstack([rgb, alpha])), scale=0.625)
@@ -186,7 +186,7 @@ def _extended() -> bytes:
 
 
 def _regions(first: bool = False) -> bytes:
-    """Two rectangles that overlap, and one that would make levels negative."""
+    """Returns a file with two rectangles that overlap, and one whose levels would be negative."""
     photo = _photo(slice(60, 140), slice(180, 292))
     latents = decode_latents(parse_file(_encoded(photo, quality=100, scale=1), limits=Limits())).latents
     regions = [Region(1, 2, 6, 5, 16), Region(4, 4, 5, 4, 40), Region(13, 9, 1, 1, 127)]
@@ -196,7 +196,7 @@ def _regions(first: bool = False) -> bytes:
 
 
 def _at_level(level: int) -> bytes:
-    """A file at a level that encoders do not use."""
+    """Returns a file at a level that encoders do not use."""
     values = np.random.RandomState(level).randint(-400, 401, (4, 3, 4))
     header = _header(30, 21, level, grey=True)
     trial = TrialEncoder(
@@ -210,7 +210,7 @@ def _at_level(level: int) -> bytes:
 def _patches(
     size: tuple[int, int], rectangles: Sequence[Rectangle], *, luma: bool, codec: PatchCodec
 ) -> bytes:
-    """Patches that show another part of the photograph than the picture does, so that none goes unnoticed."""
+    """Returns a file with patches that show another part of the photograph, so that each is visible."""
     width, height = size
     picture = Image.fromarray(_photo(slice(60, 60 + height), slice(180, 180 + width)))
     parsed = parse_file(_encoded(picture, quality=30, scale=1), limits=Limits())
@@ -260,7 +260,7 @@ CASES = {
 
 
 def integers_of(parsed: ParsedFile, product: Product = integer_product) -> NDArray[np.int16]:
-    """The decoded integers int16[4, h, w], by networks that multiply with ``product``."""
+    """Returns the decoded integers int16[4, h, w], by networks that multiply with ``product``."""
     header = parsed.header
     width, height = (-(-side // 8) for side in header.coded_size)
     if header.coding == Coding.PALETTE:
@@ -300,7 +300,7 @@ def describe(data: bytes, why: str) -> dict[str, Any]:
 
 
 def _files(case: Case) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of everything in a case's folder."""
+    """Yields (name, content) of every file in a case's folder."""
     data = case.make()
     yield "picture.calo", data
     reference = io.BytesIO()

@@ -2,7 +2,7 @@
 
 The versions are those that ``pyproject.toml`` lists. Each is looked for on the search path and among the
 versions that pyenv has installed; one that is not found is reported as not tested. The last row of the report
-is the oldest version with the lowest release of every package that the bounds of ``pyproject.toml`` permit.
+is for the oldest version, with the lowest release of every package that ``pyproject.toml`` permits.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OLDEST_EXTRAS = ("web", "compare")
 _QUICK = ("-m", "pytest", "--numprocesses", "auto", "--maxprocesses", "4", "-m", "not slow and not extra")
 # Old releases use what newer releases of their own dependencies have deprecated.
 _QUICK_OF_EXTRAS = ("-m", "pytest", "-m", "not slow", "-W", "ignore::DeprecationWarning")
-# The HTTP clients of old and of new releases of Starlette, and what else the tests of the server import.
+# The HTTP clients of old and of new releases of Starlette, and other packages that the server's tests import.
 _TEST_CLIENTS = ("httpx", "httpx2>=2", "schemathesis>=4", "selenium>=4.20")
 _BOUND = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?>=([0-9.]+)$")
 
@@ -45,8 +45,9 @@ def supported_versions() -> list[str]:
 
 
 def find_interpreter(version: str) -> Path | None:
-    """Returns the interpreter of a version of Python, such as "3.12", or None if this machine has none that
-    runs."""
+    """Returns the interpreter of a version of Python, such as "3.12"; None if this machine has none that
+    works.
+    """
     candidates = [shutil.which(f"python{version}"), sys.executable]
     candidates += map(str, sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python")))
     for candidate in filter(None, candidates):
@@ -58,7 +59,9 @@ def find_interpreter(version: str) -> Path | None:
 
 
 def oldest_constraints() -> str:
-    """Returns constraints for pip that hold the default install and some extras to their lower bounds."""
+    """Returns constraints by which pip installs the lower bounds of the default install and of some
+    extras.
+    """
     project = _project()
     dependencies, extras = project["dependencies"], project["optional-dependencies"]
     assert isinstance(dependencies, list)
@@ -73,7 +76,7 @@ def oldest_constraints() -> str:
 
 
 def _jobs(folder: Path) -> Iterator[tuple[str, Callable[[Path], None], str]]:
-    """Yields the name, the function of an interpreter and the version of Python of each row of the report."""
+    """Yields for each row of the report its name, a function that tests an interpreter, and its version."""
 
     def newest(interpreter: Path) -> None:
         python = create(folder / "newest", ["--editable", ".[check]"], interpreter=interpreter)

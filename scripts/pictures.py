@@ -1,8 +1,8 @@
 """Remakes the pictures of the documentation: ``python -m scripts.pictures [--lpips FILE]``.
 
-Runs the commands that the documentation gives on the samples, opens their output in a headless Chromium, in
+The script runs commands of the documentation on the samples, opens their output in a headless Chromium, in
 both themes and at a phone's width, and writes screenshots to ``docs/images/``. It also writes the sheet of
-``make demo`` and the comparisons at 100 %. Needs the packages of ``calotype[test]``, and Debian's chromium
+``make demo`` and the comparisons at 100 %. It needs the packages of ``calotype[test]``, and Debian's chromium
 and chromium-driver.
 """
 
@@ -106,7 +106,7 @@ class _Camera:
 
 
 def _sheet(report: Path) -> Image.Image:
-    """Writes the sheet of ``make demo`` from a report on the same picture."""
+    """Returns the sheet of ``make demo`` from a report on the same picture."""
     return demo.side_by_side([demo.original(load_rgb(SAMPLE)), *demo.entries_of(report)])
 
 

@@ -1,8 +1,8 @@
-"""What is true in a decoded picture, at 100 %: ``python -m scripts.truth_pictures``.
+"""Makes the pictures of the chapter on truth in the guide: ``python -m scripts.truth_pictures``.
 
-Squares of 300 pixels of the samples, pixel for pixel: the photograph, what Calotype's file shows, the heat
-map of ``calotype verify --map``, and the stripes of ``calotype decode --overlay``. One of the photographs
-has text drawn into it. Writes ``docs/images/truth-NAME.webp``.
+They show squares of 300 pixels of the samples at 100 %: the photograph, the decoded picture, the heat map of
+``calotype verify --map``, and the stripes of ``calotype decode --overlay``. Text is drawn into one of the
+photographs. The script writes ``docs/images/truth-NAME.webp``.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def protected_sheet(
     rgb: NDArray[np.uint8], size: int, left: int, top: int, codec: calotype.Codec
 ) -> tuple[Image.Image, str]:
-    """As :func:`sheet`: the photograph, a file without protection and one that protects text."""
+    """Returns the photograph, a file without protection and one that protects text, as :func:`sheet` does."""
     height, width = rgb.shape[:2]
     target = size * height * width // 512**2
     pictures = {"Photograph": Image.fromarray(rgb)}

@@ -1,4 +1,4 @@
-"""The rules that every module of the package keeps."""
+"""The rules of the package's modules: imports, sizes, public names."""
 
 from __future__ import annotations
 

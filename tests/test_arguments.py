@@ -54,7 +54,7 @@ def test_types_that_look_alike(kind: type, name: str, value: Any) -> None:
         kind(**{name: value})
 
 
-def test_numbers_of_numpy_and_paths_will_do() -> None:
+def test_numbers_of_numpy_and_paths_are_accepted() -> None:
     options = EncodeOptions(
         quality=np.float32(40), effort=np.int64(5), strict=np.bool_(True), lpips=Path("lpips.onnx")
     )
@@ -78,7 +78,7 @@ def test_the_most_bits_per_pixel_make_the_best_file() -> None:
 
 
 @pytest.mark.parametrize("device", ["auto:0", "cuda:", "cpu:x", "gpu", "", "cuda:-1", "cuda:0 "])
-def test_devices_that_there_cannot_be(device: str) -> None:
+def test_impossible_devices_are_refused(device: str) -> None:
     with pytest.raises(ValueError, match=r"^device \(="):
         DiffusionOptions(device=device)
 

@@ -190,7 +190,7 @@ def test_the_palette_recipe_is_a_coding_of_its_own(photo: Image.Image) -> None:
     assert 1 < np.abs(decoded - mosaic(np.asarray(photo))).mean() < 12  # not exact, not far: dithered
 
 
-def test_the_step_of_a_palette_file_tells_its_noise(photo: Image.Image) -> None:
+def test_the_step_of_a_palette_file_gives_its_noise(photo: Image.Image) -> None:
     """Its level and noise codes mean what they mean elsewhere, so that any decoder can use them."""
     rng = np.random.default_rng(0)
     latents = np.cumsum(rng.normal(0, 0.2, (4, 40, 40)), 2).astype(np.float32)

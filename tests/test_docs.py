@@ -1,4 +1,4 @@
-"""The documentation is true: its examples run, its command lines parse, its links lead somewhere."""
+"""The documentation: its examples run, its command lines parse, its links have targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Golden files: what was written once is decoded for ever, and no damage to it goes unnoticed."""
+"""Golden files: every release decodes them, and detects any damage to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits hold for what is read and for what is written, and are checked before anything costs much."""
+"""Limits hold for reading and for writing, and are checked before any expensive work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that have not arrived to their end: pictures that say so, and nothing that is taken for the whole."""
+"""Files that end too early: their pictures are marked as partial, and none is taken for a whole one."""
 
 from __future__ import annotations
 

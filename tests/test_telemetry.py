@@ -1,4 +1,5 @@
-"""Nothing is reported to anyone: no socket, and no file in the home directory, whichever way one comes in."""
+"""Nothing is reported to anyone: no socket, and no file in the home directory, however the package is
+used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Smaller pictures and parts of pictures: of what they are made, and that they are those of the whole."""
+"""Smaller pictures and parts of pictures: how they are made, and that they agree with the whole."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_part_by_pocket_is_that_part_of_the_whole() -> None:
         ("0,0,5,5", TypeError, "box"),
     ],
 )
-def test_boxes_that_are_none(box: Any, error: type[Exception], sentence: str) -> None:
+def test_invalid_boxes_are_refused(box: Any, error: type[Exception], sentence: str) -> None:
     with pytest.raises(error, match=sentence):
         calotype.decode(golden("rgb-24x24"), box=box, **TINY)
 

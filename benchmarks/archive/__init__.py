@@ -1,1 +1,2 @@
-"""What archiving costs besides encoding, how good plans are, and what many machines would do."""
+"""Benchmarks of archives: their cost besides encoding, the accuracy of plans, and a simulation of many
+machines."""

@@ -23,7 +23,7 @@ from calotype.options import DEFAULT_EFFORT
 __all__ = ["main"]
 
 _SMALL_PICTURES = 1000
-"""Pictures of 16x16 pixels that the time of a Ray command for each picture is measured with."""
+"""The number of pictures of 16x16 pixels with which the coordination of a Ray command is measured."""
 
 MakePictures = Callable[[Path, Path, int, int], None]
 
@@ -46,7 +46,7 @@ def _line(*cells: str) -> None:
 
 
 def _runs(options: argparse.Namespace) -> None:
-    """Prints runs by their number of pictures, and what a picture takes by the difference of the runs."""
+    """Prints the runs, and the time of one picture, from the difference of the runs with most and fewest."""
     _table("engine | workers | pictures | seconds | a second | s of a core | MB | MB of a worker | codec, s")
     best = dict[tuple[str, int, int], Run]()
     with _pictures(options) as folder:
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plans.add_argument("--quality", type=float, default=50.0)
     with_pictures("stages", _stages, [24], 512)
     simulate = command("simulate", _simulate)
-    simulate.add_argument("stages", type=Path, help="a file with what 'stages' has printed")
+    simulate.add_argument("stages", type=Path, help="a file with the output of 'stages'")
     simulate.add_argument(
         "--pixels-times", type=float, default=1.0, metavar="N", help="pictures of N times the pixels"
     )

@@ -1,4 +1,4 @@
-"""Processor time of an archive besides the codec, measured picture by picture beside the codec's own."""
+"""The processor time that an archive takes in addition to the codec's own."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ __all__ = ["Overhead", "overhead"]
 
 @dataclass(frozen=True)
 class Overhead:
-    """Mean processor time of a picture in seconds: ``codec`` of the codec alone, ``worker`` of a worker of
-    the archive with its codec, and ``writer`` of the process that lists, collects and writes. ``once``: what
-    that process takes once in a run, before the first picture and after the last.
+    """Mean processor times of a picture in seconds.
+
+    ``codec`` is that of the codec alone, ``worker`` that of a worker of the archive with its codec, and
+    ``writer`` that of the process that lists, collects and writes. ``once`` is the time that this process
+    takes once in a run, before the first picture and after the last.
     """
 
     workers: int
@@ -37,15 +39,15 @@ class Overhead:
 
     @property
     def ratio(self) -> float:
-        """What the archive takes besides the codec, as a share of the codec's time."""
+        """Returns the additional time of the archive, relative to the time of the codec."""
         return (self.worker + self.writer) / self.codec - 1
 
 
 class _Interleaved:
-    """A worker that encodes each picture twice: as the archive does, and by the codec alone, by turns first.
+    """A worker that encodes each picture twice: as the archive does, and by the codec alone.
 
-    It notes both times in a file of its own. What lies between two tasks, such as the pipes, counts as the
-    archive's.
+    The order of the two alternates. The times are written to a file of this worker. The time between two
+    tasks, for example of the pipes, counts as the archive's.
     """
 
     def __init__(self, work: Work, folder: str) -> None:
@@ -65,7 +67,7 @@ class _Interleaved:
         archive = process_time() - begun
         if self._archive_first:
             alone = self._alone(item)
-        if self._ended is not None:  # the models are loaded
+        if self._ended is not None:  # The models are loaded.
             with self._notes.open("a") as notes:
                 notes.write(json.dumps([alone, archive + between]) + "\n")
         self._ended = process_time()
@@ -105,7 +107,7 @@ def overhead(folder: Path, workers: int, effort: int) -> Overhead:
         lines = [line for path in Path(notes).iterdir() for line in path.read_text().splitlines()]
     times = [json.loads(line) for line in lines]
     codec, worker = (sum(column) / len(times) for column in zip(*times, strict=True))
-    *moments, _ = moments  # the last one is after the end
+    *moments, _ = moments  # The last call of ``progress`` comes after the end of the run.
     pictures = moments[-1] - moments[0]
     writer = pictures / (len(moments) - 1)
     return Overhead(workers, len(times), codec, worker, writer, taken - pictures)

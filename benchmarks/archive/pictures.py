@@ -10,7 +10,7 @@ from PIL import Image
 __all__ = ["cut_squares", "reduce_photographs"]
 
 _PHOTOGRAPHS = 100
-"""Photographs that squares are cut out of at most; they are held in memory."""
+"""The largest number of photographs of which squares are cut; they are held in memory."""
 
 
 def cut_squares(source: Path, folder: Path, count: int, side: int) -> None:

@@ -1,4 +1,4 @@
-"""Plans against the archives that they predict, on real photographs."""
+"""Comparisons of plans with the archives that they predict, on real photographs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ __all__ = ["Check", "checked"]
 
 @dataclass(frozen=True)
 class Check:
-    """One plan: how many pictures it encoded, the bytes that it predicts with its interval, the bytes of the
-    archive, and the seconds of a core that it predicts.
+    """One plan and the archive that it predicts.
+
+    The plan encoded ``encoded`` pictures and predicts ``predicted`` bytes, with an interval from ``low`` to
+    ``high``, and ``seconds`` of a core. The archive has ``actual`` bytes and took ``actual_seconds``.
     """
 
     seed: int
@@ -38,17 +40,17 @@ class Check:
 
     @property
     def error(self) -> float:
-        """The difference of the predicted bytes, as a share of the bytes of the archive."""
+        """Returns the error of the predicted bytes, relative to the bytes of the archive."""
         return self.predicted / self.actual - 1
 
     @property
     def holds(self) -> bool:
-        """Whether the interval contains the bytes of the archive."""
+        """Returns whether the interval contains the bytes of the archive."""
         return self.low <= self.actual <= self.high
 
 
 class _KnownResults(Engine):
-    """Gives the archive and every plan what was measured of each picture, so that it is encoded once."""
+    """Encodes each picture once, for the archive, and gives the same results to every plan."""
 
     def __init__(self, work: Work, workers: int) -> None:
         self._work, self._workers = work, workers
@@ -67,7 +69,7 @@ class _KnownResults(Engine):
         return sum(results[0].seconds for results in self._sampled.values())
 
     def sample(self, tasks: Iterable[tuple[Item, bool]], _: threading.Event) -> Iterator[tuple[Any, Any]]:
-        """The engine of plans."""
+        """Yields the results for a plan; this is the engine of plans."""
         for task in tasks:
             item, encode = task
             yield task, self._sampled[item.id] if encode else self._sampler(task)

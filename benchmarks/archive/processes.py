@@ -12,13 +12,13 @@ __all__ = ["tree_seconds"]
 def tree_seconds(root: int) -> float:
     """Returns the processor time in seconds of the process ``root`` and its descendants.
 
-    Of those that have ended it counts what their parents have waited for.
+    Descendants that have ended count if their parents have waited for them.
     """
     children, ticks = defaultdict[int, list[int]](list), dict[int, int]()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended meanwhile
+        except OSError:  # The process has ended meanwhile.
             continue
         children[int(fields[1])].append(int(folder.name))
         ticks[int(folder.name)] = sum(map(int, fields[11:15]))

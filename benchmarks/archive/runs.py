@@ -24,7 +24,8 @@ from calotype.options import EncodeOptions
 __all__ = ["CODEC", "ENGINES", "Run", "fresh", "measure", "run"]
 
 CODEC = "codec"
-"""In the place of an engine: the codec alone, on files in a loop, without an archive."""
+"""The name, in the place of an engine, of the codec alone, which encodes files in a loop without an
+archive."""
 
 ENGINES = (CODEC, "local", "ray")
 
@@ -33,10 +34,11 @@ ENGINES = (CODEC, "local", "ray")
 class Run:
     """One run.
 
-    ``seconds``: by the clock, without the start of Python. ``core_seconds``: processor time of all its
-    processes, those of Ray included, until the last picture is there. ``codec_seconds``: time by the clock
-    that the codec took in all workers, and ``deviation`` of a picture's. ``peak``: largest resident memory of
-    the process that writes, in MB, and ``worker_peak`` of its largest worker.
+    ``seconds`` is the wall-clock time without the start of Python. ``core_seconds`` is the processor time of
+    all processes, those of Ray included, until the last picture is done. ``codec_seconds`` is the wall-clock
+    time of the codec in all workers, and ``deviation`` the standard deviation of its time for a picture.
+    ``peak`` is the peak resident memory of the process that writes, in MB, and ``worker_peak`` that of its
+    largest worker.
     """
 
     engine: str

@@ -25,30 +25,30 @@ from calotype.options import EncodeOptions
 __all__ = ["Stages", "coordinate_seconds", "encode_seconds", "measured", "write_seconds"]
 
 _ROWS, _LARGE_ROWS = 5000, 500
-"""Rows of the parts that the writing stage is measured with, of usual and of large payloads."""
+"""The numbers of rows of the parts with which the writing stage is measured, for usual and for large payloads."""
 
 _LARGER = 50
-"""The size of a large payload, in usual ones."""
+"""The size of a large payload, relative to a usual one."""
 
 _ENCODERS = 2
-"""Encoders of the run that coordination and scheduling are measured with."""
+"""The number of encoders in the run with which coordination and scheduling are measured."""
 
 _MANY_ENCODERS = 64
-"""Encoders of a cluster on which blocks are large, as those of every long window are."""
+"""The number of encoders of a cluster on which blocks are large, as those of every long window are."""
 
 _TINY = Work(EncodeOptions(model="tiny", effort=1))
 
 
 @dataclass(frozen=True)
 class Stages:
-    """Processor time of a picture in seconds, and ``start``: seconds by the clock until a window of pictures
-    on a Ray cluster has its first row.
+    """Processor times of the stages for one picture, in seconds.
 
-    ``deviation``: of the encoding stage between pictures. ``coordinate``: of the process that runs the
-    command, which takes rows and hands them to the writing stage. ``schedule``: of the threads of Ray in that
-    process, for each block of pictures. ``submit``: of that process for each large block, before a window
-    begins. ``write``: of the writing stage, for a row, and ``store`` for the bytes of its payload.
-    ``part``: pictures in a part.
+    ``deviation`` is the standard deviation of the encoding stage between pictures. ``coordinate`` is the time
+    of the process that runs the command, which takes rows and passes them to the writing stage. ``schedule``
+    is the time of the threads of Ray in that process, for each block of pictures, and ``submit`` the time of
+    that process for each large block, before a window begins. ``write`` is the time of the writing stage for
+    a row, and ``store`` that for the bytes of its payload. ``start`` is the wall-clock time until a window of
+    pictures on a Ray cluster has its first row. ``part`` is the number of pictures in a part.
     """
 
     read: float
@@ -63,9 +63,9 @@ class Stages:
     part: int
 
     def with_pixels(self, times: float, encode: float | None = None) -> Stages:
-        """Returns the same for pictures of so many times the pixels and bytes.
+        """Returns the times for pictures with ``times`` as many pixels and bytes.
 
-        ``encode`` is the measured time of encoding one; None takes it to be in proportion to the pixels.
+        ``encode`` is the measured time of encoding one picture; None takes it in proportion to the pixels.
         """
         slower = times if encode is None else encode / self.encode
         return replace(
@@ -79,8 +79,9 @@ class Stages:
 
 
 def measured(folder: Path, small: Path, effort: int) -> Stages:
-    """Measures reading and encoding of the pictures in ``folder``, and what does not depend on the size of a
-    picture with those in ``small``.
+    """Measures reading and encoding of the pictures in ``folder``.
+
+    Coordination, which does not depend on the size of a picture, is measured with the pictures in ``small``.
     """
     read, times, payload = encode_seconds(folder, effort)
     coordinate, schedule, submit, start = coordinate_seconds(small)
@@ -98,7 +99,7 @@ def encode_seconds(folder: Path, effort: int) -> tuple[float, list[float], float
     work = Work(EncodeOptions(effort=effort))
     encoder, read, times, sizes = Encoder(work), list[float](), list[float](), list[int]()
     files = sorted(folder.iterdir())
-    for file in (files[0], *files):  # the first one loads the models
+    for file in (files[0], *files):  # The first one loads the models.
         item = Item(str(file), file.name, str(folder), str(file))
         started = process_time()
         data = item.read(work.options.limits)
@@ -143,7 +144,7 @@ def coordinate_seconds(small: Path) -> tuple[float, float, float, float]:
 
 
 class _TimedRayEngine(RayEngine):
-    """Notes when it is given pictures, the cluster being there, and the time of a block to hand them over."""
+    """Records when it gets pictures, the cluster being started, and the time of submitting a block."""
 
     began = submit = 0.0
 

@@ -1,4 +1,4 @@
-"""The process that writes an archive, without encoding: its time and its memory."""
+"""The time and the memory of the process that writes an archive, without encoding."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Writing", "row_with_payload", "written"]
 
 @dataclass(frozen=True)
 class Writing:
-    """A run: its rows, its processor time in seconds, and its largest resident memory in MB."""
+    """A run: its rows, its processor time in seconds, and its peak resident memory in MB."""
 
     rows: int
     core_seconds: float
@@ -34,7 +34,7 @@ class Writing:
 
 
 def row_with_payload(size: int) -> Row:
-    """Returns the row of a picture, with random bytes in the place of its payload."""
+    """Returns the row of a picture, with ``size`` random bytes as its payload."""
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder, "a.png")
         Image.new("RGB", (16, 16)).save(picture)
@@ -48,7 +48,7 @@ def row_with_payload(size: int) -> Row:
 
 
 class _NoEncoding(Engine):
-    """Gives each picture the same row, but for what tells pictures apart."""
+    """Gives each picture the same row, but for id, name, address and checksum."""
 
     def __init__(self, row: Row) -> None:
         self._row = row
@@ -60,7 +60,9 @@ class _NoEncoding(Engine):
 
 
 def written(rows: int, payload: int) -> Writing:
-    """Archives so many rows with payloads of so many bytes: written, read back, verified, recorded."""
+    """Archives ``rows`` rows with payloads of ``payload`` bytes: writes, reads back, verifies and records
+    them.
+    """
     engine = _NoEncoding(row_with_payload(payload))
     with tempfile.TemporaryDirectory() as folder:
         manifest = Path(folder, "list.txt")

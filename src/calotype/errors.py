@@ -5,7 +5,7 @@
     CalotypeError
     ├── SourceError           the picture to encode cannot be read, or is refused
     ├── TargetSizeError       no file that small can be made (ValueError too)
-    ├── InventionError        no file that invents as little as asked for can be made
+    ├── InventionError        no file whose invention is small enough can be made
     ├── BoxError              the part that is asked for is not within the picture (ValueError too)
     ├── OutputError           the result cannot be written
     ├── FormatError           the bytes are not a well-formed .calo file (OSError too)

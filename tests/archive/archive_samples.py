@@ -63,7 +63,7 @@ def archived(sources: Any, destination: Any, work: Work = TINY, **settings: Any)
 
 
 def contents(address: Any) -> dict[str, tuple[Any, ...]]:
-    """What an archive says of each picture, by name, without what depends on the moment."""
+    """Returns the row of each picture by name, without the values that depend on the time."""
     with Archive(address) as archive:
         rows = [archive.resolved(row) for row in archive.rows()]
     names = [row["name"] for row in rows]

@@ -1,4 +1,4 @@
-"""Runs that die, workers that die, stores that fill up or fail: nothing is lost, doubled or half-written."""
+"""Killed runs and workers, and stores that fill up or fail: no picture is lost, doubled or incomplete."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def faulty() -> Iterator[type[FaultyFileSystem]]:
     FaultyFileSystem.operations_left = float("inf")
 
 
-def test_a_store_that_fills_up_ends_the_run_and_keeps_what_is_there(
+def test_a_store_that_fills_up_ends_the_run_and_keeps_recorded_parts(
     faulty: type[FaultyFileSystem], pictures: Path, tmp_path: Path
 ) -> None:
     archived(pictures, tmp_path / "whole", part_size=100)
@@ -71,7 +71,7 @@ def test_a_store_that_fills_up_ends_the_run_and_keeps_what_is_there(
     assert contents("faulty://archive") == contents(tmp_path / "whole")
 
 
-def test_errors_of_a_store_that_pass_are_waited_for(
+def test_temporary_errors_of_a_store_are_retried(
     faulty: type[FaultyFileSystem], pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("calotype.archive.store.objects._RETRIES", (0, 0, 0))
@@ -127,7 +127,7 @@ def test_a_slow_store_gets_the_same_archive(pictures: Path, tmp_path: Path) -> N
     assert archived(pictures, "slow://archive", part_size=100).already == 8
 
 
-def test_missing_credentials_are_a_sentence(pictures: Path, tmp_path: Path) -> None:
+def test_missing_credentials_give_an_error_of_one_sentence(pictures: Path, tmp_path: Path) -> None:
     fsspec.register_implementation("locked", LockedFileSystem, clobber=True)
     counts = archived(["locked://bucket/x.png", pictures / "0.png"], tmp_path / "archive")
     assert (counts.archived, counts.failed) == (1, 1)
@@ -139,7 +139,7 @@ def test_missing_credentials_are_a_sentence(pictures: Path, tmp_path: Path) -> N
         Archive("locked://bucket/archive")
 
 
-def test_a_disk_that_fills_up_leaves_no_half_part(
+def test_a_disk_that_fills_up_leaves_no_incomplete_part(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path) -> None:
@@ -218,7 +218,7 @@ def test_several_processes_write_the_same_rows_as_one(pictures: Path, tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path) -> None:
+def test_ctrl_c_ends_cleanly_and_says_how_to_continue(number: signal.Signals, tmp_path: Path) -> None:
     make_pictures(tmp_path / "in", 300)
     command = [sys.executable, "-m", "calotype", "archive", "create", "-m", "tiny", "-e", "1", "-j", "1"]
     process: Any = subprocess.Popen(

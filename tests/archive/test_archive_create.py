@@ -1,4 +1,4 @@
-"""Archives made in a folder: rows, counts, going on, errors."""
+"""Archives made in a folder: rows, counts, continued runs, errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_rows_say_what_the_source_was_and_hold_its_file(pictures: Path, tmp_path: Path) -> None:
+def test_rows_describe_the_source_and_hold_its_file(pictures: Path, tmp_path: Path) -> None:
     counts = archived(pictures, tmp_path / "archive")
     assert (counts.input, counts.archived, counts.failed, counts.ignored) == (9, 8, 1, 1)
     with Archive(tmp_path / "archive") as archive:
@@ -333,7 +333,7 @@ def test_the_line_of_progress_has_rates_sizes_and_the_time_left() -> None:
     ]
 
 
-def test_pictures_are_counted_beside_the_run(pictures: Path, tmp_path: Path) -> None:
+def test_pictures_are_counted_while_the_run_works(pictures: Path, tmp_path: Path) -> None:
     def counted(*sources: object) -> int | None:
         with PictureCounter(list(map(str, sources))) as counter:
             deadline = time.monotonic() + 20

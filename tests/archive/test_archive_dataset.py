@@ -142,7 +142,7 @@ def test_an_epoch_has_each_picture_once_whatever_the_number_of_workers(address: 
     assert one != names(dataset.shuffled(4)) and one != names(dataset.shuffled(3, epoch=1))
 
 
-def test_an_epoch_goes_on_where_it_was(address: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_epoch_continues_where_it_stopped(address: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = Dataset(address, None, columns=["name"])
     whole = names(dataset.shuffled(1, worker=1, workers=2, mixed_groups=2))
     for skip in (0, 1, 7, len(whole), 99):
@@ -176,7 +176,7 @@ def test_a_data_set_can_be_pickled_and_used_after_a_fork(address: Path) -> None:
     assert len(pickle.dumps(copy)) < 5000  # neither rows nor connections
 
 
-def test_a_data_set_lies_at_a_url_too(tmp_path: Path) -> None:
+def test_a_data_set_may_be_at_a_url(tmp_path: Path) -> None:
     memory = fsspec.filesystem("memory")
     memory.store.clear()
     archived(write_picture(tmp_path / "a.png", 1), "memory://archive")
@@ -195,7 +195,7 @@ def test_damage_is_found(address: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_loader_of_torch_takes_it_with_workers(address: Path) -> None:
+def test_a_torch_data_loader_uses_it_with_workers(address: Path) -> None:
     pytest.importorskip("torch", reason="needs torch")
     few_cores = "ignore:This DataLoader will create 2 worker processes"
     code = f"""

@@ -147,7 +147,7 @@ def test_shards_are_webdataset(address: Path, tmp_path: Path) -> None:
         assert json.loads(text)["uri"] == row["uri"]
 
 
-def test_an_export_goes_on_where_it_was(address: Path, tmp_path: Path) -> None:
+def test_an_export_continues_where_it_stopped(address: Path, tmp_path: Path) -> None:
     for number, webdataset in enumerate((False, True)):
         whole, begun = tmp_path / f"whole{number}", tmp_path / f"begun{number}"
         settings: dict[str, Any] = {"webdataset": webdataset, "shard_pictures": 4}
@@ -206,7 +206,7 @@ def test_a_damaged_payload_fails_and_the_others_go_on(
     assert failures["3.png"].kind == "ChecksumError" and not (tmp_path / "out" / "3.calo").exists()
 
 
-def test_a_url_takes_an_export_too(address: Path) -> None:
+def test_an_export_may_go_to_a_url(address: Path) -> None:
     memory = fsspec.filesystem("memory")
     memory.store.clear()
     assert exported(address, "memory://shards", webdataset=True).files == 1

@@ -125,7 +125,7 @@ def test_more_precision_takes_more_pictures(source: Path) -> None:
     assert made.encoded == 20
 
 
-def test_an_interrupted_plan_says_what_it_knows(source: Path) -> None:
+def test_an_interrupted_plan_uses_the_pictures_encoded_so_far(source: Path) -> None:
     stop = threading.Event()
 
     def progress(phase: str, count: int) -> None:
@@ -147,7 +147,7 @@ def test_every_picture_is_drawn_with_the_same_probability(tmp_path: Path) -> Non
     assert abs(times - 600).max() < 5 * np.sqrt(2000 * 0.3 * 0.7)
 
 
-def test_pictures_of_compressed_tar_files_wait_on_the_disk(tmp_path: Path) -> None:
+def test_pictures_of_compressed_tar_files_are_kept_on_the_disk(tmp_path: Path) -> None:
     path = write_picture(tmp_path / "a.png", 1)
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
         tar.add(path, "x.png")
@@ -179,7 +179,7 @@ def test_headers_behind_the_first_bytes_are_found(tmp_path: Path, monkeypatch: p
     assert sizes["a.tif"].source_bytes == (tmp_path / "a.tif").stat().st_size
 
 
-def test_regression_uses_what_is_known_of_many() -> None:
+def test_regression_uses_the_auxiliary_variables_of_many_pictures() -> None:
     random = np.random.default_rng(1)
     size = random.lognormal(0, 1, (3000, 1))
     values = 5 * size[:, 0] + random.normal(0, 0.1, 3000) + 2
@@ -189,7 +189,7 @@ def test_regression_uses_what_is_known_of_many() -> None:
     assert abs(better.value - values.mean()) < 0.1
 
 
-def test_intervals_hold_the_true_value_as_often_as_they_say() -> None:
+def test_intervals_hold_the_true_value_with_the_stated_probability() -> None:
     random = np.random.default_rng(2)
     population = random.gamma(2, 1, 500)
     held = 0
@@ -204,9 +204,9 @@ def test_quantiles_are_those_of_the_tables(freedom: int, known: float) -> None:
     assert student_quantile(freedom) == pytest.approx(known, rel=0.01)
 
 
-def test_estimates_of_little() -> None:
+def test_estimates_of_one_value_or_none() -> None:
     assert np.isnan(estimate_mean(np.zeros(0), 3).value)
-    assert estimate_mean(np.array([2.0]), 3, least=0) == Estimate(2.0, 0, np.inf)
+    assert estimate_mean(np.array([2.0]), 3, lower_bound=0) == Estimate(2.0, 0, np.inf)
     assert estimate_mean(np.array([2.0]), 1) == Estimate(2.0, 2.0, 2.0)
     assert (
         Estimate(0.0, 0.0, 0.0).relative_half_width == 0 and Estimate(0.0, 0, 1).relative_half_width == np.inf

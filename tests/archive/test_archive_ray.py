@@ -50,7 +50,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_a_cluster_that_is_not_there_is_a_sentence(source: Path, tmp_path: Path) -> None:
+def test_a_missing_cluster_gives_an_error_of_one_sentence(source: Path, tmp_path: Path) -> None:
     ray = pytest.importorskip("ray", reason="needs pip install 'calotype[ray]'")
     assert not ray.is_initialized()  # the tests below start a cluster
     with pytest.raises(CalotypeError, match=r"the Ray cluster 127\.0\.0\.1:1 cannot be used: .*refused"):

@@ -230,7 +230,7 @@ def test_a_package_that_is_missing_is_named(
     assert not (tmp_path / "a").exists()
 
 
-def test_a_file_system_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+def test_a_missing_file_system_gives_an_error_of_one_sentence(tmp_path: Path) -> None:
     assert archived("nosuch://bucket/x.png", tmp_path / "archive").failed == 1
     with Archive(tmp_path / "archive") as archive:
         assert "cannot be listed" in archive.errors()[0]["reason"]

@@ -1,4 +1,4 @@
-"""The benchmark of several workers: every worker encodes and decodes what it should, and the table."""
+"""The benchmark of several workers: each encodes and decodes its share; and the table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the quality benchmark measures on one picture."""
+"""The measurements of the quality benchmark on one picture."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_grain_is_looked_for_in_even_areas() -> None:
 
 
 class _KitOfFakes:
-    """A codec whose file is never smaller than 70 bytes, and metrics that count how often they are asked."""
+    """A codec whose file is never smaller than 70 bytes, and metrics that count their calls."""
 
     def __init__(self) -> None:
         self.measured = 0
@@ -128,7 +128,7 @@ def test_the_same_file_is_measured_once() -> None:
     assert kit.measured == 2 * 3  # two files, three metrics
 
 
-def test_codecs_that_cannot_run_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_codecs_that_cannot_run_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def codec(self: Kit, name: str) -> None:
         if name == "jxl":
             raise ImportError("no such module")

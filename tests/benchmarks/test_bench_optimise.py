@@ -14,7 +14,7 @@ from benchmarks import optimise
 FOUND = {"bytes": 1250, "seconds": 12.34, "psnr": 20.0, "ssimulacra2": -3.0, "lpips": 0.1, "dists": 0.2}
 
 
-def test_what_is_there_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_figures_are_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data" / "kodak").mkdir(parents=True)
     for name in ("a", "b"):
         Image.new("RGB", (40, 48), "red").save(tmp_path / "data" / "kodak" / f"{name}.png")

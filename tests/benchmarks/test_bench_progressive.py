@@ -1,4 +1,4 @@
-"""Tables of beginnings of files and of thumbnails, with judges that only compare means."""
+"""The tables of beginnings of files and of thumbnails, with metrics that only compare means."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.pictures import SAMPLE, load_rgb
 
 
 class Means:
-    """In the place of the judges."""
+    """Stands in for the metrics."""
 
     def __init__(self, *_: object) -> None:
         self.pairs = 0

@@ -149,7 +149,7 @@ def test_targets_are_met_or_missed() -> None:
     ]
 
 
-def test_what_is_embedded_is_weighed() -> None:
+def test_the_size_of_the_embedded_files_is_measured() -> None:
     assert 1 < embedded_megabytes() < 100
     (line,) = by_group(targets(Figures({})), "And: size")
     assert line.measured == f"{embedded_megabytes():.1f} MB"
@@ -169,7 +169,7 @@ def test_entropy_is_compared_by_the_bytes_of_all_pictures() -> None:
     assert [line.met for line in lines] == [None, True, None, None, None, None]
 
 
-def test_a_grid_is_what_the_originals_have_less_of() -> None:
+def test_a_grid_is_a_stronger_pattern_than_that_of_the_originals() -> None:
     pictures = ("decoded", "original")
     figures = {
         f"{kind}-{name}.{position}": 0.5

@@ -17,7 +17,7 @@ def test_table_sorts_answers_by_request_and_status() -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and the addresses 127.0.0.*")
-def test_everybody_gets_the_results_asked_for(tmp_path: Path) -> None:
+def test_every_client_gets_its_results(tmp_path: Path) -> None:
     main(["--clients", "3", "--rounds", "1", "--model", "tiny", "--out", str(tmp_path / "serve.md")])
     text = (tmp_path / "serve.md").read_text("utf-8")
     assert "| encode | 200 | 3 |" in text and "| decode | 200 | 3 |" in text

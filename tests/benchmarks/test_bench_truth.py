@@ -1,4 +1,4 @@
-"""Planted edits, and the table of what the invention map finds."""
+"""Planted edits, and the table of those that the scores find."""
 
 from __future__ import annotations
 

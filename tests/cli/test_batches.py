@@ -127,7 +127,7 @@ def test_a_batch_in_which_one_fails_is_made_one_by_one(
     ]
 
 
-def test_several_at_once_are_really_several(jobs: list[Job], console: Console) -> None:
+def test_jobs_run_at_the_same_time(jobs: list[Job], console: Console) -> None:
     meeting = threading.Barrier(3, timeout=20)
 
     def make(job: Job) -> Made:

@@ -90,7 +90,7 @@ def test_transparency_is_never_lost_silently(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA"])
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_format_holds_what_it_says(name: str, mode: str) -> None:
+def test_every_format_has_the_alpha_and_colours_it_claims(name: str, mode: str) -> None:
     image, chosen = picture(mode), FORMATS[name]
     if mode.endswith("A") and not chosen.alpha:
         pytest.skip("refused before decoding")

@@ -23,7 +23,7 @@ def test_one_picture_becomes_one_file(run: Run, photo: str, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_the_rate_options_are_heard(run: Run, photo: str, tmp_path: Path) -> None:
+def test_the_rate_options_have_an_effect(run: Run, photo: str, tmp_path: Path) -> None:
     sizes = {}
     for option, value in (("-q", "0"), ("--quality", "90"), ("--target-size", "0.06kB"), ("--bpp", "0.25")):
         done = run(*TINY, option, value, photo, f"of{option}.calo", "--quiet")

@@ -1,4 +1,4 @@
-"""Options without effect are refused; names of files that no encoding holds are shown all the same."""
+"""Options without effect are refused; file names that no encoding can represent are shown with escapes."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_a_warning_goes_to_the_innermost_handler_that_accepts_it() -> None:
     assert (inner, outer) == (["mine", "mine"], ["other", "mine too"])
 
 
-def test_the_working_directory_may_be_gone(
+def test_the_working_directory_may_have_been_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if os.name != "posix":

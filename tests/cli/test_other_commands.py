@@ -1,4 +1,4 @@
-"""info, models, completion, and what holds for the whole command line."""
+"""info, models, completion, and properties of the whole command line."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_a_closed_pipe_ends_quietly(run: Run, calo: str, arguments: list[str], s
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")
-def test_a_full_disk_is_one_sentence(run: Run, calo: str) -> None:
+def test_a_full_disk_gives_an_error_of_one_sentence(run: Run, calo: str) -> None:
     with Path("/dev/full").open("wb") as full:
         for arguments in ((*DECODE, calo, "-"), ("info", calo), ("-V",)):
             done = run(*arguments, stdout=full)

@@ -1,4 +1,4 @@
-"""A data set at a time: resumed, in parallel, summed up."""
+"""The benchmark of a data set: continued runs, parallel work, summaries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def folder(photo: NDArray[np.uint8], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """Runs in this process, and tells which (picture, codec) were measured."""
+    """Measures in this process, and returns the list of measured (picture, codec)."""
     measured: list[tuple[str, str]] = []
 
     def here(tasks, settings, jobs):  # type: ignore[no-untyped-def]
@@ -110,7 +110,7 @@ def test_figures_of_other_settings_are_not_mixed(
     out = tmp_path / "out"
     run_bench(folder, out, JPEG)
     cropped = Settings(JPEG.rules, JPEG.sizes, crop=178)
-    with pytest.raises(OutputError, match=r"other settings .*--force"):
+    with pytest.raises(OutputError, match=r"other settings: .*--force"):
         run_bench(folder, out, cropped)
     rows = run_bench(folder, out, cropped, force=True)
     assert {(row.width, row.height) for row in rows} == {(178, 178)}
@@ -131,7 +131,7 @@ def test_processes_give_the_same_figures(folder: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_broken_pictures_are_told_of_once_and_do_not_stop_the_others(
+def test_broken_pictures_are_reported_once_and_do_not_stop_the_others(
     folder: Path, tmp_path: Path, measured: list[tuple[str, str]]
 ) -> None:
     (folder / "aa.png").write_bytes((folder / "a.png").read_bytes()[:200])
@@ -155,13 +155,13 @@ def test_broken_pictures_are_told_of_once_and_do_not_stop_the_others(
 
     for file in folder.iterdir():
         file.write_bytes(b"no picture")
-    with pytest.raises(SourceError, match=r"nothing of .*set could be measured"):
+    with pytest.raises(SourceError, match=r"no picture of .*set could be measured"):
         run_bench(folder, tmp_path / "none", two, failed=tell)
     with pytest.raises(SourceError, match=r"a\.png"):
         run_bench(folder, tmp_path / "raised", two)
 
 
-def test_a_codec_without_its_model_is_remarked_on_once(
+def test_a_codec_without_its_model_is_reported_once(
     folder: Path, tmp_path: Path, measured: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def absent(*_: object) -> None:
@@ -177,7 +177,7 @@ def test_a_codec_without_its_model_is_remarked_on_once(
         run_bench(folder, tmp_path / "none", Settings(Rules(("tiny",), (), threads=1)))
 
 
-def test_what_cannot_be_measured_is_said(folder: Path, tmp_path: Path) -> None:
+def test_missing_metrics_and_impossible_crops_are_reported(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match="not a folder with pictures"):
         run_bench(tmp_path / "empty", tmp_path / "out", JPEG)
@@ -190,7 +190,7 @@ def test_what_cannot_be_measured_is_said(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "{}", '{"settings": 1}', '{"settings": {}, "pictures": 7}']
 )
-def test_a_damaged_record_is_told_and_can_be_made_anew(
+def test_a_damaged_record_is_reported_and_replaced_with_force(
     folder: Path, tmp_path: Path, measured: list[tuple[str, str]], content: str
 ) -> None:
     (tmp_path / "out").mkdir()
@@ -200,7 +200,7 @@ def test_a_damaged_record_is_told_and_can_be_made_anew(
     assert len(run_bench(folder, tmp_path / "out", JPEG, force=True)) == 4
 
 
-def test_damaged_figures_are_told_and_can_be_made_anew(
+def test_damaged_figures_are_reported_and_replaced_with_force(
     folder: Path, tmp_path: Path, measured: list[tuple[str, str]]
 ) -> None:
     run_bench(folder, tmp_path / "out", JPEG)
@@ -226,7 +226,7 @@ def test_a_codec_that_cannot_code_a_picture_does_not_stop_the_others(
     assert name == "wide.png" and why.startswith("WebP cannot write a picture of 16384x2 pixels")
 
 
-def test_a_process_that_is_ended_from_outside_is_told(folder: Path) -> None:
+def test_a_killed_process_is_reported(folder: Path) -> None:
     class Killed:
         def __reduce__(self) -> tuple[object, tuple[int]]:
             return os._exit, (9,)  # as the system does when memory runs out

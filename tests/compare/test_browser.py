@@ -1,4 +1,4 @@
-"""The pages in a real browser, opened from disk: what a reader can do, and whether everyone can."""
+"""The pages in a real browser, opened from disk: their controls and their accessibility."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_a_file_is_opened_and_decoded_here(page: Driver, report: tuple[Path, obj
     open_file(broken, "ends")
 
 
-def test_captions_tell_the_bytes_of_the_size_chosen(page: Driver) -> None:
+def test_captions_show_the_bytes_of_the_chosen_size(page: Driver) -> None:
     press(page, "view", "grid")
     for number, size in enumerate((3000, 1000)):
         press(page, "size", str(number))
@@ -276,7 +276,7 @@ def test_another_picture_brings_its_own_shape_and_table(page: Driver) -> None:
     assert shown == [False, True]
 
 
-def test_the_theme_follows_the_system_until_told(show: Show, report: tuple[Path, object]) -> None:
+def test_the_theme_follows_the_system_until_it_is_chosen(show: Show, report: tuple[Path, object]) -> None:
     page = show(report[0], dark=True)
     paper = "return getComputedStyle(document.documentElement).backgroundColor"
     dark = page.execute_script(paper)
@@ -308,7 +308,7 @@ def test_the_heat_map_can_be_seen_through(show: Show, stages_page: Path) -> None
 @pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed (npm install --no-save axe-core)")
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 390])
-def test_everyone_can_use_the_pages(
+def test_the_pages_are_accessible(
     show: Show, report: tuple[Path, object], stages_page: Path, dark: bool, width: int
 ) -> None:
     for folder, views in ((report[0], ("divider", "grid", "difference")), (stages_page, ("",))):

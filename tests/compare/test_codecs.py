@@ -110,7 +110,7 @@ def test_small_pictures_reach_the_highest_quality(name: str, shape: tuple[int, .
     assert coded.fits and coded.rgb.shape == shape
 
 
-def test_what_a_format_cannot_hold_is_told() -> None:
+def test_a_picture_that_a_format_cannot_hold_is_reported() -> None:
     with pytest.raises(UncodableError, match=r"WebP cannot write a picture of 16384x1 pixels: .*16383"):
         webp().encode(np.zeros((1, 16_384, 3), np.uint8), 50)
 

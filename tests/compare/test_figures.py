@@ -215,7 +215,7 @@ def test_means_are_over_the_pictures_that_every_codec_can_code() -> None:
     assert {row.picture for row in rows_of_pictures_all_coded(rows)} == {"a"}
     assert [mean.figures["psnr"] for mean in mean_rows(rows)] == [24.5, 26.5, 20.5]
     assert [curve.points[0][1] for curve in mean_curves(rows, "psnr")] == [24.5, 26.5]
-    assert "leave out what not every codec can code: b.\n" in summary_markdown(rows)
+    assert "leave out the pictures that some codec cannot code: b.\n" in summary_markdown(rows)
     assert "leave out" not in summary_markdown(ROWS)
 
 

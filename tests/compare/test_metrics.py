@@ -1,4 +1,4 @@
-"""The metrics, against what is known of them."""
+"""The metrics, compared with known values and with other implementations."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_lpips_is_0_for_equal_pictures_and_rises_with_damage(photo: Pixels) -> N
         lpips(photo[:16], photo[:16])
 
 
-def test_what_cannot_run_says_why(tmp_path: Path) -> None:
+def test_metrics_that_cannot_run_give_the_reason(tmp_path: Path) -> None:
     metrics, missing = available_metrics()
     assert "psnr" in metrics
     assert "--lpips FILE" in missing["lpips"]

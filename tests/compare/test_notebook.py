@@ -1,4 +1,4 @@
-"""What a notebook shows: the cells of the documentation, run by a real kernel."""
+"""The cells of the documentation, run by a real Jupyter kernel."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, photo: NDArray[np.uint8]) -
 
 @pytest.fixture(scope="module")
 def shown(folder: Path) -> list[dict[str, str]]:
-    """By media type, what each cell shows."""
+    """Returns the output of each cell by media type."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     with pytest.MonkeyPatch.context() as patch:
         for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
@@ -52,7 +52,7 @@ def shown(folder: Path) -> list[dict[str, str]]:
     return outputs
 
 
-def test_the_facts_of_a_file_are_a_table(shown: list[dict[str, str]], folder: Path) -> None:
+def test_the_header_of_a_file_is_shown_as_a_table(shown: list[dict[str, str]], folder: Path) -> None:
     html, info = shown[0]["text/html"], calotype.read_info(folder / "photo.calo")
     assert html == info._repr_html_()
     assert "<table" in html and f">{info.file_size}<" in html

@@ -1,4 +1,4 @@
-"""The report as files: what is in it, and that it needs nothing else."""
+"""The files of a report: their content, and that the page needs no others."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_every_codec_stands_at_every_size(report: Report) -> None:
     assert json.loads((out / "figures.json").read_text())["rows"] == [row.as_dict() for row in rows]
 
 
-def test_coded_files_have_the_bytes_that_the_report_tells(report: Report) -> None:
+def test_coded_files_have_the_bytes_that_the_report_states(report: Report) -> None:
     out, rows = report
     sizes = {path.stem: path.stat().st_size for path in out.rglob("*") if path.suffix in (".jpg", ".webp")}
     for row in rows:
@@ -68,9 +68,9 @@ def test_pictures_are_what_the_files_decode_to(report: Report) -> None:
     file = next(out.rglob("calotype-tiny-*.calo"))
     with Image.open(file.with_suffix(".png")) as shown:
         assert np.array_equal(np.asarray(shown), np.asarray(calotype.decode(file, model="tiny")))
-    with Image.open(file.with_name(f"{file.stem}-latents.png")) as ghost:
+    with Image.open(file.with_name(f"{file.stem}-latents.png")) as latents:
         info = calotype.read_info(file)
-        assert ghost.size == (-(-info.coded_width // 8), -(-info.coded_height // 8))
+        assert latents.size == (-(-info.coded_width // 8), -(-info.coded_height // 8))
 
 
 def test_marked_pictures_have_stripes_where_verify_finds_a_change(report: Report, photos: list[Path]) -> None:
@@ -160,7 +160,7 @@ def test_nothing_is_overwritten_unasked_and_nothing_left_half_written(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.png", "mine", "report"]
 
 
-def test_broken_photos_are_told_of_and_left_out(photos: list[Path], tmp_path: Path) -> None:
+def test_broken_photos_are_reported_and_left_out(photos: list[Path], tmp_path: Path) -> None:
     rules, failed = Rules(models=(), codecs=("jpeg",)), []
     broken = tmp_path / "broken.png"
     broken.write_bytes(photos[0].read_bytes()[:300])
@@ -249,7 +249,7 @@ def test_lack_of_memory_stops_one_codec_only(
     assert "not enough memory" in (tmp_path / "out" / "index.html").read_text("utf-8")
 
 
-def test_pictures_of_one_name_are_told_apart(photos: list[Path], tmp_path: Path) -> None:
+def test_pictures_with_equal_names_are_numbered(photos: list[Path], tmp_path: Path) -> None:
     twice = [photos[1], photos[1]]
     rows = write_report(twice, tmp_path / "out", sizes=[900], rules=Rules((), ("jpeg",), threads=1))
     assert [row.picture for row in rows] == ["tall", "tall (2)"]
@@ -290,7 +290,7 @@ def test_every_file_name_can_be_shown(
     assert run_bench(folder, tmp_path / "bench", Settings(Rules((), ("jpeg",), threads=1), sizes=(900,)))
 
 
-def test_without_matplotlib_all_but_the_curves_is_there(
+def test_without_matplotlib_the_report_lacks_only_the_curves(
     photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)

@@ -1,4 +1,4 @@
-"""The stage view: the same file, looked at from within."""
+"""The page of the codec's stages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record of a picture's fidelity: what is packed is unpacked, and what lies is refused."""
+"""The record of a picture's fidelity: packed records are unpacked, and inconsistent ones are refused."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ def test_the_bytes_are_those_of_the_format() -> None:
         (bytes([240, 0, 0, 1]) + b"\xff\xff", "damaged"),
     ],
 )
-def test_a_record_that_lies_is_refused(data: bytes, message: str) -> None:
+def test_an_inconsistent_record_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(FormatError, match=message):
         unpack_record(data, *SIZE)

@@ -82,9 +82,9 @@ def test_when_the_loop_is_closed(options: dict[str, Any], level: int, round_trip
     assert (plan.closed_loop and (plan.round_trip or has_visible_tints(candidate))) is closed
 
 
-def test_the_palette_takes_no_other_step(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
-    for step in ("with_corrected_colours", "optimise_latents", "with_finer_regions", "code_at_best_scale"):
-        monkeypatch.setattr(pipeline, step, lambda *_, **__: pytest.fail("taken"))
+def test_the_palette_coding_runs_no_other_stage(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    for stage in ("with_corrected_colours", "optimise_latents", "with_finer_regions", "code_at_best_scale"):
+        monkeypatch.setattr(pipeline, stage, lambda *_, **__: pytest.fail("called"))
     calotype.encode(photo, model="tiny", recipe="palette", effort=9)
 
 
@@ -107,7 +107,7 @@ def test_a_quality_is_no_target_size_at_any_scale(
 
 
 def plain(photo: Image.Image, **options: float) -> tuple[Candidate, np.ndarray, Plan]:
-    """Latents as the encoder finds them, coded, and the pixels."""
+    """Returns a coded candidate of uncorrected latents, and the pixels."""
     rgb = np.asarray(photo.crop((0, 0, 96, 64)))
     latents = encode_tiled(load_encoder("pocket"), rgb)
     plan = Plan.of(EncodeOptions(**options), 96, 64)  # type: ignore[arg-type]
@@ -141,7 +141,7 @@ def test_a_file_is_kept_if_others_do_not_fit(photo: Image.Image, monkeypatch: py
     )
 
 
-def test_what_colours_lack_is_half_made_up_for() -> None:
+def test_half_of_the_colour_error_is_corrected() -> None:
     latents = encode_tiled(load_encoder("pocket"), np.full((64, 64, 3), 120, np.uint8))
     lighter = encode_tiled(load_encoder("pocket"), np.full((64, 64, 3), 140, np.uint8))
     moved = colour_corrected(latents, np.full((3, 8, 8), 20, np.float32))

@@ -78,7 +78,7 @@ def test_a_region_must_lie_in_the_picture(latents: NDArray[np.float32], region: 
         calotype.decode(data, model="tiny")
 
 
-def test_other_regions_do_not_go_unnoticed(latents: NDArray[np.float32]) -> None:
+def test_changed_regions_are_detected(latents: NDArray[np.float32]) -> None:
     plain = parse_file(with_regions(latents, Region(2, 3, 8, 5, 16)), limits=Limits())
     for other in (Region(2, 3, 8, 5, 17), Region(2, 3, 8, 4, 16), Region(3, 3, 8, 5, 16)):
         chunk = Chunk(ChunkType.REGIONS, pack_regions([other]))

@@ -92,7 +92,7 @@ def test_a_limit_is_between_0_and_1(faithful: float) -> None:
 
 
 @pytest.mark.slow
-def test_bytes_are_spent_until_the_promise_holds() -> None:
+def test_a_faithful_file_gets_bytes_until_its_invention_is_low_enough() -> None:
     picture = photograph(96, 72)
     plain = calotype.encode(picture, quality=20, effort=1)
     invention = calotype.verify(picture, plain).invention

@@ -205,7 +205,9 @@ def test_without_torch_a_warning_and_the_plain_file(
         assert optimise.optimise_latents(plain, rgb, decoder, max_size=plain.size, seconds=3600) is plain
 
 
-def test_a_decoder_without_gradients_is_told(rgb: NDArray[np.uint8], latents: NDArray[np.float32]) -> None:
+def test_a_decoder_without_gradients_is_reported(
+    rgb: NDArray[np.uint8], latents: NDArray[np.float32]
+) -> None:
     class Opaque:
         margin = 0
 

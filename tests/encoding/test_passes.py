@@ -1,4 +1,4 @@
-"""How much work a target size takes: coding passes and pixel decodes are counted, not seconds."""
+"""The work for a target size: coding passes and decodes of pixels are counted, not seconds."""
 
 from __future__ import annotations
 

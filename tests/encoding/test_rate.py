@@ -1,4 +1,4 @@
-"""Rate control and rate-distortion decisions, on smooth random latents and the shipped tables."""
+"""Rate control and RDO quantisation, on smooth random latents with the shipped tables."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_too_small_a_target_names_a_size_that_works(
     assert file_size(payload) <= caught.value.smallest
 
 
-def test_a_trial_knows_its_length_and_its_error(
+def test_a_trial_reports_its_length_and_its_error(
     latents: NDArray[np.float32], context_model: ContextModel
 ) -> None:
     trial = TrialEncoder(latents, context_model, 0.0).trial(60)
@@ -128,9 +128,7 @@ def test_a_trial_knows_its_length_and_its_error(
     assert np.abs(reconstructed - latents).max() <= 0.5 * 2 ** ((60 + 3) / 16 - 5) * 1.001
 
 
-def test_optimised_decisions_trade_error_for_bits(
-    latents: NDArray[np.float32], context_model: ContextModel
-) -> None:
+def test_rdo_trades_error_for_bits(latents: NDArray[np.float32], context_model: ContextModel) -> None:
     plain = TrialEncoder(latents, context_model, 0.0).trial(64)
     better = TrialEncoder(latents, context_model, 0.1).trial(64)
     assert better.bits < 0.99 * plain.bits

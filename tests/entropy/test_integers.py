@@ -1,4 +1,5 @@
-"""Prefixes of a payload: exact as far as they go, the model's expectation beyond, no work done twice."""
+"""Prefixes of a payload: exact integers as far as they determine them, predictions beyond, and no repeated
+work."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ def missing_integers(decoded: PassResult) -> NDArray[np.bool_]:
 def expectations(
     model: ContextModel, levels: NDArray, integers: NDArray, known: NDArray
 ) -> tuple[NDArray, NDArray]:
-    """(means, scales) by the definition of docs/format.md: what is not known counts as its mean, rounded."""
+    """(means, scales) by the definition of docs/format.md: a missing integer counts as its mean, rounded."""
     height, width = levels.shape
     full = (4, -(-height // 8) * 8, -(-width // 8) * 8)
     context = np.zeros(full, np.int8)

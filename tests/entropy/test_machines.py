@@ -1,4 +1,4 @@
-"""Machines of other kinds, by what they would hand to the coder: big-endian arrays, inexact products."""
+"""Other kinds of machines, emulated by the inputs of the coder: big-endian arrays and inexact products."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_product_that_fails_after_its_test_costs_a_second_decode(
     np.testing.assert_array_equal(calotype.decode(GOLDEN.read_bytes(), model="tiny", as_array=True), decoded)
 
 
-def test_so_it_does_for_a_file_that_arrives_in_pieces(multiplications: list[str]) -> None:
+def test_a_failing_product_costs_a_second_decode_of_a_file_in_pieces(multiplications: list[str]) -> None:
     data = GOLDEN.read_bytes()
     arriving = calotype.ProgressiveDecoder(model="tiny")
     for begin in range(0, len(data), 3):

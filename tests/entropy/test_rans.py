@@ -15,7 +15,7 @@ from calotype.errors import ChecksumError, FormatError, TruncatedError
 TOTAL = 1 << 16
 
 
-def row_of(weights: list[int]) -> list[int]:
+def cumulative_of(weights: list[int]) -> list[int]:
     """Cumulative frequencies [0, ..., 65536] from positive weights."""
     scale = (TOTAL - len(weights)) / sum(weights)
     freqs = [1 + int(weight * scale) for weight in weights]
@@ -27,32 +27,34 @@ def row_of(weights: list[int]) -> list[int]:
 
 
 def messages(shortest: int = 0) -> st.SearchStrategy[tuple[list[int], list[int]]]:
-    """(row, symbols)"""
+    """(cumulative, symbols)"""
     return st.lists(st.integers(1, 1000), min_size=2, max_size=9).flatmap(
         lambda weights: st.tuples(
-            st.just(row_of(weights)),
+            st.just(cumulative_of(weights)),
             st.lists(st.integers(0, len(weights) - 1), min_size=shortest, max_size=shortest + 150),
         )
     )
 
 
-def encode(row: list[int], symbols: list[int]) -> bytes:
-    return encode_symbols([row[s] for s in symbols], [row[s + 1] - row[s] for s in symbols])
+def encode(cumulative: list[int], symbols: list[int]) -> bytes:
+    return encode_symbols(
+        [cumulative[s] for s in symbols], [cumulative[s + 1] - cumulative[s] for s in symbols]
+    )
 
 
 @given(messages())
 def test_round_trip_within_five_bytes_of_the_ideal(message: tuple[list[int], list[int]]) -> None:
-    row, symbols = message
-    data = encode(row, symbols)
+    cumulative, symbols = message
+    data = encode(cumulative, symbols)
     decoder = RansDecoder(data)
-    assert decoder.decode_symbols([row] * len(symbols)) == symbols
+    assert decoder.decode_symbols([cumulative] * len(symbols)) == symbols
     decoder.finish()
-    ideal = sum(16 - math.log2(row[s + 1] - row[s]) for s in symbols) / 8
+    ideal = sum(16 - math.log2(cumulative[s + 1] - cumulative[s]) for s in symbols) / 8
     assert len(data) <= ideal + STATE_BYTES + 0.001 * len(symbols)
 
 
 @given(st.lists(st.tuples(st.integers(0, 16), st.integers(0, 65535)), max_size=50))
-def test_unmodelled_bits_are_read_back(numbers: list[tuple[int, int]]) -> None:
+def test_bypass_bits_are_read_back(numbers: list[tuple[int, int]]) -> None:
     numbers = [(count, value & ((1 << count) - 1)) for count, value in numbers]
     starts = [value << (16 - count) for count, value in numbers]
     decoder = RansDecoder(encode_symbols(starts, [1 << (16 - count) for count, _ in numbers]))
@@ -61,24 +63,24 @@ def test_unmodelled_bits_are_read_back(numbers: list[tuple[int, int]]) -> None:
 
 
 def test_known_symbols_have_known_bytes() -> None:
-    row = [0, 40000, 60000, 65536]
-    assert encode(row, []).hex() == "0000000100"
-    assert encode(row, [0, 1, 2, 0, 0, 1, 2, 2, 0, 1]).hex() == EXACT
+    cumulative = [0, 40000, 60000, 65536]
+    assert encode(cumulative, []).hex() == "0000000100"
+    assert encode(cumulative, [0, 1, 2, 0, 0, 1, 2, 2, 0, 1]).hex() == EXACT
 
 
 EXACT = "84936f0600a041"
 
 
 @given(messages(20), st.data())
-def test_damage_never_passes_unseen_or_escapes(
+def test_damage_is_an_error_or_gives_other_symbols(
     message: tuple[list[int], list[int]], data: st.DataObject
 ) -> None:
-    row, symbols = message
-    stream = bytearray(encode(row, symbols))
+    cumulative, symbols = message
+    stream = bytearray(encode(cumulative, symbols))
     stream[data.draw(st.integers(0, len(stream) - 1))] ^= data.draw(st.integers(1, 255))
     try:
         decoder = RansDecoder(bytes(stream))
-        decoded = decoder.decode_symbols([row] * len(symbols))
+        decoded = decoder.decode_symbols([cumulative] * len(symbols))
         decoder.finish()
     except FormatError:
         return
@@ -86,29 +88,29 @@ def test_damage_never_passes_unseen_or_escapes(
 
 
 def test_every_truncation_is_an_error() -> None:
-    row = row_of([5, 3, 1])
+    cumulative = cumulative_of([5, 3, 1])
     symbols = [0, 1, 2, 1, 0] * 40
-    stream = encode(row, symbols)
+    stream = encode(cumulative, symbols)
     for size in range(len(stream)):
         with pytest.raises(FormatError):
             decoder = RansDecoder(stream[:size])
-            decoder.decode_symbols([row] * len(symbols))
+            decoder.decode_symbols([cumulative] * len(symbols))
             decoder.finish()
 
 
 @given(messages(20))
 def test_a_prefix_gives_every_symbol_that_it_determines(message: tuple[list[int], list[int]]) -> None:
     """A word is 16 bits: symbols that cost as many are read for each, and none but right ones."""
-    row, symbols = message
-    stream = encode(row, symbols)
+    cumulative, symbols = message
+    stream = encode(cumulative, symbols)
     growing = RansDecoder(b"", len(stream))
     decoded: list[int] = []
     for size in range(len(stream) + 1):
         growing.feed(stream[size - 1 : size] if size else b"")
         assert growing.complete == (size == len(stream))
-        decoded += growing.decode_symbols([row] * (len(symbols) - len(decoded)))
+        decoded += growing.decode_symbols([cumulative] * (len(symbols) - len(decoded)))
         assert decoded == symbols[: len(decoded)]
-        bits = sum(16 - math.log2(row[s + 1] - row[s]) for s in decoded)
+        bits = sum(16 - math.log2(cumulative[s + 1] - cumulative[s]) for s in decoded)
         assert bits >= 16 * ((size - STATE_BYTES) // 2) - 0.01 * (1 + len(decoded))
         assert growing.consumed <= max(size, STATE_BYTES)
     growing.finish()

@@ -1,4 +1,4 @@
-"""The invention map: calibrated for the embedded encoder, and right about what is plain to see."""
+"""The scores of invention and loss: the calibration, and obvious cases."""
 
 from __future__ import annotations
 

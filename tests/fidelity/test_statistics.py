@@ -47,7 +47,7 @@ def test_direction_says_which_picture_has_more() -> None:
     assert abs(compared(noise(1, 32), noise(2, 32)).direction.mean()) < 0.3
 
 
-def test_tiles_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_leave_no_seams_in_the_terms(monkeypatch: pytest.MonkeyPatch) -> None:
     network = load_features(load_calibration().activations, 1)
     rng = np.random.default_rng(3)
     pair = rng.integers(0, 256, (2, 3 * BLOCK, 6 * BLOCK, 3), np.uint8)

@@ -131,7 +131,7 @@ def test_damaged_exif_costs_no_picture(damaged: bytes) -> None:
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), COLOURS)
 
 
-def test_exif_that_is_left_out_is_told() -> None:
+def test_exif_that_is_left_out_is_reported() -> None:
     image = Image.fromarray(COLOURS)
     image.info["exif"] = b"Exif\0\0junk"
     with pytest.warns(CalotypeWarning, match="EXIF left out: it is damaged"):
@@ -139,7 +139,7 @@ def test_exif_that_is_left_out_is_told() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if not FORMATS[name].metadata])
-def test_metadata_that_a_format_cannot_hold_are_told(name: str) -> None:
+def test_metadata_that_a_format_cannot_hold_are_reported(name: str) -> None:
     image = to_pillow_image(COLOURS, None, False, Metadata(None, exif().tobytes()[6:], XMP))
     with pytest.warns(
         CalotypeWarning, match=f"EXIF and XMP left out: {FORMATS[name].pillow} files cannot hold such data"

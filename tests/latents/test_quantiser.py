@@ -80,7 +80,7 @@ def test_the_step_map_is_smoothed_less_the_more_integers_have_arrived(rows: int)
 
 @pytest.mark.parametrize("level", [30, 56, 90])
 @pytest.mark.parametrize("shrink", [1.0, 0.5, 0.3])
-def test_noise_codes_tell_the_deviation(level: int, shrink: float) -> None:
+def test_noise_codes_give_the_deviation(level: int, shrink: float) -> None:
     """Latents off the grid by a uniform error of a known size."""
     rng = np.random.default_rng(1)
     levels = np.full((64, 64), level)

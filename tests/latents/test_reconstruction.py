@@ -1,4 +1,4 @@
-"""Conditional-mean reconstruction: what was rounded to an integer, on average."""
+"""Conditional-mean reconstruction: the mean of the values that are rounded to an integer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from calotype.latents import (
 
 
 def offset_of(sigma_index: int, phase: int, residual: int, low_bits: int = 0) -> float:
-    """Of the integer with this residual around 0, in steps."""
+    """Returns the offset of the integer with this residual, in steps."""
     quantised = QuantisedPrediction(
         np.array([0]), np.array([sigma_index * PHASES + phase]), np.array([low_bits])
     )
@@ -33,7 +33,7 @@ def offset_of(sigma_index: int, phase: int, residual: int, low_bits: int = 0) ->
 
 
 def truncated_mean(mean: float, sigma: float, low: float, high: float) -> float:
-    """Of a normal distribution between two bounds, in closed form."""
+    """Returns the mean of a normal distribution between two bounds, in closed form."""
     a, b = (low - mean) / sigma, (high - mean) / sigma
     density = [math.exp(-x * x / 2) / math.sqrt(2 * math.pi) for x in (a, b)]
     return mean + sigma * (density[0] - density[1]) / ((math.erf(b / 2**0.5) - math.erf(a / 2**0.5)) / 2)

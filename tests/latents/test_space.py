@@ -1,4 +1,4 @@
-"""One latent space: what pocket encodes TAESD decodes, and the other way round."""
+"""One latent space: TAESD decodes pocket's files, and pocket decodes TAESD's."""
 
 from __future__ import annotations
 

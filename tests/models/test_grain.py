@@ -1,4 +1,4 @@
-"""The noise that decoders make grain of, and that grain."""
+"""The noise input of decoders, and the noise in their pictures."""
 
 from __future__ import annotations
 

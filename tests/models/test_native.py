@@ -100,7 +100,7 @@ except MemoryError:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux to limit the address space")
-def test_a_network_without_memory_says_so_once() -> None:
+def test_a_network_without_memory_raises_one_error() -> None:
     done = subprocess.run(
         [sys.executable, "-c", LITTLE], capture_output=True, text=True, timeout=60, check=False
     )

@@ -1,4 +1,4 @@
-"""Where the embedded networks are computed: which device is taken, and what is said of a missing one."""
+"""The device of the embedded networks: how it is chosen, and the errors for a missing one."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_what_the_cpu_cannot_do_is_refused(providers: list[str], monkeypatch: py
     assert choose_place(backend="openvino-bf16") == Place("openvino", dtype="bfloat16")
 
 
-def test_names_that_are_none_are_refused() -> None:
+def test_invalid_names_are_refused() -> None:
     with pytest.raises(ValueError, match=r"device \(=gpu\)"):
         calotype.Codec(device="gpu")
     with pytest.raises(ValueError, match=r"dtype \(=int8\)"):

@@ -150,7 +150,7 @@ def test_models_keep_to_shapes_and_types(shape: tuple[int, int]) -> None:
     assert np.abs(decoded - means).max() < 0.02
 
 
-def test_views_that_are_not_contiguous_will_do() -> None:
+def test_views_that_are_not_contiguous_are_accepted() -> None:
     latents = np.random.default_rng(2).standard_normal((4, 6, 10)).astype(np.float32)
     log_step = np.zeros((1, 6, 10), np.float32)
     decoder = models.load_decoder("tiny", SD1.id, threads=1)

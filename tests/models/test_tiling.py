@@ -1,4 +1,4 @@
-"""What goes through a network together."""
+"""Batches, tiles and parts of pictures in networks."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_batches_equal_single_pictures(photo: NDArray[np.uint8], monkeypatch: py
         assert np.abs(np.asarray(image).astype(int) - alone).max() <= 1
 
 
-def test_what_overflows_is_refused() -> None:
+def test_a_result_that_overflows_is_refused() -> None:
     session = TorchSession(read_shipped_file("tiny-250-encoder.onnx"), PLACES["float16"])
     with pytest.raises(ModelError, match="float16 overflows in the embedded model: use --dtype float32"):
         session.run(pixels=np.full((3, 8, 8), 1e9, np.float32))

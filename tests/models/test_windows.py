@@ -1,4 +1,4 @@
-"""How pictures are cut: what every network over parts of a picture relies on."""
+"""The windows of networks that work on parts of a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packets: any sufficiently large subset gives the file back, and nothing ever gives another one."""
+"""Packets: any sufficiently large subset gives the file, and none gives another file."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def test_what_was_left_out_is_remarked() -> None:
     assert "several frames" in refused.json()["error"]
 
 
-def test_too_small_a_target_tells_the_smallest(client: TestClient, png: bytes) -> None:
+def test_too_small_a_target_names_the_smallest(client: TestClient, png: bytes) -> None:
     answer = client.post("/encode?target_size=5&effort=1", content=png)
     assert answer.status_code == 422
     smallest = answer.json()["smallest"]
@@ -276,7 +276,7 @@ def test_head_answers_as_get_does_without_the_body(client: TestClient, path: str
         ("/baselines/jpeg", {"POST"}),
     ],
 )
-def test_a_method_that_is_not_allowed_is_told_all_that_are(
+def test_a_refused_method_gets_the_list_of_allowed_ones(
     client: TestClient, path: str, methods: set[str]
 ) -> None:
     for method in ("DELETE", "OPTIONS"):
@@ -329,6 +329,6 @@ def test_names_are_compared_without_case_and_usual_ports(client: TestClient, hos
     assert answer.status_code == 200
 
 
-def test_on_the_network_any_name_will_do() -> None:
+def test_on_the_network_any_host_name_is_accepted() -> None:
     with client_of(hosts=None) as client:
         assert client.get("/info", headers={"Host": "studio.example:8000"}).status_code == 200

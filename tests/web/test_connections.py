@@ -111,7 +111,7 @@ def assert_refused(connection: socket.socket, status: int, said: str) -> dict[st
     return headers
 
 
-def test_half_sent_headers_lock_nobody_out() -> None:
+def test_half_sent_headers_do_not_block_other_clients() -> None:
     with serving(connections=8, connections_per_client=8, header_time=60) as (connect, _):
         waiting = [connect(HALF, host=2) for _ in range(8)]
         for _ in range(3):
@@ -172,13 +172,13 @@ def test_what_arrives_after_the_answer_is_dropped_but_not_for_ever() -> None:
         assert is_closed(trickling)
 
 
-def test_what_is_no_http_is_told_so_in_the_one_form() -> None:
+def test_a_request_that_is_not_http_gets_the_usual_form_of_error() -> None:
     with serving() as (connect, _):
         assert_refused(connect(b"\x16\x03\x01\x02\r\n\r\n"), 400, "Invalid HTTP request")
         assert_refused(connect(b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 100_000), 400, "Invalid HTTP request")
 
 
-def test_who_does_not_read_the_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_does_not_read_the_answer_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tested, "_RATE_SECONDS", 0.3)
     with serving() as (connect, _):
         deaf = connect(WHOLE.replace(b"/ ", b"/large "))

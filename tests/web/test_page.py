@@ -47,7 +47,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class Page:
-    """The page as a visitor knows it."""
+    """The operations of a visitor on the page."""
 
     def __init__(self, browser: Chrome, address: str, downloads: Path) -> None:
         self.browser, self.address, self.downloads = browser, address, downloads
@@ -245,7 +245,7 @@ def test_a_button_marks_what_is_uncertain(page: Page, tmp_path: Path) -> None:
         ("broken.calo", b"no file of ours", "not a .calo file"),
     ],
 )
-def test_what_cannot_be_opened_is_told_plainly(
+def test_files_that_cannot_be_opened_give_a_clear_error(
     page: Page, tmp_path: Path, name: str, content: bytes, said: str
 ) -> None:
     file = tmp_path / name

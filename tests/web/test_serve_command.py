@@ -25,7 +25,7 @@ def test_it_serves_this_machine_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("package", ["fastapi", "uvicorn", "python_multipart.exceptions"])
-def test_without_the_extra_the_command_to_install_it_is_told(
+def test_without_the_extra_the_error_names_the_command_to_install_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
 ) -> None:
     for module in [name for name in sys.modules if name.startswith("calotype.web.")]:
@@ -35,14 +35,14 @@ def test_without_the_extra_the_command_to_install_it_is_told(
     assert "pip install 'calotype[web]'" in capsys.readouterr().err
 
 
-def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_that_is_in_use_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert main(["serve", "--port", str(port)]) == 1
     assert f"cannot listen on 127.0.0.1, port {port} (address already in use)" in capsys.readouterr().err
 
 
-def test_an_unknown_model_is_told_before_anything_is_served(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_model_is_refused_before_anything_is_served(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--port", "0", "--model", "nikon"]) == 5
     assert "nikon" in capsys.readouterr().err
 

@@ -64,7 +64,7 @@ def test_work_leaves_the_event_loop_free_and_hands_on_results_and_errors() -> No
 
 
 @pytest.mark.parametrize(("gone", "seconds"), [(here, 0.01), (away, 60)])
-def test_who_leaves_or_takes_too_long_holds_the_place_until_the_thread_is_free(
+def test_work_keeps_its_place_until_its_thread_is_free(
     gone: Callable[[], Awaitable[bool]], seconds: float
 ) -> None:
     async def scenario(desk: WorkQueue) -> None:
@@ -88,7 +88,7 @@ def test_who_leaves_or_takes_too_long_holds_the_place_until_the_thread_is_free(
     with_desk(scenario, jobs=1, queue=0, work_time=seconds)
 
 
-def test_what_only_waited_is_dropped_at_once() -> None:
+def test_waiting_work_is_dropped_at_once() -> None:
     async def scenario(desk: WorkQueue) -> None:
         release = threading.Event()
         async with desk.place("a") as first:

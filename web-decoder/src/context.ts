@@ -1,4 +1,4 @@
-/** The hierarchical context model: which integers come when, and how each is predicted (docs/format.md, section 10). */
+/** The hierarchical context model: the order of the integers and the networks that predict them (docs/format.md, section 10). */
 import { modelError } from "./errors.js";
 import type { IntegerKernels } from "./kernels.js";
 import { LayerSource, SiteNetwork } from "./network.js";
@@ -11,9 +11,9 @@ export interface Grid {
   readonly offset: readonly [number, number];
 }
 
-/** One site: its positions, and those that are known before it. */
+/** One site: its positions, and the grids that are decoded before it. */
 export interface Site extends Grid {
-  readonly known: readonly Grid[];
+  readonly context: readonly Grid[];
   /** Index of its trunk's width. */
   readonly scale: number;
 }
@@ -24,12 +24,12 @@ export const SITES: readonly Site[] = sites();
 export const GRID_UNIT = 8;
 
 function sites(): Site[] {
-  const all: Site[] = [{ stride: 8, offset: [0, 0], known: [], scale: 0 }];
+  const all: Site[] = [{ stride: 8, offset: [0, 0], context: [], scale: 0 }];
   [4, 2, 1].forEach((s, index) => {
-    const known: Grid[] = [{ stride: 2 * s, offset: [0, 0] }];
+    const context: Grid[] = [{ stride: 2 * s, offset: [0, 0] }];
     for (const offset of [[s, s], [0, s], [s, 0]] as const) {
-      all.push({ stride: 2 * s, offset, known: [...known], scale: index + 1 });
-      known.push({ stride: 2 * s, offset });
+      all.push({ stride: 2 * s, offset, context: [...context], scale: index + 1 });
+      context.push({ stride: 2 * s, offset });
     }
   });
   return all;
@@ -62,7 +62,7 @@ export class ContextModel {
       new BigInt64Array(bufferOf("bias", "<i8")),
     );
     const networks = SITES.map(
-      (site) => new SiteNetwork(kernels, source, 4 * site.known.length + 2, widths[site.scale]!, widths[4]!, site.scale > 0),
+      (site) => new SiteNetwork(kernels, source, 4 * site.context.length + 2, widths[site.scale]!, widths[4]!, site.scale > 0),
     );
     source.finish();
     return new ContextModel(kernels, networks, accumulate(new Uint16Array(bufferOf("frequencies", "<u2"))));

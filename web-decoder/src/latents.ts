@@ -4,14 +4,14 @@ import { checksumError, truncatedError } from "./errors.js";
 import { CHANNELS } from "./header.js";
 import { clip, effectiveLevel, expectedInput, MAX_INTEGER, networkInput, STEP_UNIT, stepOf } from "./quantiser.js";
 import { NOT_ARRIVED, RansReader } from "./rans.js";
-import { finishedStepMap, logStepOf, logStepUnknown } from "./steps.js";
-import { conditionalOffset, ESCAPE, placePrediction, REACH, type Slot } from "./tables.js";
+import { finishedStepMap, logStepOf, logStepOfMissing } from "./steps.js";
+import { conditionalOffset, ESCAPE, quantisePrediction, MAX_RESIDUAL, type QuantisedPrediction } from "./tables.js";
 
 const MAX_INTEGERS_PER_BYTE = 16_384;
 const STATE_SLACK = 3;
-/** Sites before those of every second row and column: the grid of all even rows and columns is coded before all others. */
+/** The number of sites of the even rows and columns, which are coded before all others. */
 const COARSE_SITES = 7;
-/** The positions of the even rows and columns; every integer; or the former until all of them have arrived, then the latter. */
+/** The positions to decode: those of the even rows and columns; all; or the former if the payload ends within them, otherwise all. */
 export type Detail = "coarse" | "all" | "arrived";
 
 /** Decoded latents. All arrays are `[4, rows, columns]` in C order but `logStep`, which is `[rows, columns]`. */
@@ -27,7 +27,7 @@ export interface Latents {
   /** log2 of the step as decoder networks take it. */
   readonly logStep: Float32Array;
   /** 1 where an integer has arrived. */
-  readonly known: Uint8Array;
+  readonly arrivedMask: Uint8Array;
   /** Integers that have arrived; 4 · rows · columns if all have. */
   readonly arrived: number;
   /** 1 if every position was decoded; 2 if only those of the even rows and columns were, and the others are 0. */
@@ -64,16 +64,16 @@ export function decodeHierarchical(model: ContextModel, input: HierarchicalInput
 class CodingPass {
   private readonly gridColumns: number;
   private readonly gridRows: number;
-  /** Latents as networks see them, on the extended grid. */
-  private readonly seen: Int16Array[];
+  /** Latents as inputs of the networks, by channel, on the extended grid. */
+  private readonly networkInputs: Int16Array[];
   private readonly integers: Int16Array;
   private readonly latents: Float32Array;
   private readonly conditionalMeans: Float32Array;
   /** Sums over the channels. */
   private readonly logStep: Float64Array;
   private readonly steps: Int32Array[];
-  private readonly slot: Slot = { row: 0, phase: 0, fine: 0, centre: 0 };
-  private readonly known: Uint8Array;
+  private readonly quantised: QuantisedPrediction = { sigmaIndex: 0, phase: 0, lowBits: 0, centre: 0 };
+  private readonly arrivedMask: Uint8Array;
   private arrived = 0;
 
   constructor(
@@ -84,12 +84,12 @@ class CodingPass {
     const { rows, columns } = input;
     this.gridRows = Math.ceil(rows / GRID_UNIT) * GRID_UNIT;
     this.gridColumns = Math.ceil(columns / GRID_UNIT) * GRID_UNIT;
-    this.seen = Array.from({ length: CHANNELS }, () => new Int16Array(this.gridRows * this.gridColumns));
+    this.networkInputs = Array.from({ length: CHANNELS }, () => new Int16Array(this.gridRows * this.gridColumns));
     this.integers = new Int16Array(CHANNELS * rows * columns);
     this.latents = new Float32Array(CHANNELS * rows * columns);
     this.conditionalMeans = new Float32Array(CHANNELS * rows * columns);
     this.logStep = new Float64Array(rows * columns);
-    this.known = new Uint8Array(CHANNELS * rows * columns);
+    this.arrivedMask = new Uint8Array(CHANNELS * rows * columns);
     this.steps = Array.from({ length: CHANNELS }, (_, channel) =>
       Int32Array.from({ length: 128 }, (_, level) => stepOf(effectiveLevel(level, channel))),
     );
@@ -106,10 +106,10 @@ class CodingPass {
       if (site.offset[0] < rows && site.offset[1] < columns) this.site(index, site);
     }
     if (payload.length === payloadLength && spacing === 1) this.reader.finish();
-    const { integers, latents, conditionalMeans, known, arrived } = this;
+    const { integers, latents, conditionalMeans, arrivedMask, arrived } = this;
     const decoded = CHANNELS * Math.ceil(rows / spacing) * Math.ceil(columns / spacing);
     const logStep = finishedStepMap(this.logStep, rows, columns, spacing, arrived / decoded);
-    return { rows, columns, integers, latents, conditionalMeans, logStep, known, arrived, spacing };
+    return { rows, columns, integers, latents, conditionalMeans, logStep, arrivedMask, arrived, spacing };
   }
 
   private site(index: number, site: (typeof SITES)[number]): void {
@@ -118,14 +118,14 @@ class CodingPass {
     const { arena } = this.model.kernels;
     const mark = arena.mark();
     network.begin(this.gridColumns / site.stride, this.gridRows / site.stride);
-    site.known.forEach((known, place) => {
-      for (let channel = 0; channel < CHANNELS; channel++) network.setInput(4 * place + channel, this.plane(known, channel));
+    site.context.forEach((grid, place) => {
+      for (let channel = 0; channel < CHANNELS; channel++) network.setInput(4 * place + channel, this.plane(grid, channel));
     });
     const inPicture = (y: number, x: number, value: (position: number) => number): number => {
       const [row, column] = [y * site.stride + site.offset[0], x * site.stride + site.offset[1]];
       return row < rows && column < columns ? value(row * columns + column) : 0;
     };
-    const { length } = site.known;
+    const { length } = site.context;
     network.setInput(4 * length, (y, x) => inPicture(y, x, (position) => clip(2 * (levels[position]! - 64), -127, 127)));
     network.setInput(4 * length + 1, (y, x) => inPicture(y, x, () => 127));
     network.runTrunk();
@@ -136,51 +136,51 @@ class CodingPass {
         if (row < rows && column < columns) step.add(row * columns + column, mean, scale);
       });
       this.decode(step, channel);
-      network.setKnown(channel, this.plane(site, channel));
+      network.setSiteInput(channel, this.plane(site, channel));
     }
     arena.release(mark);
   }
 
-  /** The latents of a channel on a grid, as networks see them. */
+  /** Returns the latents of a channel on a grid, as inputs of the networks. */
   private plane({ stride, offset }: Grid, channel: number): (y: number, x: number) => number {
-    const seen = this.seen[channel]!;
-    return (y, x) => seen[(y * stride + offset[0]) * this.gridColumns + x * stride + offset[1]]!;
+    const inputs = this.networkInputs[channel]!;
+    return (y, x) => inputs[(y * stride + offset[0]) * this.gridColumns + x * stride + offset[1]]!;
   }
 
-  /** Decodes the integers of one prediction step: all symbols first, then the unmodelled bits. */
+  /** Decodes the integers of one prediction step: all symbols first, then the bypass bits. */
   private decode(step: PredictionStep, channel: number): void {
-    const { slot, reader } = this;
+    const { quantised, reader } = this;
     const symbols = step.positions.map((position, index) => {
       this.place(step, index, channel, position);
-      return reader.symbol(this.model.frequencies, slot.row, slot.phase);
+      return reader.symbol(this.model.frequencies, quantised.sigmaIndex, quantised.phase);
     });
     step.positions.forEach((position, index) => {
       this.place(step, index, channel, position);
       const symbol = symbols[index]!;
-      const residual = symbol === ESCAPE ? this.escaped() : symbol - REACH;
-      const low = symbol === NOT_ARRIVED || residual === null ? NOT_ARRIVED : reader.bits(slot.fine);
+      const residual = symbol === ESCAPE ? this.escaped() : symbol - MAX_RESIDUAL;
+      const low = symbol === NOT_ARRIVED || residual === null ? NOT_ARRIVED : reader.bits(quantised.lowBits);
       if (low === NOT_ARRIVED) {
         this.storeExpected(position, channel, step.means[index]!, step.scales[index]!);
       } else {
-        const integer = (residual! + slot.centre) * 2 ** slot.fine + low;
-        const modelled = symbol !== ESCAPE && slot.fine === 0;
-        this.store(position, channel, integer, modelled ? conditionalOffset(slot.row, slot.phase, residual!) : 0);
+        const integer = (residual! + quantised.centre) * 2 ** quantised.lowBits + low;
+        const modelled = symbol !== ESCAPE && quantised.lowBits === 0;
+        this.store(position, channel, integer, modelled ? conditionalOffset(quantised.sigmaIndex, quantised.phase, residual!) : 0);
       }
     });
   }
 
   private place(step: PredictionStep, index: number, channel: number, position: number): void {
     const level = this.input.levels[position]!;
-    placePrediction(this.slot, step.means[index]!, step.scales[index]!, effectiveLevel(level, channel), this.steps[channel]![level]!);
+    quantisePrediction(this.quantised, step.means[index]!, step.scales[index]!, effectiveLevel(level, channel), this.steps[channel]![level]!);
   }
 
-  /** A residual beyond the tables, or null if its bits have not arrived. */
+  /** Decodes a residual beyond the tables; returns null if its bits have not arrived. */
   private escaped(): number | null {
     const sign = this.reader.bits(1);
     const width = this.reader.bits(4);
     const rest = width === NOT_ARRIVED ? NOT_ARRIVED : this.reader.bits(width);
     if (rest === NOT_ARRIVED) return null;
-    const magnitude = REACH + 2 ** width + rest;
+    const magnitude = MAX_RESIDUAL + 2 ** width + rest;
     return sign === 1 ? -magnitude : magnitude;
   }
 
@@ -194,8 +194,8 @@ class CodingPass {
     this.latents[place] = integer * step * STEP_UNIT;
     this.conditionalMeans[place] = (integer + offset) * step * STEP_UNIT;
     this.logStep[position]! += logStepOf(level);
-    this.setSeen(position, channel, networkInput(integer, step));
-    this.known[place] = 1;
+    this.setNetworkInput(position, channel, networkInput(integer, step));
+    this.arrivedMask[place] = 1;
     this.arrived += 1;
   }
 
@@ -203,14 +203,14 @@ class CodingPass {
     const { rows, columns, levels } = this.input;
     const place = channel * rows * columns + position;
     this.latents[place] = this.conditionalMeans[place] = mean / 256;
-    this.logStep[position]! += logStepUnknown(levels[position]!, scale);
-    this.setSeen(position, channel, expectedInput(mean));
+    this.logStep[position]! += logStepOfMissing(levels[position]!, scale);
+    this.setNetworkInput(position, channel, expectedInput(mean));
   }
 
-  private setSeen(position: number, channel: number, value: number): void {
+  private setNetworkInput(position: number, channel: number, value: number): void {
     const { columns } = this.input;
     const row = Math.floor(position / columns);
-    this.seen[channel]![row * this.gridColumns + position - row * columns] = value;
+    this.networkInputs[channel]![row * this.gridColumns + position - row * columns] = value;
   }
 }
 

@@ -7,7 +7,7 @@ const MAX_SUM = 2 ** 24;
 const MAX_ACTIVATION = 255;
 const roundUp = (value: number, unit: number) => Math.ceil(value / unit) * unit;
 
-/** A layer as kernels take it. */
+/** A layer in the layout of the kernels. */
 interface Layer {
   readonly kernel: number;
   readonly pairs: number;
@@ -19,7 +19,7 @@ interface Layer {
   readonly high: number;
 }
 
-/** The arrays of a context model, of which layers take one part after another. */
+/** The arrays of a context model, from which the layers take their parts in order. */
 export class LayerSource {
   private weight = 0;
   private output = 0;
@@ -38,7 +38,7 @@ export class LayerSource {
     this.weight += count;
     this.output += outputs;
     if (this.weight > this.weights.length || this.output > this.multipliers.length || this.output > this.biases.length) {
-      throw modelError("The context model ends before their last layer.");
+      throw modelError("The context model ends before its last layer.");
     }
     const padded = roundUp(outputs, LANES);
     const pairs = (kernel * stride) / 2;
@@ -72,10 +72,10 @@ export class LayerSource {
     return layer;
   }
 
-  /** Checks that nothing is left. */
+  /** Checks that all numbers of the arrays were taken. */
   finish(): void {
     if (this.weight !== this.weights.length || this.output !== this.multipliers.length || this.output !== this.biases.length) {
-      throw modelError("The context model holds more than their layers need.");
+      throw modelError("The context model holds more numbers than its layers need.");
     }
   }
 }
@@ -147,7 +147,7 @@ export class SiteNetwork {
   }
 
   /** Writes channel `channel` of this site's latents, for the heads of later channels. */
-  setKnown(channel: number, value: (y: number, x: number) => number): void {
+  setSiteInput(channel: number, value: (y: number, x: number) => number): void {
     this.write(this.planes!.trunk, this.channels + channel, value);
   }
 

@@ -18,6 +18,6 @@ export async function decodePalette(payload: Uint8Array, rows: number, columns: 
   }
   const latents = Float32Array.from(integers, (integer) => ((2 * integer - 255) * 331_786_225) / 20_000_000_000);
   const logStep = new Float32Array(positions).fill(level / 16 - 5);
-  const known = new Uint8Array(integers.length).fill(1);
-  return { rows, columns, integers, latents, conditionalMeans: latents, logStep, known, arrived: integers.length, spacing: 1 };
+  const arrivedMask = new Uint8Array(integers.length).fill(1);
+  return { rows, columns, integers, latents, conditionalMeans: latents, logStep, arrivedMask, arrived: integers.length, spacing: 1 };
 }

@@ -19,12 +19,12 @@ export function stepOf(effective: number): number {
   return OCTAVE[sixteenths & 15]! << (sixteenths >> 4);
 }
 
-/** A latent as networks see it, in sixteenths. The product is below 2⁵³, so that the arithmetic of doubles is exact. */
+/** A latent as an input of networks, in sixteenths. The product is below 2⁵³, so that the arithmetic of doubles is exact. */
 export function networkInput(integer: number, step: number): number {
   return clip(Math.floor((integer * step + 131_072) / 262_144), -127, 127);
 }
 
-/** The expected latent as networks see it, in the place of an integer that has not arrived (section 12). */
+/** The expected latent as an input of networks, in the place of an integer that has not arrived (section 12). */
 export const expectedInput = (mean: number): number => clip((mean + 8) >> 4, -127, 127);
 
 export const clip = (value: number, low: number, high: number): number => Math.min(Math.max(value, low), high);

@@ -6,14 +6,14 @@ const STATE_BYTES = 5;
 const LOWER_BOUND = 2 ** 24;
 const WORD = 65_536;
 
-/** What a reader answers when the payload ends before the next symbol (section 12). */
+/** The result if the payload ends before the next symbol (section 12). */
 export const NOT_ARRIVED = -1;
 
 /** Reads symbols from a payload. The state stays below 2⁴⁰, which a double holds exactly. */
 export class RansReader {
   private state = 0;
   private position = STATE_BYTES;
-  /** Whether a symbol could not be read because its bytes are not there. */
+  /** Whether a symbol could not be decoded because its bytes have not arrived. */
   ended = false;
 
   /** `partial`: a payload may end anywhere; otherwise that is an error. */
@@ -32,10 +32,10 @@ export class RansReader {
     if (this.state < LOWER_BOUND) throw checksumError("The payload is damaged: its first state is too small.");
   }
 
-  /** The next symbol of the table `[row, phase]`. */
-  symbol(tables: FrequencyTables, row: number, phase: number): number {
+  /** Decodes the next symbol, by the table `[sigmaIndex, phase]`. */
+  symbol(tables: FrequencyTables, sigmaIndex: number, phase: number): number {
     if (!this.ready()) return NOT_ARRIVED;
-    const base = (row * PHASES + phase) * (SYMBOLS + 1);
+    const base = (sigmaIndex * PHASES + phase) * (SYMBOLS + 1);
     const high = Math.floor(this.state / WORD);
     const slot = this.state - high * WORD;
     let [low, above] = [0, SYMBOLS];
@@ -49,7 +49,7 @@ export class RansReader {
     return low;
   }
 
-  /** An unmodelled number of `count` bits, 0 to 16. */
+  /** Decodes a number of `count` bypass bits, 0 to 16. */
   bits(count: number): number {
     if (count === 0) return 0;
     if (!this.ready()) return NOT_ARRIVED;
@@ -61,14 +61,14 @@ export class RansReader {
     return number;
   }
 
-  /** Checks that the payload is used up, to the encoder's first state. */
+  /** Checks that the whole payload was used, and that the state is the encoder's initial one. */
   finish(): void {
     if (!this.ready() || this.position !== this.payload.length || this.state !== LOWER_BOUND) {
       throw checksumError("The payload is damaged: it does not decode to its end.");
     }
   }
 
-  /** Reads a word if the next symbol needs it; false if the word is not there. */
+  /** Reads a word if the next symbol needs it; returns false if the word has not arrived. */
   private ready(): boolean {
     if (this.ended) return false;
     if (this.state >= LOWER_BOUND) return true;

@@ -6,11 +6,11 @@ import { clip } from "./quantiser.js";
 const SMOOTHED_BELOW = 1 / 4;
 const FULLY_BELOW = 1 / 8;
 
-/** What an integer of level `level` that has arrived counts. */
+/** log2 of the step for an integer of level `level` that has arrived. */
 export const logStepOf = (level: number): number => level / 16 - 5;
 
-/** What an integer that has not arrived counts: log2 of the step at which rounding causes errors of the predicted deviation. */
-export const logStepUnknown = (level: number, scale: number): number => Math.max(logStepOf(level), scale / 16 - 6.5 + Math.log2(12) / 2);
+/** The same for an integer that has not arrived: log2 of the step at which rounding errors have the predicted deviation. */
+export const logStepOfMissing = (level: number, scale: number): number => Math.max(logStepOf(level), scale / 16 - 6.5 + Math.log2(12) / 2);
 
 /** The map from the `sums` over the channels. `arrived`: the share of integers, 0 to 1, of the positions at multiples of `spacing`. */
 export function finishedStepMap(sums: Float64Array, rows: number, columns: number, spacing: number, arrived: number): Float32Array {

@@ -109,9 +109,9 @@ describe("memory", () => {
     const network = new DecoderNetwork(new Uint8Array(gunzipSync(readFileSync(join(DIST, "tiny-decoder.onnx.gz")))), kernels as FloatKernels);
     const taken = async (rows: number, columns: number): Promise<number> => {
       const planes = (count: number) => new Float32Array(count * rows * columns);
-      const [integers, known] = [new Int16Array(), new Uint8Array()];
+      const [integers, arrivedMask] = [new Int16Array(), new Uint8Array()];
       await network.decode(
-        { rows, columns, integers, known, latents: planes(4), conditionalMeans: planes(4), logStep: planes(1), arrived: 0, spacing: 1 },
+        { rows, columns, integers, arrivedMask, latents: planes(4), conditionalMeans: planes(4), logStep: planes(1), arrived: 0, spacing: 1 },
         false,
       );
       return kernels.arena.buffer.byteLength;

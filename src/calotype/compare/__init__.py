@@ -12,7 +12,7 @@
     photo ── widget                     the same pictures in a notebook
 
 Only Pillow and numpy are needed; ``pip install 'calotype[compare]'`` adds MS-SSIM, SSIMULACRA2, JPEG XL,
-curves and Bjøntegaard's measure. Where one is missing, the page says so.
+curves and BD-rates. The page names what is missing.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from calotype.errors import ModelError
 __all__ = ["METHOD", "bd_rate"]
 
 METHOD = "PCHIP"
-"""The interpolation of curves: piecewise cubic and monotonous, without overshoot."""
+"""The interpolation of curves: piecewise cubic and monotone, without overshoot."""
 
 
 def bd_rate(
@@ -21,8 +21,8 @@ def bd_rate(
     """Returns the mean difference in rate of ``curve`` against ``anchor``, in per cent: -50 is half the
     bytes.
 
-    Both are points (rate, metric). None if there is no range of quality that both reach, each with two
-    points or more. Raises :class:`ModelError` without the package ``bjontegaard``.
+    Both are points (rate, metric). Returns None if their ranges of quality do not overlap, or if one of them
+    has fewer than two points. Raises :class:`ModelError` without the package ``bjontegaard``.
     """
     try:
         compute = import_module("bjontegaard").bd_rate

@@ -38,7 +38,7 @@ __all__ = ["BENCH_SIZES", "SUFFIXES", "Settings", "picture_files", "run_bench"]
 BENCH_SIZES = (40_000, 20_000, 10_000, 5000, 2500, 1250)
 """The default sizes for 512x512 pixels, in bytes.
 
-At the large ones the other codecs reach the quality that Calotype has with fewer bytes.
+At the largest sizes the other codecs reach the quality that Calotype has at the smaller ones.
 """
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm"})
@@ -46,8 +46,12 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff"
 
 @dataclass(frozen=True)
 class Settings:
-    """``sizes`` are in bytes for 512x512 pixels, others in proportion; ``crop`` is the side of a central
-    square."""
+    """The settings of a benchmark.
+
+    ``sizes`` are the largest sizes of files, in bytes at 512x512 pixels and in proportion to the area for
+    other pictures. ``crop`` is the side of a centre crop in pixels; None takes whole pictures. Pictures of
+    more than ``max_pixels`` are refused.
+    """
 
     rules: Rules
     sizes: tuple[int, ...] = BENCH_SIZES
@@ -55,7 +59,7 @@ class Settings:
     max_pixels: int = Limits.max_pixels
 
     def fingerprint(self) -> dict[str, Any]:
-        """Returns the settings under which figures are comparable."""
+        """Returns the settings on which figures depend: only figures with equal ones are comparable."""
         graph, diffusion = self.rules.lpips, self.rules.diffusion
         usual: dict[str, Any] = {
             "calotype": calotype.__version__,
@@ -89,9 +93,8 @@ def run_bench(
     ``jobs`` is the number of processes; each has one thread if there are several. ``started`` is called with
     the number of measurements, and returns the function to call after each. ``remark`` is called for codecs
     and metrics that cannot run. ``failed`` is called for pictures that cannot be measured, which are left
-    out; if it is None, the error is raised. ``force`` discards figures made with other settings. Raises
-    :class:`SourceError`, :class:`ModelError`,
-    :class:`OutputError`.
+    out; if it is None, the error is raised. ``force`` discards figures made with other settings.
+    Raises :class:`SourceError`, :class:`ModelError` and :class:`OutputError`.
     """
     files = {shown_name(file.name): file for file in picture_files(folder)}
     contest = Contest(settings.rules)
@@ -102,18 +105,18 @@ def run_bench(
         ledger = _FigureLog(out, settings, force=force)
         digests = {name: _picture_digest(file) for name, file in files.items()}
         rows = ledger.open(digests)
-        have = {(row.picture, row.codec, row.budget) for row in rows}
+        measured = {(row.picture, row.codec, row.budget) for row in rows}
         tasks = [
             (file, codec)
             for name, file in files.items()
             for codec in contest.codecs
-            if any((name, codec, size) not in have for size in settings.sizes)
+            if any((name, codec, size) not in measured for size in settings.sizes)
         ]
-        step = started(len(tasks))
+        advance = started(len(tasks))
         reported: set[tuple[Path | None, str]] = set()
         for file, outcome in _measure_in_parallel(tasks, settings, jobs):
             if isinstance(outcome, list):
-                rows += [row for row in outcome if (row.picture, row.codec, row.budget) not in have]
+                rows += [row for row in outcome if (row.picture, row.codec, row.budget) not in measured]
                 ledger.add(outcome)
             else:
                 # A model would fail for every picture.
@@ -127,22 +130,22 @@ def run_bench(
                     raise outcome
                 elif new:
                     failed(file, outcome)
-            step()
+            advance()
         order = {name: number for number, name in enumerate(contest.codecs)}
-        mine = [row for row in rows if row.codec in order and row.budget in settings.sizes]
-        mine.sort(key=lambda row: (row.picture, order[row.codec], -row.budget))
-        if not mine:
+        asked = [row for row in rows if row.codec in order and row.budget in settings.sizes]
+        asked.sort(key=lambda row: (row.picture, order[row.codec], -row.budget))
+        if not asked:
             kind = SourceError if any(subject for subject, _ in reported) else ModelError
-            raise kind(f"nothing of {folder} could be measured")
+            raise kind(f"no picture of {folder} could be measured")
         ledger.close(rows)
         view = f"{settings.crop}×{settings.crop} centre crops" if settings.crop else "full size"
-        count = len({row.picture for row in mine})
+        count = len({row.picture for row in asked})
         title = f"{shown_name(folder.resolve().name)}: {count} pictures, {view}"
         write_atomically(
-            out / "summary.md", f"## {title}\n\n{summary_markdown(mine)}".encode(), overwrite=True
+            out / "summary.md", f"## {title}\n\n{summary_markdown(asked)}".encode(), overwrite=True
         )
         try:
-            write_atomically(out / "curves.png", plots_png(mine, title), overwrite=True)
+            write_atomically(out / "curves.png", plots_png(asked, title), overwrite=True)
         except ModelError as error:
             (out / "curves.png").unlink(missing_ok=True)  # An earlier run had other figures.
             remark(f"curves.png is left out: {error}")
@@ -150,11 +153,11 @@ def run_bench(
         raise
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({(error.strerror or str(error)).lower()})") from error
-    return mine
+    return asked
 
 
 class _FigureLog:
-    """``figures.csv``, which grows line by line, and ``run.json``, which says under what settings."""
+    """The files of a run: ``figures.csv``, to which rows are appended, and ``run.json`` with the settings."""
 
     def __init__(self, out: Path, settings: Settings, *, force: bool) -> None:
         self._figures, self._run = out / "figures.csv", out / "run.json"
@@ -169,8 +172,10 @@ class _FigureLog:
             self._digests, self._rows = {}, []
 
     def _recall(self, out: Path) -> None:
-        """Reads the rows of an earlier run. Raises :class:`CalotypeError` if it is damaged, or of other
-        settings."""
+        """Reads the rows of an earlier run.
+
+        Raises :class:`CalotypeError` if its files are damaged, or if it had other settings.
+        """
         if not self._run.exists():
             return
         try:
@@ -179,7 +184,7 @@ class _FigureLog:
         except (ValueError, LookupError, TypeError) as error:
             raise SourceError(f"{self._run} is damaged: {error}") from error
         if settings != self._wanted:
-            raise OutputError(f"{out} has figures of other settings {settings}")
+            raise OutputError(f"{out} has figures with other settings: {settings}")
         if self._figures.exists():
             self._rows = read_rows(self._figures)
 

@@ -57,12 +57,12 @@ class Entry:
 class Contest:
     """Makes codecs and metrics once and uses them for every picture.
 
-    ``metrics`` are those that can run here. ``missing`` has the reasons why other metrics and codecs cannot,
-    by name. ``failed`` has the reasons why a codec has no file of a picture, by (picture, codec).
+    ``codecs`` and ``metrics`` are those that can run here. ``missing`` has the reason for each other one, by
+    name. ``failed`` has the reason for each picture that a codec cannot code, by (picture, codec).
     """
 
     def __init__(self, rules: Rules) -> None:
-        """Raises :class:`ModelError` if no codec can run, or for a graph of LPIPS that cannot be used."""
+        """Raises :class:`ModelError` if no codec can run, or if the graph of LPIPS cannot be used."""
         self.metrics, self.missing = available_metrics(rules.lpips, rules.threads)
         self.codecs: dict[str, Codec] = {}
         self.failed: dict[tuple[str, str], str] = {}
@@ -90,7 +90,7 @@ class Contest:
         """Runs every codec on ``rgb``, uint8[H, W, 3] in sRGB, within each of ``sizes`` (bytes).
 
         A codec whose model is missing is added to ``missing``, and a codec that cannot code this picture to
-        ``failed``. ``labels``, if given, replace the sizes as the budgets of the rows.
+        ``failed``. ``labels``, one for each size, are the budgets in the rows; by default they are the sizes.
         """
         for name in tuple(self.codecs):
             try:

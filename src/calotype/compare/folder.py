@@ -22,7 +22,7 @@ __all__ = ["INDEX", "PageFiles", "check_folder", "file_name", "fresh_folder", "s
 INDEX = "index.html"
 
 _UNSHOWABLE = {"Cc", "Cs", "Zl", "Zp"}  # Unicode categories: controls, surrogates, ends of lines
-_LONGEST = 80  # characters of a picture's name that the names of its files repeat
+_MAX_NAME = 80  # The number of characters of a picture's name that the names of its files repeat.
 
 
 def shown_name(name: str) -> str:
@@ -36,13 +36,13 @@ def shown_name(name: str) -> str:
 
 
 def _escaped_byte(char: str) -> str:
-    byte = ord(char) - 0xDC00  # how Python keeps the bytes of a name that it cannot decode
+    byte = ord(char) - 0xDC00  # Python represents the bytes that it cannot decode as such surrogates.
     return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else char.encode("unicode_escape").decode()
 
 
 def file_name(name: str) -> str:
     """Returns ``name`` as the beginning of a file name that is valid in every file system and address."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:_LONGEST]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:_MAX_NAME]
 
 
 def check_folder(target: Path, *, force: bool, mark: str = INDEX) -> None:
@@ -60,8 +60,8 @@ def check_folder(target: Path, *, force: bool, mark: str = INDEX) -> None:
 def fresh_folder(target: Path, *, force: bool, mark: str = INDEX) -> Iterator[Path]:
     """Yields a folder to write to, which becomes ``target`` at the end of the block.
 
-    One that is there already is replaced only if it is empty or, with ``force``, if it holds the file
-    ``mark``, by which results of this kind are known. Raises :class:`OutputError`.
+    An existing folder is replaced only if it is empty or, with ``force``, if it holds the file ``mark``,
+    which identifies results of this kind. Raises :class:`OutputError`.
     """
     check_folder(target, force=force, mark=mark)
     try:
@@ -75,16 +75,19 @@ def fresh_folder(target: Path, *, force: bool, mark: str = INDEX) -> Iterator[Pa
 
 
 class PageFiles:
-    """Puts pictures beside a page, or with ``embed`` into it; what it returns is the address for the page.
+    """Writes pictures beside a page or, with ``embed``, encodes them for the page itself.
 
-    Without a folder nothing is written.
+    Without a folder all pictures are embedded, and no file is written.
     """
 
     def __init__(self, folder: Path | None, *, embed: bool) -> None:
         self._folder, self._embed = folder, embed or folder is None
 
     def add(self, name: str, rgb: NDArray[np.uint8]) -> str:
-        """Adds a picture. ``name`` is a path below the folder, without suffix."""
+        """Adds a picture uint8[H, W, 3] and returns its address for the page.
+
+        ``name`` is a path below the folder, without suffix.
+        """
         data = to_png(rgb)
         if self._embed:
             return f"data:image/png;base64,{base64.b64encode(data).decode()}"

@@ -1,4 +1,4 @@
-"""The report in a notebook: plain HTML in a frame of its own, without any widget machinery."""
+"""The report in a notebook: plain HTML in a frame of its own, without a widget framework."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ __all__ = ["Widget", "widget"]
 
 @dataclass(frozen=True)
 class Widget:
-    """Shows itself in Jupyter; ``page`` is the whole page, pictures included, and ``rows`` its figures."""
+    """A report that Jupyter displays.
+
+    ``page`` is the whole page as HTML, with its pictures. ``rows`` are its figures, and ``height`` is that of
+    the frame in CSS pixels.
+    """
 
     page: str
     rows: tuple[Row, ...]
@@ -43,7 +47,8 @@ def widget(
 ) -> Widget:
     """Compares codecs on one picture, for display in a notebook: ``calotype.compare.widget("photo.jpg")``.
 
-    ``sizes`` in bytes of the whole file, ``height`` of the frame in pixels. Raises :class:`SourceError`,
+    ``sizes`` are the largest sizes of whole files in bytes. ``name`` is the picture's name in the report, and
+    ``height`` that of the frame in CSS pixels. Raises :class:`SourceError`,
     :class:`LimitError`, :class:`ModelError`.
     """
     rgb = read_pixels(image, limits)

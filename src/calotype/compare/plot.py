@@ -1,7 +1,7 @@
-"""Rate-distortion curves: a metric against bits per pixel on a logarithmic axis; up is always better.
+"""Rate-distortion curves: a metric against bits per pixel on a logarithmic axis, with better values on top.
 
-matplotlib draws them. SVG becomes part of a page: its text and lines take the colours of the page's theme,
-and its ids are unique in the page. A drawing does not depend on the user's ``matplotlibrc``.
+matplotlib draws them. The SVG is for a page: its text and lines have the colours of the page's theme, and its
+ids are unique in the page. A drawing does not depend on the user's ``matplotlibrc``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _THEME = {
     "faint": "#6b6459",
     "grid": "#dcd5c8",
 }  # The keys are the CSS variables of the page.
-# Of middling lightness, to stand out from light and dark paper.
+# Of medium lightness, so that they are visible on light and on dark backgrounds.
 _COLOURS = ("#3a87c8", "#1f9e74", "#c05fb0", "#b8860b", "#808080", "#5f6ad0")
 _OUR_COLOURS = ("#d55e00", "#e0952b", "#b5452c")
 _MARKERS = ("s", "^", "p", "o")  # Curves differ in more than colour.

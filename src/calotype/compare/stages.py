@@ -29,7 +29,8 @@ class Stages:
     """The data of each stage.
 
     ``original`` and ``decoded`` are uint8[H, W, 3], ``latents`` scaled float32[4, h, w] and ``integers``
-    int16[4, h, w]. ``bits`` float32[h, w] are the bits of each position. ``data`` is the whole file."""
+    int16[4, h, w]. ``bits`` float32[h, w] are the bits of each position. ``data`` is the whole file.
+    """
 
     original: NDArray[np.uint8]
     latents: NDArray[np.float32]
@@ -91,7 +92,7 @@ def _decode_with_bit_meter(data: bytes, limits: Limits) -> tuple[NDArray[np.int1
     """Returns the integers int16[4, h, w] of a file, and the bits float32[h, w] that each position takes."""
     parsed = parse_file(data, limits=limits)
     if parsed.header.coding != Coding.HIERARCHICAL:
-        raise UnsupportedError("the bits of each position are known in the hierarchical coding only")
+        raise UnsupportedError("only files in the hierarchical coding have bits for each position")
     levels = decode_latents(parsed).levels
     context_model = load_context_model(parsed.header.context_model)
     tables = context_model.tables

@@ -19,7 +19,7 @@ from calotype.options import DiffusionOptions
 
 __all__ = ["write_stage_pages"]
 
-_DUMPED, _PER_LINE = 192, 16
+_DUMPED_BYTES, _PER_LINE = 192, 16
 
 
 def write_stage_pages(
@@ -65,7 +65,7 @@ def _stages_page(name: str, coded: str, model: str, stages: Stages, pictures: Pa
         shape=f"{columns} × {rows}",
         scaled=_scale_note(info),
         original=pictures.add("original", stages.original),
-        ghost=pictures.add("latents", latent_picture(stages.latents)),
+        latents_picture=pictures.add("latents", latent_picture(stages.latents)),
         planes=_latent_planes(stages, pictures),
         heat=pictures.add("bits", heat),
         scale=pictures.add("scale", scale),
@@ -115,18 +115,21 @@ def _latent_planes(stages: Stages, pictures: PageFiles) -> str:
 
 
 def _hex_dump(data: bytes, header: int) -> str:
-    """Returns the first bytes in hexadecimal, sixteen in a line, with the header in bold."""
+    """Returns the first bytes in hexadecimal, sixteen in a line, with the header highlighted."""
     pairs = [
-        f"<b>{byte:02x}</b>" if start < header else f"{byte:02x}" for start, byte in enumerate(data[:_DUMPED])
+        f"<b>{byte:02x}</b>" if start < header else f"{byte:02x}"
+        for start, byte in enumerate(data[:_DUMPED_BYTES])
     ]
     lines = [" ".join(pairs[start : start + _PER_LINE]) for start in range(0, len(pairs), _PER_LINE)]
-    return "\n".join(lines) + ("\n…" if len(data) > _DUMPED else "")
+    return "\n".join(lines) + ("\n…" if len(data) > _DUMPED_BYTES else "")
 
 
 def _scale_note(info: calotype.Info) -> str:
     if not info.scaled:
         return ""
-    return f" of the picture, scaled to {info.coded_width:,} × {info.coded_height:,} for so many bytes,"
+    return (
+        f" of the picture, scaled to {info.coded_width:,} × {info.coded_height:,} for this size of the file,"
+    )
 
 
 def _size_as_bar(size: int, raw: int) -> str:

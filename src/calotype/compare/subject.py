@@ -32,12 +32,12 @@ _UNBROKEN = str.maketrans(" -", "\N{NO-BREAK SPACE}\N{NON-BREAKING HYPHEN}")
 class _Addresses:
     """The addresses of the pictures of an entry; None if there is no such picture.
 
-    They are a decoded ``picture``, its latents (with their shape), and the picture with marks where it
-    differs from the original in structure.
+    ``picture`` is the decoded one. ``latents`` are the address of a picture of the latents, and their shape
+    as text. ``marked`` is the decoded picture with marks where it differs from the original in structure.
     """
 
     picture: str
-    ghost: tuple[str, str] | None
+    latents: tuple[str, str] | None
     marked: str | None
 
 
@@ -45,7 +45,8 @@ class ReportSubject:
     """One photograph of a report. Its pictures are written at once, and only their addresses are kept.
 
     ``rows`` are its figures, ``columns`` the columns of the page by size, and ``failed`` the reasons why a
-    codec has no column, by name. ``fidelity`` measures that of a decoded picture to its original.
+    codec has no column, by name. ``fidelity`` is the function that compares a decoded picture with the
+    original.
     """
 
     def __init__(
@@ -67,15 +68,15 @@ class ReportSubject:
         self.rows: list[Row] = []
         self.columns: dict[int, list[dict[str, Any]]] = {size: [self._original()] for size in sizes}
         self._addresses: dict[str, _Addresses] = {}
-        ghosts: dict[int, list[dict[str, Any]]] = {size: [] for size in sizes}
+        latent_columns: dict[int, list[dict[str, Any]]] = {size: [] for size in sizes}
         for entry in entries:
             self.rows.append(entry.row)
             addresses = self._written(entry, rgb, fidelity)
             self.columns[entry.row.budget].append(self._column(entry, addresses))
-            if addresses.ghost is not None:
-                ghosts[entry.row.budget].append(self._ghost(entry, *addresses.ghost))
+            if addresses.latents is not None:
+                latent_columns[entry.row.budget].append(self._latents_column(entry, *addresses.latents))
         for size in sizes:
-            self.columns[size] += ghosts[size]
+            self.columns[size] += latent_columns[size]
 
     def _original(self) -> dict[str, Any]:
         return {
@@ -91,16 +92,16 @@ class ReportSubject:
         """Writes the pictures of an entry for the original ``rgb``; those of equal files are written once."""
         name = f"{self._place}/{entry.row.codec}-{entry.row.size}"
         if name not in self._addresses:
-            decoded, ghost, marked = entry.coded.rgb, None, None
+            decoded, latents_picture, marked = entry.coded.rgb, None, None
             self._pictures.write(name + entry.suffix, entry.coded.data)
             if entry.suffix == EXTENSION:
                 latents = decode_latents(parse_file(entry.coded.data, limits=ANY_SIZE)).latents
                 _, rows, columns = latents.shape
                 address = self._pictures.add(f"{name}-latents", latent_picture(latents))
-                ghost = address, f"{columns} × {rows}"
+                latents_picture = address, f"{columns} × {rows}"
             if entry.row.codec.startswith(OURS):
                 marked = self._pictures.add(f"{name}-marked", mark_unlike(decoded, fidelity(rgb, decoded)))
-            self._addresses[name] = _Addresses(self._pictures.add(name, decoded), ghost, marked)
+            self._addresses[name] = _Addresses(self._pictures.add(name, decoded), latents_picture, marked)
         return self._addresses[name]
 
     def _column(self, entry: Entry, addresses: _Addresses) -> dict[str, Any]:
@@ -121,13 +122,13 @@ class ReportSubject:
             "width": self.width,
         } | ({"marked": addresses.marked} if addresses.marked else {})
 
-    def _ghost(self, entry: Entry, address: str, shape: str) -> dict[str, Any]:
+    def _latents_column(self, entry: Entry, address: str, shape: str) -> dict[str, Any]:
         return {
             "id": f"{entry.row.codec}-latents",
             "label": f"Latents of {entry.title}",
             "note": f"{shape} positions, four channels shown as three colours",
             "src": address,
-            "alt": f"The latents that {entry.title} keeps of {self.name}: a small, ghostly version of it",
+            "alt": f"The latents of {self.name} in the file of {entry.title}: a small, pale picture",
             "width": self.width,
             "coarse": True,
         }

@@ -16,15 +16,14 @@ __all__ = ["summary_markdown"]
 
 
 def summary_markdown(rows: Sequence[Row]) -> str:
-    """Tables of means and of worst cases for each size, then BD-rates of Calotype against every codec."""
+    """Returns tables of means and worst cases for each size, and BD-rates of Calotype against each codec."""
     budgets = sorted({row.budget for row in rows}, reverse=True)
     metrics = [name for name in METRICS if any(row.figures.get(name) is not None for row in rows)]
     parts = []
     fair = rows_of_pictures_all_coded(rows)
     if left_out := {row.picture for row in rows} - {row.picture for row in fair}:
-        parts.append(
-            f"Means and BD-rates leave out what not every codec can code: {', '.join(sorted(left_out))}.\n"
-        )
+        names = ", ".join(sorted(left_out))
+        parts.append(f"Means and BD-rates leave out the pictures that some codec cannot code: {names}.\n")
     for budget in budgets:
         chosen = [row for row in fair if row.budget == budget]
         parts.append(f"### At most {budget:,} bytes per 512×512 pixels\n\n{_mean_tables(chosen, metrics)}")
@@ -37,10 +36,10 @@ def _mean_tables(rows: Sequence[Row], metrics: Sequence[str]) -> str:
     heads = ["codec", "bytes", "bpp", "within", *map(_metric_title, metrics)]
     models = list(dict.fromkeys(row.codec for row in rows if row.codec.startswith(OURS)))
     ours = {row.picture: row for row in rows if row.codec in models[:1]}
-    duel = "lpips" if "lpips" in metrics else metrics[0]
+    compared_metric = "lpips" if "lpips" in metrics else metrics[0]
     if ours:
         name = "Calotype" if len(models) == 1 else models[0]
-        heads.append(f"{name} has the better {METRICS[duel].title}")
+        heads.append(f"{name} has the better {METRICS[compared_metric].title}")
     lines = []
     for mean in mean_rows(rows):
         chosen = [row for row in rows if row.codec == mean.codec]
@@ -53,7 +52,7 @@ def _mean_tables(rows: Sequence[Row], metrics: Sequence[str]) -> str:
         ]
         cells += [_format_figure(name, mean.figures[name]) for name in metrics]
         if ours:
-            cells.append("-" if mean.codec == models[0] else _count_wins(ours, chosen, duel))
+            cells.append("-" if mean.codec == models[0] else _count_wins(ours, chosen, compared_metric))
         lines.append(cells)
     return _markdown_table(heads, lines)
 
@@ -88,7 +87,7 @@ def _worst_of(rows: Sequence[Row], metric: str) -> str:
 
 
 def _bd_rates(rows: Sequence[Row], metrics: Sequence[str]) -> str:
-    """Means of the data set as the points of each curve."""
+    """Returns a table of BD-rates; the points of each curve are the means over the data set."""
     points = {name: {curve.codec: curve.points for curve in mean_curves(rows, name)} for name in metrics}
     codecs = list(dict.fromkeys(row.codec for row in rows))
     lines = []

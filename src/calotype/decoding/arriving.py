@@ -32,8 +32,8 @@ class ArrivingFile:
         self._options = options
         self._data = bytearray()
         self._layout: FileLayout | None = None
-        self._feder: PayloadDecoder | None = None
-        self._fed = 0  # the number of payload bytes that the reader has been fed
+        self._payload_decoder: PayloadDecoder | None = None
+        self._fed = 0  # The number of payload bytes that the payload decoder has been fed.
         self._last: ParsedFile | None = None
         self._error: CalotypeError | None = None
 
@@ -52,12 +52,12 @@ class ArrivingFile:
             return
         if layout.header.regions and not layout.header.regions_first:
             return  # The regions come after the payload, which cannot be decoded without them.
-        if self._feder is None:
+        if self._payload_decoder is None:
             view = DecodedView.of(layout.header, self._options)
-            self._feder = PayloadDecoder(self._parsed(), view.spacing, verify=self._options.strict)
+            self._payload_decoder = PayloadDecoder(self._parsed(), view.spacing, verify=self._options.strict)
         new_bytes = bytes(self._data[layout.start + self._fed : layout.end])
         self._fed += len(new_bytes)
-        self._feder.feed(new_bytes)
+        self._payload_decoder.feed(new_bytes)
 
     @property
     def fraction(self) -> float:
@@ -83,7 +83,7 @@ class ArrivingFile:
         """
         with self._remembering(TruncatedError):
             parsed = self._parsed()
-            reconstruction = None if self._feder is None else self._feder.reconstruction()
+            reconstruction = None if self._payload_decoder is None else self._payload_decoder.reconstruction()
             return OpenedFile.made_of(parsed, self._options, reconstruction)
 
     def _parsed(self) -> ParsedFile:

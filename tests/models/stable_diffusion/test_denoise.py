@@ -124,7 +124,7 @@ def test_a_perfect_network_finds_the_clean_latents(schedule: Schedule, steps: in
     np.testing.assert_allclose(part, noisy + 0.25 * (clean - noisy), atol=1e-4)
 
 
-def test_pictures_that_go_together_are_denoised_as_alone(schedule: Schedule) -> None:
+def test_a_batch_is_denoised_like_single_pictures(schedule: Schedule) -> None:
     sizes = []
 
     def predict(x: Array, times: Sequence[int]) -> Array:

@@ -124,7 +124,7 @@ def test_the_users_token_stays_with_the_hub(
 
 
 @pytest.mark.usefixtures("agreed")
-def test_what_is_here_is_not_fetched_again(hub: FakeHub, source: FetchedModel) -> None:
+def test_a_fetched_model_is_not_fetched_again(hub: FakeHub, source: FetchedModel) -> None:
     fetch_model(source)
     hub.requests.clear()
     fetch_model(source)

@@ -107,7 +107,7 @@ def test_decoding_is_diffusers_ddim_from_the_matching_timestep(
     np.testing.assert_allclose(decoder.decode(latents, log_step, noise), wanted, atol=2e-4)
 
 
-def test_denoising_changes_the_picture_as_told(data: bytes, options: DiffusionOptions) -> None:
+def test_the_options_of_denoising_change_the_picture(data: bytes, options: DiffusionOptions) -> None:
     def decoded(**fields: object) -> bytes:
         chosen = replace(options, **fields)
         return calotype.decode(data, model="sd-1.5", diffusion=chosen, as_array=True).tobytes()
@@ -178,7 +178,7 @@ def test_other_dtypes_come_close(data: bytes, options: DiffusionOptions, dtype: 
     assert 0 < np.abs(decoded - exact).mean() < most
 
 
-def test_networks_are_shared_and_let_go(pipeline: Path, options: DiffusionOptions) -> None:
+def test_networks_are_shared_and_released(pipeline: Path, options: DiffusionOptions) -> None:
     import gc
 
     from calotype.models.stable_diffusion import networks
@@ -300,7 +300,7 @@ def test_the_experiment_takes_the_dithering_away_again(
 
 
 @pytest.mark.parametrize("denoise", ["off", "auto"])
-def test_what_is_not_denoised_is_what_the_latents_probably_were(
+def test_without_denoising_the_decoder_gets_conditional_means(
     data: bytes, options: DiffusionOptions, denoise: str
 ) -> None:
     decoder = load_decoder("sd-1.5", 1, None, replace(options, denoise=denoise))

@@ -70,7 +70,7 @@ def test_sixteen_bits_cost_little(photo: NDArray[np.uint8]) -> None:
     assert psnr(calotype.decode(data, model="taesd", diffusion=half, as_array=True), exact) > 36
 
 
-def test_its_files_open_with_both_decoders_and_pockets_too(photo: NDArray[np.uint8]) -> None:
+def test_its_files_and_pockets_open_with_both_decoders(photo: NDArray[np.uint8]) -> None:
     encoders = ["taesd", "pocket"] if has_pocket() else ["taesd"]
     files = {
         name: calotype.encode(photo, model=name, target_size=3000, effort=1, diffusion=OPTIONS)

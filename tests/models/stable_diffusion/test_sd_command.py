@@ -222,7 +222,7 @@ def test_short_names_of_autoencoders() -> None:
     assert vae_model("nothing") is None
 
 
-def test_the_self_test_condemns_random_weights(pipeline: Path) -> None:
+def test_the_self_test_fails_for_random_weights(pipeline: Path) -> None:
     source = fetched_model("sd-1.5")
     assert source is not None
     options = DiffusionOptions(weights=str(pipeline), device="cpu", dtype="float32")
@@ -238,7 +238,7 @@ def test_the_self_test_condemns_random_weights(pipeline: Path) -> None:
     assert not any(check.ok for name, check in checks.items() if name != "deviation of the latents")
 
 
-def test_what_the_self_test_found_is_json(pipeline: Path) -> None:
+def test_the_results_of_the_self_test_are_printed_as_json(pipeline: Path) -> None:
     source = fetched_model("sd-vae-ft-mse")
     assert source is not None
     options = DiffusionOptions(weights=str(pipeline), device="cpu", dtype="float32")

@@ -1,4 +1,4 @@
-"""What a service counts on: batches; memory that runs out and interrupts, in real processes."""
+"""Properties that a service needs: batches, and lack of memory and interrupts in real processes."""
 
 from __future__ import annotations
 

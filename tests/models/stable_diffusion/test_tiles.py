@@ -94,7 +94,7 @@ def test_a_network_with_global_normalisation_shows_no_seams() -> None:
         RuntimeError("Invalid buffer size: 16.00 GB"),
     ],
 )
-def test_short_of_memory_tiles_shrink_with_a_warning(error: Exception) -> None:
+def test_tiles_shrink_with_a_warning_when_memory_is_short(error: Exception) -> None:
     freed = []
 
     def network(x: Array) -> Array:
@@ -114,7 +114,7 @@ def test_short_of_memory_tiles_shrink_with_a_warning(error: Exception) -> None:
     tiler.denoise(network, x)  # remembers, and so does not warn again
 
 
-def test_what_never_fits_is_an_error() -> None:
+def test_a_picture_that_never_fits_is_an_error() -> None:
     def network(x: Array) -> Array:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 

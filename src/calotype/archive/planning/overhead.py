@@ -20,8 +20,9 @@ __all__ = ["Overhead"]
 
 @dataclass(frozen=True)
 class Overhead:
-    """Bytes of a part besides payloads, originals and thumbnails: ``part`` for each part, ``group`` for each
-    row group, and ``row`` for each row.
+    """The bytes of an archive besides payloads, originals and thumbnails.
+
+    There are ``part`` bytes for each part, ``group`` for each row group and ``row`` for each row.
     """
 
     part: float
@@ -32,8 +33,8 @@ class Overhead:
     def measured(cls, rows: Sequence[Row], names: Sequence[str]) -> Overhead:
         """Writes parts of ``rows`` and measures them.
 
-        If there are fewer than a row group has, they are repeated with ids, checksums and ``names`` of their
-        own.
+        If there are fewer rows than a row group has, they are repeated, each time with another id, other
+        checksums and another one of ``names``.
         """
         of_one_row, full, two = (
             _overhead_of(rows, names, count) for count in (1, GROUP_ROWS, 2 * GROUP_ROWS)
@@ -60,7 +61,7 @@ def _overhead_of(rows: Sequence[Row], names: Sequence[str], count: int) -> float
         store, stored = FolderStore(Path(folder)), 0
         writer = PartWriter(store, decode=False)
         for number in range(count):
-            row = _alike(rows[number % len(rows)], random)
+            row = _similar_row(rows[number % len(rows)], random)
             if number >= len(rows):
                 row["name"] = names[number % len(names)]
             stored += picture_bytes(row)
@@ -68,10 +69,10 @@ def _overhead_of(rows: Sequence[Row], names: Sequence[str], count: int) -> float
         return writer.close("part.parquet").size - stored
 
 
-def _alike(row: Row, random: np.random.Generator) -> Row:
-    """Returns a row of the same compressibility, with other random values and short content.
+def _similar_row(row: Row, random: np.random.Generator) -> Row:
+    """Returns a row that compresses equally well, with other random values and short content.
 
-    Pictures of any size then fit into one row group.
+    The content is short, so that the rows fit into one row group, however large their pictures are.
     """
     content = random.bytes(int(random.integers(1, 256)))
     changed = {

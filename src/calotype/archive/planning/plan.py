@@ -159,7 +159,7 @@ def plan(
 
 
 class _Sample:
-    """The encoded pictures, and the predictions from them."""
+    """The pictures that have been encoded so far, and the predictions that they give."""
 
     def __init__(self, drawn: Draw, sizes: Sequence[Size], settings: PlanSettings) -> None:
         self._drawn, self._settings = drawn, settings
@@ -183,7 +183,7 @@ class _Sample:
 
     def plan(self, *, interrupted: bool) -> Plan:
         pictures = self._drawn.pictures
-        pixels, source_bytes = (estimate_mean(column, pictures, least=0) for column in self._sizes.T)
+        pixels, source_bytes = (estimate_mean(column, pictures, lower_bound=0) for column in self._sizes.T)
         reasons = Counter(
             measurement.outcome.kind
             for measurement in self._measured[0]
@@ -225,12 +225,14 @@ class _Sample:
                 for name, values in scores.items()
                 if values
             },
-            estimate_mean(failed, pictures, least=0),
-            estimate_mean(has_original, pictures, least=0),
+            estimate_mean(failed, pictures, lower_bound=0),
+            estimate_mean(has_original, pictures, lower_bound=0),
         )
 
     def _mean(self, values: np.ndarray[Any, np.dtype[np.float64]]) -> Estimate:
-        return estimate_mean(values, self._drawn.pictures, self._sizes[: len(values)], self._sizes, least=0)
+        return estimate_mean(
+            values, self._drawn.pictures, self._sizes[: len(values)], self._sizes, lower_bound=0
+        )
 
 
 def _row_of(measured: Measured) -> Row | None:

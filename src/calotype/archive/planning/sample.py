@@ -25,7 +25,7 @@ from calotype.limits import Limits
 __all__ = ["Draw", "Measured", "Sampler", "Size", "draw"]
 
 _HEAD = 1 << 18
-"""The number of bytes at the beginning of a file that are read for its width and height, before all are."""
+"""The number of bytes at the beginning of a file in which its width and height are looked for first."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Size:
 
 @dataclass(frozen=True)
 class Measured:
-    """The result of one setting for a picture: its row or its failure, and the seconds of one core.
+    """The result of one setting for a picture: its row or its failure, and the time.
 
-    The time includes reading.
+    ``seconds`` are those of one core, reading included.
     """
 
     outcome: Row | Failure
@@ -60,9 +60,10 @@ class Draw:
 def draw(
     listing: Iterable[Item | Problem], counts: Counts, max_pictures: int, seed: int, folder: Path
 ) -> Draw:
-    """Draws up to ``most`` pictures of a listing, which is read to its end, each with the same probability.
+    """Draws up to ``max_pictures`` pictures of a listing with equal probabilities (reservoir sampling).
 
-    Pictures that come with their bytes, as those of compressed tar files do, are written to ``folder``.
+    The listing is read to its end. Pictures that come with their bytes, as those of compressed tar files do,
+    are written to ``folder``. ``seed`` determines the sample.
     """
     random, reservoir, pictures, problems = Random(seed), list[Item](), 0, 0
     for item in listing:
@@ -128,7 +129,8 @@ class Sampler:
 
 
 def _size_of(item: Item, limits: Limits) -> Size:
-    """Reads the header of a picture."""
+    """Reads the size of a picture from its header: from the beginning of the file or, if that fails, from all
+    of it."""
     length = 0
     try:
         with item.opened() as file:

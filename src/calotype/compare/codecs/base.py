@@ -64,8 +64,8 @@ def largest_file_within(
     """Searches for the largest quality from ``lowest`` to ``highest`` whose file has at most ``budget``
     bytes.
 
-    The binary search finds a file that fits even if sizes are not monotonous. If no tried quality fits, it
-    returns the file of the lowest one, and False.
+    It is a binary search, which finds a file that fits even if sizes do not rise monotonically. If no tried
+    quality fits, it returns the file of the lowest quality, and False.
     """
     best = None
     low, high = lowest, highest
