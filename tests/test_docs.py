@@ -67,7 +67,7 @@ def anchors(page: Path) -> set[str]:
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Image.open(ROOT / "samples" / "coffee.png") as sample:
-        sample.convert("RGB").resize((300, 200)).save(tmp_path / "photo.jpg")
+        sample.convert("RGB").resize((272, 136)).save(tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "example", "exec"), {"__name__": "example"})
 

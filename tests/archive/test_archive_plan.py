@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,8 +20,10 @@ from calotype.archive import Archive, PlanSettings, Work, plan
 from calotype.archive.counts import Counts
 from calotype.archive.engines.encoder import Encoder, Failure
 from calotype.archive.planning.estimate import Estimate, estimate_mean, student_quantile
+from calotype.archive.planning.overhead import Overhead
 from calotype.archive.planning.plan import Engine
 from calotype.archive.planning.sample import Sampler, draw
+from calotype.archive.schema import Row
 from calotype.archive.sources import scan
 from calotype.archive.sources.item import Item
 from calotype.cli import main
@@ -82,6 +84,15 @@ def test_plans_predict_the_bytes_of_archives_within_five_percent(
         return outcome.row
 
     monkeypatch.setattr("archive_samples.encoder", lambda work: encoded)
+    # Parts of every sample would have nearly the same overhead: it is measured once.
+    overheads: list[Overhead] = []
+
+    def measured_once(rows: Sequence[Row], names: Sequence[str]) -> Overhead:
+        overheads[:] = overheads or [measured(rows, names)]
+        return overheads[0]
+
+    measured = Overhead.measured
+    monkeypatch.setattr(Overhead, "measured", measured_once)
     archived(source, tmp_path / "archive", works[0])
     with Archive(tmp_path / "archive") as archive:
         actual = archive.stats()

@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
-"""``calotype`` with the given arguments."""
+"""Runs ``calotype`` with the given arguments."""
 
 Refused = Callable[[list[str]], tuple[int, str]]
-"""``calotype`` with arguments that must fail: the exit code and the line it says."""
+"""Runs ``calotype`` with arguments that must fail; returns the exit code and the only line of output."""
 
 
 def picture(mode: str = "RGB", width: int = 48, height: int = 40) -> Image.Image:

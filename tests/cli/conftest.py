@@ -1,4 +1,4 @@
-"""The real command line, run as users do, with the tiny model."""
+"""The command line with the tiny model, within the process of the tests or in one of its own."""
 
 from __future__ import annotations
 
@@ -15,8 +15,25 @@ from calotype.cli import main
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Runs ``calotype`` with arguments, in an empty folder; output is bytes."""
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs ``calotype`` with arguments within this process, in an empty folder; output is bytes."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+        capfd.readouterr()
+        code = main(arguments)
+        said = capfd.readouterr()
+        return subprocess.CompletedProcess(arguments, code, said.out.encode(), said.err.encode())
+
+    return run
+
+
+@pytest.fixture
+def run_process(tmp_path: Path) -> Run:
+    """Runs ``calotype`` with arguments in a process of its own, in an empty folder; output is bytes.
+
+    It takes the options of :func:`subprocess.run`.
+    """
 
     def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
         command = [sys.executable, "-m", "calotype", *arguments]

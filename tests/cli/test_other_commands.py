@@ -95,13 +95,13 @@ def test_models_are_listed_in_words_and_as_json(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_version_and_help_are_printed(run: Run) -> None:
+def test_version_and_help_are_printed(run_process: Run) -> None:
     for option in ("-V", "--version"):
-        assert run(option).stdout.decode() == f"calotype {calotype.__version__}\n"
-    done = run()
+        assert run_process(option).stdout.decode() == f"calotype {calotype.__version__}\n"
+    done = run_process()
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"Exit codes:" in done.stderr
-    done = run("nothing")
+    done = run_process("nothing")
     assert done.returncode == 2
     assert done.stderr.startswith(b"calotype: error: No such command 'nothing'")
 
@@ -113,13 +113,13 @@ def test_a_completion_script_is_printed_for_each_shell(run: Run, shell: str) -> 
     assert f"_CALOTYPE_COMPLETE={shell}_complete".encode() in done.stdout
 
 
-def test_models_are_completed(run: Run) -> None:
+def test_models_are_completed(run_process: Run) -> None:
     environment = os.environ | {
         "_CALOTYPE_COMPLETE": "bash_complete",
         "COMP_WORDS": "calotype encode -m ti",
         "COMP_CWORD": "3",
     }
-    assert run(env=environment).stdout == b"plain,tiny\n"
+    assert run_process(env=environment).stdout == b"plain,tiny\n"
 
 
 def test_the_reference_is_up_to_date() -> None:

@@ -20,27 +20,27 @@ DECODE = ("decode", "-m", "tiny", "--quiet")
 
 
 @pytest.mark.slow
-def test_files_and_pipes_give_the_same_bytes(run: Run, photo: str, calo: str, tmp_path: Path) -> None:
-    encoded = run(*ENCODE, "-", "-", input=(tmp_path / photo).read_bytes())
+def test_files_and_pipes_give_the_same_bytes(run_process: Run, photo: str, calo: str, tmp_path: Path) -> None:
+    encoded = run_process(*ENCODE, "-", "-", input=(tmp_path / photo).read_bytes())
     assert (encoded.returncode, encoded.stderr) == (0, b"")
     assert encoded.stdout == (tmp_path / calo).read_bytes()
-    decoded = run(*DECODE, "-", "-", input=encoded.stdout)
+    decoded = run_process(*DECODE, "-", "-", input=encoded.stdout)
     assert (decoded.returncode, decoded.stderr) == (0, b"")
     with Image.open(BytesIO(decoded.stdout)) as image:
         assert (image.format, image.size) == ("PNG", (48, 40))
-    assert run("info", "-", input=encoded.stdout).stdout.startswith(b"standard input: Calotype")
-    decoded = run(*DECODE, "--format", "webp", "-", "-", input=encoded.stdout)
+    assert run_process("info", "-", input=encoded.stdout).stdout.startswith(b"standard input: Calotype")
+    decoded = run_process(*DECODE, "--format", "webp", "-", "-", input=encoded.stdout)
     assert decoded.stdout[8:12] == b"WEBP"
 
 
 @pytest.mark.slow
-def test_a_pipe_that_is_not_a_picture(run: Run) -> None:
+def test_a_pipe_that_is_not_a_picture(run_process: Run) -> None:
     for data in (b"", b"not a picture"):
-        done = run(*ENCODE, "-", "-", input=data)
+        done = run_process(*ENCODE, "-", "-", input=data)
         assert (done.returncode, done.stdout) == (1, b"")
         assert done.stderr.startswith(b"calotype: error: standard input: ")
         assert done.stderr.count(b"\n") == 1
-        done = run(*DECODE, "-", "-", input=data)
+        done = run_process(*DECODE, "-", "-", input=data)
         assert (done.returncode, done.stdout) == (3, b"")
         assert done.stderr.startswith(b"calotype: error: standard input: ")
 
@@ -56,11 +56,13 @@ def test_a_pipe_that_is_not_a_picture(run: Run) -> None:
         (("--help",), b""),
     ],
 )
-def test_a_closed_pipe_ends_quietly(run: Run, calo: str, arguments: list[str], sentence: bytes) -> None:
+def test_a_closed_pipe_ends_quietly(
+    run_process: Run, calo: str, arguments: list[str], sentence: bytes
+) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        done = run(*arguments, stdout=writer)
+        done = run_process(*arguments, stdout=writer)
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (1, sentence)
@@ -68,15 +70,15 @@ def test_a_closed_pipe_ends_quietly(run: Run, calo: str, arguments: list[str], s
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")
-def test_a_full_disk_gives_an_error_of_one_sentence(run: Run, calo: str) -> None:
+def test_a_full_disk_gives_an_error_of_one_sentence(run_process: Run, calo: str) -> None:
     with Path("/dev/full").open("wb") as full:
         for arguments in ((*DECODE, calo, "-"), ("info", calo), ("-V",)):
-            done = run(*arguments, stdout=full)
+            done = run_process(*arguments, stdout=full)
             assert done.returncode == 1
             assert done.stderr.startswith(b"calotype: error: ")
             assert done.stderr.endswith(b"no space left on device\n") or b"(no space left" in done.stderr
             assert done.stderr.count(b"\n") == 1
-    done = run(*DECODE, "--format", "png", calo, "/dev/full")
+    done = run_process(*DECODE, "--format", "png", calo, "/dev/full")
     assert done.returncode == 1
     assert b"/dev/full: cannot be written (no space left on device)" in done.stderr
 

@@ -14,6 +14,7 @@ from PIL import Image
 from calotype.compare import Rules, bench
 from calotype.compare.bench import Settings, run_bench
 from calotype.compare.codecs import PillowCodec
+from calotype.compare.plot import plots_png
 from calotype.compare.rows import read_rows
 from calotype.errors import CalotypeError, ModelError, OutOfMemoryError, OutputError, SourceError
 
@@ -31,7 +32,7 @@ def folder(photo: NDArray[np.uint8], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """Measures in this process, and returns the list of measured (picture, codec)."""
+    """Measures in this process and draws no curves; returns the list of measured (picture, codec)."""
     measured: list[tuple[str, str]] = []
 
     def here(tasks, settings, jobs):  # type: ignore[no-untyped-def]
@@ -43,12 +44,14 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
                 yield file, error
 
     monkeypatch.setattr(bench, "_measure_in_parallel", here)
+    monkeypatch.setattr(bench, "plots_png", lambda rows, title: b"curves")
     return measured
 
 
 def test_results_are_written_as_csv_summary_and_curves(
-    folder: Path, tmp_path: Path, measured: list[tuple[str, str]]
+    folder: Path, tmp_path: Path, measured: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bench, "plots_png", plots_png)
     rows = run_bench(folder, tmp_path / "out", JPEG)
     assert [(row.picture, row.budget) for row in rows] == [
         ("a.png", 20_000),

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, photo: NDArray[np.uint8]) -> Path:
     folder = tmp_path_factory.mktemp("notebook")
-    Image.fromarray(photo).save(folder / "photo.jpg")
+    Image.fromarray(photo[40:136, 40:136]).save(folder / "photo.jpg")
     (folder / "photo.calo").write_bytes(calotype.encode(folder / "photo.jpg", target_size=2000))
     return folder
 

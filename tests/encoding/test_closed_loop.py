@@ -134,7 +134,7 @@ def test_a_file_is_kept_if_others_do_not_fit(photo: Image.Image, monkeypatch: py
         raise TargetSizeError(300, 301)
 
     candidate, rgb, plan = plain(photo, target_size=300)
-    monkeypatch.setattr(stages, "code_latents", too_large)
+    monkeypatch.setattr(Candidate, "recoded", too_large)
     assert (
         with_corrected_colours(candidate, rgb, plan, load_encoder("pocket"), load_decoder("pocket", 1))
         is candidate

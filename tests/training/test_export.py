@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from context_model import CASCADE, FEEDBACK, ContextModel, Shape
+from context_model import CASCADE, ERROR_DIFFUSION_GAIN, ContextModel, Shape
 from export_entropy import export, frequencies
 from export_networks import export as export_network
 from nets import Decoder
@@ -49,7 +49,7 @@ def test_the_shipped_model_is_the_trained_one(
     export(context_model, tmp_path / "model.npz")
     shipped = read_context_model((tmp_path / "model.npz").read_bytes())
     for level in (40, 64, 90):
-        feedback = FEEDBACK if lambda_ else 0.0
+        feedback = ERROR_DIFFUSION_GAIN if lambda_ else 0.0
         trial = TrialEncoder(latents, shipped, lambda_, error_diffusion=feedback).trial(level, lambda_)
         multiplier = torch.tensor([lambda_]) if lambda_ else None
         coded = context_model.coding_pass(torch.from_numpy(latents)[None], torch.tensor([level]), multiplier)
@@ -93,7 +93,7 @@ def test_the_shipped_model_can_be_trained_on(
 
 
 def test_training_quantises_as_the_codec_does() -> None:
-    assert EFFORTS[5].rdo.error_diffusion == FEEDBACK
+    assert EFFORTS[5].rdo.error_diffusion == ERROR_DIFFUSION_GAIN
     assert CASCADES[0] == CASCADE
 
 
