@@ -12,7 +12,7 @@ from PIL import Image
 
 import calotype
 from calotype.container import Coding, Header
-from calotype.encoding import closed_loop, pipeline, stages
+from calotype.encoding import closed_loop, pipeline
 from calotype.encoding.candidate import Candidate, code_latents
 from calotype.encoding.closed_loop import (
     colour_corrected,
