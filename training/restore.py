@@ -1,8 +1,8 @@
 """Makes runs of the shipped networks, from which stages can start if there is no earlier run.
 
-``python training/restore.py --name shipped`` makes the run ``shipped``, and ``shipped-faces`` of the face finder.
-The weights are those of the shipped files, rounded to 8 bits. Of the context model's density only frequency
-tables are shipped; the density is fitted to them.
+``python training/restore.py --name shipped`` makes the run ``shipped``, and ``shipped-faces`` of the face
+finder. The weights are those of the shipped files, rounded to 8 bits. Of the context model's density only
+frequency tables are shipped; the density is fitted to them.
 """
 
 from __future__ import annotations

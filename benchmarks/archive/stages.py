@@ -25,7 +25,7 @@ from calotype.options import EncodeOptions
 __all__ = ["Stages", "coordinate_seconds", "encode_seconds", "measured", "write_seconds"]
 
 _ROWS, _LARGE_ROWS = 5000, 500
-"""The numbers of rows of the parts with which the writing stage is measured, for usual and for large payloads."""
+"""The numbers of rows of the parts that measure the writing stage, with usual and with large payloads."""
 
 _LARGER = 50
 """The size of a large payload, relative to a usual one."""
