@@ -126,11 +126,13 @@ class _Conversion:
         nodes = [
             new for node, raw in zip(self._graph.nodes, packed, strict=True) for new in self._nodes(node, raw)
         ]
-        graph = [(number, value) for number, value in content if number != _NODE]
+        graph: list[tuple[int, bytes | memoryview | int]] = [
+            (number, value) for number, value in content if number != _NODE
+        ]
         graph += [(_NODE, node) for node in nodes] + [(_CONSTANT, value) for value in self._constants]
         return pack_message([*fields, (_GRAPH, pack_message(graph))])
 
-    def _nodes(self, node: Node, raw: bytes) -> Iterable[bytes]:
+    def _nodes(self, node: Node, raw: memoryview) -> Iterable[bytes | memoryview]:
         """Returns the nodes that take the place of one; ``raw`` is that node itself."""
         output = node.outputs[0]
         if output in self._convolutions:
@@ -184,9 +186,9 @@ class _Conversion:
         return name in self._graph.outputs or any(node.outputs[0] not in self._convolutions for node in users)
 
 
-def _messages(fields: Sequence[tuple[int, bytes | int]], number: int) -> list[bytes]:
+def _messages(fields: Sequence[tuple[int, int | memoryview]], number: int) -> list[memoryview]:
     """Returns the messages among the values of the field ``number``."""
-    return [value for field, value in fields if field == number and isinstance(value, bytes)]
+    return [value for field, value in fields if field == number and isinstance(value, memoryview)]
 
 
 def _unit_and_zero(range_: Range) -> tuple[np.float32, np.uint8]:

@@ -41,7 +41,11 @@ _DATA_FIELDS = {1: 4, 2: 5, 3: 5, 6: 5, 7: 7, 9: 5, 11: 10}
 _MAX_VALUES = 1 << 28
 """The largest number of values of one tensor."""
 
-_Value = int | bytes
+_Value = int | memoryview
+"""A number, or a view of the bytes of all other fields: weights are not copied."""
+
+_EMPTY = memoryview(b"")
+
 _Fields = dict[int, list[_Value]]
 
 
@@ -71,7 +75,7 @@ class Graph:
 def read_graph(data: bytes) -> Graph:
     """Returns the graph of an ONNX file. Raises :class:`ModelError` if it is none."""
     try:
-        graph = _message(_only(_message(data), 7))
+        graph = _message(_only(_message(memoryview(data)), 7))
         nodes = tuple(_node(_message(node)) for node in graph.get(1, []))
         constants = dict(_tensor(_message(tensor)) for tensor in graph.get(5, []))
         inputs, outputs = (
@@ -96,7 +100,7 @@ def _attribute(fields: _Fields) -> tuple[str, Any]:
         case 2:
             return name, _signed(fields.get(3, [0])[-1])
         case 3:
-            return name, _text(fields.get(4, [b""])[-1])
+            return name, _text(fields.get(4, [_EMPTY])[-1])
         case 4:
             return name, _tensor(_message(_only(fields, 5)))[1]
         case 6:
@@ -122,15 +126,15 @@ def _tensor(fields: _Fields) -> tuple[str, NDArray[Any]]:
         array = np.frombuffer(b"".join(map(_bytes, fields.get(_DATA_FIELDS[kind], []))), type_)
     else:
         array = np.array(_integers(fields.get(_DATA_FIELDS[kind], [])), np.int64).astype(type_)
-    return _text(fields.get(8, [b""])[-1]), array.reshape(shape)
+    return _text(fields.get(8, [_EMPTY])[-1]), array.reshape(shape)
 
 
-def read_fields(data: bytes) -> list[tuple[int, _Value]]:
+def read_fields(data: bytes | memoryview) -> list[tuple[int, int | memoryview]]:
     """Returns the fields (number, value) of a message: whole numbers, or bytes for all other wire types.
 
     Raises ``ValueError`` and ``IndexError`` for bytes that are no message.
     """
-    return list(_fields(data))
+    return list(_fields(memoryview(data)))
 
 
 def _message(data: _Value) -> _Fields:
@@ -141,7 +145,7 @@ def _message(data: _Value) -> _Fields:
     return fields
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, _Value]]:
+def _fields(data: memoryview) -> Iterator[tuple[int, _Value]]:
     position = 0
     while position < len(data):
         key, position = _protobuf_varint(data, position)
@@ -162,7 +166,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, _Value]]:
         position += size
 
 
-def _protobuf_varint(data: bytes, position: int) -> tuple[int, int]:
+def _protobuf_varint(data: memoryview, position: int) -> tuple[int, int]:
     value = 0
     for index in range(10):
         byte = data[position + index]
@@ -202,11 +206,11 @@ def _float(value: _Value) -> float:
     return float(struct.unpack("<f", _bytes(value))[0])
 
 
-def _bytes(value: _Value) -> bytes:
+def _bytes(value: _Value) -> memoryview:
     if isinstance(value, int):
         raise ValueError(f"{value} stands where bytes belong")
     return value
 
 
 def _text(value: _Value) -> str:
-    return _bytes(value).decode()
+    return bytes(_bytes(value)).decode()
