@@ -58,6 +58,9 @@ _RATIOS = {"encode": ("encoder", 0.6), "decode": ("decoder", 0.5)}
 """By operation: the network of pocket, and the largest ratio of its time to that of TAESD's that is
 wanted."""
 
+_LARGE, _MAX_MEGABYTES = "4096x4096", 1000
+"""The size for which pocket's memory has a limit, and the limit."""
+
 _GOALS = {"encode": ("encode", 0.2), "target": ("encode", 0.8), "decode": ("decode", 0.2)}
 """By operation of pocket: the operation of TAESD, and the largest ratio of pocket's time to its time that is
 wanted."""
@@ -109,7 +112,10 @@ def table(measurements: Sequence[Measurement]) -> str:
 
 
 def targets(measurements: Sequence[Measurement]) -> list[Target]:
-    """Returns the ratios of the times of pocket's networks to those of TAESD's, if both were measured."""
+    """Returns the ratios of the times of pocket's networks to those of TAESD's, if both were measured.
+
+    At 4096x4096 pocket's memory has a limit.
+    """
     seconds = {(m.model, m.operation, m.size): m.seconds for m in measurements}
     lines = []
     for size in dict.fromkeys(m.size for m in measurements):
@@ -123,6 +129,10 @@ def targets(measurements: Sequence[Measurement]) -> list[Target]:
             if ours is not None and theirs is not None:
                 what = f"{size}: {operation}, of the time of TAESD's {network}r alone"
                 lines.append(at_most("Targets", what, limit, ours / theirs, ".2f"))
+    for m in measurements:
+        if (m.model, m.size) == ("pocket", _LARGE):
+            what = f"{m.size}: memory of {m.operation}"
+            lines.append(at_most("Targets", what, _MAX_MEGABYTES, m.peak, ",.0f", " MB"))
     return lines
 
 

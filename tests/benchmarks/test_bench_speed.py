@@ -67,6 +67,15 @@ def test_goals_are_ratios_of_all_that_pocket_does() -> None:
     ]
 
 
+def test_memory_has_a_limit_at_one_size() -> None:
+    sizes = ("2048x2048", 1200.0), ("4096x4096", 990.0), ("4096x4096", 1010.0)
+    lines = speed.targets([Measurement("pocket", "decode", size, 1, 1, peak) for size, peak in sizes])
+    assert [(line.what, line.measured, line.met) for line in lines] == [
+        ("4096x4096: memory of decode", "990 MB", True),
+        ("4096x4096: memory of decode", "1,010 MB", False),
+    ]
+
+
 def test_growth_is_per_megapixel() -> None:
     small = Measurement("pocket", "decode", "1000x500", 0.5, 0.6, 100)
     large = Measurement("pocket", "decode", "2000x2000", 2.0, 2.1, 200)
