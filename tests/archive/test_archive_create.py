@@ -14,6 +14,7 @@ from archive_samples import TINY, InlineEngine, archived, contents, write_pictur
 
 import calotype
 from calotype.archive import Archive, Counts, Settings, Work, create
+from calotype.archive.engines.encoder import Encoder
 from calotype.archive.part_writer import GROUP_ROWS
 from calotype.archive.records import Ledger
 from calotype.archive.schema import ERRORS, PICTURES
@@ -21,7 +22,14 @@ from calotype.archive.sources import PictureCounter
 from calotype.archive.store import open_store
 from calotype.cli.archive.create import _run_state
 from calotype.cli.archive.running import duration
-from calotype.errors import CalotypeError, FormatError, OutputError, SourceError, UnsupportedError
+from calotype.errors import (
+    CalotypeError,
+    FormatError,
+    ModelError,
+    OutputError,
+    SourceError,
+    UnsupportedError,
+)
 from calotype.limits import Limits
 from calotype.options import EncodeOptions
 
@@ -313,6 +321,9 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(CalotypeError, match=r"pip install 'calotype\[archive\]'"):
         archived(tmp_path, tmp_path / "archive")
+    monkeypatch.setitem(__import__("sys").modules, "ssimulacra2", None)
+    with pytest.raises(ModelError, match=r"the score ssimulacra2 needs a package: .*calotype\[compare\]"):
+        Encoder(Work(scores=("ssimulacra2",)))
 
 
 def test_the_line_of_progress_has_rates_sizes_and_the_time_left() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -214,6 +216,18 @@ def test_pictures_are_fetched_from_the_web(server: str, tmp_path: Path) -> None:
         reasons = {row["uri"]: row["reason"] for row in archive.errors()}
     assert reasons[addresses[3]] == "cannot be read (no such file or directory)"
     assert archived(addresses, tmp_path / "archive").already == 2
+
+
+def test_file_systems_do_not_log_to_the_terminal(tmp_path: Path) -> None:
+    code = """
+import logging
+from calotype.archive.extras import filesystems
+filesystems()
+logging.getLogger("gcsfs").warning("a traceback")
+logging.getLogger("other").warning("shown")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "shown\n")
 
 
 def test_a_package_that_is_missing_is_named(

@@ -72,8 +72,10 @@ def create(
             counts.seconds = monotonic() - started
             progress(counts)
 
+        outcomes = engine.encode(run.wanted(listing, stop, report), stop)
+        stack.callback(getattr(outcomes, "close", lambda: None))  # Encoding ends before its engine does.
         try:
-            for item, outcome in engine.encode(run.wanted(listing, stop, report), stop):
+            for item, outcome in outcomes:
                 run.take(item, outcome)
                 report()
         except SourceError:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import Any
 
 from calotype.errors import ModelError
 
 __all__ = ["arrow", "check_filesystem", "filesystems", "parquet", "ray_data"]
+
+_FILE_SYSTEM_LOGGERS = ("fsspec", "gcsfs", "s3fs")
 
 
 def arrow() -> Any:
@@ -21,7 +24,14 @@ def parquet() -> Any:
 
 
 def filesystems() -> Any:
-    """Returns the module ``fsspec``. Raises :class:`ModelError` if it is not installed."""
+    """Returns the module ``fsspec``. Raises :class:`ModelError` if it is not installed.
+
+    Where logging is not set up, the warnings of file systems, which repeat their errors with tracebacks, are
+    not shown.
+    """
+    for name in _FILE_SYSTEM_LOGGERS:
+        if not (logger := logging.getLogger(name)).handlers:
+            logger.addHandler(logging.NullHandler())
     return _import_of_extra("fsspec", "addresses such as s3:// and memory:// need", "archive")
 
 

@@ -19,7 +19,7 @@ from calotype.archive.schema import Row
 from calotype.archive.sources.item import Item
 from calotype.compare.metrics import Psnr, Ssimulacra2
 from calotype.compare.metrics.base import UnmeasurableError
-from calotype.errors import CalotypeError, CalotypeWarning, OutOfMemoryError
+from calotype.errors import CalotypeError, CalotypeWarning, ModelError, OutOfMemoryError
 from calotype.imaging import load_picture
 from calotype.options import DEFAULT_BACKEND, DEFAULT_QUALITY, EncodeOptions
 
@@ -90,7 +90,7 @@ class Encoder:
         self._work = work
         self._codec = codec or codec_of(work)
         self._psnr = Psnr()
-        self._ssimulacra2 = Ssimulacra2() if "ssimulacra2" in work.scores else None
+        self._ssimulacra2 = _ssimulacra2() if "ssimulacra2" in work.scores else None
 
     def __call__(self, item: Item) -> Encoded | Failure:
         """Returns the row of ``item``, or its failure; errors of a picture are not raised."""
@@ -165,6 +165,13 @@ class Encoder:
             with suppress(UnmeasurableError):  # The column of a picture that is too small stays empty.
                 scores["ssimulacra2"] = float(self._ssimulacra2(picture.rgb, shown))
         return scores, thumbnail, error
+
+
+def _ssimulacra2() -> Ssimulacra2:
+    try:
+        return Ssimulacra2()
+    except ModelError as error:
+        raise ModelError(f"the score ssimulacra2 {error}") from error
 
 
 def _archive_quality(options: EncodeOptions) -> float:
