@@ -103,7 +103,7 @@ def test_boxes_around_probable_faces() -> None:
     probability[38, :2], probability[39, :2] = 0.95, 0.95
     probability[20:24, 40:44], probability[21, 41:44] = 0.7, 0.95  # likely, but too little of it surely
     assert face_regions(probability, 80, 10**6) == (Region(19, 9, 7, 6, 28), Region(0, 37, 3, 3, 28))
-    assert face_regions(probability, 66, 10**6)[0].levels == 24  # fine enough
+    assert face_regions(probability, 66, 10**6)[0].levels == 18  # fine enough
     low_rate, high_rate = (face_regions(probability, 100, bits) for bits in (8 * 150, 8 * 1500))
     assert 4 <= low_rate[0].levels < high_rate[0].levels == 28
     assert face_regions(probability, 100, 8 * 30) == ()
@@ -219,7 +219,7 @@ def test_no_face_is_protected_if_that_is_not_wanted(latents: NDArray[np.float32]
     assert wanted() and wanted(effort=5)
     assert not wanted(protect="none")
     assert not wanted(effort=4)
-    plain = code_latents(latents, HEADER, (), RateTarget(level=45), Plan.of(EncodeOptions(), 160, 128).rdo)
+    plain = code_latents(latents, HEADER, (), RateTarget(level=64), Plan.of(EncodeOptions(), 160, 128).rdo)
     assert not distorts_faces(plain)
     assert load_face_finder("tiny") is None
     with pytest.raises(ValueError, match="protect"):

@@ -31,6 +31,9 @@ line of text."""
 _QUALITIES = (0, 2, 4, 6, 10, 16, 24, 34, 46)
 """The qualities of the codec that are tried. Letters of 12 pixels are legible from about 4 on."""
 
+_MIN_QUALITIES = ((0.85, 16), (0.75, 2))
+"""Qualities below the second number never make a patch whose similarity is the first or more."""
+
 _TOGETHER, _ROUNDS = 0.75, 4
 """What patches in one atlas take, against the sum of the bytes of each alone, before it is known; and how
 often they are coded together to know it better."""
@@ -126,6 +129,7 @@ def choose_patches(
     trials = {
         quality: [_trial(choice, matched, planes, before, quality, luma_only=luma_only) for choice in wanted]
         for quality in _QUALITIES
+        if quality >= min(_min_quality(choice) for choice in wanted)
     }
     limits = _Limits(budget - MIN_PATCH_BYTES, max_size - MIN_PATCH_BYTES, min_gain, width * height)
     together, best = _TOGETHER, None
@@ -143,6 +147,11 @@ def choose_patches(
         if fits and together >= before_it:
             break
     return None if best is None else best[1]
+
+
+def _min_quality(choice: PatchChoice) -> int:
+    """Returns the lowest quality that is worth a trial."""
+    return max((quality for limit, quality in _MIN_QUALITIES if choice.min_similarity >= limit), default=0)
 
 
 def grown(box: Rectangle, size: tuple[int, int]) -> Rectangle:

@@ -9,7 +9,7 @@
 The stage "scale" makes the first candidate. Each later stage takes a candidate and returns another one, or
 the same. Which stages run depends on the plan, that is on the effort, and on the picture:
 
-* "faces": if the plan has it, unless the level is fine, and for regions of interest at every level;
+* "faces": at coarse levels if the plan has it, and for regions of interest at every level;
 * "colours": with an embedded model. At coarse levels, where colour errors are visible as tints, and where the
   plan has the round-trip correction, latents are corrected in a closed loop. At finer levels the encoder
   solves for the latents of small pictures, of which every effort takes the time;

@@ -1,4 +1,4 @@
-"""Protects small faces, text and the user's regions where latents do not hold them.
+"""Protects faces, text and the user's regions where latents do not hold them.
 
 ::
 
@@ -51,21 +51,25 @@ from calotype.options import DecodeOptions, Roi
 
 __all__ = ["allows_patches", "shown_pixels", "with_protection"]
 
-_BITS, _ROI_BITS = 0.011, 0.035
-"""The most that protection may take from the rest of the picture, in bits for each pixel: for faces and text,
-and where there is a region of the user's. At 512x512 the first is 360 bytes."""
+_BUDGETS = {"faces": (0.0085, 0.07), "text": (0.007, 0.045), "roi": (0.035, 0.15)}
+"""The most that protection may take from the rest of the picture, in bits for each pixel and as a share of the
+file; the larger one counts. "text" counts if there is text, "roi" if the user has named a region. LPIPS of
+the rest grows by 0.5 % to 1 % for each per cent of the file that it lacks. Few faces take all of it."""
 
-_FRACTION, _ROI_FRACTION, _MAX_FRACTION = 0.07, 0.15, 0.25
-"""The share of the file that it may take even if it is more bits than that, likewise, and the largest share
-at all. LPIPS of the rest grows by 0.5 % for each per cent of the file that it lacks."""
+_MAX_FRACTION = 0.25
+"""The largest share of the file."""
 
 _MAX_PATCH_FRACTION = 0.4
 """The largest share of the file that patches may have, those bytes included that the latents under them give
 back."""
 
-_MAX_FACE_SIDE = 48
-"""The longest side, in pixels, of a face that may become a patch. Latents hold larger ones with finer steps;
-at the same bytes a patch of them would be blurred."""
+_MAX_FACE_SIDE = 128
+"""The longest side, in pixels, of the box of a face that may become a patch. A patch of a larger one takes
+too many bytes."""
+
+_LIKE, _FACE_WEIGHT = 0.87, 2.0
+"""The similarity with the original from which on a patch of a face pays, and the weight of what it gains. A
+recogniser found faces as far from the original as those of latents below it, and half as far above it."""
 
 _LINE = 18
 """The height in pixels of a line of text above which the gain of a patch is counted in letters, not in
@@ -81,14 +85,14 @@ _COVERED = 0.6
 
 def allows_patches(candidate: Candidate, picture: PreparedPicture, plan: Plan) -> bool:
     """Returns whether the file is large enough for any patch."""
-    return _budget(candidate, picture, plan) > MIN_PATCH_BYTES
+    return _budget(candidate, picture, plan, with_text=plan.text) > MIN_PATCH_BYTES
 
 
-def _budget(candidate: Candidate, picture: PreparedPicture, plan: Plan) -> int:
+def _budget(candidate: Candidate, picture: PreparedPicture, plan: Plan, *, with_text: bool) -> int:
     """Returns the bytes that protection may take from the rest of the picture."""
     header, size = candidate.header, _file_size(candidate, plan)
     with_roi = picture.interest is not None and bool(picture.interest.boxes)
-    bits, fraction = (_ROI_BITS, _ROI_FRACTION) if with_roi else (_BITS, _FRACTION)
+    bits, fraction = _BUDGETS["roi" if with_roi else "text" if with_text else "faces"]
     allowed = max(bits * header.width * header.height / 8, fraction * size)
     return int(min(allowed, _MAX_FRACTION * size))
 
@@ -114,10 +118,10 @@ def with_protection(
     if not (faces or text or named):
         return candidate
     header, decoded = candidate.header, shown_pixels(candidate, decoder)
-    choices = [PatchChoice(box, 1.0) for box in faces]
+    choices = [PatchChoice(box, _FACE_WEIGHT, _LIKE) for box in faces]
     choices += [PatchChoice(box, min((_LINE / min(box[2:])) ** 2, 1.0), _LEGIBLE) for box in text]
     choices += [PatchChoice((roi.left, roi.top, roi.width, roi.height), roi.weight) for roi in named]
-    size, budget = _file_size(candidate, plan), _budget(candidate, picture, plan)
+    size, budget = _file_size(candidate, plan), _budget(candidate, picture, plan, with_text=bool(text))
     underlay = Underlay(candidate, picture, encoder, FEATHER)
     patches = choose_patches(
         picture.rgb,

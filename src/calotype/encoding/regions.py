@@ -1,12 +1,12 @@
-"""Finer steps than the rest for the latents of faces.
+"""Finer steps than the rest for the latents of faces, at coarse levels.
 
 ::
 
     candidate ─ latents ─ face finder ─ probability of a face ─ regions ─ candidate, no larger
 
 Coarse steps are more visible in eyes and mouths than in grass or stone. Most faces are small, so that finer
-latents for them take few bytes from the rest. For a face of few latents finer steps are not enough: at coarse
-levels the picture is then coded at a larger scale.
+latents for them take few bytes from the rest. For a face of few latents finer steps are not enough, and the
+picture is coded at a larger scale.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ from calotype.connected import connected_parts
 from calotype.container import Region
 from calotype.encoding.candidate import Candidate
 
-__all__ = ["distorts_faces", "face_boxes", "face_regions", "needs_larger_scale"]
-
-_FACE_LEVEL, _MAX_LEVELS = 42, 28
-"""The level of faces, and their largest refinement against the rest of the picture. With finer steps faces
-come no nearer to the original: a recogniser sees the same distance as for latents that are not quantised."""
+__all__ = ["distorts_faces", "face_boxes", "face_regions", "has_only_small_faces"]
 
 _COARSE_LEVEL = 64
-"""The level above which the picture is coded at a larger scale if all faces are small."""
+"""The level above which faces are visibly distorted."""
 
-_MAX_FRACTION = 0.07
+_FACE_LEVEL, _MAX_LEVELS = 48, 28
+"""The level of faces, and their largest refinement against the rest of the picture."""
+
+_MAX_FRACTION = 0.1
 """The largest fraction of the payload that finer latents for faces may take from the rest of the picture."""
 
 _BITS_PER_HALVED_STEP = 2.4
@@ -48,16 +47,16 @@ _MIN_LEVELS = 4
 
 
 def distorts_faces(candidate: Candidate) -> bool:
-    """Returns whether the steps at the candidate's level distort faces more than the networks do."""
-    return candidate.header.level >= _FACE_LEVEL + _MIN_LEVELS
+    """Returns whether faces are visibly distorted at the candidate's level."""
+    return candidate.header.level > _COARSE_LEVEL
 
 
-def needs_larger_scale(probability: NDArray[np.float32], level: int) -> bool:
-    """Returns whether all faces of a file at ``level`` have so few latents that finer steps are not enough.
+def has_only_small_faces(probability: NDArray[np.float32]) -> bool:
+    """Returns whether there are faces, and all of them have so few latents that finer steps are not enough.
 
     ``probability`` is that of :func:`face_regions`.
     """
-    boxes = face_boxes(probability) if level > _COARSE_LEVEL else []
+    boxes = face_boxes(probability)
     return bool(boxes) and all(max(box[2:]) <= _SMALL_SIDE for box in boxes)
 
 

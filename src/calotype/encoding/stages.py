@@ -29,7 +29,7 @@ from calotype.encoding.interest import interest_regions
 from calotype.encoding.plan import Plan, RateTarget
 from calotype.encoding.prepare import PreparedPicture
 from calotype.encoding.rate import SizeTarget
-from calotype.encoding.regions import face_regions, needs_larger_scale
+from calotype.encoding.regions import face_regions, has_only_small_faces
 from calotype.encoding.resolution import (
     allowed_scales,
     best_scale,
@@ -152,8 +152,8 @@ def with_finer_regions(
 ) -> Candidate:
     """Returns the candidate with a REGIONS chunk for its faces and its regions of interest, at the same rate.
 
-    Without a ``finder`` faces are not looked for. If all faces are too small, a larger scale is tried first.
-    It returns ``candidate`` itself if there are no regions, if the size allows no finer latents, or if the
+    Without a ``finder`` faces are not looked for. If all faces are small, a larger scale is tried first. It
+    returns ``candidate`` itself if there are no regions, if the size allows no finer latents, or if the
     limits do not allow the chunk. With a target size the result is provisional: it took one coding pass.
     """
     header, latents = candidate.header, candidate.latents
@@ -161,7 +161,7 @@ def with_finer_regions(
         return _with_regions(candidate, picture, plan, header, latents, None) or candidate
     probability = find_faces_tiled(finder, latents)
     larger = larger_scale(header, picture)
-    if larger and needs_larger_scale(probability, header.level):
+    if larger and has_only_small_faces(probability):
         larger_header = replace(header, scale=larger[0], level=larger[1])
         larger_latents = _latents_of(picture, larger_header, encoder)
         larger_probability = find_faces_tiled(finder, larger_latents)

@@ -24,14 +24,16 @@ from calotype.encoding.prepare import PreparedPicture, network_input
 from calotype.encoding.size_estimate import SizeEstimate
 from calotype.encoding.structure import box_mean
 from calotype.entropy import BASE_SPACING
+from calotype.imaging import luma
 from calotype.latents import SD1
 from calotype.models import Encoder
 from calotype.models.tiling import encode_tiled
 
 __all__ = ["Underlay", "pixels_under_patches", "smoothed_under"]
 
-_RADIUS = 16
-"""The radius, in pixels, of the mean that replaces a pixel; it is taken twice."""
+_LUMA_RADIUS, _COLOUR_RADIUS = 16, 2
+"""The radii, in pixels, of the means that replace the luma, twice, and the colours of a pixel. Patches may
+have no colours of their own, so that those under them must stay."""
 
 _REACH = 2
 """Latent positions beyond a rectangle, in which its smoothing changes the number of bits as well."""
@@ -40,18 +42,21 @@ _REACH = 2
 def smoothed_under(
     rgb: NDArray[np.uint8], rectangles: Sequence[Rectangle], feather: int
 ) -> NDArray[np.uint8]:
-    """Returns the picture uint8[H, W, 3], smoothed where patches with this ``feather`` will hide it."""
+    """Returns the picture uint8[H, W, 3], smoothed where patches with this ``feather`` will hide it.
+
+    What lies beside a rectangle does not change what is in it.
+    """
     height, width = rgb.shape[:2]
     result = rgb.copy()
     for rectangle in rectangles:
         left, top, across, down = rectangle
-        x, y = max(left - 2 * _RADIUS, 0), max(top - 2 * _RADIUS, 0)
-        around = rgb[y : top + down + 2 * _RADIUS, x : left + across + 2 * _RADIUS].astype(np.float32)
-        smooth = box_mean(box_mean(around, _RADIUS), _RADIUS)
-        inside = slice(top - y, top - y + down), slice(left - x, left - x + across)
+        place = slice(top, top + down), slice(left, left + across)
+        pixels = rgb[place]
+        grey = luma(np.ascontiguousarray(pixels)).astype(np.float32)[..., None]
+        smooth = box_mean(box_mean(grey, _LUMA_RADIUS), _LUMA_RADIUS)
+        smooth = smooth + box_mean(pixels.astype(np.float32) - grey, _COLOUR_RADIUS)
         weights = patch_weights(rectangle, (width, height), feather).astype(np.float32)[..., None] / 256
-        part = result[top : top + down, left : left + across]
-        part[...] = np.clip(part + weights * (smooth[inside] - part) + 0.5, 0, 255)
+        result[place] = np.clip(result[place] + weights * (smooth - result[place]) + 0.5, 0, 255)
     return result
 
 
