@@ -52,9 +52,9 @@ from calotype.options import DecodeOptions, Roi
 __all__ = ["allows_patches", "shown_pixels", "with_protection"]
 
 _BUDGETS = {"faces": (0.0085, 0.07), "text": (0.007, 0.045), "roi": (0.035, 0.15)}
-"""The most that protection may take from the rest of the picture, in bits for each pixel and as a share of the
-file; the larger one counts. "text" counts if there is text, "roi" if the user has named a region. LPIPS of
-the rest grows by 0.5 % to 1 % for each per cent of the file that it lacks. Few faces take all of it."""
+"""The most that protection may take from the rest of the picture, in bits for each pixel and as a share of
+the file; the larger one counts. "text" counts if there is text, "roi" if the user has named a region. LPIPS
+of the rest grows by 0.5 % to 1 % for each per cent of the file that it lacks."""
 
 _MAX_FRACTION = 0.25
 """The largest share of the file."""
