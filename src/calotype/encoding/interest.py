@@ -100,12 +100,10 @@ def read_interest(options: EncodeOptions, width: int, height: int) -> Interest |
     return Interest(tuple(boxes), mask) if options.roi else None
 
 
-def interest_regions(
-    weights: NDArray[np.float32], level: int, bits: int, max_fraction: float = _MAX_FRACTION
-) -> tuple[Region, ...]:
+def interest_regions(weights: NDArray[np.float32], level: int, bits: int) -> tuple[Region, ...]:
     """Returns regions for the ``weights`` float32[h, w], 0 to 1, in a file at ``level`` with ``bits`` bits.
 
-    The refinement is proportional to the weight, and as large as ``max_fraction`` of the file allows. There
+    The refinement is proportional to the weight, and as large as ``_MAX_FRACTION`` of the file allows. There
     are no regions if the refinement at full weight would be below ``_MIN_LEVELS``.
     """
     classes = np.ceil(weights * _WEIGHT_CLASSES).astype(np.int64)
@@ -116,7 +114,7 @@ def interest_regions(
     )
     if not weighted_area:
         return ()
-    affordable = 16 * max_fraction * bits / (_BITS_PER_HALVED_STEP * weighted_area)
+    affordable = 16 * _MAX_FRACTION * bits / (_BITS_PER_HALVED_STEP * weighted_area)
     levels = min(_MAX_LEVELS, level - _FINEST_LEVEL, affordable)
     if levels < _MIN_LEVELS:
         return ()
