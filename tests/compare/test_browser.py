@@ -32,6 +32,8 @@ AXE = Path(os.environ.get("CALOTYPE_AXE", ROOT / "node_modules" / "axe-core" / "
 QUIET = (
     "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
     " disable-component-update disable-sync force-device-scale-factor=1 hide-scrollbars"
+    # Without an adapter Chromium warns in the console: this one computes on the processor.
+    " enable-unsafe-webgpu use-webgpu-adapter=swiftshader"
 )
 Driver = Any
 Show = Callable[..., Driver]

@@ -31,6 +31,9 @@ FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
+    # Without an adapter Chromium warns in the console: this one computes on the processor.
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",
     "--disable-quic",
     "--disable-dev-shm-usage",
     "--disable-background-networking",
