@@ -180,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measurements = []
     with tempfile.TemporaryDirectory() as folder, busy_processes(options.busy):
         for size in options.sizes:
-            for operation in OPERATIONS:
+            for operation in [name for name in OPERATIONS if name in options.operations]:
                 for model in [m for m in OPERATIONS[operation] if m in models]:
                     file = Path(folder) / f"{model}-{size}"
                     measurement = measure(
@@ -203,8 +203,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="WxH")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
+    parser.add_argument("--operations", nargs="+", choices=list(OPERATIONS), default=list(OPERATIONS))
     parser.add_argument("--threads", type=int, default=os.cpu_count(), metavar="N")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="after the first call")
+    parser.add_argument(
+        "--repeats", type=int, default=3, metavar="N", help="after the first call; 0 takes the time of that"
+    )
     parser.add_argument(
         "--busy",
         type=int,
