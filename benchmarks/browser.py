@@ -1,11 +1,11 @@
 """Seconds of the browser's decoder against the Python package: ``python -m benchmarks.browser``.
 
-Both decode the same picture of 512x512 pixels in turn, on the same cores: first on one, then on all. The
-browser's decoder uses one core for a picture. The table has the shortest time of the rounds, with everything
-loaded, and the shortest processor time, which is more reliable on a machine that does other work at the same
-time. A thumbnail (an eighth of the size) takes the same latents and no decoder network. ``--large FILE`` also
-decodes a large file once in each browser, and gives the largest resident memory of the page's process. The
-benchmark needs ``make web``, and the browsers of Debian's chromium-driver and firefox-esr.
+Both decode the same picture, coded at 512x512 pixels, in turn, on the same cores: first on one, then on all.
+The browser's decoder uses one core for a picture. The table has the shortest time of the rounds, with
+everything loaded, and the shortest processor time, which is more reliable on a machine that does other work
+at the same time. A thumbnail (an eighth of the size) takes the same latents and no decoder network.
+``--large FILE`` also decodes a large file once in each browser, and gives the largest resident memory of the
+page's process. The benchmark needs ``make web``, chromium-driver and firefox-esr of Debian.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _measure(cores: int, rounds: int, large: Path | None) -> None:
     os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:cores]))
     import calotype
 
-    data = calotype.encode(load_rgb(_SAMPLE), target_size=5000)
+    data = calotype.encode(load_rgb(_SAMPLE), target_size=5000, scale=1)
     calotype.decode(data)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         site = Path(temporary) / "site"
