@@ -152,8 +152,20 @@ def test_a_service_worker_serves_plain_images(browser: Browser, site: Path) -> N
     assert answer == [24, 24]
 
 
+IDLE = """let [longest, last] = [0, 0];
+const tick = () => {
+  longest = Math.max(longest, performance.now() - last - 4);
+  last = performance.now();
+  setTimeout(tick, 4);
+};
+onmessage = () => postMessage(longest);
+setTimeout(() => { last = performance.now(); tick(); postMessage(0); }, 500);"""
+"""A worker that measures how late its timer is, and tells the longest delay when it is asked."""
+
+
 def test_the_page_stays_responsive_with_many_pictures(browser: Browser, site: Path) -> None:
-    """No task of the main thread takes 50 ms, beyond what other processes delay an idle page at the time."""
+    """No task of the main thread takes 50 ms beyond what other processes delay an idle thread by."""
+    (site / "idle.js").write_text(IDLE, "utf-8")
     for _ in range(6):  # Timers are late where other processes take the cores.
         visit(browser, site, "")
         longest = browser.execute_async_script("""
@@ -168,8 +180,9 @@ def test_the_page_stays_responsive_with_many_pictures(browser: Browser, site: Pa
                 if (!finished) setTimeout(tick, 4);
               };
               tick();
-              await new Promise((resolve) => setTimeout(resolve, 500));
-              const idle = longest;
+              // A thread that does nothing else is delayed by other processes alone.
+              const idle = new Worker("/idle.js");
+              await new Promise((resolve) => (idle.onmessage = resolve));
               if (PerformanceObserver.supportedEntryTypes.includes("longtask")) {
                 finished = true;
                 new PerformanceObserver((list) => {
@@ -186,7 +199,9 @@ def test_the_page_stays_responsive_with_many_pictures(browser: Browser, site: Pa
               await Promise.all(images.map((image) => image.decode()));
               await new Promise((resolve) => setTimeout(resolve, 50));
               finished = true;
-              return longest - idle;
+              idle.postMessage(0);
+              const { data } = await new Promise((resolve) => (idle.onmessage = resolve));
+              return longest - data;
             })().then(done, (error) => done(String(error)));""")
         assert isinstance(longest, (int, float)), longest
         if longest < 50:
