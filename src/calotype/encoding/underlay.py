@@ -13,6 +13,7 @@ decoders that cannot read the patches, show a blur in place of the patch and not
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,6 @@ class Underlay:
         self, candidate: Candidate, picture: PreparedPicture, encoder: Encoder, feather: int
     ) -> None:
         self._candidate, self._picture, self._encoder, self._feather = candidate, picture, encoder, feather
-        self._plain = self._encoded(picture.rgb)
         self._rectangles: Sequence[Rectangle] = ()
         self._latents = candidate.latents
 
@@ -86,7 +86,7 @@ class Underlay:
         ``rectangles``."""
         if set(rectangles) != set(self._rectangles):
             smooth = smoothed_under(self._picture.rgb, rectangles, self._feather)
-            self._latents = self._candidate.latents + (self._encoded(smooth) - self._plain)
+            self._latents = self._candidate.latents + (self._encoded(smooth) - self._plain_latents)
             self._rectangles = tuple(rectangles)
         return self._latents
 
@@ -109,6 +109,11 @@ class Underlay:
             ]
             saved.append(scale * (sizes[0] - sizes[1]))
         return saved
+
+    @cached_property
+    def _plain_latents(self) -> NDArray[np.float32]:
+        """The latents of the picture itself; they are only needed if a patch may pay."""
+        return self._encoded(self._picture.rgb)
 
     def _encoded(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         header = self._candidate.header
