@@ -60,10 +60,9 @@ _MAX_PATCH_FRACTION = 0.4
 """The largest share of the file that patches may have, those bytes included that the latents under them give
 back."""
 
-_MAX_FACE_SIDE, _MAX_FACE_SIDE_OF_FAST = 128, 48
-"""The longest side, in pixels, of the box of a face that may become a patch. A patch of a larger one takes
-too many bytes. The second value is for a plan without the round-trip correction: to try patches takes twice
-as long as to encode, which only the smallest faces are worth."""
+_MAX_FACE_SIDE = 48
+"""The longest side, in pixels, of the box of a face that may become a patch. Within its bytes, the patch of a
+larger one is blurred and has a visible edge, although a recogniser finds it nearer."""
 
 _LIKE, _FACE_WEIGHT = 0.87, 2.0
 """The similarity with the original from which on a patch of a face pays, and the weight of what it gains. A
@@ -112,7 +111,7 @@ def with_protection(
 
     Without a finder, faces or text are not searched for. It returns ``candidate`` itself if no change pays.
     """
-    faces, text, named = _subjects(candidate, picture, plan, face_finder, text_finder)
+    faces, text, named = _subjects(candidate, picture, face_finder, text_finder)
     if not (faces or text or named):
         return candidate
     header, decoded = candidate.header, shown_pixels(candidate, decoder)
@@ -145,7 +144,6 @@ def shown_pixels(candidate: Candidate, decoder: Decoder) -> NDArray[np.uint8]:
 def _subjects(
     candidate: Candidate,
     picture: PreparedPicture,
-    plan: Plan,
     face_finder: FaceFinder | None,
     text_finder: TextFinder | None,
 ) -> tuple[list[Rectangle], list[Rectangle], tuple[Roi, ...]]:
@@ -154,8 +152,7 @@ def _subjects(
     if face_finder is not None:
         boxes = face_boxes(find_faces_tiled(face_finder, candidate.latents))
         boxes = [_in_pixels(box, candidate.header) for box in boxes]
-        max_side = _MAX_FACE_SIDE if plan.round_trip else _MAX_FACE_SIDE_OF_FAST
-        faces = [box for box in boxes if max(box[2:]) <= max_side]
+        faces = [box for box in boxes if max(box[2:]) <= _MAX_FACE_SIDE]
     text = [] if text_finder is None else text_finder.find(picture.rgb)
     return faces, text, () if picture.interest is None else picture.interest.boxes
 
