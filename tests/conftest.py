@@ -3,10 +3,16 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 # On a busy machine the time limits of Hypothesis would fail tests of correct code.
 settings.register_profile("without time limits", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -65,10 +71,36 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests of :data:`EXTRA`, which ``make check`` leaves out."""
+    """Marks the tests of :data:`EXTRA`, and puts those marked ``alone`` first.
+
+    So they wait for the first tests of the other workers alone, and those are short.
+    """
     for item in items:
         if _needs_extra(item.path):
             item.add_marker("extra")
+    items.sort(key=lambda item: item.get_closest_marker("alone") is None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Runs a test marked ``alone`` while no other worker of pytest-xdist runs a test."""
+    with _turn(item):
+        return (yield)
+
+
+@contextmanager
+def _turn(item: pytest.Item) -> Iterator[None]:
+    """Waits until the test may run: one that is marked ``alone`` holds an exclusive lock, others share it."""
+    if fcntl is None or "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    alone = item.get_closest_marker("alone") is not None
+    turnstile = Path(__file__).with_name("codec_samples.py")
+    with Path(__file__).open() as running, turnstile.open() as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # so that nobody overtakes a test that waits for the exclusive lock
+        fcntl.flock(running, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(turn, fcntl.LOCK_UN)
+        yield
 
 
 @pytest.fixture

@@ -163,6 +163,7 @@ setTimeout(() => { last = performance.now(); tick(); postMessage(0); }, 500);"""
 """A worker that measures how late its timer is, and tells the longest delay when it is asked."""
 
 
+@pytest.mark.alone
 def test_the_page_stays_responsive_with_many_pictures(browser: Browser, site: Path) -> None:
     """No task of the main thread takes 50 ms beyond what other processes delay an idle thread by."""
     (site / "idle.js").write_text(IDLE, "utf-8")
