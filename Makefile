@@ -12,15 +12,18 @@ COVERAGE_OPTIONS := $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
 # "yes" where the browser's decoder can be built: with npm, and Node 20.12 or newer.
 NODE := $(shell command -v npm >/dev/null 2>&1 && node -p "const [a, b] = process.versions.node.split('.').map(Number); a > 20 || (a === 20 && b >= 12) ? 'yes' : ''" 2>/dev/null)
 
-.PHONY: demo dev check test lint docs links matrix package web bench clean
+.PHONY: demo dev check quick test lint docs links matrix package web bench clean
 
 demo: $(VENV)/installed-compare   ## encode and decode the sample photograph, and compare: see demo/
 	$(RUN) -m scripts.demo
 
 dev: $(VENV)/installed-dev   ## an editable install with everything that work on Calotype needs
 
-check: lint $(VENV)/installed-check   ## lint, and the quick tests of what the default install runs
-	$(PYTEST) -m 'not slow and not extra'
+check: $(VENV)/installed-$(or $(EXTRA),check) $(VENV)/installed-$(or $(EXTRA),lint)   ## lint, and the quick tests
+	+$(MAKE) --no-print-directory --jobs=2 lint quick
+
+quick: $(VENV)/installed-$(or $(EXTRA),check)   ## the quick tests of what the default install runs
+	$(PYTEST) -p no:schemathesis -m 'not slow and not extra'
 
 test: $(VENV)/installed-$(or $(EXTRA),test) $(if $(NODE),web)   ## every test; those of the browser's decoder need npm
 	$(PYTEST) $(COVERAGE_OPTIONS)

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import FrameType
 
@@ -77,7 +78,13 @@ def name_of(module: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-NAMES = {name_of(module) for module in MODULES}
+MODULE_OF = {name_of(module): module for module in MODULES}
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a file of Python, which several tests look at."""
+    return ast.parse(path.read_text("utf-8"))
 
 
 def part_of(name: str) -> str:
@@ -85,17 +92,20 @@ def part_of(name: str) -> str:
     return name.split(".")[1] if "." in name else "__init__"
 
 
-def imports(module: Path) -> Iterator[str]:
+@cache
+def imports(module: Path) -> frozenset[str]:
     """Dotted names of all that a module imports, within functions too."""
     package = name_of(module).split(".")[: None if module.stem == "__init__" else -1]
-    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+    imported: set[str] = set()
+    for node in ast.walk(parsed(module)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            imported.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             source = ".".join(base + ([node.module] if node.module else []))
-            for name in {f"{source}.{alias.name}" for alias in node.names}:
-                yield name if name in NAMES else source
+            names = (f"{source}.{alias.name}" for alias in node.names)
+            imported.update(name if name in MODULE_OF else source for name in names)
+    return frozenset(imported)
 
 
 def public_definitions(tree: ast.Module) -> set[str]:
@@ -171,12 +181,10 @@ def modules_below(name: str) -> set[str]:
     below: set[str] = set()
     new = {name}
     while new:
-        new = {name for module in new for name in IMPORTS.get(module, set())} - below
+        new = {name for module in new & MODULE_OF.keys() for name in imports(MODULE_OF[module])} - below
         below |= new
     return below
 
-
-IMPORTS = {name_of(module): set(imports(module)) for module in MODULES}
 
 # The calls from a module to one above it that encoding makes. None of them passes options or a picture.
 CALLS_UPWARDS = {
@@ -189,16 +197,16 @@ CALLS_UPWARDS = {
 @pytest.mark.slow  # every call is recorded
 def test_encoding_only_calls_downwards() -> None:
     """No module that encoding runs calls one above it: docs/architecture.md, "The way through encode"."""
-    below = {name: modules_below(name) for name in IMPORTS}
+    below = {name: modules_below(name) for name in MODULE_OF}
     calls: set[tuple[str, str]] = set()
 
     def record(frame: FrameType, event: str, _: object) -> None:
         callee, caller = frame.f_globals.get("__name__", ""), frame.f_back
         is_import = frame.f_code.co_name == "<module>"
         is_generated = frame.f_code.co_filename.startswith("<")  # by dataclasses
-        if event != "call" or callee not in IMPORTS or is_import or is_generated:
+        if event != "call" or callee not in MODULE_OF or is_import or is_generated:
             return
-        while caller is not None and caller.f_globals.get("__name__") not in IMPORTS:
+        while caller is not None and caller.f_globals.get("__name__") not in MODULE_OF:
             caller = caller.f_back
         if caller is not None:
             calls.add((caller.f_globals["__name__"], callee))
@@ -231,13 +239,34 @@ def test_modules_are_short(module: Path) -> None:
     assert len(module.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
 
 
+# Modules that import torch or the web server's packages, which takes seconds.
+OF_EXTRAS = (
+    "calotype.encoding.optimise.",
+    "calotype.models.onnx_torch",
+    "calotype.models.torch_session",
+    "calotype.web.",
+)
+
+
 @pytest.mark.parametrize("module", [m for m in MODULES if m.stem != "__main__"], ids=name_of)
 def test_all_lists_what_is_public(module: Path) -> None:
-    tree = ast.parse(module.read_text(encoding="utf-8"))
+    tree = parsed(module)
     names = declared_all(tree)
     assert names is not None, "no __all__"
     assert len(set(names)) == len(names)
     assert public_definitions(tree) <= set(names)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        pytest.param(path, id=name, marks=[pytest.mark.extra] if name.startswith(OF_EXTRAS) else [])
+        for name, path in MODULE_OF.items()
+        if path.stem != "__main__"
+    ],
+)
+def test_all_lists_what_is_there(module: Path) -> None:
+    names = declared_all(parsed(module)) or []
     try:
         imported = importlib.import_module(name_of(module))
     except (ModuleNotFoundError, ModelError) as error:  # the module of an extra that is not installed
@@ -260,14 +289,17 @@ def test_what_is_defined_is_used() -> None:
     """Linters take a name in ``__all__`` for used. Commands are used by what decorates them."""
     root = PACKAGE.parents[1]
     scripts = [path for name in ("benchmarks", "scripts", "training") for path in (root / name).glob("*.py")]
-    used = {name for path in [*MODULES, *scripts] for name in uses(ast.parse(path.read_text("utf-8")))}
+    used = {name for path in [*MODULES, *scripts] for name in uses(parsed(path))}
     documents = " ".join(path.read_text("utf-8") for path in [root / "README.md", *root.glob("docs/*.md")])
     for module in MODULES:
-        tree = ast.parse(module.read_text("utf-8"))
+        tree = parsed(module)
         plain = (ast.FunctionDef, ast.ClassDef)
         defined = {node.name for node in tree.body if isinstance(node, plain) and not node.decorator_list}
         unused = {name for name in defined - used if not re.search(rf"\b{name}\b", documents)}
         assert not unused, f"{name_of(module)} defines {unused}, which nothing uses"
+
+
+_IMPORT_OF_CONFTEST = re.compile(r"^ *(from conftest import|import (.*, *)?conftest\b)", re.MULTILINE)
 
 
 def test_files_of_tests_do_not_hide_each_other() -> None:
@@ -279,11 +311,7 @@ def test_files_of_tests_do_not_hide_each_other() -> None:
     bare = [path.stem for path in paths if not (path.parent / "__init__.py").exists()]
     assert {name for name in bare if bare.count(name) > 1} == {"conftest"}
     for path in paths:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.ImportFrom):
-                assert node.level or node.module != "conftest", path
-            elif isinstance(node, ast.Import):
-                assert "conftest" not in {alias.name for alias in node.names}, path
+        assert not _IMPORT_OF_CONFTEST.search(path.read_text("utf-8")), path
 
 
 def loaded(code: str) -> set[str]:
@@ -315,7 +343,7 @@ LAZY_PACKAGES = [module for module in MODULES if "lazy_names(" in module.read_te
 
 @pytest.mark.parametrize("module", [m for m in LAZY_PACKAGES if m.stem != "lazy"], ids=name_of)
 def test_lazy_packages_give_type_checkers_the_same_names(module: Path) -> None:
-    tree = ast.parse(module.read_text("utf-8"))
+    tree = parsed(module)
     (choice,) = (node for node in tree.body if isinstance(node, ast.If))
     (lazy,) = (node.value for node in choice.orelse if isinstance(node, ast.Assign))
     assert isinstance(lazy, ast.Call)

@@ -115,13 +115,13 @@ def start(code: str, folder: Path, home: Path, before: tuple[str, ...] = (), **m
     return done.stderr
 
 
-@pytest.mark.parametrize(
-    "way",
-    [
-        pytest.param(way, marks=[pytest.mark.extra] if package or way == "compare" else [])
-        for way, (_, package) in WAYS.items()
-    ],
-)
+def _marks(way: str) -> list[pytest.MarkDecorator]:
+    """Each takes a process of its own, so only one of them is a quick test."""
+    needs_extra = WAYS[way][1] is not None or way == "compare"
+    return [pytest.mark.slow] * (way != "encode") + [pytest.mark.extra] * needs_extra
+
+
+@pytest.mark.parametrize("way", [pytest.param(way, marks=_marks(way)) for way in WAYS])
 def test_no_network_and_no_file_in_the_home_directory(way: str, folder: Path, tmp_path: Path) -> None:
     code, package = WAYS[way]
     if package is not None and find_spec(package) is None:

@@ -48,9 +48,10 @@ def test_a_pipe_that_is_not_a_picture(run_process: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (
+        pytest.param(
             (*DECODE, "photo.calo", "-"),
             b"calotype: error: standard output: was closed before everything was written\n",
+            marks=pytest.mark.slow,
         ),
         (("info", "photo.calo"), b""),
         (("--help",), b""),
@@ -83,6 +84,7 @@ def test_a_full_disk_gives_an_error_of_one_sentence(run_process: Run, calo: str)
     assert b"/dev/full: cannot be written (no space left on device)" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_closed_standard_stream_is_one_error(photo: str, calo: str, tmp_path: Path) -> None:
     for line, sentence in (
         (f"decode -m tiny {calo} - >&-", b"calotype: error: standard output: is closed\n"),

@@ -24,6 +24,7 @@ from calotype.container import (
     Header,
     Region,
     file_checksum,
+    file_size,
     fixed_header,
     pack_regions,
     parse_file,
@@ -66,6 +67,7 @@ def test_a_serialised_file_is_parsed_back(
     )
     critical = [alpha] if alpha else []
     data = serialise_file(header, payload, stored, [*chunks, *critical])
+    assert file_size(header, len(payload), [*chunks, *critical]) == len(data)
     parsed = parse_file(data, limits=LIMITS, strict=True)
     assert parsed.header == header
     assert (parsed.payload, parsed.checksum, parsed.size) == (payload, stored, len(data))
@@ -109,7 +111,8 @@ def test_every_truncation_in_strict_mode() -> None:
             parse_file(DATA[:length], limits=LIMITS, strict=True)
 
 
-@pytest.mark.parametrize("strict", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("strict", [False, True])
 def test_every_changed_byte_is_noticed(strict: bool) -> None:
     payload_end = ENDS[0]
     for position in range(len(DATA)):

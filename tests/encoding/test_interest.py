@@ -116,7 +116,11 @@ def test_other_types_and_the_palette_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"target_size": 900, "effort": 1}, {"quality": 40, "effort": 5, "scale": 1}]
+    "options",
+    [
+        pytest.param({"target_size": 900, "effort": 1}, marks=pytest.mark.slow),
+        {"quality": 40, "effort": 5, "scale": 1},
+    ],
 )
 def test_a_region_comes_out_better_in_the_same_size(options: dict[str, float]) -> None:
     picture = Image.open(SAMPLES / "coffee.png").convert("RGB").crop((100, 60, 356, 252))

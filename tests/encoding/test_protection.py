@@ -85,6 +85,7 @@ def test_what_latents_hold_needs_no_patch() -> None:
     assert choose_patches(original, decoded, choices, 900, min_gain=1000) is None
 
 
+@pytest.mark.slow
 def test_a_greater_weight_comes_first() -> None:
     original, decoded = signs()
     for heavy in range(2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,18 @@ def test_a_target_beyond_the_finest_level_gets_the_finest(
     latents: NDArray[np.float32], context_model: ContextModel
 ) -> None:
     trial, _ = search_target_size(TrialEncoder(latents, context_model, 0.0), limit(10**6))
+    assert trial.level == FINEST
+
+
+@pytest.mark.parametrize("target", [10**9, 2**32 - 1, 2**50])
+def test_a_large_target_takes_no_memory(context_model: ContextModel, target: int) -> None:
+    encoder = TrialEncoder(np.zeros((4, 2, 2), np.float32), context_model, 0.0)
+    tracemalloc.start()
+    try:
+        trial, _ = search_target_size(encoder, limit(target))
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
     assert trial.level == FINEST
 
 

@@ -138,7 +138,7 @@ def test_popular_colours_come_first() -> None:
 
 
 def test_a_stream_that_inflates_without_end_is_cut_off() -> None:
-    bomb = zlib.compress(bytes(200_000_000), 9)
+    bomb = zlib.compress(bytes(20_000_000), 9)
     tracemalloc.start()
     try:
         with pytest.raises(ChecksumError, match="does not end"):

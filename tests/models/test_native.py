@@ -28,8 +28,9 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or codec.encode(pict
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("backend", ["onnxruntime", pytest.param("openvino", marks=pytest.mark.extra)])
 @pytest.mark.parametrize(
     "child", ["pass", "assert codec.encode(picture, model='tiny') == file; codec.decode(file, model='tiny')"]

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import loop
 import pytest
 import torch
+import train_context
+import train_pictures
 from assets import ASSETS
 from context_model import ContextModel
 from nets import Decoder, Encoder, grown
 from safetensors.torch import load_file
 
-TRAINING = Path(__file__).parents[2] / "training"
 NEEDED = (
     "data/train",
     "models/taesd",
@@ -31,34 +35,55 @@ needs_assets = pytest.mark.skipif(
 )
 
 
-def run(script: str, folder: Path, *arguments: str) -> list[dict]:
-    environment = os.environ | {"CALOTYPE_RUNS": str(folder), "CALOTYPE_ASSETS": str(ASSETS)}
-    command = [sys.executable, "-W", "ignore", str(TRAINING / script), "--device", "cpu", *QUICK, *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of the runs; afterwards torch has its state of before."""
+    for module in (loop, train_pictures, train_context):
+        monkeypatch.setattr(module, "RUNS", tmp_path)
+    threads, exact = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield tmp_path
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = exact
+
+
+@pytest.fixture
+def run(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., list[dict[str, Any]]]:
+    """Runs a script within this process, for each import of torch takes seconds, and returns its rows."""
+
+    def call(script: ModuleType, *arguments: str) -> list[dict[str, Any]]:
+        monkeypatch.setattr(sys, "argv", [f"{script.__name__}.py", "--device", "cpu", *QUICK, *arguments])
+        script.main()
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+
+    return call
 
 
 @needs_assets
-def test_the_stages_run_on_a_processor_and_continue(tmp_path: Path) -> None:
+def test_the_stages_run_on_a_processor_and_continue(
+    runs: Path, run: Callable[..., list[dict[str, Any]]]
+) -> None:
     torch.manual_seed(3)
     state = {f"context_model.{name}": value for name, value in ContextModel().state_dict().items()}
-    (tmp_path / "context-0").mkdir()
-    torch.save({"average": state}, tmp_path / "context-0" / "last.pt")
+    (runs / "context-0").mkdir()
+    torch.save({"average": state}, runs / "context-0" / "last.pt")
     joint = ("--name", "pictures", "--entropy", "context-0", "--crop", "64", "--width", "4")
     joint += ("--validation", "64", "--discriminator-from", "0")
     for _ in range(2):  # the second goes on where the first ended, for no more than its last validation
-        rows = run("train_pictures.py", tmp_path, *joint)
+        rows = run(train_pictures, *joint)
     assert rows[-1]["step"] >= 1 and {"56", "76", "56 by TAESD", "few", "even"} < set(rows[-1]["held out"])
     weights: dict[str, torch.Tensor] = {}
-    for shard in (tmp_path / "pictures").glob("weights-*.safetensors"):
+    for shard in (runs / "pictures").glob("weights-*.safetensors"):
         assert shard.stat().st_size < 15e6
         weights |= load_file(shard)
     parts = (("encoder", Encoder()), ("decoder", Decoder()), ("context_model", ContextModel()))
     for part, net in parts:
         net.load_state_dict({n.removeprefix(f"{part}."): v for n, v in weights.items() if n.startswith(part)})
     context = ("--name", "context", "--start", "pictures", "--warm-start", "context-0", "--crop", "64")
-    (row,) = run("train_context.py", tmp_path, *context)
+    (row,) = run(train_context, *context)
     assert row["step"] >= 1 and row["bytes@1.00"] > 0
 
 

@@ -28,11 +28,13 @@ from calotype.limits import Limits
 
 __all__ = [
     "EXTENSION",
+    "MAX_PAYLOAD_SIZE",
     "MAX_START",
     "MEDIA_TYPE",
     "FileLayout",
     "ParsedFile",
     "file_checksum",
+    "file_size",
     "parse_file",
     "read_layout",
     "serialise_file",
@@ -45,7 +47,10 @@ MAX_START = 64
 """The first so many bytes of a file hold its header, the fields before the payload and the start of a chunk.
 """
 
-_PAYLOAD_LENGTH = Field("payload length", size=0, high=MAX_VARINT)
+MAX_PAYLOAD_SIZE = MAX_VARINT
+"""The largest payload in bytes that a file can announce."""
+
+_PAYLOAD_LENGTH = Field("payload length", size=0, high=MAX_PAYLOAD_SIZE)
 _CHECKSUM = Field("checksum", size=4, high=2**32 - 1)
 
 
@@ -179,6 +184,15 @@ def serialise_file(header: Header, payload: bytes, checksum: int, chunks: Sequen
     behind = sorted((chunk for chunk in chunks if chunk not in first), key=lambda chunk: not chunk.critical)
     parts = [fixed_header(header), _PAYLOAD_LENGTH.write(len(payload)), _CHECKSUM.write(checksum)]
     return b"".join([*parts, *map(write_chunk, first), payload, *map(write_chunk, behind)])
+
+
+def file_size(header: Header, payload_size: int, chunks: Sequence[Chunk] = ()) -> int:
+    """Returns the size in bytes of the file with a payload of ``payload_size`` bytes, without making it.
+
+    ``payload_size``: 0 to ``MAX_PAYLOAD_SIZE``. It raises ``ValueError`` like :func:`serialise_file`.
+    """
+    rest = len(serialise_file(header, b"", 0, chunks)) - len(_PAYLOAD_LENGTH.write(0))
+    return rest + len(_PAYLOAD_LENGTH.write(payload_size)) + payload_size
 
 
 def _announced_size(header: Header) -> tuple[tuple[bool, ChunkType], ...]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calotype.container import Chunk, Header, serialise_file
+from calotype.container import MAX_PAYLOAD_SIZE, Chunk, Header, file_size
 from calotype.encoding.bit_budget import BitBudget
 from calotype.encoding.rdo import CASCADES, Cascade, RdoQuantiser
 from calotype.encoding.size_estimate import SizeEstimate
@@ -58,12 +58,13 @@ class SizeTarget:
 
     def file_size(self, payload_size: int) -> int:
         """Returns the size of the file with a payload of ``payload_size`` bytes."""
-        return len(serialise_file(self.header, bytes(payload_size), 0, self.chunks))
+        return file_size(self.header, payload_size, self.chunks)
 
     @property
     def goal(self) -> float:
         """The ideal code length, in bytes, at which a trial aims; at least 1."""
-        payload = self.size - (self.file_size(self.size) - self.size)
+        largest = min(self.size, MAX_PAYLOAD_SIZE)
+        payload = self.size - (self.file_size(largest) - largest)
         return max((payload - _CODER_BYTES) / (1 + _CODER_SHARE), 1.0)
 
     def allows(self, payload_size: int) -> bool:
