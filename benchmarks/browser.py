@@ -1,11 +1,12 @@
 """Seconds of the browser's decoder against the Python package: ``python -m benchmarks.browser``.
 
-Both decode the same picture, coded at 512x512 pixels, in turn, on the same cores: first on one, then on all.
-The browser's decoder uses one core for a picture. The table has the shortest time of the rounds, with
-everything loaded, and the shortest processor time, which is more reliable on a machine that does other work
-at the same time. A thumbnail (an eighth of the size) takes the same latents and no decoder network.
-``--large FILE`` also decodes a large file once in each browser, and gives the largest resident memory of the
-page's process. The benchmark needs ``make web``, chromium-driver and firefox-esr of Debian.
+Both decode the same picture, coded at 512x512 pixels, in turn, on the same cores: first on one, then on
+all. On two cores a second worker of the browser helps from the third picture on. The table has the shortest
+time of the rounds, with everything loaded, and the shortest processor time of all threads, which is more
+reliable on a machine that does other work at the same time. A thumbnail (an eighth of the size) takes the
+same latents and no decoder network. ``--large FILE`` also decodes a large file once in each browser, and
+gives the largest resident memory of the page's process. The benchmark needs ``make web``, chromium-driver
+and firefox-esr of Debian.
 """
 
 from __future__ import annotations

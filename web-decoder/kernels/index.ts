@@ -140,6 +140,30 @@ export function convolveFloats(
   v128.store(output + place, finished(b, added ? added + 16 : 0, relu), 16);
 }
 
+// ONNX's DepthToSpace of mode CRD with blocks of 2x2 pixels: channel 4c + 2i + j of a pixel becomes channel c of the pixel at row i and
+// column j of its block. `outputs` is a multiple of 4: each step transposes the four channels of four outputs.
+export function depthToSpace(
+  input: usize, inputPixel: i32, inputRow: i32, output: usize, outputPixel: i32, outputRow: i32, width: i32, height: i32, outputs: i32,
+): void {
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const block: usize = output + 2 * y * outputRow + 2 * x * outputPixel;
+      let source: usize = input + y * inputRow + x * inputPixel;
+      for (let o = 0; o < outputs; o += 4) {
+        const a = v128.load(source), b = v128.load(source, 16), c = v128.load(source, 32), d = v128.load(source, 48);
+        const ab0 = i32x4.shuffle(a, b, 0, 4, 1, 5), ab1 = i32x4.shuffle(a, b, 2, 6, 3, 7);
+        const cd0 = i32x4.shuffle(c, d, 0, 4, 1, 5), cd1 = i32x4.shuffle(c, d, 2, 6, 3, 7);
+        const target: usize = block + (o << 2);
+        v128.store(target, i64x2.shuffle(ab0, cd0, 0, 2));
+        v128.store(target + outputPixel, i64x2.shuffle(ab0, cd0, 1, 3));
+        v128.store(target + outputRow, i64x2.shuffle(ab1, cd1, 0, 2));
+        v128.store(target + outputRow + outputPixel, i64x2.shuffle(ab1, cd1, 1, 3));
+        source += 64;
+      }
+    }
+  }
+}
+
 // Winograd's F(4x4, 3x3), after Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015): U = G g G', V = B' d B,
 // output = A' (U V) A. The 36 products are stored apart: U[36][outputs / 8][inputs][8], V[36][tiles][inputs], M[36][tiles][outputs].
 

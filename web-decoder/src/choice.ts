@@ -55,10 +55,11 @@ export class ExecutorChoice<Area> {
     if (large && (this.state === "equal" || this.state === "chosen") && (await this.tried(positions, tile, give))) return "webgpu";
     const parts: Part<Area>[] = [];
     const start = performance.now();
-    await within(this.wasm, tile, (part) => {
+    const keep = (part: Part<Area>): void => {
       parts.push(part);
       give(part);
-    });
+    };
+    await within(this.wasm, () => tile(this.wasm, keep));
     const milliseconds = performance.now() - start;
     this.pace = Math.min(this.pace, milliseconds / positions);
     if (large && this.state === "untried") {
@@ -77,7 +78,7 @@ export class ExecutorChoice<Area> {
     try {
       const gpu = await this.gpu();
       if (!gpu) throw modelError("This browser gives no GPU to compute with.");
-      await within(gpu.executor, tile, give);
+      await within(gpu.executor, () => tile(gpu.executor, give));
     } catch (error) {
       this.opened = null;
       throw error instanceof CalotypeError ? error : modelError(`The GPU cannot decode the picture: ${String(error)}`);
@@ -102,7 +103,7 @@ export class ExecutorChoice<Area> {
       const gpu = await this.gpu();
       if (gpu && !gpu.software) {
         const found: Part<Area>[] = [];
-        await within(gpu.executor, tile, (part) => found.push(part));
+        await within(gpu.executor, () => tile(gpu.executor, (part) => found.push(part)));
         if (found.every(({ bytes }, index) => areEqual(bytes, expected[index]!.bytes))) {
           this.state = "equal";
           return;
@@ -120,10 +121,11 @@ export class ExecutorChoice<Area> {
   }
 }
 
-async function within<Area>(executor: Executor<unknown>, tile: Tile<Area>, give: (part: Part<Area>) => void): Promise<void> {
+/** Does `work` with planes of the executor, and frees them. */
+export async function within<T>(executor: Executor<unknown>, work: () => Promise<T>): Promise<T> {
   executor.begin();
   try {
-    await tile(executor, give);
+    return await work();
   } finally {
     executor.end();
   }

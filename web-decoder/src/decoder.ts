@@ -1,31 +1,25 @@
 /** The decoder network over latents of any size: tiles that overlap by the radius of its receptive field. */
-import { type BackendOption, ExecutorChoice, type Part, type Tile } from "./choice.js";
+import { type BackendOption, ExecutorChoice, type Part, type Tile, within } from "./choice.js";
 import { type Backend, type Executor, type Rectangle, runSteps, type Samples } from "./executor.js";
 import { openGpu } from "./gpu.js";
 import { grainBytes, GRAIN_PER_LATENT, grainRow, grainValue } from "./grain.js";
 import { compile, inputsOf, type Program, type Step } from "./graph.js";
+import type { FindHelper, PartTask } from "./help.js";
 import type { FloatKernels } from "./kernels.js";
 import type { Latents } from "./latents.js";
 import { readOnnx } from "./onnx.js";
 import { CHANNELS, PIXELS_PER_LATENT } from "./header.js";
 import { modelError } from "./errors.js";
+import { type Stage, stagesOf } from "./stages.js";
 import { WasmExecutor } from "./wasm.js";
 
 /** Sides of the kept part of a tile, in latent positions: for the first stage, and within it for the second. */
 const OUTER_TILE = 128;
 const INNER_TILE = 64;
+/** A part with fewer rows of latents is not halved for a helper: each half computes its margin, too. */
+const MIN_HALVED_ROWS = 32;
 /** Latents that are repeated on every side of an extended picture. */
 const EXTENSION = 8;
-
-/** One part of the network: what is done at few samples per latent, then what is done at many. */
-interface Stage {
-  readonly steps: readonly Step[];
-  readonly output: string;
-  /** Samples of the output per latent position. */
-  readonly scale: number;
-  /** The radius of the receptive field in latent positions, rounded up to an even number. */
-  readonly margin: number;
-}
 
 /** A rectangle of latent positions. */
 interface Area {
@@ -47,6 +41,7 @@ export interface DecodedPixels {
 export class DecoderNetwork {
   private readonly program: Program;
   private readonly stages: readonly Stage[];
+  private readonly wasm: WasmExecutor;
   private readonly choice: ExecutorChoice<Area>;
 
   /** Reads an ONNX file into the memory of `kernels`. */
@@ -58,10 +53,14 @@ export class DecoderNetwork {
       }
     }
     this.stages = stagesOf(this.program);
-    this.choice = new ExecutorChoice<Area>(new WasmExecutor(kernels, this.program), openGpu);
+    this.wasm = new WasmExecutor(kernels, this.program);
+    this.choice = new ExecutorChoice<Area>(this.wasm, openGpu);
   }
 
-  async decode(latents: Latents, extended: boolean, backend: BackendOption = "auto"): Promise<DecodedPixels> {
+  /** Decodes latents. `findHelper` is asked for another worker that computes parts of the second stage at the same time. */
+  async decode(
+    latents: Latents, extended: boolean, backend: BackendOption = "auto", findHelper: FindHelper = async () => null,
+  ): Promise<DecodedPixels> {
     const { rows, columns } = latents;
     const inputs = new Inputs(latents, extended ? EXTENSION : 0);
     const rgba = new Uint8ClampedArray(rows * columns * PIXELS_PER_LATENT ** 2 * 4);
@@ -69,36 +68,76 @@ export class DecoderNetwork {
     let used: Backend = "wasm";
     for (const [index, tile] of tiles.entries()) {
       const show = (part: Part<Area>) => inputs.show(rgba, part);
-      const decodeTile: Tile<Area> = (executor, give) => this.decodeTile(executor, inputs, tile, give);
+      const decodeTile: Tile<Area> = (executor, give) => this.decodeTile(executor, inputs, tile, give, findHelper);
       used = await this.choice.decode(backend, sizeOf(tile), decodeTile, show, index < tiles.length - 1);
     }
     return { rgba, backend: used };
   }
 
-  private async decodeTile<Plane>(executor: Executor<Plane>, inputs: Inputs, tile: Area, give: (part: Part<Area>) => void): Promise<void> {
+  /** Computes a part of another worker's picture. */
+  decodePart({ inputs, wanted }: PartTask): Promise<Uint8ClampedArray> {
+    const { steps, output } = this.stages.at(-1)!;
+    return within(this.wasm, () => {
+      const values = new Map(inputs.map(([name, samples]) => [name, this.wasm.load(samples)]));
+      return this.wasm.bytes(runSteps(this.wasm, steps, values, output), wanted);
+    });
+  }
+
+  private async decodeTile<Plane>(
+    executor: Executor<Plane>, inputs: Inputs, tile: Area, give: (part: Part<Area>) => void, findHelper: FindHelper,
+  ): Promise<void> {
     const [first, second] = this.stages as [Stage, Stage | undefined];
-    const load = (area: Area, steps: readonly Step[]): Map<string, Plane> => {
+    const samplesOf = (area: Area, steps: readonly Step[]): [string, Samples][] => {
       const read = new Set(steps.flatMap(inputsOf));
-      const names = this.program.inputs.filter((name) => read.has(name));
-      return new Map(names.map((name) => [name, executor.load(inputs.samples(name, area))]));
+      return this.program.inputs.filter((name) => read.has(name)).map((name) => [name, inputs.samples(name, area)]);
     };
+    const load = (area: Area, { steps }: Stage) => new Map(samplesOf(area, steps).map(([name, samples]) => [name, executor.load(samples)]));
     const needed = grown(tile, second?.margin ?? 0, inputs);
     const read = grown(needed, first.margin, inputs);
-    const early = runSteps(executor, first.steps, load(read, first.steps), first.output);
+    const early = runSteps(executor, first.steps, load(read, first), first.output);
     if (!second) {
       give({ area: tile, bytes: await executor.bytes(early, placeWithin(tile, read, first.scale)) });
       return;
     }
-    const parts = areas(tile, INNER_TILE);
-    for (const [place, area] of parts.entries()) {
+    const windowOf = (area: Area): { window: Area; cutting: Rectangle } => {
       const window = grown(area, second.margin, inputs);
       const [width, height] = evenSize(window).map((side) => side * first.scale) as [number, number];
-      const values = load(window, second.steps);
-      values.set(first.output, executor.cut(early, { ...placeWithin(window, read, first.scale), width, height }));
-      if (place === parts.length - 1) executor.release(early);
+      return { window, cutting: { ...placeWithin(window, read, first.scale), width, height } };
+    };
+    const bytesOf = async (area: Area, isLast: boolean): Promise<Uint8ClampedArray> => {
+      const { window, cutting } = windowOf(area);
+      const values = load(window, second).set(first.output, executor.cut(early, cutting));
+      if (isLast) executor.release(early);
       const pixels = runSteps(executor, second.steps, values, second.output);
-      give({ area, bytes: await executor.bytes(pixels, placeWithin(area, window, second.scale)) });
+      const bytes = await executor.bytes(pixels, placeWithin(area, window, second.scale));
       executor.release(pixels);
+      return bytes;
+    };
+    const taskOf = (area: Area): PartTask => {
+      const { window, cutting } = windowOf(area);
+      const value = executor.read!(early, cutting);
+      return { inputs: [...samplesOf(window, second.steps), [first.output, value]], wanted: placeWithin(area, window, second.scale) };
+    };
+    const parts = areas(tile, INNER_TILE);
+    while (parts.length > 0) {
+      const part = parts.shift()!;
+      const [own, other] = parts.length > 0 ? [part, parts[0]!] : halvesOf(part);
+      const helper = executor.read && own.bottom > own.top ? await findHelper() : null;
+      if (!helper) {
+        give({ area: part, bytes: await bytesOf(part, parts.length === 0) });
+        continue;
+      }
+      const start = performance.now();
+      const answer = helper(taskOf(other));
+      const ownBytes = await bytesOf(own, false);
+      // A helper that takes twice as long as this worker is not waited for.
+      const otherBytes = (await answer(performance.now() - start)) ?? (await bytesOf(other, false));
+      if (other === parts[0]) {
+        give({ area: own, bytes: ownBytes });
+        give({ area: parts.shift()!, bytes: otherBytes });
+      } else {
+        give({ area: part, bytes: joined(ownBytes, otherBytes) });
+      }
     }
   }
 }
@@ -182,6 +221,20 @@ function areas(area: Area, side: number): Area[] {
   return found;
 }
 
+/** The upper and the lower half of an area; the upper one is empty if the area has too few rows. */
+function halvesOf(area: Area): [Area, Area] {
+  const rows = area.bottom - area.top;
+  const middle = area.top + (rows < MIN_HALVED_ROWS ? 0 : 2 * Math.ceil(rows / 4));
+  return [{ ...area, bottom: middle }, { ...area, top: middle }];
+}
+
+function joined(upper: Uint8ClampedArray, lower: Uint8ClampedArray): Uint8ClampedArray {
+  const bytes = new Uint8ClampedArray(upper.length + lower.length);
+  bytes.set(upper);
+  bytes.set(lower, upper.length);
+  return bytes;
+}
+
 const grown = (area: Area, margin: number, { rows, columns }: { rows: number; columns: number }): Area => ({
   top: Math.max(area.top - margin, 0),
   left: Math.max(area.left - margin, 0),
@@ -195,45 +248,4 @@ function placeWithin(part: Area, whole: Area, scale: number): Rectangle {
   return {
     left: (left - whole.left) * scale, top: (top - whole.top) * scale, width: (right - left) * scale, height: (bottom - top) * scale,
   };
-}
-
-/** Cuts a program where only one value, at two samples per latent or more, is needed later, and finds the margins. */
-function stagesOf(program: Program): Stage[] {
-  const scales = new Map<string, number>(program.inputs.map((name) => [name, name === "grain" ? GRAIN_PER_LATENT : 1]));
-  for (const step of program.steps) scales.set(step.output, scales.get(inputsOf(step)[0]!)! * enlargement(step));
-  const stage = (steps: readonly Step[], output: string): Stage => {
-    const scale = scales.get(output)!;
-    return { steps, output, scale, margin: marginOf(steps, output, scales) };
-  };
-  for (const [index, { output }] of program.steps.entries()) {
-    const [before, after] = [program.steps.slice(0, index + 1), program.steps.slice(index + 1)];
-    const made = new Set(before.map((step) => step.output));
-    const needed = new Set(after.flatMap(inputsOf).filter((name) => made.has(name)));
-    if (scales.get(output)! > 1 && needed.size === 1 && needed.has(output)) return [stage(before, output), stage(after, program.output)];
-  }
-  return [stage(program.steps, program.output)];
-}
-
-function enlargement(step: Step): number {
-  if (step.kind === "convolution") return 1 / step.stride;
-  if (step.kind === "halving") return 1 / step.factor;
-  return step.kind === "depthToSpace" || step.kind === "repetition" ? step.factor : 1;
-}
-
-/** The radius of the receptive field of `output`, in latent positions, rounded up to an even number. */
-function marginOf(steps: readonly Step[], output: string, scales: ReadonlyMap<string, number>): number {
-  const reach = new Map<string, number>([[output, 0]]);
-  for (const step of [...steps].reverse()) {
-    const here = reach.get(step.output);
-    if (here === undefined) continue;
-    const across = Math.ceil(here / enlargement(step));
-    const kernel = step.kind === "convolution" && step.weights.dims[2] === 3 ? 1 : 0;
-    for (const name of inputsOf(step)) {
-      const own = step.kind === "convolution" && name === step.addend && name !== step.input ? here : across + kernel;
-      reach.set(name, Math.max(reach.get(name) ?? 0, own));
-    }
-  }
-  const made = new Set(steps.map((step) => step.output));
-  const given = [...reach].filter(([name]) => !made.has(name)).map(([name, samples]) => samples / scales.get(name)!);
-  return Math.ceil(Math.max(...given, 0) / 2) * 2;
 }

@@ -7,6 +7,7 @@ import { DecoderNetwork } from "./decoder.js";
 import { modelError } from "./errors.js";
 import type { Backend } from "./executor.js";
 import { markUncertain, readUncertainty } from "./fidelity.js";
+import type { FindHelper, PartTask } from "./help.js";
 import { type Header, HIERARCHICAL, PIXELS_PER_LATENT } from "./header.js";
 import type { Detail } from "./latents.js";
 import { type FloatKernels, wasmKernels } from "./kernels.js";
@@ -76,9 +77,11 @@ export class Engine {
 
   /**
    * Decodes a file. Throws `CalotypeError`. If the decoder network has to be loaded first, `early` is given a thumbnail to show
-   * in the meantime.
+   * in the meantime. `findHelper` finds another engine to share the work with.
    */
-  decode(data: Uint8Array, options: DecodeOptions = {}, early?: (small: Thumbnail) => void): Promise<DecodedPicture> {
+  decode(
+    data: Uint8Array, options: DecodeOptions = {}, early?: (small: Thumbnail) => void, findHelper?: FindHelper,
+  ): Promise<DecodedPicture> {
     return this.afterOthers(async () => {
       const file = await this.open(data, options, "all");
       const { header, latents, parsed, verified } = file;
@@ -87,7 +90,7 @@ export class Engine {
       if (early && !this.networks.has(name)) {
         await this.reduced(file, layers, PIXELS_PER_LATENT).then(early, () => undefined);
       }
-      const { rgba, backend } = await (await this.network(name)).decode(latents, header.extended, options.backend);
+      const { rgba, backend } = await (await this.network(name)).decode(latents, header.extended, options.backend, findHelper);
       const pixels = { width: latents.columns * PIXELS_PER_LATENT, height: latents.rows * PIXELS_PER_LATENT, data: rgba };
       const shown = finishPicture(pixels, header, layers);
       const recorded = options.overlay ? await this.mark(shown, parsed, options.strict ?? false) : null;
@@ -105,6 +108,14 @@ export class Engine {
       const detail = (header: Header): Detail => (reduce === null ? "arrived" : coarseServes(header, reduce) ? "coarse" : "all");
       const file = await this.open(data, options, detail);
       return this.reduced(file, await layersOf(file, options.strict ?? false), reduce ?? file.latents.spacing * PIXELS_PER_LATENT);
+    });
+  }
+
+  /** Loads a decoder network and, if there is a task, computes a part of another engine's picture. */
+  help(network: NetworkName, task: PartTask | null): Promise<Uint8ClampedArray | null> {
+    return this.afterOthers(async () => {
+      const loaded = await this.network(network);
+      return task && loaded.decodePart(task);
     });
   }
 

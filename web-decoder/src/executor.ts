@@ -31,6 +31,8 @@ export interface Executor<Plane> {
   load(samples: Samples): Plane;
   run(step: Step, valueOf: (name: string) => Plane): Plane;
   cut(plane: Plane, part: Rectangle): Plane;
+  /** Copies the numbers of a part, for another worker. Only where planes lie in the worker's own memory. */
+  read?(plane: Plane, part: Rectangle): Samples;
   /** Lets another plane have the memory of this one. */
   release(plane: Plane): void;
   /** Bytes in RGBA, opaque: ⌊255 v + 1/2⌋ of the three channels of a part, clipped to 0 … 255. */

@@ -27,6 +27,14 @@ export interface FloatKernels extends IntegerKernels {
     weights: number, bias: number, addend: number, relu: number,
     output: number, outputPixel: number, outputRow: number, width: number, height: number, outputs: number,
   ): void;
+  /**
+   * Makes 2×2 pixels of each from its channels, as ONNX's DepthToSpace of mode CRD. A pixel of the input has `4 · outputs` channels
+   * or more, and `outputs` is a multiple of 4.
+   */
+  depthToSpace(
+    input: number, inputPixel: number, inputRow: number, output: number, outputPixel: number, outputRow: number,
+    width: number, height: number, outputs: number,
+  ): void;
   /** The size of transformed weights, and of what `convolveWinograd` needs besides to work on `tiles` tiles together. */
   winogradWeightBytes(inputs: number, outputs: number): number;
   winogradScratchBytes(inputs: number, outputs: number, tiles: number): number;

@@ -63,14 +63,20 @@ export class WasmExecutor implements Executor<Plane> {
   load({ width, height, channels, data }: Samples): Plane {
     const plane = this.pool.take(width, height, channels);
     const numbers = this.pool.view();
-    let source = 0;
     for (let y = 0; y < height; y++) {
-      for (let x = 0; x < width; x++) {
-        const target = placeOf(plane, y, x);
-        for (let c = 0; c < channels; c++) numbers[target + c] = data[source++]!;
-      }
+      copyRow(data, y * width * channels, channels, numbers, placeOf(plane, y, 0), plane.stride, width, channels);
     }
     return plane;
+  }
+
+  read(plane: Plane, { left, top, width, height }: Rectangle): Samples {
+    const { channels, stride } = plane;
+    const data = new Float32Array(width * height * channels);
+    const numbers = this.pool.view();
+    for (let y = 0; y < height; y++) {
+      copyRow(numbers, placeOf(plane, top + y, left), stride, data, y * width * channels, channels, width, channels);
+    }
+    return { width, height, channels, data };
   }
 
   cut(plane: Plane, { left, top, width, height }: Rectangle): Plane {
@@ -142,9 +148,24 @@ export class WasmExecutor implements Executor<Plane> {
         return concatenated(pool, step.inputs.map(valueOf));
       case "halving":
         return halved(pool, valueOf(step.input));
-      default:
-        return enlarged(pool, valueOf(step.input), step.factor, step.kind === "depthToSpace");
+      case "depthToSpace":
+        return this.spread(valueOf(step.input), step.factor);
+      case "repetition":
+        return enlarged(pool, valueOf(step.input), step.factor, false);
     }
+  }
+
+  private spread(input: Plane, factor: number): Plane {
+    const channels = input.channels / factor ** 2;
+    const written = Math.ceil(channels / 4) * 4;
+    if (factor !== 2 || input.stride < 4 * written) return enlarged(this.pool, input, factor, true);
+    const output = this.pool.take(input.width * 2, input.height * 2, channels);
+    const [inputPixel, outputPixel] = [input.stride * 4, output.stride * 4];
+    this.kernels.depthToSpace(
+      placeOf(input, 0, 0) * 4, inputPixel, input.row * inputPixel, placeOf(output, 0, 0) * 4, outputPixel, output.row * outputPixel,
+      input.width, input.height, written,
+    );
+    return output;
   }
 
   private convolve(step: Convolution, input: Plane, addend: Plane | null): Plane {
@@ -179,6 +200,19 @@ export class WasmExecutor implements Executor<Plane> {
     );
     arena.release(mark);
     return output;
+  }
+}
+
+/** Copies `count` pixels of `channels` numbers that lie `sourceStride` and `targetStride` apart. */
+function copyRow(
+  source: Float32Array, from: number, sourceStride: number, target: Float32Array, to: number, targetStride: number, count: number, channels: number,
+): void {
+  if (sourceStride === channels && targetStride === channels) {
+    target.set(source.subarray(from, from + count * channels), to);
+    return;
+  }
+  for (let pixel = 0; pixel < count; pixel++, from += sourceStride, to += targetStride) {
+    for (let c = 0; c < channels; c++) target[to + c] = source[from + c]!;
   }
 }
 

@@ -1,7 +1,8 @@
-/** The worker: decodes what the page sends, one picture after another. */
+/** The worker: decodes what the page sends, one picture after another, and parts of another worker's picture. */
 import { fetchAsset, unpacked } from "./assets.js";
 import { type DecodeOptions, Engine, type Findings, type Reduction, type Thumbnail } from "./engine.js";
 import { CalotypeError, type ErrorCode } from "./errors.js";
+import { HelpDesk, type Helped, type HelpOffer, type HelpRequest, type HelpResult, type HelpTask, type HelpWanted } from "./help.js";
 import type { Pixels } from "./picture.js";
 
 /** "pixels" gives bytes, "bitmap" a bitmap to draw, "thumbnail" the bytes of a small picture, "preview" a small bitmap. */
@@ -31,6 +32,9 @@ export interface Decoded extends Partial<Findings> {
 
 /** An answer that is `early` shows a picture for the time being, and another one follows. */
 export type Answer =
+  | HelpWanted
+  | HelpTask
+  | Helped
   | (Decoded & { readonly id: number; readonly early?: true })
   | { readonly id: number; readonly code: ErrorCode; readonly message: string };
 
@@ -41,22 +45,40 @@ const engine = new Engine(async (name) => {
   return file === undefined ? fetchAsset(scope.location.href, name) : unpacked(name, Uint8Array.from(atob(file), (each) => each.charCodeAt(0)));
 });
 
-scope.addEventListener("message", async ({ data: request }: MessageEvent<Request | GivenFiles>) => {
-  if ("files" in request) {
-    for (const [name, file] of Object.entries(request.files)) given.set(name, file);
-    return;
+const helpDesk = new HelpDesk((message, transferred) => scope.postMessage(message, transferred));
+
+/** What the page sends. */
+export type Message = Request | GivenFiles | HelpRequest | HelpOffer | HelpResult;
+
+scope.addEventListener("message", ({ data: message }: MessageEvent<Message>) => {
+  if ("files" in message) for (const [name, file] of Object.entries(message.files)) given.set(name, file);
+  else if ("offered" in message || "result" in message) helpDesk.receive(message);
+  else if ("task" in message) void help(message);
+  else void answer(message);
+});
+
+async function help({ network, task }: HelpRequest): Promise<void> {
+  let [helped, failed]: [Uint8ClampedArray | null, boolean] = [null, false];
+  try {
+    helped = await engine.help(network, task);
+  } catch {
+    failed = true; // The other worker computes the part itself.
   }
+  scope.postMessage({ helped, failed } satisfies Answer, helped ? [helped.buffer] : []);
+}
+
+async function answer(request: Request): Promise<void> {
   const { id } = request;
   try {
-    const [answer, transferred] = await answerTo(request);
-    scope.postMessage({ id, ...answer }, transferred);
+    const [decoded, transferred] = await answerTo(request);
+    scope.postMessage({ id, ...decoded }, transferred);
   } catch (error) {
     const known = error instanceof CalotypeError;
     // WebAssembly that finds no memory throws errors of many kinds.
     const message = known ? error.message : `The picture cannot be decoded here: ${String(error)}`;
     scope.postMessage({ id, code: known ? error.code : "ModelError", message } satisfies Answer);
   }
-});
+}
 
 async function answerTo({ id, data, options, wanted, reduce }: Request): Promise<[Decoded, Transferable[]]> {
   if (wanted === "preview") return preview(await engine.thumbnail(data, null, options));
@@ -68,7 +90,8 @@ async function answerTo({ id, data, options, wanted, reduce }: Request): Promise
     const [answer, transferred] = await preview(small);
     scope.postMessage({ id, early: true, ...answer } satisfies Answer, transferred);
   };
-  const { width, height, data: pixels, ...found } = await engine.decode(data, options, wanted === "bitmap" ? early : undefined);
+  const findHelper = helpDesk.forPicture(options.network ?? "pocket");
+  const { width, height, data: pixels, ...found } = await engine.decode(data, options, wanted === "bitmap" ? early : undefined, findHelper);
   if (wanted === "pixels") return [{ width, height, pixels, ...found }, [pixels.buffer]];
   const bitmap = await bitmapOf({ width, height, data: pixels });
   return [{ width, height, bitmap, ...found }, [bitmap]];
