@@ -20,11 +20,8 @@ export interface ThumbnailOptions extends PageDecodeOptions {
 
 export interface StreamOptions extends PageDecodeOptions {
   readonly maxFileBytes?: number;
-  /**
-   * Called with a small picture while the file, or the decoder network, still loads. `width` and `height` are those of the whole
-   * picture.
-   */
-  readonly onPreview?: (bitmap: ImageBitmap, width: number, height: number) => void;
+  /** Called with an enlarged thumbnail, of the size of the picture, while the file or the decoder network still loads. */
+  readonly onPreview?: (bitmap: ImageBitmap) => void;
 }
 
 /** A picture, and what is known about it. */
@@ -66,7 +63,7 @@ export async function decodeStream(stream: ReadableStream<Uint8Array>, options: 
     previewing = true;
     try {
       const shown = await pool.run(joined(parts, size), "preview", { options: { ...rest, partial: true }, signal });
-      if (!finished) onPreview(shown.bitmap!, shown.width, shown.height);
+      if (!finished) onPreview(shown.bitmap!);
     } catch {
       // A beginning that cannot be shown is no fault: the whole file tells.
     } finally {
@@ -92,7 +89,7 @@ export async function decodeStream(stream: ReadableStream<Uint8Array>, options: 
     finished = true;
   }
   signal?.throwIfAborted();
-  const early = onPreview && ((small: Decoded) => onPreview(small.bitmap!, small.width, small.height));
+  const early = onPreview && ((small: Decoded) => onPreview(small.bitmap!));
   return (await pool.run(joined(parts, size), "bitmap", { options: rest, signal, early })).bitmap!;
 }
 

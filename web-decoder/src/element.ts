@@ -41,6 +41,7 @@ export class CaloImage extends HTMLElement {
       style.replaceSync(STYLE);
     }
     root.adoptedStyleSheets = [style];
+    Object.assign(this.canvas, { width: 0, height: 0 }); // A picture of unknown size takes no place, as <img>.
     this.canvas.part.add("image");
     this.text.part.add("alt");
     this.text.hidden = true;
@@ -162,14 +163,14 @@ export class CaloImage extends HTMLElement {
       const bitmap = await decodeStream(response.body, {
         signal: loading.signal,
         network: (this.getAttribute("network") ?? "pocket") as NetworkName,
-        onPreview: (preview, width, height) => {
+        onPreview: (preview) => {
           if (loading.signal.aborted) return;
-          this.draw(preview, width, height);
+          this.show(preview);
           this.dispatchEvent(new Event("preview"));
         },
       });
       if (loading.signal.aborted) return;
-      this.draw(bitmap, bitmap.width, bitmap.height);
+      this.show(bitmap);
       this.state = "done";
       this.dispatchEvent(new Event("load"));
     } catch (error) {
@@ -177,10 +178,10 @@ export class CaloImage extends HTMLElement {
     }
   }
 
-  private draw(bitmap: ImageBitmap, width: number, height: number): void {
-    Object.assign(this.canvas, { width, height });
-    this.canvas.getContext("2d")!.drawImage(bitmap, 0, 0, width, height);
-    bitmap.close();
+  /** Gives the bitmap to the canvas. To draw it would copy it, which takes longer than a frame for a large one. */
+  private show(bitmap: ImageBitmap): void {
+    Object.assign(this.canvas, { width: bitmap.width, height: bitmap.height });
+    this.canvas.getContext("bitmaprenderer")!.transferFromImageBitmap(bitmap);
     this.canvas.hidden = false;
     this.text.hidden = true;
   }

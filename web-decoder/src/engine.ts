@@ -88,7 +88,7 @@ export class Engine {
       const layers = await layersOf(file, options.strict ?? false);
       const name = options.network ?? "pocket";
       if (early && !this.networks.has(name)) {
-        await this.reduced(file, layers, PIXELS_PER_LATENT).then(early, () => undefined);
+        await this.reduced(file, layers, PIXELS_PER_LATENT).then(early).catch(() => undefined); // The picture follows.
       }
       const { rgba, backend } = await (await this.network(name)).decode(latents, header.extended, options.backend, findHelper);
       const pixels = { width: latents.columns * PIXELS_PER_LATENT, height: latents.rows * PIXELS_PER_LATENT, data: rgba };

@@ -5,7 +5,7 @@ import { CalotypeError, type ErrorCode } from "./errors.js";
 import { HelpDesk, type Helped, type HelpOffer, type HelpRequest, type HelpResult, type HelpTask, type HelpWanted } from "./help.js";
 import type { Pixels } from "./picture.js";
 
-/** "pixels" gives bytes, "bitmap" a bitmap to draw, "thumbnail" the bytes of a small picture, "preview" a small bitmap. */
+/** "pixels" gives bytes, "bitmap" a bitmap to draw, "thumbnail" the bytes of a small picture, "preview" a bitmap made of one. */
 export type Wanted = "pixels" | "bitmap" | "thumbnail" | "preview";
 
 export interface Request {
@@ -22,7 +22,7 @@ export interface GivenFiles {
   readonly files: Readonly<Record<string, string>>;
 }
 
-/** A picture. `width` and `height` are those of `pixels`, but of a preview those of the picture that it is of. */
+/** A picture, and the size of `pixels` or `bitmap`. A preview has the size of the picture that it is of. */
 export interface Decoded extends Partial<Findings> {
   readonly width: number;
   readonly height: number;
@@ -97,10 +97,12 @@ async function answerTo({ id, data, options, wanted, reduce }: Request): Promise
   return [{ width, height, bitmap, ...found }, [bitmap]];
 }
 
+/** Enlarged here, so that the page has nothing to do but to show it. */
 async function preview(small: Thumbnail): Promise<[Decoded, Transferable[]]> {
-  const bitmap = await bitmapOf(small);
-  return [{ width: small.shownWidth, height: small.shownHeight, bitmap }, [bitmap]];
+  const { shownWidth: width, shownHeight: height } = small;
+  const bitmap = await bitmapOf(small, { resizeWidth: width, resizeHeight: height });
+  return [{ width, height, bitmap }, [bitmap]];
 }
 
-const bitmapOf = ({ width, height, data }: Pixels): Promise<ImageBitmap> =>
-  createImageBitmap(new ImageData(data as ImageDataArray, width, height));
+const bitmapOf = ({ width, height, data }: Pixels, options: ImageBitmapOptions = {}): Promise<ImageBitmap> =>
+  createImageBitmap(new ImageData(data as ImageDataArray, width, height), options);
