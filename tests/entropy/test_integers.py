@@ -225,9 +225,9 @@ def test_a_grid_is_decoded_alone(
     assert np.array_equal(decoded.integers, integers[:, ::spacing, ::spacing])
     whole = integer_decoder(small_model, len(payload), levels)
     whole.feed(payload)
-    thinned = whole.result().thinned(spacing)
+    subsampled = whole.result().subsampled(spacing)
     for name in ("integers", "table_indices", "interval_symbols"):
-        assert np.array_equal(getattr(decoded, name), getattr(thinned, name))
+        assert np.array_equal(getattr(decoded, name), getattr(subsampled, name))
     for size, enough in ((coarse.consumed, True), (coarse.consumed - 1, False)):
         begun, begun_coarse = (
             integer_decoder(small_model, len(payload), levels),
@@ -236,12 +236,12 @@ def test_a_grid_is_decoded_alone(
         begun.feed(payload[:size])
         begun_coarse.feed(payload[:size])
         assert begun_coarse.done == enough
-        thinned = begun.result().thinned(spacing)
-        assert (thinned.missing is None) == enough
+        subsampled = begun.result().subsampled(spacing)
+        assert (subsampled.missing is None) == enough
         if not enough:
-            assert np.array_equal(missing_integers(begun_coarse.result()), missing_integers(thinned))
-            assert begun_coarse.result().missing is not None and thinned.missing is not None
-            assert np.array_equal(begun_coarse.result().missing.mean, thinned.missing.mean)
+            assert np.array_equal(missing_integers(begun_coarse.result()), missing_integers(subsampled))
+            assert begun_coarse.result().missing is not None and subsampled.missing is not None
+            assert np.array_equal(begun_coarse.result().missing.mean, subsampled.missing.mean)
 
 
 def test_a_grid_of_one_position(small_model: ContextModel) -> None:

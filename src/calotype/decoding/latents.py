@@ -64,7 +64,7 @@ def decode_latents(parsed: ParsedFile, spacing: int = 1, *, verify: bool = False
         reader = PayloadDecoder(parsed, spacing, verify=verify)
         reader.feed(parsed.payload)
         return reader.reconstruction()
-    return _decode_palette(parsed).thinned(spacing)
+    return _decode_palette(parsed).subsampled(spacing)
 
 
 class PayloadDecoder:
@@ -140,7 +140,7 @@ class PayloadDecoder:
     def reconstruction(self) -> Reconstruction:
         """Returns the latents so far, and the model's prediction of those that have not arrived."""
         if self._reconstruction is None:
-            self._reconstruction = reconstruct_latents(self._integers.result(), self._levels).thinned(
+            self._reconstruction = reconstruct_latents(self._integers.result(), self._levels).subsampled(
                 self._thinning
             )
         return self._reconstruction

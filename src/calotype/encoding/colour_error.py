@@ -65,8 +65,8 @@ def smooth_colour_error(rgb: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> C
     blocks."""
     error = mean_block_colours(rgb) - mean_block_colours(decoded)
     for axis in (1, 2):
-        ends = [(1, 1) if axis == other_axis else (0, 0) for other_axis in range(3)]
-        padded = np.moveaxis(np.pad(error, ends, mode="edge"), axis, 0)
+        padding = [(1, 1) if axis == other_axis else (0, 0) for other_axis in range(3)]
+        padded = np.moveaxis(np.pad(error, padding, mode="edge"), axis, 0)
         error = np.moveaxis((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4, 0, axis)
     return error
 

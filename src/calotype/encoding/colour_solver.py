@@ -10,8 +10,8 @@ A small picture is often of one colour, so that a colour error is easily visible
 time at this size. The damped updates of the latents are those of Levenberg (1944) and Marquardt (1963),
 separately for every position. The response of a block to its four latents starts as a mean over photographs,
 and each update corrects it by the change of colour that the update caused (Broyden, "A class of methods for
-solving nonlinear simultaneous equations", 1965). Only where this does not converge is it measured, while all
-positions are shifted alike: that takes eight decodes.
+solving nonlinear simultaneous equations", 1965). Only if this does not converge, the response is measured, in
+eight decodes: each shifts one channel of all positions up or down.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ __all__ = ["ColourGoal", "has_right_colours", "solve_latents_for_colours"]
 _MAX_STEPS = 24
 """The largest number of updates. Each takes one decode."""
 
-_MIN_GAIN, _MAX_POOR_UPDATES = 0.5, 2
-"""An update is poor if it reduces the squared error by a smaller fraction. After so many poor updates in a
-row the search ends or the response is measured."""
+_MIN_REDUCTION, _MAX_POOR_UPDATES = 0.5, 2
+"""An update is poor if it reduces the squared error by less than the first fraction. The second is the number
+of poor updates in a row after which the response is measured, or the search ends."""
 
 _MAX_ERROR_LEFT = 0.25
 """The fraction of the first squared error below which the response is not measured: photographs, whose blocks
@@ -82,22 +82,22 @@ def solve_latents_for_colours(latents: NDArray[np.float32], goal: ColourGoal) ->
     The search starts at ``latents``.
     """
     error, damping, poor_updates, measured = goal.error_of(latents), _DAMPING, 0, False
-    before = np.square(error).mean()
+    first_squared_error = np.square(error).mean()
     response = np.broadcast_to(np.linalg.pinv(LATENTS_PER_COLOUR.T), (*latents.shape[1:], 3, 4))
     for _ in range(_MAX_STEPS):
         if has_right_colours(error):
             break
         update = _damped_update(response, error, damping)
-        left = goal.error_of(latents + update)
-        response = _updated_response(response, update, error - left)
-        gain = 1 - np.square(left).sum() / np.square(error).sum()
-        if gain > 0:
-            latents, error, damping = latents + update, left, damping / _DAMPING_FACTOR
+        error_left = goal.error_of(latents + update)
+        response = _updated_response(response, update, error - error_left)
+        reduction = 1 - np.square(error_left).sum() / np.square(error).sum()
+        if reduction > 0:
+            latents, error, damping = latents + update, error_left, damping / _DAMPING_FACTOR
         else:
             damping *= _DAMPING_FACTOR
-        poor_updates = poor_updates + 1 if gain < _MIN_GAIN else 0
+        poor_updates = poor_updates + 1 if reduction < _MIN_REDUCTION else 0
         if poor_updates == _MAX_POOR_UPDATES:
-            if measured or np.square(error).mean() < _MAX_ERROR_LEFT * before:
+            if measured or np.square(error).mean() < _MAX_ERROR_LEFT * first_squared_error:
                 break
             response, poor_updates, measured = _colour_response(latents, goal), 0, True
     return latents
@@ -112,10 +112,10 @@ def _updated_response(
     moved keep their response.
     """
     moved, changed = update.transpose(1, 2, 0)[..., None], change.transpose(1, 2, 0)[..., None]
-    length = np.square(moved).sum(-2, keepdims=True)
+    squared_length = np.square(moved).sum(-2, keepdims=True)
     unexplained = changed - response @ moved
-    update = unexplained @ moved.swapaxes(-1, -2) / np.maximum(length, 1e-12)
-    return np.where(length > _MIN_STEP**2, response + update, response)
+    correction = unexplained @ moved.swapaxes(-1, -2) / np.maximum(squared_length, 1e-12)
+    return np.where(squared_length > _MIN_STEP**2, response + correction, response)
 
 
 def _colour_response(latents: NDArray[np.float32], goal: ColourGoal) -> NDArray[np.float64]:
@@ -134,9 +134,9 @@ def _colour_response(latents: NDArray[np.float32], goal: ColourGoal) -> NDArray[
 def _damped_update(response: NDArray[np.float64], error: ColourError, damping: float) -> NDArray[np.float32]:
     """Returns the update float32[4, h, w] of the latents that reduces the colour error."""
     transposed = response.swapaxes(-1, -2)
-    square = response @ transposed
-    scale = np.trace(square, axis1=-2, axis2=-1)[..., None, None] + 1e-6
-    wanted = error.transpose(1, 2, 0)[..., None]
-    solution = transposed @ np.linalg.solve(square + damping * scale * np.eye(3), wanted)
+    gram_matrix = response @ transposed  # J J^T of the module's docstring
+    scale = np.trace(gram_matrix, axis1=-2, axis2=-1)[..., None, None] + 1e-6
+    colour_change = error.transpose(1, 2, 0)[..., None]
+    solution = transposed @ np.linalg.solve(gram_matrix + damping * scale * np.eye(3), colour_change)
     update: NDArray[np.float32] = solution[..., 0].transpose(2, 0, 1).astype(np.float32)
     return update

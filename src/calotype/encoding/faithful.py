@@ -50,15 +50,15 @@ __all__ = [
 _QUALITIES = (65.0, 80.0, 100.0)
 """The qualities that are tried after that of the options."""
 
-_LATENT_SHARES = (0.75, 0.5)
-"""The shares of a target size that latents get if patches need the rest."""
+_LATENT_FRACTIONS = (0.75, 0.5)
+"""The fractions of a target size that are tried for the latents, so that patches get the rest."""
 
 _PATCH_QUALITIES = (30, 50, 70, 85, 95)
 """The qualities of the patches' codec that are tried."""
 
-_NEAR = 0.8
-"""Blocks are replaced whose score exceeds this fraction of the limit: a score depends on the surroundings of
-its block as well."""
+_MAX_BLOCK_FRACTION = 0.8
+"""Patches replace the blocks whose score exceeds this fraction of the limit. It is below 1, because a score
+also depends on the surroundings of its block."""
 
 
 def finer_options(options: EncodeOptions) -> Iterator[EncodeOptions]:
@@ -74,8 +74,8 @@ def finer_options(options: EncodeOptions) -> Iterator[EncodeOptions]:
 def smaller_options(options: EncodeOptions, size: int | None) -> Iterator[EncodeOptions]:
     """Yields the options with smaller targets than ``size``, the bytes of the whole file; None yields
     nothing."""
-    for share in _LATENT_SHARES if size is not None else ():
-        yield replace(options, bpp=None, target_size=max(1, int(share * (size or 0))))
+    for fraction in _LATENT_FRACTIONS if size is not None else ():
+        yield replace(options, bpp=None, target_size=max(1, int(fraction * (size or 0))))
 
 
 def coarsest_options(options: EncodeOptions) -> EncodeOptions:
@@ -86,12 +86,12 @@ def coarsest_options(options: EncodeOptions) -> EncodeOptions:
 
 
 def worst_rectangles(fidelity: Fidelity, limit: float, file: bytes) -> list[Rectangle]:
-    """Returns rectangles, in pixels, around the blocks that invent more than ``limit``, and those of the
-    patches that ``file`` has.
+    """Returns rectangles, in pixels, around the blocks that invent nearly as much as ``limit`` or more.
 
-    There are none if they are most of the picture.
+    The rectangles of the patches that ``file`` has are added to them. The list is empty if they are most of
+    the picture.
     """
-    worst = fidelity.invented > _NEAR * limit
+    worst = fidelity.invented > _MAX_BLOCK_FRACTION * limit
     rectangles = []
     for rows, columns in connected_parts(worst):
         left, top = BLOCK * int(columns.min()), BLOCK * int(rows.min())
@@ -104,8 +104,8 @@ def worst_rectangles(fidelity: Fidelity, limit: float, file: bytes) -> list[Rect
     if packed is not None:
         rectangles += unpack_patches(packed, fidelity.width, fidelity.height).rectangles
     area = sum(width * height for _, _, width, height in rectangles)
-    few = len(rectangles) <= MAX_PATCHES and 2 * area < fidelity.width * fidelity.height
-    return rectangles if few and _fits(rectangles, fidelity.width * fidelity.height) else []
+    is_part = len(rectangles) <= MAX_PATCHES and 2 * area < fidelity.width * fidelity.height
+    return rectangles if is_part and _fits(rectangles, fidelity.width * fidelity.height) else []
 
 
 def patches_over(rgb: NDArray[np.uint8], rectangles: list[Rectangle]) -> Iterator[Patches]:

@@ -93,8 +93,8 @@ def read_interest(options: EncodeOptions, width: int, height: int) -> Interest |
             continue
         picture = load_picture(roi, limits=options.limits, strict=options.strict, keep=())
         if picture.rgb.shape[:2] != (height, width):
-            has = f"{picture.rgb.shape[1]}x{picture.rgb.shape[0]}"
-            raise SourceError(f"the mask {roi} has {has} pixels, not {width}x{height} as the picture")
+            mask_size = f"{picture.rgb.shape[1]}x{picture.rgb.shape[0]}"
+            raise SourceError(f"the mask {roi} has {mask_size} pixels, not {width}x{height} as the picture")
         brightness = picture.rgb.max(-1)
         mask = brightness if mask is None else np.maximum(mask, brightness)
     return Interest(tuple(boxes), mask) if options.roi else None

@@ -25,18 +25,18 @@ from calotype.imaging import luma
 __all__ = ["FEATHER", "MIN_PATCH_BYTES", "PatchChoice", "choose_patches", "grown", "matched_at_edges"]
 
 FEATHER = 2
-"""Pixels over which a patch becomes opaque; boxes grow by as many. Each more takes 5 % of the bytes of a
-line of text."""
+"""Pixels over which a patch becomes opaque; boxes grow by as many. Each further pixel takes 5 % of the bytes
+of a line of text."""
 
 _QUALITIES = (0, 2, 4, 6, 10, 16, 24, 34, 46)
 """The qualities of the codec that are tried. Letters of 12 pixels are legible from about 4 on."""
 
 _MIN_QUALITIES = ((0.85, 16), (0.75, 2))
-"""Qualities below the second number never make a patch whose similarity is the first or more."""
+"""Pairs (similarity, quality): no patch of a lower quality reaches this similarity."""
 
-_TOGETHER, _ROUNDS = 0.75, 4
-"""What patches in one atlas take, against the sum of the bytes of each alone, before it is known; and how
-often they are coded together to know it better."""
+_FIRST_ATLAS_RATIO, _MAX_ATLASES = 0.75, 4
+"""The initial estimate of the *atlas ratio*, and the largest number of atlases that are coded to correct it.
+The atlas ratio is the size of several patches in one atlas relative to the sum of their sizes alone."""
 
 MIN_PATCH_BYTES = 12
 """Bytes of a chunk with its first rectangle, without its picture."""
@@ -44,11 +44,11 @@ MIN_PATCH_BYTES = 12
 _MIN_GAIN = 2.0
 """The smallest gain, in pixels whose structure is wholly restored, for each byte taken from the rest."""
 
-_MIN_TAKEN = 0.1
+_MIN_TAKEN_FRACTION = 0.1
 """The least fraction of a patch's bytes that counts as taken from the rest when patches are ranked."""
 
-_SIMILAR = 0.9
-"""The mean similarity above which a part needs no patch."""
+_MAX_SIMILARITY = 0.9
+"""The mean similarity from which on a part needs no patch."""
 
 _MAX_BOXES = 48
 """The number of boxes that are tried: those with the largest weight times area."""
@@ -83,8 +83,11 @@ class _Trial:
 
 @dataclass(frozen=True)
 class _Limits:
-    """The most bytes that patches may take from the rest and may have, the least gain for each byte taken,
-    and the most pixels of the atlas."""
+    """What patches must keep to.
+
+    They may have ``size`` bytes together, of which ``taken`` come from the rest of the picture. Each byte
+    taken must gain ``min_gain`` or more, and the atlas may have ``area`` pixels.
+    """
 
     taken: float
     size: float
@@ -113,10 +116,10 @@ def choose_patches(
     planes = [luma(rgb).astype(np.float32) for rgb in (original, decoded)]
     before = structural_similarity(planes[0], planes[1])
     ranked = sorted(choices, key=lambda choice: -choice.weight * choice.box[2] * choice.box[3])
-    wanted = []
+    wanted: list[PatchChoice] = []
     for choice in ranked[:_MAX_BOXES]:
         rectangle = grown(choice.box, (width, height))
-        if before[_part(rectangle)].mean() < _SIMILAR:
+        if before[_part(rectangle)].mean() < _MAX_SIMILARITY:
             wanted.append(replace(choice, box=rectangle))
     max_size = budget if max_size is None else max_size
     if not wanted or max_size <= MIN_PATCH_BYTES:
@@ -132,19 +135,20 @@ def choose_patches(
         if quality >= min(_min_quality(choice) for choice in wanted)
     }
     limits = _Limits(budget - MIN_PATCH_BYTES, max_size - MIN_PATCH_BYTES, min_gain, width * height)
-    together, best = _TOGETHER, None
-    for _ in range(_ROUNDS):
-        quality, chosen = _best_trials(trials, saved_of, together, limits)
+    atlas_ratio, best = _FIRST_ATLAS_RATIO, None
+    for _ in range(_MAX_ATLASES):
+        quality, chosen = _best_trials(trials, saved_of, atlas_ratio, limits)
         if not chosen:
             break
         rectangles = [trial.rectangle for trial in chosen]
         patches = code_patches(matched, rectangles, quality, luma=luma_only, feather=FEATHER, thorough=True)
-        size, value = len(pack_patches(patches)), sum(trial.gain for trial in chosen)
+        size, gain = len(pack_patches(patches)), sum(trial.gain for trial in chosen)
         fits = size <= min(max_size, budget + sum(saved_of[rectangle] for rectangle in rectangles))
-        if fits and (best is None or value > best[0]):
-            best = value, patches
-        before_it, together = together, (size - MIN_PATCH_BYTES) / sum(trial.size for trial in chosen)
-        if fits and together >= before_it:
+        if fits and (best is None or gain > best[0]):
+            best = gain, patches
+        estimated_ratio = atlas_ratio
+        atlas_ratio = (size - MIN_PATCH_BYTES) / sum(trial.size for trial in chosen)
+        if fits and atlas_ratio >= estimated_ratio:
             break
     return None if best is None else best[1]
 
@@ -202,56 +206,57 @@ def _trial(
     shown = planes[1][part] + weights * (luma(decoded_atlas(patches)) - planes[1][part])
     after = structural_similarity(planes[0][part], shown)
     opaque = weights == 1
-    enough = not choice.min_similarity or after[opaque].mean() >= choice.min_similarity
-    gain = choice.weight * float((after - before[part]).sum()) if enough else 0.0
+    is_similar = not choice.min_similarity or after[opaque].mean() >= choice.min_similarity
+    gain = choice.weight * float((after - before[part]).sum()) if is_similar else 0.0
     return _Trial(rectangle, len(pack_patches(patches)) - 4, gain)
 
 
 def _best_trials(
     trials: Mapping[int, Sequence[_Trial]],
     saved: Mapping[Rectangle, float],
-    together: float,
+    atlas_ratio: float,
     limits: _Limits,
 ) -> tuple[int, list[_Trial]]:
-    """Returns the quality at which the affordable ``trials`` gain most, and these.
+    """Returns the quality at which the affordable ``trials`` gain most, and these trials.
 
-    ``saved`` are the bytes that the latents under a patch give back, ``together`` what patches take in one
-    atlas against the sum of their bytes.
+    ``saved`` are the bytes that the latents under each patch give back.
     """
     best: tuple[float, int, list[_Trial]] = (0.0, 0, [])
-    for quality, of_quality in trials.items():
-        taken = {trial.rectangle: together * trial.size - saved[trial.rectangle] for trial in of_quality}
-        chosen = _affordable(of_quality, taken, together, limits)
-        value = sum(trial.gain - limits.min_gain * max(taken[trial.rectangle], 0) for trial in chosen)
-        if value > best[0]:
-            best = value, quality, chosen
+    for quality, trials_of_quality in trials.items():
+        taken = {
+            trial.rectangle: atlas_ratio * trial.size - saved[trial.rectangle] for trial in trials_of_quality
+        }
+        chosen = _affordable(trials_of_quality, taken, atlas_ratio, limits)
+        net_gain = sum(trial.gain - limits.min_gain * max(taken[trial.rectangle], 0) for trial in chosen)
+        if net_gain > best[0]:
+            best = net_gain, quality, chosen
     return best[1:]
 
 
 def _affordable(
-    trials: Sequence[_Trial], taken: Mapping[Rectangle, float], together: float, limits: _Limits
+    trials: Sequence[_Trial], taken: Mapping[Rectangle, float], atlas_ratio: float, limits: _Limits
 ) -> list[_Trial]:
     """Returns the trials with the largest gain for each byte that they take from the rest, within limits."""
     chosen: list[_Trial] = []
-    left, size = limits.taken, 0.0
+    budget_left, size = limits.taken, 0.0
 
     def gain_per_byte(trial: _Trial) -> float:
-        return trial.gain / max(taken[trial.rectangle], _MIN_TAKEN * trial.size)
+        return trial.gain / max(taken[trial.rectangle], _MIN_TAKEN_FRACTION * trial.size)
 
     for trial in sorted(trials, key=gain_per_byte, reverse=True):
         cost = taken[trial.rectangle]
         if trial.gain <= 0 or trial.gain < limits.min_gain * cost:
             continue
-        width, height = atlas_size([each.rectangle for each in (*chosen, trial)])
+        width, height = atlas_size([*(other.rectangle for other in chosen), trial.rectangle])
         if (
-            cost <= left
-            and size + together * trial.size <= limits.size
+            cost <= budget_left
+            and size + atlas_ratio * trial.size <= limits.size
             and width * height <= limits.area
             and max(width, height) <= MAX_ATLAS_SIDE
         ):
             chosen.append(trial)
-            left -= cost
-            size += together * trial.size
+            budget_left -= cost
+            size += atlas_ratio * trial.size
     return chosen
 
 

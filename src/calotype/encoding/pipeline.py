@@ -115,7 +115,7 @@ def encode_latents(
 
 @dataclass(frozen=True)
 class _PictureEncoding:
-    """What encoding a picture takes besides the options. Several options are tried to bound the invention.
+    """One picture and what encodes it. Its methods take options, since bounding the invention tries several.
 
     ``latents`` float32[4, h, w] are those of ``encoder`` at the scale of the ``picture``.
     """
@@ -149,6 +149,7 @@ class _PictureEncoding:
             lowest = min(lowest, fidelity.invention)
             if lowest <= limit:
                 return file
+        # Patches over the worst parts of the last file, then of smaller files; at last over everything.
         for smaller in (None, *smaller_options(options, size), coarsest_options(options)):
             if smaller is not None:
                 try:
@@ -156,9 +157,9 @@ class _PictureEncoding:
                 except TargetSizeError:
                     continue
                 fidelity = file_fidelity(file, picture, models)
-            everything = smaller == coarsest_options(options)
-            rectangles = [] if everything else worst_rectangles(fidelity, limit, file)
-            for patches in patches_over(picture.rgb, rectangles) if rectangles or everything else ():
+            covers_everything = smaller == coarsest_options(options)
+            rectangles = [] if covers_everything else worst_rectangles(fidelity, limit, file)
+            for patches in patches_over(picture.rgb, rectangles) if rectangles or covers_everything else ():
                 patched = with_patches(file, patches, options)
                 if patched is None:
                     break

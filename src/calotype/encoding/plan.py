@@ -58,9 +58,9 @@ class Rdo:
 
 
 class Correction(Enum):
-    """When latents get the round-trip correction, which takes longer than encoding once.
+    """When latents get the round-trip correction.
 
-    It takes no longer than the search for a target size.
+    It takes longer than one encode at a quality, but not longer than the search for a target size.
     """
 
     NEVER = "never"
@@ -89,7 +89,8 @@ _LAMBDA = 0.05
 (training/README.md)."""
 
 _ERROR_DIFFUSION = 0.5
-"""Share of its neighbours' mean error that error diffusion adds to a latent. It was measured likewise."""
+"""The fraction of its neighbours' mean error that error diffusion adds to a latent. It was measured
+likewise."""
 
 
 def _effort_with_rdo(cascades: int, round_trip: Correction, descent: bool = False) -> Effort:

@@ -20,8 +20,6 @@ from calotype.limits import Limits
 from calotype.models import DEFAULT_CONTEXT_MODEL, model_id
 from calotype.options import EncodeOptions
 
-_Sample = TypeVar("_Sample", np.uint8, np.int16)
-
 __all__ = [
     "MAX_EXTENDED_SIDE",
     "PreparedPicture",
@@ -31,11 +29,12 @@ __all__ = [
     "prepare_picture",
 ]
 
+_Sample = TypeVar("_Sample", np.uint8, np.int16)
 
 MAX_EXTENDED_SIDE = 64
-"""The longest shorter side, in pixels, of a picture that is extended at its borders. Networks take values
-beyond the borders as zero, which distorts the colours of about eight latents at each border. A smaller
-picture has few other latents."""
+"""The largest length of the shorter side, in pixels, of a picture that is extended at its borders. Networks
+take values beyond the borders as zero, which distorts the colours of about eight latents at each border. So
+small a picture has few other latents."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Protects faces, text and the user's regions where latents do not hold them.
+"""Protects faces, text and the user's regions where latents do not preserve them.
 
 ::
 
@@ -64,38 +64,25 @@ _MAX_FACE_SIDE = 48
 """The longest side, in pixels, of the box of a face that may become a patch. Within its bytes, the patch of a
 larger one is blurred and has a visible edge, although a recogniser finds it nearer."""
 
-_LIKE, _FACE_WEIGHT = 0.87, 2.0
+_MIN_FACE_SIMILARITY, _FACE_WEIGHT = 0.87, 2.0
 """The similarity with the original from which on a patch of a face pays, and the weight of what it gains. A
 recogniser found faces as far from the original as those of latents below it, and half as far above it."""
 
-_LINE = 18
+_LINE_HEIGHT = 18
 """The height in pixels of a line of text above which the gain of a patch is counted in letters, not in
 pixels."""
 
-_LEGIBLE = 0.8
+_MIN_TEXT_SIMILARITY = 0.8
 """The similarity with the original below which a line of text stays illegible: a recogniser got 35 % to 90 %
 of the letters of such lines wrong, and 5 % or less above it."""
 
-_COVERED = 0.6
-"""The least fraction of a region that patches cover if it counts as covered."""
+_MIN_COVERED_FRACTION = 0.6
+"""The least fraction of a region that a patch covers if the region counts as covered."""
 
 
 def allows_patches(candidate: Candidate, picture: PreparedPicture, plan: Plan) -> bool:
     """Returns whether the file is large enough for any patch."""
     return _budget(candidate, picture, plan, with_text=plan.text) > MIN_PATCH_BYTES
-
-
-def _budget(candidate: Candidate, picture: PreparedPicture, plan: Plan, *, with_text: bool) -> int:
-    """Returns the bytes that protection may take from the rest of the picture."""
-    header, size = candidate.header, _file_size(candidate, plan)
-    with_roi = picture.interest is not None and bool(picture.interest.boxes)
-    bits, fraction = _BUDGETS["roi" if with_roi else "text" if with_text else "faces"]
-    allowed = max(bits * header.width * header.height / 8, fraction * size)
-    return int(min(allowed, _MAX_FRACTION * size))
-
-
-def _file_size(candidate: Candidate, plan: Plan) -> int:
-    return candidate.size if plan.rate.size is None else plan.rate.size
 
 
 def with_protection(
@@ -115,8 +102,10 @@ def with_protection(
     if not (faces or text or named):
         return candidate
     header, decoded = candidate.header, shown_pixels(candidate, decoder)
-    choices = [PatchChoice(box, _FACE_WEIGHT, _LIKE) for box in faces]
-    choices += [PatchChoice(box, min((_LINE / min(box[2:])) ** 2, 1.0), _LEGIBLE) for box in text]
+    choices = [PatchChoice(box, _FACE_WEIGHT, _MIN_FACE_SIMILARITY) for box in faces]
+    choices += [
+        PatchChoice(box, min((_LINE_HEIGHT / min(box[2:])) ** 2, 1.0), _MIN_TEXT_SIMILARITY) for box in text
+    ]
     choices += [PatchChoice((roi.left, roi.top, roi.width, roi.height), roi.weight) for roi in named]
     size, budget = _file_size(candidate, plan), _budget(candidate, picture, plan, with_text=bool(text))
     underlay = Underlay(candidate, picture, encoder, FEATHER)
@@ -131,14 +120,27 @@ def with_protection(
     )
     if patches is None:
         return candidate
-    latents, regions = underlay.latents(patches.rectangles), _regions_beside(candidate, patches.rectangles)
-    return _coded(candidate, latents, picture, plan, regions, patches) or candidate
+    latents, regions = underlay.latents(patches.rectangles), _uncovered_regions(candidate, patches.rectangles)
+    return _with_patches(candidate, latents, picture, plan, regions, patches) or candidate
 
 
 def shown_pixels(candidate: Candidate, decoder: Decoder) -> NDArray[np.uint8]:
     """Returns the decoded pixels uint8[H, W, 3] of a candidate, without its patches."""
     pixels = decoded_pixels(candidate.reconstruction, decoder, candidate.header.extension)
     return DecodedView.of(candidate.header, DecodeOptions()).shown(pixels)
+
+
+def _budget(candidate: Candidate, picture: PreparedPicture, plan: Plan, *, with_text: bool) -> int:
+    """Returns the bytes that protection may take from the rest of the picture."""
+    header, size = candidate.header, _file_size(candidate, plan)
+    with_roi = picture.interest is not None and bool(picture.interest.boxes)
+    bits, fraction = _BUDGETS["roi" if with_roi else "text" if with_text else "faces"]
+    allowed = max(bits * header.width * header.height / 8, fraction * size)
+    return int(min(allowed, _MAX_FRACTION * size))
+
+
+def _file_size(candidate: Candidate, plan: Plan) -> int:
+    return candidate.size if plan.rate.size is None else plan.rate.size
 
 
 def _subjects(
@@ -168,29 +170,29 @@ def _in_pixels(box: Rectangle, header: Header) -> Rectangle:
     return starts[0], starts[1], ends[0] - starts[0], ends[1] - starts[1]
 
 
-def _regions_beside(candidate: Candidate, covered: Sequence[Rectangle]) -> list[Region]:
+def _uncovered_regions(candidate: Candidate, patches: Sequence[Rectangle]) -> list[Region]:
     """Returns the candidate's regions without those that patches cover."""
     data = chunk_data(candidate.chunks, ChunkType.REGIONS)
     return [
         region
         for region in (() if data is None else unpack_regions(data))
         if not _is_covered(
-            _in_pixels((region.left, region.top, region.width, region.height), candidate.header), covered
+            _in_pixels((region.left, region.top, region.width, region.height), candidate.header), patches
         )
     ]
 
 
-def _is_covered(box: Rectangle, covered: Sequence[Rectangle]) -> bool:
-    """Returns whether one of the rectangles covers most of a box."""
-    for other in covered:
-        ends = [min(box[axis] + box[axis + 2], other[axis] + other[axis + 2]) for axis in (0, 1)]
-        across, down = (max(0, end - max(box[axis], other[axis])) for axis, end in enumerate(ends))
-        if across * down >= _COVERED * box[2] * box[3]:
+def _is_covered(box: Rectangle, patches: Sequence[Rectangle]) -> bool:
+    """Returns whether one of the patches covers most of a box."""
+    for patch in patches:
+        ends = [min(box[axis] + box[axis + 2], patch[axis] + patch[axis + 2]) for axis in (0, 1)]
+        across, down = (max(0, end - max(box[axis], patch[axis])) for axis, end in enumerate(ends))
+        if across * down >= _MIN_COVERED_FRACTION * box[2] * box[3]:
             return True
     return False
 
 
-def _coded(
+def _with_patches(
     candidate: Candidate,
     latents: NDArray[np.float32],
     picture: PreparedPicture,

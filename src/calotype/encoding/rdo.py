@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from calotype.encoding.bit_budget import BitBudget, lambda_for_bits
 from calotype.entropy import BASE_SPACING, Prediction
-from calotype.entropy.symbols import LARGEST, SymbolEncoder
+from calotype.entropy.symbols import MAX_MAGNITUDE, SymbolEncoder
 from calotype.entropy.tables import STEP_UNIT_BITS, FrequencyTables
 from calotype.latents import conditional_mean_offsets
 
@@ -69,10 +69,10 @@ class RdoQuantiser:
     ) -> None:
         self._latents, self._tables, self._budget = latents, tables, budget
         self._lambda, self._cascade, self._error_diffusion = lambda_, cascade, error_diffusion
-        # The errors, and which positions are quantised. Both are padded so that every position has
+        # Errors in steps, and 1 where a position is quantised. Both are padded so that every position has
         # neighbours.
         shape = (len(latents), *(side + 2 * BASE_SPACING for side in latents.shape[1:]))
-        self._errors, self._done = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        self._errors, self._is_quantised = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self.symbol_encoder = SymbolEncoder(tables)
         self.prediction_bits: list[float] = []
         self._nominal_bits = 0.0
@@ -84,16 +84,16 @@ class RdoQuantiser:
         unquantised = values.astype(np.float64) * (2.0**STEP_UNIT_BITS / prediction.step)
         target = unquantised
         if self._error_diffusion:
-            diffused = self._error_diffusion * self._error_around(prediction)
+            diffused = self._error_diffusion * self._mean_neighbour_error(prediction)
             target = unquantised + np.clip(diffused, -_MAX_DIFFUSED, _MAX_DIFFUSED)
-        target = np.clip(target, -LARGEST, LARGEST)
+        target = np.clip(target, -MAX_MAGNITUDE, MAX_MAGNITUDE)
         chosen = np.round(target).astype(np.int64)
         chosen, bits = self._optimised(chosen, target, prediction)
         self.prediction_bits.append(float(bits.sum()))
         self.error += float(((unquantised - chosen) ** 2).sum())
         if self._error_diffusion:
             quantised = prediction.quantised
-            self._remember(
+            self._store_errors(
                 unquantised
                 - chosen
                 - conditional_mean_offsets(quantised.table_index, quantised.interval_symbols(chosen)),
@@ -113,36 +113,36 @@ class RdoQuantiser:
         lambda_ = self._lambda * self._cascade[grid]
         budget = self._budget if grid == _LAST_GRID else None
         bits, error = self._cost(chosen, target, prediction)
-        nominal = float(bits.sum())
+        nominal_bits = float(bits.sum())
         if lambda_ or budget:
-            other = chosen + np.where(target > chosen, 1, -1)
-            other_bits, other_error = self._cost(other, target, prediction)
-            saved = np.where(np.abs(other) <= LARGEST, bits - other_bits, np.float32(0))
-            added = other_error - error
-            nominal -= float(saved[added < lambda_ * saved].sum())
+            second_nearest = chosen + np.where(target > chosen, 1, -1)
+            its_bits, its_error = self._cost(second_nearest, target, prediction)
+            saved_bits = np.where(np.abs(second_nearest) <= MAX_MAGNITUDE, bits - its_bits, np.float32(0))
+            added_error = its_error - error
+            nominal_bits -= float(saved_bits[added_error < lambda_ * saved_bits].sum())
             if budget:
-                wanted = budget.bits_of_prediction(self.prediction_bits, self._nominal_bits, nominal)
-                lambda_ = min(lambda_for_bits(wanted, bits, saved, added), budget.max_lambda)
-            better = added < lambda_ * saved
-            chosen, bits = np.where(better, other, chosen), np.where(better, other_bits, bits)
-        self._nominal_bits += nominal
+                allowed = budget.bits_of_prediction(self.prediction_bits, self._nominal_bits, nominal_bits)
+                lambda_ = min(lambda_for_bits(allowed, bits, saved_bits, added_error), budget.max_lambda)
+            cheaper = added_error < lambda_ * saved_bits
+            chosen, bits = np.where(cheaper, second_nearest, chosen), np.where(cheaper, its_bits, bits)
+        self._nominal_bits += nominal_bits
         return chosen, bits
 
-    def _error_around(self, prediction: Prediction) -> NDArray[np.float32]:
+    def _mean_neighbour_error(self, prediction: Prediction) -> NDArray[np.float32]:
         """Returns the mean error of the quantised neighbours in steps, float32[N]; 0 where there are none."""
-        total, count = (
+        error_sum, count = (
             np.sum([plane[positions] for positions in _neighbour_positions(prediction)], 0).ravel()
-            for plane in (self._errors[prediction.channel], self._done[prediction.channel])
+            for plane in (self._errors[prediction.channel], self._is_quantised[prediction.channel])
         )
-        mean: NDArray[np.float32] = total / np.maximum(count, 1)
+        mean: NDArray[np.float32] = error_sum / np.maximum(count, 1)
         return mean
 
-    def _remember(self, errors: NDArray[np.float64], prediction: Prediction) -> None:
+    def _store_errors(self, errors: NDArray[np.float64], prediction: Prediction) -> None:
         """Stores the errors float64[N], in steps, for the neighbours that are quantised later."""
         positions = _slice_of_padded_plane(prediction.rows), _slice_of_padded_plane(prediction.columns)
         plane = self._errors[prediction.channel][positions]
         plane[...] = errors.reshape(plane.shape)
-        self._done[prediction.channel][positions] = 1
+        self._is_quantised[prediction.channel][positions] = 1
 
     def _cost(
         self, chosen: NDArray[np.int64], target: NDArray[np.float64], prediction: Prediction

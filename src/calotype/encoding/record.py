@@ -16,7 +16,7 @@ __all__ = ["file_fidelity", "with_record"]
 
 
 def file_fidelity(file: bytes, picture: PreparedPicture, models: ModelCache) -> Fidelity:
-    """Returns the fidelity of what the default decoder makes of ``file`` to the picture.
+    """Decodes ``file`` with the default decoder and returns the fidelity of the result to the picture.
 
     Raises :class:`ModelError`.
     """

@@ -17,15 +17,15 @@ _RADIUS = 3
 """The windows have 7x7 pixels: about the width of a stroke of small letters."""
 
 _FLOOR = (0.03 * 255) ** 2
-"""The constant C2 of the measure, by which noise of a few levels has no weight."""
+"""The constant C2 of the measure. Because of it, noise of a few levels of 255 hardly counts."""
 
 
-def structural_similarity(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+def structural_similarity(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns the similarity float32[H, W], -1 to 1, at each pixel of two planes float32[H, W], 0 to 255."""
-    means = [box_mean(plane, _RADIUS) for plane in (one, other)]
-    squares = [box_mean(np.square(plane), _RADIUS) for plane in (one, other)]
+    means = [box_mean(plane, _RADIUS) for plane in (first, second)]
+    squares = [box_mean(np.square(plane), _RADIUS) for plane in (first, second)]
     variances = [square - np.square(mean) for square, mean in zip(squares, means, strict=True)]
-    covariance = box_mean(one * other, _RADIUS) - means[0] * means[1]
+    covariance = box_mean(first * second, _RADIUS) - means[0] * means[1]
     similarity: NDArray[np.float32] = (2 * covariance + _FLOOR) / (variances[0] + variances[1] + _FLOOR)
     return similarity
 
@@ -35,9 +35,9 @@ def box_mean(plane: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
     values: NDArray[Any] = plane.astype(np.float64)
     side = 2 * radius + 1
     for axis in (0, 1):
-        ends = [(0, 0)] * values.ndim
-        ends[axis] = (radius + 1, radius)
-        sums = np.moveaxis(np.pad(values, ends, mode="edge"), axis, 0).cumsum(0)
+        padding = [(0, 0)] * values.ndim
+        padding[axis] = (radius + 1, radius)
+        sums = np.moveaxis(np.pad(values, padding, mode="edge"), axis, 0).cumsum(0)
         values = np.moveaxis(sums[side:] - sums[:-side], 0, axis) / side
     means: NDArray[np.float32] = values.astype(np.float32)
     return means

@@ -5,9 +5,10 @@
     picture ─ smoothed where patches will lie ─ encoder ─ minus the latents of the picture ─ change of latents
 
 Nobody sees the latents under an opaque patch. Without its letters, the latents of a line of text give back a
-quarter of the bytes of the patch, and the pixels around it come out better. Mixed raster content fills its
-layers likewise (ITU-T T.44). The smoothed part nearly keeps its mean colours, so that small views, and
-decoders that cannot read the patches, show a blur in place of the patch and not an invention.
+quarter of the bytes of the patch, and the pixels around it come out better. Mixed raster content fills the
+hidden parts of its layers likewise (ITU-T T.44). The smoothed part nearly keeps its mean colours, so that
+small views, and decoders that cannot read the patches, show a blur in place of the patch and not an
+invention.
 """
 
 from __future__ import annotations
@@ -51,13 +52,13 @@ def smoothed_under(
     result = rgb.copy()
     for rectangle in rectangles:
         left, top, across, down = rectangle
-        place = slice(top, top + down), slice(left, left + across)
-        pixels = rgb[place]
+        part = slice(top, top + down), slice(left, left + across)
+        pixels = rgb[part]
         grey = luma(np.ascontiguousarray(pixels)).astype(np.float32)[..., None]
         smooth = box_mean(box_mean(grey, _LUMA_RADIUS), _LUMA_RADIUS)
         smooth = smooth + box_mean(pixels.astype(np.float32) - grey, _COLOUR_RADIUS)
         weights = patch_weights(rectangle, (width, height), feather).astype(np.float32)[..., None] / 256
-        result[place] = np.clip(result[place] + weights * (smooth - result[place]) + 0.5, 0, 255)
+        result[part] = np.clip(result[part] + weights * (smooth - result[part]) + 0.5, 0, 255)
     return result
 
 
@@ -112,7 +113,7 @@ class Underlay:
 
     @cached_property
     def _plain_latents(self) -> NDArray[np.float32]:
-        """The latents of the picture itself; they are only needed if a patch may pay."""
+        """The latents of the picture itself. They are computed only if a patch may pay."""
         return self._encoded(self._picture.rgb)
 
     def _encoded(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -86,7 +86,7 @@ class MissingIntegers:
     mean: NDArray[np.int16]
     scale: NDArray[np.uint8]
 
-    def thinned(self, spacing: int) -> MissingIntegers | None:
+    def subsampled(self, spacing: int) -> MissingIntegers | None:
         """Returns views of the rows and columns that are multiples of ``spacing``.
 
         The result is None if no integer is missing there.
@@ -121,10 +121,10 @@ class PassResult:
             missing = MissingIntegers(missing.mask.copy(), missing.mean.copy(), missing.scale.copy())
         return PassResult(*arrays, missing)
 
-    def thinned(self, spacing: int) -> PassResult:
+    def subsampled(self, spacing: int) -> PassResult:
         """Returns views of the rows and columns that are multiples of ``spacing``."""
         positions = (slice(None), slice(None, None, spacing), slice(None, None, spacing))
-        missing = None if self.missing is None else self.missing.thinned(spacing)
+        missing = None if self.missing is None else self.missing.subsampled(spacing)
         return PassResult(
             self.integers[positions],
             self.table_indices[positions],
@@ -132,12 +132,13 @@ class PassResult:
             missing,
         )
 
-    def without(
+    def with_missing(
         self, positions: tuple[int, slice, slice], arrived: NDArray[np.bool_], prediction: Prediction
     ) -> PassResult:
-        """Returns this result with the ``prediction`` as :attr:`missing` where integers have not ``arrived``.
+        """Returns the result in which the integers of ``prediction`` that have not ``arrived`` are missing.
 
-        ``positions`` are the channel, rows and columns of the prediction. The arrays are shared.
+        ``positions`` are the channel, rows and columns of the prediction, and ``arrived`` is bool of their
+        shape. The arrays of both results are the same.
         """
         missing = self.missing
         if missing is None:
@@ -235,7 +236,7 @@ class CodingPass:
         if arrived is not None and not arrived.all():
             expected = (prediction.mean + (1 << (_MEAN_SHIFT - 1))) >> _MEAN_SHIFT
             context = np.where(arrived, context, expected)
-            self.result = self.result.without(positions, arrived.reshape(shape), prediction)
+            self.result = self.result.with_missing(positions, arrived.reshape(shape), prediction)
         self._context[positions] = np.clip(context, -CONTEXT_PEAK, CONTEXT_PEAK).reshape(shape)
         self._channel += 1
         if self._channel == CHANNELS:

@@ -101,7 +101,7 @@ class IntegerDecoder:
         while coding_pass.prediction is not None:
             count = len(coding_pass.prediction.step)
             coding_pass.advance(np.zeros(count, np.int64), np.zeros(count, bool))
-        return coding_pass.result.thinned(self._spacing)
+        return coding_pass.result.subsampled(self._spacing)
 
 
 def decode_integers(

@@ -21,11 +21,20 @@ from calotype.errors import ModelError
 __all__ = ["CONTEXT_PEAK", "MEAN_LIMIT", "SCALE_LIMIT", "ContextModel", "SiteNet", "read_context_model"]
 
 CONTEXT_PEAK = 127
+"""The largest magnitude of a latent as context, in sixteenths of a scaled latent, and of a guide."""
+
 FEATURE_PEAK = 255
+"""The largest value of a feature."""
+
 MEAN_LIMIT = 2047
+"""The largest magnitude of a predicted mean, in 2**-8 latents."""
+
 SCALE_LIMIT = 127
-PAIRS = 2
-# The arrays of the file: data type and number of dimensions.
+"""The largest predicted scale."""
+
+RESIDUAL_BLOCKS = 2
+"""The number of residual blocks in the trunk of each site but the base grid, which has none."""
+
 _ARRAYS: dict[str, tuple[type[np.integer[Any]], int]] = {
     "widths": (np.int64, 1),
     "weight": (np.int8, 1),
@@ -33,23 +42,26 @@ _ARRAYS: dict[str, tuple[type[np.integer[Any]], int]] = {
     "bias": (np.int64, 1),
     "frequencies": (np.uint16, 3),
 }
+"""The arrays of the file: data type and number of dimensions."""
 
 
 @dataclass(frozen=True)
 class SiteNet:
     """The network of one site (a subset of the positions): a trunk over its context, a head for each channel.
 
-    Its methods take latents and guides as int8[C, H, W], and the matrix product to compute with.
+    The trunk is a convolution and ``residual_blocks`` of two convolutions each. A head has three
+    convolutions. The methods take latents and guides as int8[C, H, W], and the matrix product to compute
+    with.
     """
 
     enter: IntConv
-    pairs: tuple[tuple[IntConv, IntConv], ...]
+    residual_blocks: tuple[tuple[IntConv, IntConv], ...]
     heads: tuple[tuple[IntConv, IntConv, IntConv], ...]
 
     def features(self, planes: NDArray[np.int8], product: Product) -> Plane:
         """Computes features uint8[H, W, width] from the planes int8[I, H, W] of its context."""
         x: Plane = self.enter(_stored_planes(planes), product)
-        for first, second in self.pairs:
+        for first, second in self.residual_blocks:
             x = second(first(x, product), product, added=x)
         return x
 
@@ -98,35 +110,45 @@ class _LayerReader:
         self._arrays = (weight, multiplier.astype(np.int64), bias.astype(np.int64))
         self._positions = [0, 0, 0]
 
-    def _take(self, array: int, count: int) -> NDArray[np.int64]:
-        begin = self._positions[array]
-        self._positions[array] += count
-        if self._positions[array] > len(self._arrays[array]):
-            raise ModelError("the context model file is too short for its widths")
-        return self._arrays[array][begin : begin + count]  # type: ignore[return-value]
-
     def conv(
-        self, inputs: int, outputs: int, size: int, *, low: int = 0, high: int = FEATURE_PEAK, signed: int = 0
+        self,
+        inputs: int,
+        outputs: int,
+        kernel_size: int,
+        *,
+        low: int = 0,
+        high: int = FEATURE_PEAK,
+        signed: int = 0,
     ) -> IntConv:
-        weight = self._take(0, outputs * inputs * size * size)
-        shaped = weight.reshape(outputs, inputs, size, size).astype(np.int8)
+        """Reads a convolution; ``signed`` is the number of its last inputs that have a sign."""
+        weight = self._take(0, outputs * inputs * kernel_size**2)
+        shaped = weight.reshape(outputs, inputs, kernel_size, kernel_size).astype(np.int8)
         return IntConv(shaped, self._take(1, outputs), self._take(2, outputs), low, high, signed)
 
-    def site(self, context_sites: int, width: int, head: int) -> SiteNet:
+    def site(self, context_sites: int, width: int, head_width: int) -> SiteNet:
+        """Reads the network of a site whose context are the four channels of ``context_sites`` sites."""
         planes = 4 * context_sites + 2
         enter = self.conv(planes, width, 3, signed=planes)
-        pairs = []
-        for _ in range(PAIRS if context_sites else 0):
+        residual_blocks = []
+        for _ in range(RESIDUAL_BLOCKS if context_sites else 0):
             first = self.conv(width, width, 3)
-            pairs.append((first, self.conv(width, width, 3, low=-FEATURE_PEAK)))
+            residual_blocks.append((first, self.conv(width, width, 3, low=-FEATURE_PEAK)))
         heads = []
         for channel in range(4):
-            first = self.conv(width + channel, head, 3, signed=channel)
-            second = self.conv(head, head, 1)
-            heads.append((first, second, self.conv(head, 2, 1, low=-MEAN_LIMIT, high=MEAN_LIMIT)))
-        return SiteNet(enter, tuple(pairs), tuple(heads))
+            first = self.conv(width + channel, head_width, 3, signed=channel)
+            second = self.conv(head_width, head_width, 1)
+            heads.append((first, second, self.conv(head_width, 2, 1, low=-MEAN_LIMIT, high=MEAN_LIMIT)))
+        return SiteNet(enter, tuple(residual_blocks), tuple(heads))
+
+    def _take(self, array_index: int, count: int) -> NDArray[np.int64]:
+        begin = self._positions[array_index]
+        self._positions[array_index] += count
+        if self._positions[array_index] > len(self._arrays[array_index]):
+            raise ModelError("the context model file is too short for its widths")
+        return self._arrays[array_index][begin : begin + count]  # type: ignore[return-value]
 
     def finish(self) -> None:
+        """Raises :class:`ModelError` if values are left."""
         if self._positions != [len(array) for array in self._arrays]:
             raise ModelError("the context model file is too long for its widths")
 
@@ -157,11 +179,11 @@ def read_context_model(data: bytes, product: Product = reference_product) -> Con
     widths = arrays["widths"].tolist()
     if len(widths) != 5 or not all(0 < width <= 512 for width in widths):
         raise ModelError(f"the context model file has impossible widths {widths}")
-    *trunks, head = widths
-    base = reader.site(0, trunks[0], head)
+    *trunk_widths, head_width = widths
+    base = reader.site(0, trunk_widths[0], head_width)
     finer_grids = []
-    for width in trunks[1:]:
-        first, second, third = (reader.site(context_sites, width, head) for context_sites in (1, 2, 3))
+    for width in trunk_widths[1:]:
+        first, second, third = (reader.site(context_sites, width, head_width) for context_sites in (1, 2, 3))
         finer_grids.append((first, second, third))
     reader.finish()
     return ContextModel(base, tuple(finer_grids), tables, product)

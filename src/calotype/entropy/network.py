@@ -69,17 +69,17 @@ class IntConv:
         outputs, inputs = self.weight.shape[:2]
         signed = np.arange(inputs) >= inputs - self.signed
         magnitude = np.abs(self.weight.astype(np.int64)).sum((2, 3))
-        reach = magnitude @ np.where(signed, _SIGNED_PEAK, _UNSIGNED_PEAK)
-        if int(reach.max()) > _MAX_EXACT_SUM:
-            raise ModelError(f"a context model sum may reach {int(reach.max())}, beyond {_MAX_EXACT_SUM}")
+        largest_sum = int((magnitude @ np.where(signed, _SIGNED_PEAK, _UNSIGNED_PEAK)).max())
+        if largest_sum > _MAX_EXACT_SUM:
+            raise ModelError(f"a context model sum may reach {largest_sum}, beyond {_MAX_EXACT_SUM}")
         bias_in_range = self.bias.min() > -(1 << 48) and self.bias.max() < 1 << 48
         if self.multiplier.min() < 1 or self.multiplier.max() >= 1 << 24 or not bias_in_range:
             raise ModelError("a context model multiplier or bias is out of range")
-        # The constant takes back from the sums what the stored zeros add to them.
+        # Stored values are 128 too large where they have a sign. The constant corrects the sums for it.
         zero = np.where(signed, SIGN, 0)
         constant = self.bias - self.multiplier * (self.weight.sum((2, 3), dtype=np.int64) @ zero)
-        largest = magnitude.sum(1) * _UNSIGNED_PEAK * self.multiplier + np.abs(constant)
-        dtype = np.int32 if largest.max() < 1 << 31 else np.int64
+        largest_products = magnitude.sum(1) * _UNSIGNED_PEAK * self.multiplier + np.abs(constant)
+        dtype = np.int32 if largest_products.max() < 1 << 31 else np.int64
         matrix = self.weight.transpose(2, 3, 1, 0).reshape(-1, outputs)
         object.__setattr__(self, "_matrix", np.ascontiguousarray(matrix))
         object.__setattr__(self, "_multiplier", self.multiplier.astype(dtype))
@@ -94,35 +94,35 @@ class IntConv:
         """
         low = 0 if added is not None else self.low
         out = np.empty((*x.shape[:2], len(self.weight)), np.int16 if low else np.uint8)
-        for rows, total in self._sums(x, product):
-            part = out[rows]
-            value = total.astype(self._multiplier.dtype, copy=False).reshape(part.shape)
-            value *= self._multiplier
-            value += self._constant
-            value >>= _SHIFT
+        for rows, sums in self._sums(x, product):
+            outputs = out[rows]
+            values = sums.astype(self._multiplier.dtype, copy=False).reshape(outputs.shape)
+            values *= self._multiplier
+            values += self._constant
+            values >>= _SHIFT
             if added is not None:
-                value += added[rows]
-            part[...] = value.clip(low, self.high, out=value)
+                values += added[rows]
+            outputs[...] = values.clip(low, self.high, out=values)
         return out
 
     def _sums(self, x: Plane, product: Product) -> Iterator[tuple[slice, NDArray[Any]]]:
         """Yields (rows, the sums [positions, O] of these rows of the plane)."""
         height, width, inputs = x.shape
-        taps = self.weight.shape[-1]
-        reach = taps // 2
+        kernel_size = self.weight.shape[-1]
+        padding = kernel_size // 2
         padded = x
-        if reach:
-            padded = np.empty((height + 2 * reach, width + 2 * reach, inputs), np.uint8)
-            for border in (padded[:reach], padded[-reach:], padded[:, :reach], padded[:, -reach:]):
+        if padding:
+            padded = np.empty((height + 2 * padding, width + 2 * padding, inputs), np.uint8)
+            for border in (padded[:padding], padded[-padding:], padded[:, :padding], padded[:, -padding:]):
                 border[...] = self._zero
-            padded[reach:-reach, reach:-reach] = x
-        # The positions of a row follow each other in memory: the taps of one row are one run of bytes.
-        shape = (height, width, taps, taps * inputs)
+            padded[padding:-padding, padding:-padding] = x
+        # The positions of a row follow each other in memory: a row of a window is one run of bytes.
+        shape = (height, width, kernel_size, kernel_size * inputs)
         row, position, channel = padded.strides
         windows = np.lib.stride_tricks.as_strided(
             padded, shape, (row, position, row, channel), writeable=False
         )
-        count = max(1, _POSITIONS_PER_PRODUCT // width)
-        for top in range(0, height, count):
-            rows = slice(top, top + count)
-            yield rows, product(windows[rows].reshape(-1, taps * taps * inputs), self._matrix)
+        rows_per_product = max(1, _POSITIONS_PER_PRODUCT // width)
+        for top in range(0, height, rows_per_product):
+            rows = slice(top, top + rows_per_product)
+            yield rows, product(windows[rows].reshape(-1, kernel_size**2 * inputs), self._matrix)

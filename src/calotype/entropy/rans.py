@@ -21,9 +21,16 @@ from calotype.errors import ChecksumError, TruncatedError
 __all__ = ["PRECISION", "STATE_BYTES", "NotArrivedError", "RansDecoder", "encode_symbols", "max_symbol_count"]
 
 PRECISION = 16
+"""Frequencies sum to 2**16, and the words of a payload have 16 bits."""
+
 STATE_BYTES = 5
-_LOWEST = 1 << 24
-_MASK = (1 << PRECISION) - 1
+"""The size of the state at the beginning of a payload."""
+
+_MIN_STATE = 1 << 24
+"""The initial state of the encoder. A decoder reads a word when its state is smaller."""
+
+_LOW_WORD = (1 << PRECISION) - 1
+"""The bits of the state that select a symbol."""
 
 
 def encode_symbols(starts: Sequence[int], freqs: Sequence[int]) -> bytes:
@@ -31,11 +38,11 @@ def encode_symbols(starts: Sequence[int], freqs: Sequence[int]) -> bytes:
 
     ``starts[i] + freqs[i] <= 2**16`` and ``freqs[i] >= 1``. At most 5 bytes longer than the ideal code.
     """
-    state = _LOWEST
+    state = _MIN_STATE
     words: list[int] = []
     for start, freq in zip(reversed(starts), reversed(freqs), strict=True):
         if state >= freq << 24:
-            words.append(state & _MASK)
+            words.append(state & _LOW_WORD)
             state >>= 16
         quotient, remainder = divmod(state, freq)
         state = (quotient << PRECISION) + start + remainder
@@ -89,7 +96,7 @@ class RansDecoder:
         unread = self._incomplete + data
         if self._state is None and len(unread) >= STATE_BYTES:
             self._state, unread = int.from_bytes(unread[:STATE_BYTES], "little"), unread[STATE_BYTES:]
-            if self._state < _LOWEST:
+            if self._state < _MIN_STATE:
                 raise ChecksumError("the payload starts with an impossible coder state")
         if self._state is not None:
             whole = len(unread) // 2 * 2
@@ -119,12 +126,12 @@ class RansDecoder:
         state, position, words = self._state, self._words_read, self._words
         count = len(words)
         for table in tables:
-            if state < _LOWEST:
+            if state < _MIN_STATE:
                 if position == count:
                     break
                 state = state << 16 | words[position]
                 position += 1
-            low = state & _MASK
+            low = state & _LOW_WORD
             symbol = bisect_right(table, low) - 1
             start = table[symbol]
             state = (table[symbol + 1] - start) * (state >> PRECISION) + low - start
@@ -143,7 +150,7 @@ class RansDecoder:
             return 0
         state = self._renormalised()
         shift = PRECISION - count
-        low = state & _MASK
+        low = state & _LOW_WORD
         value = low >> shift
         self._state = (state >> PRECISION << shift) + low - (value << shift)
         return value
@@ -156,11 +163,16 @@ class RansDecoder:
         """Returns to the reading position ``mark`` of :meth:`mark`."""
         self._state, self._words_read = mark
 
+    def finish(self) -> None:
+        """Raises :class:`ChecksumError` unless the stream is used up and the state is the initial one."""
+        if self._renormalised() != _MIN_STATE or self._words_read != len(self._words):
+            raise ChecksumError("the payload does not end where its last latent ends")
+
     def _renormalised(self) -> int:
         """Returns the state after reading the next word if the state is too small."""
         if self._state is None:
             raise NotArrivedError
-        if self._state < _LOWEST:
+        if self._state < _MIN_STATE:
             if self._words_read == len(self._words):
                 if self.complete:
                     raise TruncatedError("the payload ends before the last latent")
@@ -168,8 +180,3 @@ class RansDecoder:
             self._state = self._state << 16 | self._words[self._words_read]
             self._words_read += 1
         return self._state
-
-    def finish(self) -> None:
-        """Raises :class:`ChecksumError` unless the stream is used up and the state is the initial one."""
-        if self._renormalised() != _LOWEST or self._words_read != len(self._words):
-            raise ChecksumError("the payload does not end where its last latent ends")

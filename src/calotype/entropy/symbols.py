@@ -20,13 +20,13 @@ from calotype.entropy.rans import PRECISION, NotArrivedError, RansDecoder, encod
 from calotype.entropy.tables import ESCAPE, MAX_RESIDUAL, FrequencyTables
 from calotype.errors import ChecksumError, TruncatedError
 
-__all__ = ["LARGEST", "SymbolDecoder", "SymbolEncoder"]
+__all__ = ["MAX_MAGNITUDE", "SymbolDecoder", "SymbolEncoder"]
 
-LARGEST = (1 << 15) - 1
-"""Largest magnitude of an integer."""
+MAX_MAGNITUDE = (1 << 15) - 1
+"""The largest magnitude of an integer."""
 
 _LENGTH_BITS = 4
-"""Number of bits that code the length of an escaped residual."""
+"""The number of bits that code floor(log2 e) of an escaped residual."""
 
 _SYMBOLS_AT_ONCE = 4096
 """The number of symbols whose tables are looked up together; a short piece of payload fills few of them."""
@@ -161,7 +161,7 @@ class SymbolDecoder:
             integers[index] += low
         waiting = bypass_indices[done:]
         arrived[waiting], integers[waiting] = False, 0
-        if np.abs(integers).max() > LARGEST:
+        if np.abs(integers).max() > MAX_MAGNITUDE:
             raise ChecksumError("the payload decodes to a latent out of range")
         return integers, arrived
 

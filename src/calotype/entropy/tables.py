@@ -86,7 +86,8 @@ def quantise_prediction(
     # Mean and sigma in quantiser steps: sixteenths of one step, and eighths of log2(sigma / step), plus 32.
     mean_sixteenths = ((mean << (_STEP_BITS + 4)) + (step >> 1)) // step
     sigma_index = np.maximum(scale - level + SCALE_ORIGIN, 0) >> 1
-    # Eight indices are one doubling of sigma: one low bit for each doubling, begun or whole, beyond the last.
+    # Eight indices are one doubling of sigma. Each doubling above the last table takes one low bit, also a
+    # doubling that has only begun.
     low_bits = np.maximum(sigma_index - (SIGMAS - 1) + 7, 0) >> 3
     sigma_index = sigma_index - 8 * low_bits
     # The integers that share all but their low bits have their centre (2**low_bits - 1) / 2 above the lowest.
@@ -97,7 +98,12 @@ def quantise_prediction(
 
 
 class FrequencyTables:
-    """The frequency tables uint16[49, 16, 42]: each sums to 2**16, and no frequency is zero."""
+    """The frequency tables uint16[49, 16, 42]: each sums to 2**16, and no frequency is zero.
+
+    All attributes are by table index, 16 * sigma_index + phase, and symbol: ``frequencies`` and ``starts``,
+    the sums of the frequencies before a symbol, are int64[784, 42]; ``cumulative`` has the starts of a table
+    and 2**16 as a list; ``bits`` float32[784, 42] are the ideal code lengths.
+    """
 
     def __init__(self, frequencies: NDArray[np.uint16]) -> None:
         """Raises :class:`ModelError` for anything but a valid set of tables."""

@@ -173,8 +173,8 @@ def _variance_cut(points: NDArray[np.float64]) -> NDArray[np.float64]:
     while len(clusters) < COLOURS:
         worst = int(np.argmax([error.max() for error in errors]))
         cluster, channel = clusters[worst], int(errors[worst].argmax())
-        low = cluster[:, channel] <= cluster[:, channel].mean()
-        halves = [cluster[low], cluster[~low]]
+        below_mean = cluster[:, channel] <= cluster[:, channel].mean()
+        halves = [cluster[below_mean], cluster[~below_mean]]
         clusters[worst : worst + 1] = halves
         errors[worst : worst + 1] = [((half - half.mean(0)) ** 2).sum(0) for half in halves]
     return np.array([cluster.mean(0) for cluster in clusters])

@@ -75,16 +75,16 @@ def log_step_map(levels: NDArray[np.int64], missing: MissingIntegers | None = No
     that step is larger. The result is then the mean over the four channels, smoothed while few integers have
     arrived (docs/format.md, section 12).
     """
-    nominal = levels[None] / 16 - 5
+    log_step = levels[None] / 16 - 5
     if missing is not None:
         predicted = missing.scale / 16 - 6.5 + _LOG_STEP_OF_DEVIATION
-        by_channel = np.where(missing.mask, np.maximum(nominal, predicted), nominal)
-        nominal = by_channel.mean(0, keepdims=True)
+        by_channel = np.where(missing.mask, np.maximum(log_step, predicted), log_step)
+        log_step = by_channel.mean(0, keepdims=True)
         arrived = 1 - float(missing.mask.mean())
         smoothing = min(max((_SMOOTH_BELOW - arrived) / (_SMOOTH_BELOW - _SMOOTH_FULLY), 0.0), 1.0)
         if smoothing:
-            nominal = nominal + smoothing * (_binomial_mean(nominal) - nominal)
-    return nominal.astype(np.float32)
+            log_step = log_step + smoothing * (_binomial_mean(log_step) - log_step)
+    return log_step.astype(np.float32)
 
 
 def _binomial_mean(planes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -122,10 +122,11 @@ def noise_deviations(
     ``levels`` is int64[h, w]. The deviations are those over the whole picture. A latent whose integer is
     ``missing`` counts with its predicted deviation.
     """
-    ratio = 2.0 ** ((np.array(codes) - 11) / 3) / 12
-    squares = channel_steps(levels) ** 2
+    variance_by_squared_step = 2.0 ** ((np.array(codes) - 11) / 3) / 12
+    squared_steps = channel_steps(levels) ** 2
     if missing is not None:
         predicted = 2.0 ** (2 * (missing.scale / 16 - 6.5))
-        squares = np.where(missing.mask, predicted / ratio[:, None, None], squares)
-    deviations: NDArray[np.float64] = np.sqrt(squares.mean((1, 2)) * ratio)
+        equivalent = predicted / variance_by_squared_step[:, None, None]
+        squared_steps = np.where(missing.mask, equivalent, squared_steps)
+    deviations: NDArray[np.float64] = np.sqrt(squared_steps.mean((1, 2)) * variance_by_squared_step)
     return deviations

@@ -42,10 +42,10 @@ class Reconstruction:
     conditional_mean: NDArray[np.float32]
     missing: MissingIntegers | None = None
 
-    def thinned(self, spacing: int) -> Reconstruction:
+    def subsampled(self, spacing: int) -> Reconstruction:
         """Returns views of the rows and columns that are multiples of ``spacing``."""
         positions = (..., slice(None, None, spacing), slice(None, None, spacing))
-        missing = None if self.missing is None else self.missing.thinned(spacing)
+        missing = None if self.missing is None else self.missing.subsampled(spacing)
         return Reconstruction(
             self.latents[positions], self.levels[positions], self.conditional_mean[positions], missing
         )

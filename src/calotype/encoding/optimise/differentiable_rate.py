@@ -64,7 +64,9 @@ class _TorchSiteNet:
 
     def __init__(self, net: SiteNet) -> None:
         self._enter = _TorchConv(net.enter)
-        self._pairs = [(_TorchConv(first), _TorchConv(second)) for first, second in net.pairs]
+        self._residual_blocks = [
+            (_TorchConv(first), _TorchConv(second)) for first, second in net.residual_blocks
+        ]
         self._heads = [[_TorchConv(layer) for layer in head] for head in net.heads]
 
     def predict(self, planes: Tensor, site_latents: Tensor) -> Tensor:
@@ -75,7 +77,7 @@ class _TorchSiteNet:
         this site, of which a channel sees the channels before it.
         """
         features = self._enter(planes)
-        for first, second in self._pairs:
+        for first, second in self._residual_blocks:
             features = (features + second(first(features))).clamp(0, _FEATURE_PEAK)
         predictions = []
         for channel, (first, second, last) in enumerate(self._heads):
@@ -136,21 +138,21 @@ class DifferentiableRate:
         )
         return modelled + escape + low_bits
 
-    def _interpolated_bits(self, i: Tensor, j: Tensor) -> Tensor:
-        """Interpolates the surface bilinearly at (i, j).
+    def _interpolated_bits(self, row: Tensor, column: Tensor) -> Tensor:
+        """Interpolates the surface bilinearly at a (sigma index) ``row`` and a (distance) ``column``.
 
         Beyond its edges the surface continues with the values at the edges.
         """
         height, width = self._bits_surface.shape
-        i, j = i.clamp(0, height - 1), j.clamp(0, width - 1)
-        whole_i = i.detach().floor().clamp(max=height - 2)
-        whole_j = j.detach().floor().clamp(max=width - 2)
-        rest_i, rest_j = i - whole_i, j - whole_j
-        index = (whole_i * width + whole_j).long()
+        row, column = row.clamp(0, height - 1), column.clamp(0, width - 1)
+        whole_row = row.detach().floor().clamp(max=height - 2)
+        whole_column = column.detach().floor().clamp(max=width - 2)
+        row_fraction, column_fraction = row - whole_row, column - whole_column
+        index = (whole_row * width + whole_column).long()
         bits = self._bits_surface.view(-1)
-        at_whole_i = (1 - rest_j) * bits[index] + rest_j * bits[index + 1]
-        at_next_i = (1 - rest_j) * bits[index + width] + rest_j * bits[index + width + 1]
-        return (1 - rest_i) * at_whole_i + rest_i * at_next_i
+        in_row = torch.lerp(bits[index], bits[index + 1], column_fraction)
+        in_next_row = torch.lerp(bits[index + width], bits[index + width + 1], column_fraction)
+        return torch.lerp(in_row, in_next_row, row_fraction)
 
 
 def _floor_with_gradient(x: Tensor, low: int, high: int) -> Tensor:
