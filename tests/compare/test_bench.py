@@ -15,7 +15,7 @@ from calotype.compare import Rules, bench
 from calotype.compare.bench import Settings, run_bench
 from calotype.compare.codecs import PillowCodec
 from calotype.compare.plot import plots_png
-from calotype.compare.rows import read_rows
+from calotype.compare.rows import Row, read_rows
 from calotype.errors import CalotypeError, ModelError, OutOfMemoryError, OutputError, SourceError
 
 JPEG = Settings(Rules((), ("jpeg",), threads=1), sizes=(20_000, 10_000))
@@ -30,10 +30,23 @@ def folder(photo: NDArray[np.uint8], tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
+measure_anew = bench._measure_picture
+known_rows: dict[tuple[object, ...], list[Row]] = {}
+
+
+def measure_once(file: Path, codec: str, settings: Settings, threads: int) -> list[Row]:
+    """The rows of a picture that an earlier test has measured, since most tests measure the same ones."""
+    key = (file.name, file.read_bytes() if file.is_file() else b"", codec, repr(settings))
+    if key not in known_rows:
+        known_rows[key] = measure_anew(file, codec, settings, threads)
+    return known_rows[key]
+
+
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Measures in this process and draws no curves; returns the list of measured (picture, codec)."""
     measured: list[tuple[str, str]] = []
+    monkeypatch.setattr(bench, "_measure_picture", measure_once)
 
     def here(tasks, settings, jobs):  # type: ignore[no-untyped-def]
         for file, codec in tasks:
@@ -248,6 +261,7 @@ def test_lack_of_memory_concerns_one_picture(
         return usual(self, rgb, budgets)  # type: ignore[arg-type,return-value]
 
     usual = PillowCodec.compress
+    monkeypatch.setattr(bench, "_measure_picture", measure_anew)
     monkeypatch.setattr(PillowCodec, "compress", greedy)
     failed: list[str] = []
     rows = run_bench(folder, tmp_path / "out", JPEG, failed=lambda file, error: failed.append(str(error)))

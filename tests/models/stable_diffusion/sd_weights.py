@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -65,6 +64,8 @@ CONFIGS = {
 
 def random_network(config: dict[str, Any], seed: int) -> Any:
     """A diffusers network with random weights."""
+    import diffusers  # here, for it takes seconds and few tests need it
+
     torch.manual_seed(seed)
     return getattr(diffusers, config["_class_name"]).from_config(config).eval()
 

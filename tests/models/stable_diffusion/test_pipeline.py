@@ -6,12 +6,11 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from sd_weights import SCHEDULER, TEXT, write_vae
@@ -30,6 +29,9 @@ from calotype.models.stable_diffusion.networks import Network
 from calotype.models.stable_diffusion.text import encode_empty_prompt
 from calotype.options import DiffusionOptions
 
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
 Array = NDArray[np.float32]
 
 
@@ -43,7 +45,12 @@ def data(photo: NDArray[np.uint8], options: DiffusionOptions) -> bytes:
     return calotype.encode(photo, model="sd-1.5", quality=20, effort=1, diffusion=options)
 
 
+# Diffusers takes seconds to import, so that only the tests that need it do.
+
+
 def reference_vae(pipeline: Path) -> AutoencoderKL:
+    from diffusers import AutoencoderKL
+
     config = AutoencoderKL.load_config(pipeline / "vae")
     vae = AutoencoderKL.from_config(config)
     vae.load_state_dict(load_file(pipeline / "vae" / "diffusion_pytorch_model.safetensors"))
@@ -51,6 +58,8 @@ def reference_vae(pipeline: Path) -> AutoencoderKL:
 
 
 def reference_unet(pipeline: Path) -> UNet2DConditionModel:
+    from diffusers import UNet2DConditionModel
+
     unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(pipeline / "unet"))
     unet.load_state_dict(load_file(pipeline / "unet" / "diffusion_pytorch_model.safetensors"))
     return unet.eval()
@@ -80,6 +89,8 @@ def test_the_encoder_gives_the_scaled_posterior_mean(pipeline: Path, options: Di
 def test_decoding_is_diffusers_ddim_from_the_matching_timestep(
     data: bytes, pipeline: Path, options: DiffusionOptions, steps: int
 ) -> None:
+    from diffusers import DDIMScheduler
+
     parsed = parse_file(data, limits=Limits())
     decoded = decode_latents(parsed)
     latents, levels = decoded.latents, decoded.levels
