@@ -137,12 +137,12 @@ def check_batches_and_tiles(checks: Checks, place: Place, files: list[bytes]) ->
     alone = [decode_tiled(decoder, single) for single in inputs]
     worst = max(difference(a, b)[0] for a, b in zip(decoded, alone, strict=True))
     checks.check("batches", bool(apart < 1e-3) and worst <= 1, f"latents {apart:.6f}, pixels {worst} of 255")
-    whole, largest_window = decode_tiled(decoder, inputs[0]), tiling.largest_window
+    whole, max_positions = decode_tiled(decoder, inputs[0]), tiling.MAX_POSITIONS
     try:
-        tiling.largest_window = lambda margin: (2 * margin + 8) ** 2
+        tiling.MAX_POSITIONS = 16 * 16
         tiled = decode_tiled(decoder, inputs[0])
     finally:
-        tiling.largest_window = largest_window
+        tiling.MAX_POSITIONS = max_positions
     largest, _ = difference(whole, tiled)
     checks.check("tiles", largest <= 1, f"largest difference {largest} of 255")
 

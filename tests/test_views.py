@@ -95,7 +95,7 @@ def test_a_box_is_compared_with_the_picture_before_anything_is_decoded(
 
 
 def test_a_part_takes_the_decoder_only_for_its_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiling, "TILE", 16)
+    monkeypatch.setattr(tiling, "MAX_POSITIONS", 16 * 16)
     data = calotype.encode(photograph(512, 384), effort=1, quality=10, scale=1, **TINY)
     pixel_counts: list[int] = []
     original = tiling._pixels_to_bytes

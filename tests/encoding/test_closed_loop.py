@@ -118,7 +118,7 @@ def plain(photo: Image.Image, **options: float) -> tuple[Candidate, np.ndarray, 
 class Blind:
     """Shows the same whatever it is given."""
 
-    margin = 0
+    margin = last_margin = 0
 
     def decode(self, latents: np.ndarray, *_: object) -> np.ndarray:
         return np.full((3, 8 * latents.shape[1], 8 * latents.shape[2]), 0.5, np.float32)
@@ -169,7 +169,7 @@ def test_the_round_trip_correction_shows_more_of_the_picture(photo: Image.Image)
 class Halves:
     """A model that keeps half of what it is given: grey pixels for the first channel, and back."""
 
-    margin = 0
+    margin = last_margin = 0
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
         return np.repeat(pixels[:1, ::8, ::8] - 0.5, 4, 0).astype(np.float32)

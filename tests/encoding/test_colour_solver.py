@@ -36,7 +36,7 @@ def worst(codec: calotype.Codec, colour: tuple[int, ...], size: tuple[int, int])
 class Linear:
     """A model whose colours are the first three channels."""
 
-    margin = 0
+    margin = last_margin = 0
 
     def encode(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.zeros((4, pixels.shape[1] // 8, pixels.shape[2] // 8), np.float32)

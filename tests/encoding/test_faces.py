@@ -230,5 +230,5 @@ def test_tiles_find_what_the_whole_finds(monkeypatch: pytest.MonkeyPatch) -> Non
     finder = load_face_finder("pocket", 1)
     assert finder is not None
     latents = np.random.default_rng(1).normal(0, 1, (4, 30, 218)).astype(np.float32)
-    monkeypatch.setattr(tiling, "largest_window", lambda margin: 30 * 180)
+    monkeypatch.setattr(tiling, "MAX_POSITIONS", 30 * 180)
     assert np.abs(find_faces_tiled(finder, latents) - finder.find(latents)).max() < 1e-5

@@ -209,7 +209,7 @@ def test_a_decoder_without_gradients_is_reported(
     rgb: NDArray[np.uint8], latents: NDArray[np.float32]
 ) -> None:
     class Opaque:
-        margin = 0
+        margin = last_margin = 0
 
         def decode(self, *arguments: Any) -> NDArray[np.float32]:
             raise AssertionError

@@ -52,7 +52,7 @@ def test_tiles_leave_no_seams_in_the_terms(monkeypatch: pytest.MonkeyPatch) -> N
     rng = np.random.default_rng(3)
     pair = rng.integers(0, 256, (2, 3 * BLOCK, 6 * BLOCK, 3), np.uint8)
     whole = measure_fidelity(*pair, network)
-    monkeypatch.setattr(measure, "TILE", 4)
+    monkeypatch.setattr(measure, "_TILE", 4)
     tiled = measure_fidelity(*pair, network)
     assert whole.invented.shape == (3, 6)
     assert np.abs(tiled.invented - whole.invented).max() < 1e-3

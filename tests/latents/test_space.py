@@ -19,6 +19,7 @@ from calotype.latents import SD1, log_step_map, noise_deviations
 from calotype.limits import Limits
 from calotype.models import DEFAULT_CONTEXT_MODEL, DecoderInput, load_decoder, load_encoder, model_id
 from calotype.models.tiling import decode_tiled, encode_tiled
+from calotype.models.windows import Area
 from calotype.options import EncodeOptions
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +58,7 @@ class Teacher:
         noise: NDArray[np.float64],
         expected: NDArray[np.float32],
         origin: tuple[int, int] = (0, 0),
+        part: Area | None = None,
     ) -> NDArray[np.float32]:
         return self._run(self._decoder, expected)
 

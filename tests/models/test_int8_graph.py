@@ -15,7 +15,8 @@ import calotype
 from calotype.errors import ModelError
 from calotype.latents import SD1
 from calotype.models import ModelCache, cache, load_decoder, load_encoder
-from calotype.models.int8_graph import block_activations, int8_graph, int8_ranges
+from calotype.models.graph_editor import GraphEditor
+from calotype.models.int8_graph import block_activations, int8_ranges, use_int8_activations
 from calotype.models.onnx_file import read_graph
 from calotype.models.places import CPU
 from calotype.models.products import has_exact_int8
@@ -49,7 +50,9 @@ def test_the_ranges_are_those_of_the_shipped_graphs(file: str) -> None:
 
 
 def test_a_converted_graph_multiplies_in_int8() -> None:
-    graph = read_graph(int8_graph(read_shipped_file(ENCODER), int8_ranges()[ENCODER]))
+    editor = GraphEditor(read_shipped_file(ENCODER))
+    use_int8_activations(editor, int8_ranges()[ENCODER])
+    graph = read_graph(editor.packed())
     operators = [node.operator for node in graph.nodes]
     assert operators.count("QLinearConv") == 16  # eight blocks at an eighth of the size
     weights = [graph.constants[node.inputs[3]] for node in graph.nodes if node.operator == "QLinearConv"]
@@ -58,7 +61,7 @@ def test_a_converted_graph_multiplies_in_int8() -> None:
 
 def test_ranges_of_another_graph_are_refused() -> None:
     with pytest.raises(ModelError, match="no activation nowhere"):
-        int8_graph(read_shipped_file(ENCODER), {"nowhere": (0.0, 1.0)})
+        use_int8_activations(GraphEditor(read_shipped_file(ENCODER)), {"nowhere": (0.0, 1.0)})
 
 
 @pytest.mark.skipif(not has_exact_int8(), reason="this processor has no exact 8-bit products")

@@ -176,7 +176,7 @@ def test_a_tiled_decode_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> Non
     log_step = log_step_map(np.full((88, 9), 56))
     coded = models.DecoderInput(latents, log_step, NOISE, conditional_mean=latents)
     whole = tiling.decode_tiled(decoder, coded).astype(int)
-    monkeypatch.setattr(tiling, "largest_window", lambda margin: 80 * 9)
+    monkeypatch.setattr(tiling, "MAX_POSITIONS", 50 * 9)
     tiled = tiling.decode_tiled(decoder, coded)
     assert whole.std() > 5  # there is something to be seen
     assert np.abs(tiled - whole).max() <= 1
@@ -185,19 +185,19 @@ def test_a_tiled_decode_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> Non
 class ShowsWhatIsExpected:
     """A decoder that looks at the expected latents, the steps and the origin, only."""
 
-    margin = 2
+    margin = last_margin = 2
 
     def decode(self, *inputs: Any) -> NDArray[np.float32]:
-        latents, log_step, _, expected, origin = inputs
+        latents, log_step, _, expected, origin, part = inputs
         assert np.array_equal(latents[0, 0, 0], np.ravel_multi_index(origin, (13, 11)))
-        return (expected[:3] + log_step).repeat(8, 1).repeat(8, 2)
+        return (expected[:3] + log_step)[:, *part].repeat(8, 1).repeat(8, 2)
 
 
 def test_tiles_cut_conditional_means_as_they_cut_latents(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = np.random.default_rng(2).random((4, 13, 11), np.float32)
     numbered = np.arange(4 * 13 * 11, dtype=np.float32).reshape(expected.shape)
     coded = models.DecoderInput(numbered, np.zeros((1, 13, 11), np.float32), NOISE, expected)
-    monkeypatch.setattr(tiling, "largest_window", lambda margin: 12 * 11)
+    monkeypatch.setattr(tiling, "MAX_POSITIONS", 12 * 11)
     shown = tiling.decode_tiled(ShowsWhatIsExpected(), coded)
     assert np.abs(shown[::8, ::8] / 255 - expected[:3].transpose(1, 2, 0)).max() < 1 / 255
 
@@ -207,7 +207,7 @@ def test_a_tiled_encode_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> Non
     encoder = models.load_encoder("pocket", threads=1)
     rgb = np.clip(128 + 50 * smooth(3, 8 * 72, 72, 12), 0, 255).astype(np.uint8).transpose(1, 2, 0)
     whole = tiling.encode_tiled(encoder, rgb)
-    monkeypatch.setattr(tiling, "largest_window", lambda margin: 56 * 9)
+    monkeypatch.setattr(tiling, "MAX_POSITIONS", 56 * 9)
     tiled = tiling.encode_tiled(encoder, rgb)
     assert whole.std() > 0.1
     # A tenth of the finest step that encoders use (0.044): far less than quantisation does.

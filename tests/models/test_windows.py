@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from calotype.models.windows import (
+    Area,
     Window,
     cheapest_parts,
     equal_parts,
@@ -61,31 +62,35 @@ def test_equal_parts_differ_by_one() -> None:
     assert sizes(equal_parts(5, 5)) == [5]
 
 
+def positions(area: Area) -> int:
+    return int(np.prod([axis.stop - axis.start for axis in area]))
+
+
 @pytest.mark.parametrize("size", [(40, 200), (135, 240), (512, 512), (9, 3000)])
-@pytest.mark.parametrize("margin", [0, 3, 34])
+@pytest.mark.parametrize(("margin", "last_margin"), [(0, 0), (3, 3), (34, 34), (34, 3)])
 def test_the_cheapest_parts_cover_an_area_in_windows_of_a_limited_size(
-    size: tuple[int, int], margin: int
+    size: tuple[int, int], margin: int, last_margin: int
 ) -> None:
-    max_read = (64 + 2 * margin) ** 2
+    max_positions = (64 + 2 * last_margin) ** 2
     kept = slice(2, size[0] - 1), slice(0, size[1])
     visits, reads = np.zeros(size, int), 0
-    for read, part, _ in tile_windows(*cheapest_parts(size, kept, margin, max_read), margin, size=size):
+    parts = cheapest_parts(size, kept, margin, max_positions, last_margin)
+    largest = max(positions(window.read) for window in tile_windows(*parts, last_margin, size=size))
+    assert largest <= max_positions
+    for read, part, _ in tile_windows(*parts, margin, size=size):
         visits[part] += 1
-        read_area = int(np.prod([axis.stop - axis.start for axis in read]))
-        reads += read_area
-        assert read_area <= max_read
+        reads += positions(read)
         assert (part[0].start - 2) % 8 == part[1].start % 8 == 0
     assert (visits[kept] == 1).all() and visits.sum() == visits[kept].size
     squares = [full_parts(part.stop, 64, part.start) for part in kept]
-    others = [window.read for window in tile_windows(*squares, margin, size=size)]
-    assert reads <= sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in others)
+    assert reads <= sum(positions(window.read) for window in tile_windows(*squares, margin, size=size))
 
 
 def test_what_fits_one_window_is_not_cut() -> None:
     whole = slice(0, 135), slice(0, 240)  # 1920 x 1080 pixels
-    assert cheapest_parts((135, 240), whole, 34, 196**2) == ([whole[0]], [whole[1]])
-    with pytest.raises(ValueError, match="max_read"):
-        cheapest_parts((135, 240), whole, 34, 75**2)
+    assert cheapest_parts((135, 240), whole, 34, 196**2, 34) == ([whole[0]], [whole[1]])
+    with pytest.raises(ValueError, match="max_positions"):
+        cheapest_parts((135, 240), whole, 34, 75**2, 34)
 
 
 @pytest.mark.parametrize(("side", "overlap", "margin"), [(12, 6, 2), (12, 4, 2), (8, 2, 0), (8, 4, 1)])

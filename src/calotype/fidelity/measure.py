@@ -16,10 +16,13 @@ from calotype.fidelity.statistics import BLOCK, compare_activations
 from calotype.imaging import over_white
 from calotype.latents import SD1
 from calotype.models import FeatureNetwork
-from calotype.models.tiling import TILE, pixels_to_unit_range
+from calotype.models.tiling import pixels_to_unit_range
 from calotype.models.windows import full_parts, tile_windows
 
 __all__ = ["Fidelity", "FidelityRegion", "measure_fidelity", "picture_fidelity"]
+
+_TILE = 160
+"""The side of what is kept of a tile, in latent positions."""
 
 _THRESHOLD = 0.5
 """The least score of a changed block."""
@@ -171,7 +174,7 @@ def _block_scores(
     latents = BLOCK // SD1.factor  # along the side of a block
     height, width = (side // BLOCK for side in original.shape[:2])
     scores = np.empty((2, height, width), np.float32)
-    rows, columns = (full_parts(latents * side, TILE) for side in (height, width))
+    rows, columns = (full_parts(latents * side, _TILE) for side in (height, width))
     for window in tile_windows(rows, columns, network.margin):
         read = window.scaled(SD1.factor).read
         seen, shown = (network.features(pixels_to_unit_range(rgb[read])) for rgb in (original, decoded))

@@ -16,7 +16,7 @@ encoder may therefore compute so. A decoder must not: its pixels have to be with
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -25,16 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.errors import ModelError
-from calotype.models.onnx_file import Graph, Node, read_fields, read_graph
-from calotype.models.protobuf import pack_message, pack_node, pack_tensor
+from calotype.models.graph_editor import GraphEditor
+from calotype.models.onnx_file import Graph, Node
 
-__all__ = ["Range", "block_activations", "int8_graph", "int8_ranges", "large_convolutions"]
+__all__ = ["Range", "block_activations", "int8_ranges", "large_convolutions", "use_int8_activations"]
 
 Range = tuple[float, float]
 """The smallest and the largest value of an activation that uint8 represents."""
-
-_GRAPH, _NODE, _CONSTANT = 7, 1, 5
-"""Field numbers of ``ModelProto.graph``, ``GraphProto.node`` and ``GraphProto.initializer`` in onnx.proto."""
 
 
 @cache
@@ -83,20 +80,22 @@ def block_activations(graph: Graph) -> dict[str, tuple[str, str]]:
     return found
 
 
-def int8_graph(data: bytes, ranges: Mapping[str, Range]) -> bytes:
-    """Returns the ONNX graph ``data`` with 8-bit activations in the residual blocks.
+def use_int8_activations(editor: GraphEditor, ranges: Mapping[str, Range]) -> None:
+    """Gives a graph 8-bit activations in its residual blocks.
 
     Convolutions with an activation that is not in ``ranges`` stay in float32. Raises :class:`ModelError` for
-    a graph that is none, or that has none of the activations.
+    a graph that has none of the activations.
     """
-    graph = read_graph(data)
-    if unknown := ranges.keys() - {name for node in graph.nodes for name in (*node.inputs, *node.outputs)}:
+    values = {name for node in editor.graph.nodes for name in (*node.inputs, *node.outputs)}
+    if unknown := ranges.keys() - values:
         raise ModelError(f"the graph has no activation {min(unknown)}: python -m scripts.fit_int8_ranges")
-    return _Conversion(graph, ranges).converted(data)
+    conversion = _Conversion(editor.graph, ranges)
+    editor.replace_nodes([new for node in editor.graph.nodes for new in conversion.nodes(node)])
+    editor.add_constants(conversion.constants)
 
 
 class _Conversion:
-    """The state of the conversion of one graph: the new nodes, their constants, and what is quantised."""
+    """The state of the conversion of one graph: the new ``constants``, and what is quantised."""
 
     def __init__(self, graph: Graph, ranges: Mapping[str, Range]) -> None:
         self._graph, self._ranges = graph, ranges
@@ -112,67 +111,51 @@ class _Conversion:
         }
         self._relu_outputs = {after for output, (_, after) in self._activations.items() if after != output}
         self._producers = {node.outputs[0]: node for node in graph.nodes}
-        products = [node.inputs[1] for node, _, _ in self._convolutions.values()]
-        self._float_weights = {*products, *(self._producers[name].inputs[0] for name in products)}
-        self._constants: list[bytes] = []
+        self.constants: dict[str, NDArray[Any]] = {}
         self._units: dict[str, np.float32] = {}
 
-    def converted(self, data: bytes) -> bytes:
-        """Returns the model with its nodes replaced; ``data`` is the file of the graph."""
-        model = read_fields(data)
-        fields = [field for field in model if field[0] != _GRAPH]
-        content = read_fields(_messages(model, _GRAPH)[0])
-        packed = _messages(content, _NODE)
-        nodes = [
-            new for node, raw in zip(self._graph.nodes, packed, strict=True) for new in self._nodes(node, raw)
-        ]
-        graph: list[tuple[int, bytes | memoryview | int]] = [
-            (number, value) for number, value in content if number != _NODE
-        ]
-        graph += [(_NODE, node) for node in nodes] + [(_CONSTANT, value) for value in self._constants]
-        return pack_message([*fields, (_GRAPH, pack_message(graph))])
-
-    def _nodes(self, node: Node, raw: memoryview) -> Iterable[bytes | memoryview]:
-        """Returns the nodes that take the place of one; ``raw`` is that node itself."""
+    def nodes(self, node: Node) -> list[Node]:
+        """Returns the nodes that take the place of one."""
         output = node.outputs[0]
         if output in self._convolutions:
             return self._convolution(node)
         if output in self._relu_outputs:
             return []  # The preceding convolution includes it.
-        return [] if output in self._float_weights else [raw]
+        return [node]
 
-    def _convolution(self, node: Node) -> list[bytes]:
+    def _convolution(self, node: Node) -> list[Node]:
         _, weight, weight_unit = self._convolutions[node.outputs[0]]
         source, output = self._activations[node.outputs[0]]
         nodes = []
         if source not in self._units:
             self._add_range(source)
-            nodes.append(pack_node("QuantizeLinear", [source, *_range_names(source)], _quantised(source)))
+            quantised = Node("QuantizeLinear", (source, *_range_names(source)), (_quantised(source),), {})
+            nodes.append(quantised)
         self._add_range(output)
         names = [f"{output}_weight_unit", f"{output}_weight_zero", f"{output}_bias"]
         bias = np.rint(self._bias(node) / (self._units[source] * weight_unit)).astype(np.int32)
         arrays: list[NDArray[Any]] = [weight_unit, np.zeros(len(weight_unit), np.int8), bias]
-        self._constants += map(pack_tensor, names, arrays)
-        inputs = [
+        self.constants.update(zip(names, arrays, strict=True))
+        inputs = (
             _quantised(source),
             *_range_names(source),
             weight,
             *names[:2],
             *_range_names(output),
             names[2],
-        ]
+        )
         attributes = {"kernel_shape": (3, 3), "pads": (1, 1, 1, 1)}
-        nodes.append(pack_node("QLinearConv", inputs, _quantised(output), attributes))
+        nodes.append(Node("QLinearConv", inputs, (_quantised(output),), attributes))
         if self._is_read_as_float(output):
-            nodes.append(pack_node("DequantizeLinear", [_quantised(output), *_range_names(output)], output))
+            dequantised = (_quantised(output), *_range_names(output))
+            nodes.append(Node("DequantizeLinear", dequantised, (output,), {}))
         return nodes
 
     def _add_range(self, name: str) -> None:
         """Adds the constants of an activation's range."""
         unit, zero = _unit_and_zero(self._ranges[name])
         self._units[name] = unit
-        arrays: list[NDArray[Any]] = [np.array(unit), np.array(zero)]
-        self._constants += map(pack_tensor, _range_names(name), arrays)
+        self.constants.update(zip(_range_names(name), (np.array(unit), np.array(zero)), strict=True))
 
     def _bias(self, node: Node) -> NDArray[np.float32]:
         """Returns the bias float32[O] of a convolution, which is stored as float16 and cast."""
@@ -184,11 +167,6 @@ class _Conversion:
         """Returns whether an activation has users besides the converted convolutions."""
         users = [node for node in self._graph.nodes if name in node.inputs]
         return name in self._graph.outputs or any(node.outputs[0] not in self._convolutions for node in users)
-
-
-def _messages(fields: Sequence[tuple[int, int | memoryview]], number: int) -> list[memoryview]:
-    """Returns the messages among the values of the field ``number``."""
-    return [value for field, value in fields if field == number and isinstance(value, memoryview)]
 
 
 def _unit_and_zero(range_: Range) -> tuple[np.float32, np.uint8]:

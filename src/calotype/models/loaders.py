@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from calotype.entropy import ContextModel, read_context_model
 from calotype.errors import ModelError, UnsupportedError
 from calotype.latents import SD1, SPACES
+from calotype.models.crops import Crop, add_crops
 from calotype.models.features import FeatureNetwork
-from calotype.models.int8_graph import int8_graph, int8_ranges
+from calotype.models.graph_editor import GraphEditor
+from calotype.models.graph_layout import keep_blocks_after_depth_to_space, merge_space_to_depth
+from calotype.models.int8_graph import int8_ranges, use_int8_activations
 from calotype.models.onnx_model import (
     OnnxDecoder,
     OnnxEncoder,
@@ -64,7 +67,7 @@ def load_encoder(
     if source := fetched_model(name):
         return open_encoder(source, diffusion or DiffusionOptions(), threads)
     network = embedded_model(name).encoder
-    graph = _graph_for_place(network.file, place)
+    graph, _ = _prepared_graph(network.file, place)
     if place.runtime == "torch":
         return TorchOnnxEncoder(graph, network.margin, place)
     return OnnxEncoder(graph, network.margin, threads, place)
@@ -85,17 +88,25 @@ def load_decoder(
         raise ModelError(f"model {model.name!r} decodes {SPACES[model.space].name}, not the file's {wanted}")
     if isinstance(model, FetchedModel):
         return open_decoder(model, diffusion or DiffusionOptions(), threads)
-    graph = _graph_for_place(model.decoder.file, place)
+    graph, crops = _prepared_graph(model.decoder.file, place)
     if place.runtime == "torch":
-        return TorchOnnxDecoder(graph, model.decoder.margin, place)
-    return OnnxDecoder(graph, model.decoder.margin, threads, place)
+        return TorchOnnxDecoder(graph, model.decoder.margin, place, crops)
+    return OnnxDecoder(graph, model.decoder.margin, threads, place, crops)
 
 
-def _graph_for_place(file: str, place: Place) -> bytes:
-    """Returns the graph of a shipped file, with 8-bit activations if the place computes in int8."""
-    graph = read_shipped_file(file)
+def _prepared_graph(file: str, place: Place) -> tuple[bytes, tuple[Crop, ...]]:
+    """Returns the graph of a shipped file as it is computed, and the crops in it.
+
+    It has 8-bit activations if the place computes in int8.
+    """
+    editor = GraphEditor(read_shipped_file(file))
+    merge_space_to_depth(editor)
+    keep_blocks_after_depth_to_space(editor)
+    crops = add_crops(editor)
     ranges = int8_ranges().get(file) if place.dtype == "int8" else None
-    return graph if ranges is None else int8_graph(graph, ranges)
+    if ranges is not None:
+        use_int8_activations(editor, ranges)
+    return editor.packed(), crops
 
 
 def load_face_finder(name: str, threads: int | None = None, place: Place = CPU) -> FaceFinder | None:

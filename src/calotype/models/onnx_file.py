@@ -7,7 +7,7 @@ are in other files is refused.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from calotype.errors import ModelError
 
-__all__ = ["Graph", "Node", "read_fields", "read_graph"]
+__all__ = ["Graph", "Node", "needed_nodes", "read_fields", "read_graph"]
 
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # the wire types of Protocol Buffers
 
@@ -84,6 +84,16 @@ def read_graph(data: bytes) -> Graph:
         return Graph(nodes, constants, tuple(name for name in inputs if name not in constants), outputs)
     except (ValueError, KeyError, IndexError, struct.error, TypeError) as error:
         raise ModelError(f"not an ONNX graph: {error}") from error
+
+
+def needed_nodes(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
+    """Returns those of ``nodes`` on which ``outputs`` depend, in order."""
+    needed_values, needed = set(outputs), []
+    for node in reversed(nodes):
+        if needed_values.intersection(node.outputs):
+            needed_values.update(node.inputs)
+            needed.append(node)
+    return needed[::-1]
 
 
 def _node(fields: _Fields) -> Node:

@@ -40,17 +40,15 @@ class OnnxSession:
         self._session = PerProcess(partial(open_session, graph, threads, name, provider, number))
         self.inputs = frozenset(value.name for value in self._session.get().get_inputs())
 
-    def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(self, **inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Returns the graph's output for inputs without their first axis, of length 1; from any thread."""
         return self._run(None, inputs)[0]
 
-    def run_named(self, names: Sequence[str], **inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def run_named(self, names: Sequence[str], **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
         """Returns the graph's outputs of these names, as :meth:`run`."""
         return self._run(names, inputs)
 
-    def _run(
-        self, names: Sequence[str] | None, inputs: dict[str, NDArray[np.float32]]
-    ) -> list[NDArray[np.float32]]:
+    def _run(self, names: Sequence[str] | None, inputs: dict[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
         feed = {name: np.ascontiguousarray(array[None]) for name, array in inputs.items()}
         with native_memory_errors():
             session = self._session.get()

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from calotype.errors import ModelError
 from calotype.latents import SD1
+from calotype.models.crops import Crop, crop_inputs
 from calotype.models.grain import grain_noise
-from calotype.models.onnx_file import Node, read_graph
+from calotype.models.onnx_file import Node, needed_nodes, read_graph
+from calotype.models.windows import whole_area
 
 try:
     import torch
@@ -73,6 +75,13 @@ def _reshape_operator(a: Attributes, x: Tensor, shape: Tensor) -> Tensor:
     return x.reshape(sizes)
 
 
+def _slice_operator(_: Attributes, x: Tensor, starts: Tensor, ends: Tensor, axes: Tensor) -> Tensor:
+    index = [slice(None)] * x.ndim
+    for axis, start, end in zip(axes.tolist(), starts.tolist(), ends.tolist(), strict=True):
+        index[axis] = slice(start, end)
+    return x[tuple(index)]
+
+
 def _cast_operator(a: Attributes, x: Tensor) -> Tensor:
     _check_attribute(a, "to", _FLOAT)
     return x.float()
@@ -100,6 +109,7 @@ OPERATORS: dict[str, Callable[..., Tensor]] = {
     "Relu": lambda a, x: torch.relu(x),
     "Reshape": _reshape_operator,
     "Resize": _resize_operator,
+    "Slice": _slice_operator,
     "Squeeze": lambda a, x, axes: x.squeeze(axes.tolist()),
     "Sqrt": lambda a, x: torch.sqrt(x + 1e-12),  # whose gradient at 0 is finite
     "Sub": lambda a, x, y: x - y,
@@ -134,7 +144,7 @@ class TorchGraph:
             else:
                 self._nodes.append(node)
         self._outputs = tuple(activations) or graph.outputs[:1]
-        self._nodes = _needed_nodes(self._nodes, self._outputs)
+        self._nodes = needed_nodes(self._nodes, self._outputs)
         self.inputs = frozenset(graph.inputs)
 
     def to(self, device: str, dtype: torch.dtype) -> TorchGraph:
@@ -174,16 +184,6 @@ class TorchGraph:
         return [values[name] for name in self._outputs]
 
 
-def _needed_nodes(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
-    """Returns those of ``nodes`` on which ``outputs`` depend, in order."""
-    needed_values, needed = set(outputs), []
-    for node in reversed(nodes):
-        if needed_values.intersection(node.outputs):
-            needed_values.update(node.inputs)
-            needed.append(node)
-    return needed[::-1]
-
-
 def _compute(node: Node, values: dict[str, Tensor]) -> None:
     """Computes the output of a node and adds it to ``values``."""
     arguments = (values[name] if name else None for name in node.inputs)
@@ -193,8 +193,8 @@ def _compute(node: Node, values: dict[str, Tensor]) -> None:
 class TorchGraphDecoder:
     """The graph of an ``OnnxDecoder``; see :class:`calotype.models.TorchDecoder`."""
 
-    def __init__(self, data: bytes, margin: int) -> None:
-        self.margin = margin
+    def __init__(self, data: bytes, margin: int, crops: tuple[Crop, ...] = ()) -> None:
+        self.margin, self._crops = margin, crops
         self._graph = TorchGraph(data).on_cpu()
         self.wants_conditional_mean = "conditional_mean" in self._graph.inputs
 
@@ -207,6 +207,9 @@ class TorchGraphDecoder:
         inputs = {n: F.pad(v, odd, mode="replicate") for n, v in inputs.items() if n in self._graph.inputs}
         if "grain" in self._graph.inputs:
             inputs["grain"] = torch.from_numpy(grain_noise(origin, *inputs["latents"].shape[2:]))[None]
+        size = (height + height % 2, width + width % 2)
+        for name, bounds in crop_inputs(self._crops, whole_area(*size), size).items():
+            inputs[name] = torch.from_numpy(bounds)[None]
         return self._graph(**inputs)[..., : SD1.factor * height, : SD1.factor * width]
 
 

@@ -33,7 +33,7 @@ class OpenvinoSession:
         self._compiled = PerProcess(partial(_compile_graph, graph, threads, precision))
         self.inputs = frozenset(port.any_name for port in self._compiled.get().inputs)
 
-    def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(self, **inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Returns the graph's output for inputs without their first axis, of length 1; from any thread."""
         feed = {name: np.ascontiguousarray(array[None]) for name, array in inputs.items()}
         with native_memory_errors():

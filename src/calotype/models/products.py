@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from calotype.entropy import Product, reference_product
 from calotype.errors import ModelError
 from calotype.models.native import PerProcess, native_memory_errors
+from calotype.models.onnx_file import Node
 from calotype.models.onnx_session import open_session
-from calotype.models.protobuf import pack_message, pack_node, pack_tensor
+from calotype.models.protobuf import pack_message, pack_node, pack_tensor, pack_value_info
 
 __all__ = [
     "SignedWeights",
@@ -27,7 +28,6 @@ __all__ = [
     "integer_product",
 ]
 
-_UINT8, _INT8, _INT32 = 2, 3, 6  # The data types of ONNX.
 _IR_VERSION, _OPSET = 8, 13
 _SIGN = 128
 
@@ -77,7 +77,7 @@ class SignedWeights:
     """The product of ONNX Runtime, with signed weights."""
 
     def __init__(self) -> None:
-        self._session = PerProcess(lambda: open_session(_matmul_model(_INT8, {}), 1, "the integer product"))
+        self._session = PerProcess(lambda: open_session(_matmul_model("int8", {}), 1, "the integer product"))
 
     def __call__(self, columns: NDArray[np.uint8], weight: NDArray[np.int8]) -> NDArray[Any]:
         with native_memory_errors():
@@ -91,7 +91,7 @@ class UnsignedWeights:
     def __init__(self) -> None:
         zeros = {"a_zero": 0, "b_zero": _SIGN}
         self._session = PerProcess(
-            lambda: open_session(_matmul_model(_UINT8, zeros), 1, "the integer product")
+            lambda: open_session(_matmul_model("uint8", zeros), 1, "the integer product")
         )
 
     def __call__(self, columns: NDArray[np.uint8], weight: NDArray[np.int8]) -> NDArray[Any]:
@@ -101,20 +101,14 @@ class UnsignedWeights:
         return product
 
 
-def _matmul_model(weight_type: int, zeros: dict[str, int]) -> bytes:
+def _matmul_model(weight_type: str, zeros: dict[str, int]) -> bytes:
     """Returns an ONNX model of one MatMulInteger, with the zero points ``zeros``."""
     constants = [pack_tensor(name, np.array(value, np.uint8)) for name, value in zeros.items()]
-    values = [_value_info_proto(b"a", _UINT8), _value_info_proto(b"b", weight_type)]
+    values = [pack_value_info("a", "uint8", 2), pack_value_info("b", weight_type, 2)]
     graph = pack_message(
-        [(1, pack_node("MatMulInteger", ["a", "b", *zeros], "y")), (2, b"product")]
+        [(1, pack_node(Node("MatMulInteger", ("a", "b", *zeros), ("y",), {}))), (2, b"product")]
         + [(5, constant) for constant in constants]
         + [(11, value) for value in values]
-        + [(12, _value_info_proto(b"y", _INT32))]
+        + [(12, pack_value_info("y", "int32", 2))]
     )
     return pack_message([(1, _IR_VERSION), (7, graph), (8, pack_message([(1, b""), (2, _OPSET)]))])
-
-
-def _value_info_proto(name: bytes, kind: int) -> bytes:
-    """Returns the ValueInfoProto of a matrix of any size."""
-    shape = pack_message([(1, b""), (1, b"")])
-    return pack_message([(1, name), (2, pack_message([(1, pack_message([(1, kind), (2, shape)]))]))])

@@ -5,21 +5,28 @@ The messages and the numbers of their fields are those of onnx.proto.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calotype.container.varint import write_varint
+from calotype.models.onnx_file import Node
 
-__all__ = ["pack_message", "pack_node", "pack_tensor"]
+__all__ = ["Fields", "pack_message", "pack_node", "pack_tensor", "pack_value_info"]
 
-_DATA_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6}
+_DATA_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7}
 """The data types of tensors in ONNX, by their names in numpy."""
 
-_BYTES, _INTEGERS = 2, 7
-"""The wire type of bytes, and the type of an attribute with integers in ONNX."""
+_BYTES = 2
+"""The wire type of bytes."""
+
+_INTEGER, _TEXT, _INTEGERS = 2, 3, 7
+"""The types of attributes in ONNX."""
+
+Fields = list[tuple[int, bytes | memoryview | int]]
+"""The numbers and values of the fields of a message."""
 
 
 def pack_message(fields: Sequence[tuple[int, bytes | memoryview | int]]) -> bytes:
@@ -33,24 +40,36 @@ def pack_message(fields: Sequence[tuple[int, bytes | memoryview | int]]) -> byte
     return b"".join(parts)
 
 
-def pack_node(
-    operator: str, inputs: Sequence[str], output: str, attributes: Mapping[str, Sequence[int]] | None = None
-) -> bytes:
-    """Returns the NodeProto of an operation; its ``attributes`` are lists of integers."""
-    fields: list[tuple[int, bytes | memoryview | int]] = [(1, name.encode()) for name in inputs]
-    fields += [(2, output.encode()), (4, operator.encode())]
-    for name, values in (attributes or {}).items():
-        content: list[tuple[int, bytes | memoryview | int]] = [
-            (1, name.encode()),
-            *((8, value) for value in values),
-        ]
-        fields.append((5, pack_message([*content, (20, _INTEGERS)])))
+def pack_node(node: Node) -> bytes:
+    """Returns the NodeProto of an operation, whose attributes are integers, texts or tuples of integers."""
+    fields: Fields = [(1, name.encode()) for name in node.inputs]
+    fields += [(2, name.encode()) for name in node.outputs]
+    fields.append((4, node.operator.encode()))
+    fields += [(5, _pack_attribute(name, value)) for name, value in node.attributes.items()]
     return pack_message(fields)
 
 
+def _pack_attribute(name: str, value: int | str | tuple[int, ...]) -> bytes:
+    content: Fields
+    if isinstance(value, int):
+        content = [(3, value), (20, _INTEGER)]
+    elif isinstance(value, str):
+        content = [(4, value.encode()), (20, _TEXT)]
+    else:
+        content = [*((8, number) for number in value), (20, _INTEGERS)]
+    return pack_message([(1, name.encode()), *content])
+
+
 def pack_tensor(name: str, array: NDArray[Any]) -> bytes:
-    """Returns the TensorProto of a constant float32, uint8, int8 or int32."""
-    fields: list[tuple[int, bytes | memoryview | int]] = [(1, side) for side in array.shape]
+    """Returns the TensorProto of a constant float32, uint8, int8, int32 or int64."""
+    fields: Fields = [(1, side) for side in array.shape]
     fields += [(2, _DATA_TYPES[array.dtype.name]), (8, name.encode())]
     little_endian = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"))
     return pack_message([*fields, (9, little_endian.tobytes())])
+
+
+def pack_value_info(name: str, dtype: str, dimensions: int) -> bytes:
+    """Returns the ValueInfoProto of an input or output of any shape with this number of dimensions."""
+    shape = pack_message([(1, b"")] * dimensions)
+    tensor = pack_message([(1, _DATA_TYPES[dtype]), (2, shape)])
+    return pack_message([(1, name.encode()), (2, pack_message([(1, tensor)]))])

@@ -82,6 +82,14 @@ class Decoder(Protocol):
         """Returns the margin as for :class:`Encoder`."""
         ...
 
+    @property
+    def last_margin(self) -> int | None:
+        """Returns by how many latents the largest activations exceed the wanted part, on every side.
+
+        It is at most ``margin``, and None likewise.
+        """
+        ...
+
     def decode(
         self,
         latents: NDArray[np.float32],
@@ -89,6 +97,7 @@ class Decoder(Protocol):
         noise: NDArray[np.float64],
         conditional_mean: NDArray[np.float32] | None = None,
         origin: tuple[int, int] = (0, 0),
+        part: Area | None = None,
     ) -> NDArray[np.float32]:
         """Decodes ``latents`` float32[4, h, w] to sRGB float32[3, 8h, 8w], nominally in [0, 1].
 
@@ -96,7 +105,8 @@ class Decoder(Protocol):
         units. ``noise`` float64[4] is the standard deviation of each channel's quantisation error over the
         whole picture. ``conditional_mean`` float32[4, h, w] is the conditional mean of the unquantised
         latents; None stands for ``latents``. ``origin`` is the row and column of the first latent in its
-        picture, so that inputs which depend on the position are continuous across tiles.
+        picture, so that inputs which depend on the position are continuous across tiles. ``part`` are the
+        rows and columns of the latents whose pixels are returned, without those around them; None means all.
         """
         ...
 
@@ -121,6 +131,7 @@ class BatchDecoder(Decoder, Protocol):
         noise: NDArray[np.float64],
         conditional_mean: NDArray[np.float32] | None = None,
         origin: tuple[int, int] = (0, 0),
+        part: Area | None = None,
     ) -> NDArray[np.float32]:
         """Decodes n pictures, or tiles at one ``origin``, to [n, 3, 8h, 8w]; see :meth:`Decoder.decode`.
 

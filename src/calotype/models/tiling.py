@@ -26,41 +26,37 @@ from calotype.models.windows import (
 )
 
 __all__ = [
-    "TILE",
+    "MAX_POSITIONS",
     "decode_all",
     "decode_tiled",
     "encode_all",
     "encode_tiled",
     "find_faces_tiled",
-    "largest_window",
     "pixels_to_unit_range",
 ]
 
-TILE = 160
-"""The side of what a square tile keeps within a large picture, in latent positions (1,280 pixels).
+MAX_POSITIONS = 208 * 208
+"""The largest area, in latent positions, over which a network computes its largest activations.
 
-The decoder then takes less than 0.9 GB. Larger tiles compute fewer positions twice, and take more memory.
+A square picture of 1,664 pixels is not cut. The decoder then takes less than 0.9 GB. Larger windows compute
+fewer positions twice, and take more memory.
 """
 
 _FACTOR = SD1.factor
 
 
-def largest_window(margin: int) -> int:
-    """Returns how many latent positions a network may get at once: those of a square tile with its margins.
-
-    A picture of no more positions is not cut.
-    """
-    return (TILE + 2 * margin) ** 2
-
-
-def _network_windows(size: tuple[int, int], kept: Area, margin: int | None) -> Iterator[Window]:
+def _network_windows(
+    size: tuple[int, int], kept: Area, margin: int | None, last_margin: int | None = None
+) -> Iterator[Window]:
     """Yields the windows that keep an area of h x w latents, for a network of this margin.
 
-    If it has none, there is one window, which reads everything.
+    ``last_margin`` is the margin of its largest activations, None the same one. If the network has no margin,
+    there is one window, which reads everything.
     """
     if margin is None:
         return tile_windows([kept[0]], [kept[1]], max(size), size=size)
-    rows, columns = cheapest_parts(size, kept, margin, largest_window(margin))
+    last = margin if last_margin is None else last_margin
+    rows, columns = cheapest_parts(size, kept, margin, MAX_POSITIONS, last)
     return tile_windows(rows, columns, margin, size=size)
 
 
@@ -90,7 +86,7 @@ def decode_tiled(decoder: Decoder, inputs: DecoderInput) -> NDArray[np.uint8]:
     top, left = rows.start - rows.start % 2, columns.start - columns.start % 2
     kept = slice(top, rows.stop), slice(left, columns.stop)
     rgb = np.empty((_FACTOR * (rows.stop - top), _FACTOR * (columns.stop - left), 3), np.uint8)
-    for window in _network_windows((height, width), kept, decoder.margin):
+    for window in _network_windows((height, width), kept, decoder.margin, decoder.last_margin):
         read_rows, read_columns = window.read
         pixels = decoder.decode(
             inputs.latents[:, read_rows, read_columns],
@@ -98,9 +94,10 @@ def decode_tiled(decoder: Decoder, inputs: DecoderInput) -> NDArray[np.uint8]:
             inputs.noise,
             inputs.conditional_mean[:, read_rows, read_columns],
             (read_rows.start, read_columns.start),
+            window.inner,
         )
         target = scale_area(shift_area(window.kept, -top, -left), _FACTOR)
-        rgb[target] = _pixels_to_bytes(pixels[:, *scale_area(window.inner, _FACTOR)])
+        rgb[target] = _pixels_to_bytes(pixels)
     return rgb[_FACTOR * (rows.start - top) :, _FACTOR * (columns.start - left) :]
 
 
@@ -148,7 +145,8 @@ def _decode_together(decoder: BatchDecoder, batch: Sequence[DecoderInput]) -> ND
     """Decodes n inputs of equal size, without extensions, to sRGB uint8[n, 8h, 8w, 3]."""
     height, width = batch[0].latents.shape[1:]
     rgb = np.empty((len(batch), _FACTOR * height, _FACTOR * width, 3), np.uint8)
-    for window in _network_windows((height, width), whole_area(height, width), decoder.margin):
+    whole = whole_area(height, width)
+    for window in _network_windows((height, width), whole, decoder.margin, decoder.last_margin):
         read_rows, read_columns = window.read
         pixels = decoder.decode_batch(
             np.stack([picture.latents[:, read_rows, read_columns] for picture in batch]),
@@ -156,10 +154,11 @@ def _decode_together(decoder: BatchDecoder, batch: Sequence[DecoderInput]) -> ND
             np.stack([picture.noise for picture in batch]),
             np.stack([picture.conditional_mean[:, read_rows, read_columns] for picture in batch]),
             (read_rows.start, read_columns.start),
+            window.inner,
         )
-        inner, target = scale_area(window.inner, _FACTOR), scale_area(window.kept, _FACTOR)
+        target = scale_area(window.kept, _FACTOR)
         for picture, decoded in zip(rgb, pixels, strict=True):
-            picture[target] = _pixels_to_bytes(decoded[:, *inner])
+            picture[target] = _pixels_to_bytes(decoded)
     return rgb
 
 

@@ -35,11 +35,11 @@ class TorchSession:
             self._graph = TorchGraph(graph).to(place.device, self._dtype)
         self.inputs = self._graph.inputs
 
-    def run(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(self, **inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Returns the graph's output for inputs without their first axis (of length 1)."""
         return self.run_batch(**{name: array[None] for name, array in inputs.items()})[0]  # type: ignore[no-any-return]
 
-    def run_batch(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run_batch(self, **inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Returns the graph's outputs float32[n, ...] for n pictures.
 
         Raises :class:`ModelError` if the dtype's range was too small, and :class:`OutOfMemoryError`.
@@ -51,7 +51,10 @@ class TorchSession:
             raise ModelError(f"{self._place.dtype} overflows in the embedded model: use --dtype float32")
         return output
 
-    def _tensor(self, array: NDArray[np.float32]) -> Any:
+    def _tensor(self, array: NDArray[Any]) -> Any:
+        """Returns an input on the device, or integers, such as the bounds of a crop, on the CPU."""
+        if array.dtype == np.int64:
+            return torch.from_numpy(array)
         tensor = torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self._device, self._dtype)
         return tensor.contiguous(memory_format=torch.channels_last)
 

@@ -80,31 +80,32 @@ def equal_parts(size: int, side: int) -> list[slice]:
 
 
 def cheapest_parts(
-    size: tuple[int, int], kept: Area, margin: int, max_read: int
+    size: tuple[int, int], kept: Area, margin: int, max_positions: int, last_margin: int
 ) -> tuple[list[slice], list[slice]]:
     """Divides an area into rows and columns of parts, so that few positions are read more than once.
 
-    ``size`` is the number of rows and columns of the picture. No window reads more than ``max_read``
-    positions. Parts begin at multiples of 8 from the corner of the area. Raises ``ValueError`` if
-    ``max_read`` is too small for parts of 8 x 8 positions with their margins.
+    ``size`` is the number of rows and columns of the picture. A window reads ``margin`` positions around its
+    part, and no part has more than ``max_positions`` with ``last_margin`` around it. Parts begin at multiples
+    of 8 from the corner of the area. Raises ``ValueError`` if ``max_positions`` is too small for parts of
+    8 x 8 positions.
     """
     best: tuple[int, list[slice], list[slice]] | None = None
     most = [-(-(part.stop - part.start) // _STEP) for part in kept]
     for count in range(1, most[0] + 1):
         rows = _stepped_parts(kept[0], count)
-        read_rows = _read_sizes(rows, size[0], margin)
+        read_rows, last_rows = (_read_sizes(rows, size[0], around) for around in (margin, last_margin))
         if best is not None and sum(read_rows) * min(size[1], kept[1].stop - kept[1].start) >= best[0]:
             break
         for other_count in range(1, most[1] + 1):
             columns = _stepped_parts(kept[1], other_count)
-            read_columns = _read_sizes(columns, size[1], margin)
-            if max(read_rows) * max(read_columns) <= max_read:
-                read = sum(read_rows) * sum(read_columns)
+            last_columns = _read_sizes(columns, size[1], last_margin)
+            if max(last_rows) * max(last_columns) <= max_positions:
+                read = sum(read_rows) * sum(_read_sizes(columns, size[1], margin))
                 if best is None or read < best[0]:
                     best = read, rows, columns
                 break
     if best is None:
-        raise ValueError(f"max_read (={max_read}) is too small for the margin {margin}")
+        raise ValueError(f"max_positions (={max_positions}) is too small for the margin {last_margin}")
     return best[1:]
 
 

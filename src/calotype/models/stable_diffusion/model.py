@@ -48,6 +48,7 @@ from calotype.models.stable_diffusion.store import WeightsLocation, fetched_loca
 from calotype.models.stable_diffusion.text import empty_prompt
 from calotype.models.stable_diffusion.tiles import DiffusionTiler
 from calotype.models.stable_diffusion.weights import read_config
+from calotype.models.windows import Area, scale_area
 from calotype.options import DiffusionOptions
 
 __all__ = [
@@ -194,7 +195,7 @@ class DiffusionEncoder:
 class DiffusionDecoder:
     """See :class:`calotype.models.Decoder`; it tiles pictures of any size itself."""
 
-    margin = None
+    margin = last_margin = None
 
     def __init__(self, autoencoder: _Autoencoder, denoiser: _Denoiser | None) -> None:
         self._autoencoder, self._denoiser = autoencoder, denoiser
@@ -206,9 +207,11 @@ class DiffusionDecoder:
         noise: NDArray[np.float64],
         conditional_mean: Array | None = None,
         origin: tuple[int, int] = (0, 0),
+        part: Area | None = None,
     ) -> Array:
         likely = None if conditional_mean is None else conditional_mean[None]
-        pixels: Array = self.decode_batch(latents[None], log_step[None], noise[None], likely)[0]
+        one = latents[None], log_step[None], noise[None], likely
+        pixels: Array = self.decode_batch(*one, origin, part)[0]
         return pixels
 
     def decode_batch(
@@ -218,9 +221,11 @@ class DiffusionDecoder:
         noise: NDArray[np.float64],
         conditional_mean: Array | None = None,
         origin: tuple[int, int] = (0, 0),
+        part: Area | None = None,
     ) -> Array:
         """See :class:`calotype.models.BatchDecoder`; ``origin`` has no meaning for whole pictures."""
-        return self._autoencoder.decode(self.denoised(latents, log_step, noise, conditional_mean))
+        pixels = self._autoencoder.decode(self.denoised(latents, log_step, noise, conditional_mean))
+        return pixels if part is None else pixels[..., *scale_area(part, SD1.factor)]
 
     def denoised(
         self,
@@ -230,12 +235,8 @@ class DiffusionDecoder:
         conditional_mean: Array | None = None,
     ) -> Array:
         """Returns the latents float32[n, 4, h, w] that are the autoencoder's input."""
-        conditional_mean = latents if conditional_mean is None else conditional_mean
-        return (
-            conditional_mean
-            if self._denoiser is None
-            else self._denoiser(latents, log_step, noise, conditional_mean)
-        )
+        mean = latents if conditional_mean is None else conditional_mean
+        return mean if self._denoiser is None else self._denoiser(latents, log_step, noise, mean)
 
     def differentiable(self) -> TorchDecoder:
         """See :class:`calotype.models.Differentiable`: the autoencoder alone, without denoising."""
