@@ -112,10 +112,10 @@ export class Engine {
   }
 
   /** Loads a decoder network and, if there is a task, computes a part of another engine's picture. */
-  help(network: NetworkName, task: PartTask | null): Promise<Uint8ClampedArray | null> {
+  help(network: NetworkName, task: PartTask | null): Promise<ArrayBuffer | null> {
     return this.afterOthers(async () => {
       const loaded = await this.network(network);
-      return task && loaded.decodePart(task);
+      return task && loaded.computePart(task);
     });
   }
 

@@ -28,7 +28,8 @@ export interface Executor<Plane> {
   begin(): void;
   /** Frees all planes. */
   end(): void;
-  load(samples: Samples): Plane;
+  /** Loads numbers: those of `below` under the others, if there are any. Only executors that have `read` are given two. */
+  load(samples: Samples, below?: Samples): Plane;
   run(step: Step, valueOf: (name: string) => Plane): Plane;
   cut(plane: Plane, part: Rectangle): Plane;
   /** Copies the numbers of a part, for another worker. Only where planes lie in the worker's own memory. */

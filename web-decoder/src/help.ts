@@ -1,6 +1,7 @@
 /**
- * Two workers for one picture. The worker that decodes it asks the page for a helper before each part of the second stage, sends a
- * part's inputs through the page to that worker, and computes another part meanwhile:
+ * Two workers for one picture. The worker that decodes it asks the page for a helper before each segment of the decoder network's
+ * first stage and each part of the second, sends the inputs of the lower half through the page to that worker, and computes the upper
+ * half meanwhile:
  *
  *     worker --HelpWanted--> page --HelpOffer--> worker --PartTask--> page --HelpRequest--> helper
  *     helper --Helped--> page --HelpResult--> worker
@@ -16,17 +17,19 @@ const OFFER_PATIENCE = 25;
 /** The least time that a helper is given after the worker has finished its own part. In milliseconds. */
 const MIN_RESULT_PATIENCE = 20;
 
-/** What the second stage reads to compute a part of a picture, and which of its pixels are wanted. */
+/** What a stage reads to compute a part of a picture, and which of its samples or pixels are wanted. */
 export interface PartTask {
+  /** The index of a segment of the first stage, or their number for the second stage. */
+  readonly stage: number;
   readonly inputs: readonly (readonly [name: string, samples: Samples])[];
   readonly wanted: Rectangle;
 }
 
 /**
- * Gives a task to another worker. What it returns waits for the bytes in RGBA, `patience` milliseconds at most; they are null if
- * the other worker fails or takes longer.
+ * Gives a task to another worker. What it returns waits for the result, `patience` milliseconds at most: float32 samples or,
+ * after the second stage, bytes in RGBA. It is null if the other worker fails or takes longer.
  */
-export type Helper = (task: PartTask) => (patience: number) => Promise<Uint8ClampedArray | null>;
+export type Helper = (task: PartTask) => (patience: number) => Promise<ArrayBuffer | null>;
 
 /** Resolves to a helper that has nothing else to do, or to null. */
 export type FindHelper = () => Promise<Helper | null>;
@@ -49,21 +52,21 @@ export interface HelpRequest {
   readonly network: NetworkName;
   readonly task: PartTask | null;
 }
-/** From a helper: the bytes of the task; null if it failed or there was none. */
+/** From a helper: the result of the task; null if it failed or there was none. */
 export interface Helped {
-  readonly helped: Uint8ClampedArray | null;
+  readonly helped: ArrayBuffer | null;
   readonly failed: boolean;
 }
 /** To a worker: the result of the task with this number. */
 export interface HelpResult {
   readonly number: number;
-  readonly result: Uint8ClampedArray | null;
+  readonly result: ArrayBuffer | null;
 }
 
 /** A worker's side: asks the page for help, and keeps what it waits for. */
 export class HelpDesk {
   private offer: ((offered: boolean) => void) | null = null;
-  private readonly results = new Map<number, (bytes: Uint8ClampedArray | null) => void>();
+  private readonly results = new Map<number, (bytes: ArrayBuffer | null) => void>();
   private count = 0;
 
   constructor(private readonly post: (message: HelpWanted | HelpTask, transferred: Transferable[]) => void) {}
@@ -73,7 +76,7 @@ export class HelpDesk {
     let failed = false;
     const helper: Helper = (task) => {
       const number = this.count++;
-      const result = new Promise<Uint8ClampedArray | null>((resolve) => this.results.set(number, resolve));
+      const result = new Promise<ArrayBuffer | null>((resolve) => this.results.set(number, resolve));
       this.post({ number, task }, task.inputs.map(([, { data }]) => data.buffer));
       return async (patience) => {
         const bytes = await within(result, Math.max(patience, MIN_RESULT_PATIENCE));

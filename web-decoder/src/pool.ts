@@ -173,7 +173,7 @@ class Pool {
     this.helpFailed ||= failed;
     if (!failed) this.networks.get(helper)!.add(network);
     if (number !== null && helped && this.work.has(helped)) {
-      helped.postMessage({ number, result } satisfies HelpResult, result ? [result.buffer] : []);
+      helped.postMessage({ number, result } satisfies HelpResult, result ? [result] : []);
     }
     this.finish(helper);
   }

@@ -2,9 +2,11 @@
 import { GRAIN_PER_LATENT } from "./grain.js";
 import { inputsOf, type Program, type Step } from "./graph.js";
 
-/** One part of the network: what is done at few samples per latent, then what is done at many. */
+/** Steps that run one after another on the same area. */
 export interface Stage {
   readonly steps: readonly Step[];
+  /** The values that the steps read: inputs of the network, or the output of the stage before. */
+  readonly inputs: readonly string[];
   readonly output: string;
   /** Samples of the output per latent position. */
   readonly scale: number;
@@ -12,21 +14,63 @@ export interface Stage {
   readonly margin: number;
 }
 
+export interface Stages {
+  /** What is computed at few samples per latent position, for a large tile. */
+  readonly first: Stage;
+  /** What is computed at many samples per latent position, for parts of the tile. */
+  readonly second: Stage | null;
+  /** The first stage, cut further. Two workers that share it exchange rows between its segments, so that margins are small. */
+  readonly segments: readonly Stage[];
+}
+
+/** A segment ends where a longer one would have a margin of more latent positions, if it can be cut there. */
+const MAX_SEGMENT_MARGIN = 8;
+
 /** Cuts a program where only one value, at two samples per latent or more, is needed later, and finds the margins. */
-export function stagesOf(program: Program): Stage[] {
+export function stagesOf(program: Program): Stages {
   const scales = new Map<string, number>(program.inputs.map((name) => [name, name === "grain" ? GRAIN_PER_LATENT : 1]));
   for (const step of program.steps) scales.set(step.output, scales.get(inputsOf(step)[0]!)! * enlargement(step));
-  const stage = (steps: readonly Step[], output: string): Stage => {
-    const scale = scales.get(output)!;
-    return { steps, output, scale, margin: marginOf(steps, output, scales) };
+  const stage = (start: string | null, output: string): Stage => {
+    const steps = stepsBetween(program, start, output);
+    const made = new Set(steps.map((step) => step.output));
+    const inputs = [...new Set(steps.flatMap(inputsOf))].filter((name) => !made.has(name));
+    return { steps, inputs, output, scale: scales.get(output)!, margin: marginOf(steps, inputs, output, scales) };
   };
-  for (const [index, { output }] of program.steps.entries()) {
-    const [before, after] = [program.steps.slice(0, index + 1), program.steps.slice(index + 1)];
-    const made = new Set(before.map((step) => step.output));
-    const needed = new Set(after.flatMap(inputsOf).filter((name) => made.has(name)));
-    if (scales.get(output)! > 1 && needed.size === 1 && needed.has(output)) return [stage(before, output), stage(after, program.output)];
+  const cut = program.steps.find(({ output }) => scales.get(output)! > 1 && output !== program.output && cutsAt(program, output, program.output));
+  const end = cut?.output ?? program.output;
+  const segments: Stage[] = [];
+  let [start, previous]: [string | null, string | null] = [null, null];
+  for (const { output } of program.steps) {
+    if (output !== end && !cutsAt(program, output, end)) continue;
+    if (previous !== null && stage(start, output).margin > MAX_SEGMENT_MARGIN) {
+      segments.push(stage(start, previous));
+      start = previous;
+    }
+    previous = output;
+    if (output === end) break;
   }
-  return [stage(program.steps, program.output)];
+  segments.push(stage(start, end));
+  return { first: stage(null, end), second: cut ? stage(end, program.output) : null, segments };
+}
+
+/** The steps that lead to `output` from the network's inputs and the value `start`, in order. */
+function stepsBetween({ steps }: Program, start: string | null, output: string): Step[] {
+  const needed = new Set([output]);
+  const found: Step[] = [];
+  for (const step of [...steps].reverse()) {
+    if (!needed.has(step.output) || step.output === start) continue;
+    inputsOf(step).forEach((name) => needed.add(name));
+    found.unshift(step);
+  }
+  return found;
+}
+
+/** Whether `output` follows from the value `value` and steps that cost little: those before it hold no convolution. */
+function cutsAt(program: Program, value: string, output: string): boolean {
+  const place = program.steps.findIndex((step) => step.output === value);
+  const before = new Set(program.steps.slice(0, place + 1));
+  const steps = stepsBetween(program, value, output);
+  return steps.some((step) => inputsOf(step).includes(value)) && steps.every((step) => !before.has(step) || step.kind !== "convolution");
 }
 
 function enlargement(step: Step): number {
@@ -36,7 +80,9 @@ function enlargement(step: Step): number {
 }
 
 /** The radius of the receptive field of `output`, in latent positions, rounded up to an even number. */
-function marginOf(steps: readonly Step[], output: string, scales: ReadonlyMap<string, number>): number {
+function marginOf(
+  steps: readonly Step[], inputs: readonly string[], output: string, scales: ReadonlyMap<string, number>,
+): number {
   const reach = new Map<string, number>([[output, 0]]);
   for (const step of [...steps].reverse()) {
     const here = reach.get(step.output);
@@ -48,7 +94,6 @@ function marginOf(steps: readonly Step[], output: string, scales: ReadonlyMap<st
       reach.set(name, Math.max(reach.get(name) ?? 0, own));
     }
   }
-  const made = new Set(steps.map((step) => step.output));
-  const given = [...reach].filter(([name]) => !made.has(name)).map(([name, samples]) => samples / scales.get(name)!);
+  const given = inputs.map((name) => reach.get(name)! / scales.get(name)!);
   return Math.ceil(Math.max(...given, 0) / 2) * 2;
 }

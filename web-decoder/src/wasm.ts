@@ -60,11 +60,15 @@ export class WasmExecutor implements Executor<Plane> {
     this.kernels.arena.release(this.mark);
   }
 
-  load({ width, height, channels, data }: Samples): Plane {
-    const plane = this.pool.take(width, height, channels);
+  load(samples: Samples, below?: Samples): Plane {
+    const { width, channels } = samples;
+    const plane = this.pool.take(width, samples.height + (below?.height ?? 0), channels);
     const numbers = this.pool.view();
-    for (let y = 0; y < height; y++) {
-      copyRow(data, y * width * channels, channels, numbers, placeOf(plane, y, 0), plane.stride, width, channels);
+    let row = 0;
+    for (const { data, height } of below ? [samples, below] : [samples]) {
+      for (let y = 0; y < height; y++) {
+        copyRow(data, y * width * channels, channels, numbers, placeOf(plane, row++, 0), plane.stride, width, channels);
+      }
     }
     return plane;
   }

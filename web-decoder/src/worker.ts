@@ -58,13 +58,13 @@ scope.addEventListener("message", ({ data: message }: MessageEvent<Message>) => 
 });
 
 async function help({ network, task }: HelpRequest): Promise<void> {
-  let [helped, failed]: [Uint8ClampedArray | null, boolean] = [null, false];
+  let [helped, failed]: [ArrayBuffer | null, boolean] = [null, false];
   try {
     helped = await engine.help(network, task);
   } catch {
     failed = true; // The other worker computes the part itself.
   }
-  scope.postMessage({ helped, failed } satisfies Answer, helped ? [helped.buffer] : []);
+  scope.postMessage({ helped, failed } satisfies Answer, helped ? [helped] : []);
 }
 
 async function answer(request: Request): Promise<void> {
