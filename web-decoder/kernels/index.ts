@@ -1,6 +1,6 @@
-// The decoder's inner loops, in AssemblyScript. Addresses and distances are in bytes, channels of a pixel lie side by side, and the
-// caller allocates. Compiled twice: with the fused multiply-add of relaxed SIMD, and without for browsers that lack it. Only the
-// floating-point kernels use it, so that the integers do not depend on the choice.
+// The decoder's inner loops, in AssemblyScript. Feature maps are stored with the channels last, addresses and strides are in bytes, and
+// the caller allocates; src/kernels.ts describes the parameters. Compiled twice: with the fused multiply-add of relaxed SIMD, and
+// without for browsers that lack it. Only the floating-point kernels use it, so that the integers do not depend on the choice.
 
 @inline function madd(a: v128, b: v128, c: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
@@ -19,6 +19,8 @@
   return i8x16.shuffle(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
 }
 
+// A convolution of int16 numbers, four pixels by eight outputs at a time. Each instruction multiplies a pair of neighbouring inputs by
+// the weights of four outputs, and adds the two products to four sums of int32.
 export function convolveIntegers(
   input: usize, inputPixel: i32, inputRow: i32, kernelRows: i32, pairs: i32,
   weights: usize, multipliers: usize, biases: usize, low: i32, high: i32,
@@ -58,32 +60,33 @@ export function convolveIntegers(
           }
         }
         const m: usize = multipliers + (o << 3), b: usize = biases + (o << 3), t: usize = target + (o << 1);
-        const outs = outputPixel;
-        v128.store(t + x * outs, i16x8.narrow_i32x4_s(scaled(s0, m, b, lowest, highest), scaled(s1, m + 32, b + 32, lowest, highest)));
-        v128.store(t + x1 * outs, i16x8.narrow_i32x4_s(scaled(s2, m, b, lowest, highest), scaled(s3, m + 32, b + 32, lowest, highest)));
-        v128.store(t + x2 * outs, i16x8.narrow_i32x4_s(scaled(s4, m, b, lowest, highest), scaled(s5, m + 32, b + 32, lowest, highest)));
-        v128.store(t + x3 * outs, i16x8.narrow_i32x4_s(scaled(s6, m, b, lowest, highest), scaled(s7, m + 32, b + 32, lowest, highest)));
+        v128.store(t + x * outputPixel, i16x8.narrow_i32x4_s(scaled(s0, m, b, lowest, highest), scaled(s1, m + 32, b + 32, lowest, highest)));
+        v128.store(t + x1 * outputPixel, i16x8.narrow_i32x4_s(scaled(s2, m, b, lowest, highest), scaled(s3, m + 32, b + 32, lowest, highest)));
+        v128.store(t + x2 * outputPixel, i16x8.narrow_i32x4_s(scaled(s4, m, b, lowest, highest), scaled(s5, m + 32, b + 32, lowest, highest)));
+        v128.store(t + x3 * outputPixel, i16x8.narrow_i32x4_s(scaled(s6, m, b, lowest, highest), scaled(s7, m + 32, b + 32, lowest, highest)));
       }
     }
   }
 }
 
+// The sum of a convolution with its addend, after the ReLU.
 @inline function finished(sum: v128, addend: usize, relu: i32): v128 {
   if (addend) sum = f32x4.add(sum, v128.load(addend));
   return relu ? f32x4.max(sum, f32x4.splat(0)) : sum;
 }
 
-// A convolution of six pixels by eight outputs at a time: as many sums as the registers hold.
+// A direct convolution, six pixels by eight outputs at a time: as many sums as the registers hold. A row of the kernel reads `run`
+// numbers that lie side by side. Winograd's algorithm uses it as a matrix product, with a kernel of one pixel.
 export function convolveFloats(
   input: usize, inputStepX: i32, inputStepY: i32, inputRow: i32, kernelRows: i32, run: i32,
   weights: usize, bias: usize, addend: usize, relu: i32,
   output: usize, outputPixel: i32, outputRow: i32, width: i32, height: i32, outputs: i32,
 ): void {
-  const weightsOfEight: usize = <usize>(kernelRows * run) << 5;
+  const weightsOfBlock: usize = <usize>(kernelRows * run) << 5;
   const last = width - 1;
   for (let y = 0; y < height; y++) {
     const row: usize = input + y * inputStepY;
-    let eight: usize = weights;
+    let blockWeights: usize = weights;
     for (let o = 0; o < outputs; o += 8) {
       const b0 = bias ? v128.load(bias + (o << 2)) : f32x4.splat(0);
       const b1 = bias ? v128.load(bias + (o << 2), 16) : f32x4.splat(0);
@@ -92,7 +95,7 @@ export function convolveFloats(
         // Beyond the end of the row the last pixel is computed again.
         const x1 = min(x + 1, last), x2 = min(x + 2, last), x3 = min(x + 3, last), x4 = min(x + 4, last), x5 = min(x + 5, last);
         let s0 = b0, s1 = b1, s2 = b0, s3 = b1, s4 = b0, s5 = b1, s6 = b0, s7 = b1, s8 = b0, s9 = b1, s10 = b0, s11 = b1;
-        let w: usize = eight;
+        let w: usize = blockWeights;
         for (let k = 0; k < kernelRows; k++) {
           const start: usize = row + k * inputRow;
           let p0: usize = start + x * inputStepX, p1: usize = start + x1 * inputStepX, p2: usize = start + x2 * inputStepX;
@@ -129,7 +132,7 @@ export function convolveFloats(
         storePair(output, addend, target + x4 * outputPixel, s8, s9, relu);
         storePair(output, addend, target + x5 * outputPixel, s10, s11, relu);
       }
-      eight += weightsOfEight;
+      blockWeights += weightsOfBlock;
     }
   }
 }
@@ -188,7 +191,7 @@ export function winogradScratchBytes(inputs: i32, outputs: i32, tiles: i32): usi
   return f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(place)))), scale);
 }
 
-// G applied to three vectors, into six that lie `to` apart.
+// G, which transforms the taps of a kernel, applied to three vectors, into six that lie `to` apart.
 @inline function transformTaps(a: v128, b: v128, c: v128, target: usize, to: usize): void {
   const sixth = f32x4.splat(-1.0 / 6.0), twelfth = f32x4.splat(1.0 / 12.0);
   v128.store(target, f32x4.mul(a, f32x4.splat(0.25)));
@@ -201,7 +204,7 @@ export function winogradScratchBytes(inputs: i32, outputs: i32, tiles: i32): usi
   v128.store(target + 5 * to, c);
 }
 
-// `weights`: int8[outputs / 8][inputs][9][8]; `scratch`: 18 vectors.
+// U of all weights, which are stored as int8[outputs / 8][inputs][9][8] with a scale for each output. `scratch`: 18 vectors.
 export function transformWeights(weights: usize, scales: usize, inputs: i32, outputs: i32, target: usize, scratch: usize): void {
   const plane = planeBytes(inputs, outputs);
   let source: usize = weights, place: usize = target;
@@ -225,7 +228,7 @@ export function transformWeights(weights: usize, scales: usize, inputs: i32, out
   }
 }
 
-// B' applied to six vectors that lie `from` apart, into six that lie `to` apart.
+// B', which transforms a tile of the input, applied to six vectors that lie `from` apart, into six that lie `to` apart.
 @inline function transformInput(source: usize, from: usize, target: usize, to: usize): void {
   const two = f32x4.splat(2), four = f32x4.splat(4), minusFive = f32x4.splat(-5);
   const d0 = v128.load(source), d1 = v128.load(source + from), d2 = v128.load(source + 2 * from);
@@ -240,7 +243,7 @@ export function transformWeights(weights: usize, scales: usize, inputs: i32, out
   v128.store(target + 5 * to, madd(four, d1, madd(minusFive, d3, d5)));
 }
 
-// A' applied to six vectors that lie `from` apart, into four that lie `to` apart.
+// A', which makes a tile of the output, applied to six vectors that lie `from` apart, into four that lie `to` apart.
 @inline function transformOutput(source: usize, from: usize, target: usize, to: usize): void {
   const m0 = v128.load(source), m1 = v128.load(source + from), m2 = v128.load(source + 2 * from);
   const m3 = v128.load(source + 3 * from), m4 = v128.load(source + 4 * from), m5 = v128.load(source + 5 * from);
@@ -251,6 +254,8 @@ export function transformWeights(weights: usize, scales: usize, inputs: i32, out
   v128.store(target + 3 * to, f32x4.add(m5, madd(f32x4.splat(8), d, b)));
 }
 
+// A 3x3 convolution of `tiles` tiles at a time, so that their transforms stay in the cache: the inputs' transforms, 36 matrix products, and
+// the transforms of the products.
 export function convolveWinograd(
   input: usize, inputRow: i32, inputs: i32, weights: usize, bias: usize, addend: usize, relu: i32,
   output: usize, outputRow: i32, outputs: i32, width: i32, height: i32, scratch: usize, tiles: i32,
@@ -260,8 +265,8 @@ export function convolveWinograd(
   const vPlane = planeBytes(tiles, inputs), mPlane = planeBytes(tiles, outputs), uPlane = planeBytes(inputs, outputs);
   const m: usize = v + POINTS * vPlane;
   for (let first = 0; first < count; first += tiles) {
-    const here = min(tiles, count - first);
-    for (let t = 0; t < here; t++) {
+    const batch = min(tiles, count - first);
+    for (let t = 0; t < batch; t++) {
       const y = (first + t) / across * 4, x = (first + t) % across * 4;
       const corner: usize = input + y * inputRow + ((x * inputs) << 2);
       for (let c = 0; c < inputs; c += 4) {
@@ -276,10 +281,10 @@ export function convolveWinograd(
     for (let point: usize = 0; point < POINTS; point++) {
       convolveFloats(
         v + point * vPlane, inputs << 2, 0, 0, 1, inputs, weights + point * uPlane, 0, 0, 0, m + point * mPlane, outputs << 2, 0,
-        here, 1, outputs,
+        batch, 1, outputs,
       );
     }
-    for (let t = 0; t < here; t++) {
+    for (let t = 0; t < batch; t++) {
       const y = (first + t) / across * 4, x = (first + t) % across * 4;
       const rows = min(4, height - y), columns = min(4, width - x);
       for (let o = 0; o < outputs; o += 4) {

@@ -1,11 +1,11 @@
-/** What runs the steps of a decoder network: the kernels in WebAssembly, or a GPU. */
+/** What runs the steps of a decoder network, the kernels in WebAssembly or a GPU. A plane is a feature map in its memory. */
 import { modelError } from "./errors.js";
 import { inputsOf, type Step } from "./graph.js";
 
 /** What runs a decoder network. */
 export type Backend = "wasm" | "webgpu";
 
-/** Numbers to load: `data[height, width, channels]`. */
+/** The numbers of a feature map: float32 `data[height, width, channels]`. */
 export interface Samples {
   readonly width: number;
   readonly height: number;
@@ -13,7 +13,7 @@ export interface Samples {
   readonly data: Float32Array;
 }
 
-/** A part of a plane, in its pixels. */
+/** A part of a feature map, in its pixels. */
 export interface Rectangle {
   readonly left: number;
   readonly top: number;
@@ -21,7 +21,7 @@ export interface Rectangle {
   readonly height: number;
 }
 
-/** Runs steps on planes of numbers, which it keeps where it computes. */
+/** Runs steps on planes, which it keeps where it computes. */
 export interface Executor<Plane> {
   readonly backend: Backend;
   /** Comes before the first plane is made. */

@@ -91,16 +91,16 @@ export class GpuExecutor implements Executor<GpuPlane> {
         const all = operands.reduce((sum, operand) => sum + operand.channels, 0);
         return this.pointwise(operands, `var k = c; ${parts.join(" ")} return 0;`, width, height, all);
       }
-      case "halving": {
+      case "averagePool": {
         const mean = "(a0(2 * y, 2 * x, c) + a0(2 * y, 2 * x + 1, c) + a0(2 * y + 1, 2 * x, c) + a0(2 * y + 1, 2 * x + 1, c)) / 4";
         return this.pointwise(operands, `return ${mean};`, width / 2, height / 2, channels);
       }
-      case "repetition":
+      case "nearest":
       case "depthToSpace": {
         const { factor } = step;
-        const from = step.kind === "repetition" ? "c" : "(c * f + y % f) * f + x % f";
+        const from = step.kind === "nearest" ? "c" : "(c * f + y % f) * f + x % f";
         const body = `let f = sizes[${OWN}].x; return a0(y / f, x / f, ${from});`;
-        const kept = step.kind === "repetition" ? channels : channels / factor ** 2;
+        const kept = step.kind === "nearest" ? channels : channels / factor ** 2;
         return this.pointwise(operands, body, width * factor, height * factor, kept, [factor]);
       }
     }

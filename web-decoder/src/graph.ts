@@ -1,4 +1,4 @@
-/** From an ONNX graph to the steps of the decoder network, with additions and rectifiers joined to the convolutions before them. */
+/** From an ONNX graph to the steps of the decoder network, with additions and ReLUs fused into the convolutions before them. */
 import { modelError } from "./errors.js";
 import type { Constant, Graph, GraphNode } from "./onnx.js";
 
@@ -41,9 +41,12 @@ export interface Concatenation extends StepBase {
   readonly kind: "concatenation";
   readonly inputs: readonly string[];
 }
-/** The mean of 2×2 samples, or `factor`² samples from each pixel's channels, or each sample repeated `factor` times. */
+/**
+ * Average pooling of 2×2 samples; `factor` × `factor` samples from each pixel's channels, as ONNX's DepthToSpace of mode CRD; or
+ * nearest-neighbour interpolation, which repeats each sample `factor` times along both sides.
+ */
 export interface Resampling extends StepBase {
-  readonly kind: "halving" | "depthToSpace" | "repetition";
+  readonly kind: "averagePool" | "depthToSpace" | "nearest";
   readonly input: string;
   readonly factor: number;
 }
@@ -101,7 +104,7 @@ export function compile(graph: Graph): Program {
   }
   const [output] = graph.outputs;
   if (output === undefined) throw modelError("The decoder network has no output.");
-  return { steps: join(steps, named(output)), inputs: graph.inputs, output: named(output) };
+  return { steps: fused(steps, named(output)), inputs: graph.inputs, output: named(output) };
 }
 
 type Constants = ReadonlyMap<string, Constant & { scale?: Float32Array }>;
@@ -134,14 +137,14 @@ function translate(node: GraphNode, inputs: readonly string[], output: string, c
       return { kind: "concatenation", inputs, output };
     case "AveragePool":
       if (String(node.attributes.get("kernel_shape")?.ints) !== "2,2" || String(node.attributes.get("strides")?.ints) !== "2,2") break;
-      return { kind: "halving", input: first, factor: 2, output };
+      return { kind: "averagePool", input: first, factor: 2, output };
     case "DepthToSpace":
       if (node.attributes.get("mode")?.text !== "CRD") break;
       return { kind: "depthToSpace", input: first, factor: node.attributes.get("blocksize")!.int, output };
     case "Resize": {
       const scales = constants.get(inputs[2] ?? "")?.data;
       if (node.attributes.get("mode")?.text !== "nearest" || !scales || scales[2] !== scales[3]) break;
-      return { kind: "repetition", input: first, factor: scales[2]!, output };
+      return { kind: "nearest", input: first, factor: scales[2]!, output };
     }
   }
   throw modelError(`The decoder network holds the operator ${node.type} in a form that this decoder cannot run.`);
@@ -168,13 +171,13 @@ function convolution(node: GraphNode, inputs: readonly string[], output: string,
   };
 }
 
-/** Joins sums and rectifiers to the convolution that makes their input, where nothing else reads it. */
-function join(steps: readonly Step[], output: string): Step[] {
+/** Fuses sums and ReLUs into the convolution that makes their input, where nothing else reads it. */
+function fused(steps: readonly Step[], output: string): Step[] {
   const readers = new Map<string, number>([[output, 1]]);
   for (const step of steps) for (const input of inputsOf(step)) readers.set(input, (readers.get(input) ?? 0) + 1);
-  const joined: Step[] = [];
+  const result: Step[] = [];
   const latest = (name: string): Convolution | null => {
-    const found = joined.find((step) => step.output === name);
+    const found = result.find((step) => step.output === name);
     return found?.kind === "convolution" && readers.get(name) === 1 ? found : null;
   };
   for (const step of steps) {
@@ -187,8 +190,8 @@ function join(steps: readonly Step[], output: string): Step[] {
       }
     }
     if (step.kind === "sum" && step.sign === 1) {
-      // The later of the two is the convolution to join, so that the other one is there when it runs.
-      const [place1, place2] = [step.first, step.second].map((name) => joined.findIndex((each) => each.output === name)) as [number, number];
+      // The sum is fused into the later of the two, so that the other one is there when it runs.
+      const [place1, place2] = [step.first, step.second].map((name) => result.findIndex((each) => each.output === name)) as [number, number];
       const [later, earlier] = place1 > place2 ? [step.first, step.second] : [step.second, step.first];
       const before = latest(later);
       if (before && !before.relu && before.addend === null) {
@@ -197,7 +200,7 @@ function join(steps: readonly Step[], output: string): Step[] {
         continue;
       }
     }
-    joined.push(step);
+    result.push(step);
   }
-  return joined;
+  return result;
 }

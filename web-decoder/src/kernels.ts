@@ -1,13 +1,16 @@
 /** The arithmetic that takes the time: WebAssembly with SIMD, and plain JavaScript for the integers where SIMD is missing. */
 import { Arena } from "./memory.js";
 
-/** Where the pixels of a plane lie. Addresses and distances are in bytes; channels of a pixel lie side by side. */
+/**
+ * The kernel of the context model. Feature maps are stored with the channels last. `…Pixel` and `…Row` are strides, from one pixel to
+ * the next and from one row to the next. Addresses and strides are in bytes; `width`, `height` and `outputs` are those of the result.
+ */
 export interface IntegerKernels {
   readonly arena: Arena;
   /**
    * A layer of the context model (docs/format.md, section 10). `input` is the address of the first element below the kernel of
-   * the first output. `weights`: int16[kernelRows · pairs, outputs, 2], `outputs` being a multiple of 8; `multipliers` and
-   * `biases`: float64[outputs].
+   * the first output. A row of the kernel reads `pairs` pairs of int16 that lie side by side. `weights`: int16[kernelRows · pairs,
+   * outputs, 2], `outputs` being a multiple of 8; `multipliers` and `biases`: float64[outputs]. Results are clipped to `low` … `high`.
    */
   convolveIntegers(
     input: number, inputPixel: number, inputRow: number, kernelRows: number, pairs: number,
@@ -19,7 +22,8 @@ export interface IntegerKernels {
 /** The kernels of the decoder network, too. */
 export interface FloatKernels extends IntegerKernels {
   /**
-   * A convolution. `weights`: float32[outputs / 8, kernelRows · run, 8]; `bias`: float32[outputs]; `addend`: the address of a plane of
+   * A direct convolution. `inputPixel` and `inputStep` are the strides in the input from one output to the next, along a row and from row
+   * to row; `inputRow` is that from one row of the kernel to the next, of which each reads `run` floats side by side. `weights`: float32[outputs / 8, kernelRows · run, 8]; `bias`: float32[outputs]; `addend`: the address of a plane of
    * the output's shape that is added, or 0; negative results become 0 if `relu` is 1.
    */
   convolveFloats(
@@ -35,7 +39,7 @@ export interface FloatKernels extends IntegerKernels {
     input: number, inputPixel: number, inputRow: number, output: number, outputPixel: number, outputRow: number,
     width: number, height: number, outputs: number,
   ): void;
-  /** The size of transformed weights, and of what `convolveWinograd` needs besides to work on `tiles` tiles together. */
+  /** The bytes that transformed weights take, and those that `convolveWinograd` needs besides to work on `tiles` tiles together. */
   winogradWeightBytes(inputs: number, outputs: number): number;
   winogradScratchBytes(inputs: number, outputs: number, tiles: number): number;
   /** Transforms int8[outputs / 8, inputs, 9, 8], times `scales` float32[outputs], for `convolveWinograd`. `scratch` has 288 bytes. */

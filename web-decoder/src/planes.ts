@@ -1,4 +1,4 @@
-/** Planes of float32 in the memory of the kernels, channels side by side, with a border of zeros. */
+/** Feature maps of float32 in the memory of the kernels, channels last, with a border of zeros that pads convolutions. */
 import type { Arena } from "./memory.js";
 
 /** Channels are padded to a multiple of this. */

@@ -29,7 +29,7 @@ const MAX_SEGMENT_MARGIN = 8;
 /** Cuts a program where only one value, at two samples per latent or more, is needed later, and finds the margins. */
 export function stagesOf(program: Program): Stages {
   const scales = new Map<string, number>(program.inputs.map((name) => [name, name === "grain" ? GRAIN_PER_LATENT : 1]));
-  for (const step of program.steps) scales.set(step.output, scales.get(inputsOf(step)[0]!)! * enlargement(step));
+  for (const step of program.steps) scales.set(step.output, scales.get(inputsOf(step)[0]!)! * upscaling(step));
   const stage = (start: string | null, output: string): Stage => {
     const steps = stepsBetween(program, start, output);
     const made = new Set(steps.map((step) => step.output));
@@ -73,10 +73,11 @@ function cutsAt(program: Program, value: string, output: string): boolean {
   return steps.some((step) => inputsOf(step).includes(value)) && steps.every((step) => !before.has(step) || step.kind !== "convolution");
 }
 
-function enlargement(step: Step): number {
+/** The samples of a step's output for each sample of its input, along a side. */
+function upscaling(step: Step): number {
   if (step.kind === "convolution") return 1 / step.stride;
-  if (step.kind === "halving") return 1 / step.factor;
-  return step.kind === "depthToSpace" || step.kind === "repetition" ? step.factor : 1;
+  if (step.kind === "averagePool") return 1 / step.factor;
+  return step.kind === "depthToSpace" || step.kind === "nearest" ? step.factor : 1;
 }
 
 /** The radius of the receptive field of `output`, in latent positions, rounded up to an even number. */
@@ -87,7 +88,7 @@ function marginOf(
   for (const step of [...steps].reverse()) {
     const here = reach.get(step.output);
     if (here === undefined) continue;
-    const across = Math.ceil(here / enlargement(step));
+    const across = Math.ceil(here / upscaling(step));
     const kernel = step.kind === "convolution" && step.weights.dims[2] === 3 ? 1 : 0;
     for (const name of inputsOf(step)) {
       const own = step.kind === "convolution" && name === step.addend && name !== step.input ? here : across + kernel;

@@ -150,11 +150,11 @@ export class WasmExecutor implements Executor<Plane> {
         return added(pool, valueOf(step.first), valueOf(step.second), step.sign);
       case "concatenation":
         return concatenated(pool, step.inputs.map(valueOf));
-      case "halving":
-        return halved(pool, valueOf(step.input));
+      case "averagePool":
+        return averagePooled(pool, valueOf(step.input));
       case "depthToSpace":
         return this.spread(valueOf(step.input), step.factor);
-      case "repetition":
+      case "nearest":
         return enlarged(pool, valueOf(step.input), step.factor, false);
     }
   }
@@ -262,7 +262,7 @@ function concatenated(pool: PlanePool, inputs: readonly Plane[]): Plane {
   return output;
 }
 
-function halved(pool: PlanePool, input: Plane): Plane {
+function averagePooled(pool: PlanePool, input: Plane): Plane {
   const { channels, stride } = input;
   const output = pool.take(input.width / 2, input.height / 2, channels);
   const numbers = pool.view();
