@@ -19,7 +19,8 @@ from calotype.archive.engines.encoder import Encoder
 from calotype.archive.sources.item import Item
 from calotype.options import EncodeOptions
 
-TINY = Work(EncodeOptions(model="tiny", effort=1))
+# At a given scale a picture takes one coding pass instead of several that look for the best scale.
+TINY = Work(EncodeOptions(model="tiny", effort=1, scale=1))
 
 
 def write_picture(path: Path, seed: int, side: int = 16) -> Path:

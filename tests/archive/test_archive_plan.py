@@ -35,7 +35,7 @@ BROKEN = 4
 
 
 def quality(value: float, **fields: Any) -> Work:
-    return Work(EncodeOptions(model="tiny", effort=1, quality=value), **fields)
+    return Work(EncodeOptions(model="tiny", effort=1, quality=value, scale=1), **fields)
 
 
 @pytest.fixture(scope="module")
