@@ -108,7 +108,7 @@ def start(code: str, folder: Path, home: Path, before: tuple[str, ...] = (), **m
         env=clean_environment(home) | more,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -41,7 +41,7 @@ def test_a_forked_child_ends_and_may_use_the_codec(child: str, backend: str, thr
     code = FORK.format(threads=threads, backend=backend, child=child)
     # From Python 3.12 on every fork of a process with threads is warned of.
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -103,7 +103,7 @@ except MemoryError:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux to limit the address space")
 def test_a_network_without_memory_raises_one_error() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", LITTLE], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", LITTLE], capture_output=True, text=True, timeout=300, check=False
     )
     assert (done.returncode, done.stderr) == (1, "not enough\n")
 
