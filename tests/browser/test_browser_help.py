@@ -113,3 +113,17 @@ def test_without_a_second_worker_the_first_decodes_everything(told: Any, second:
     answer = told(cores=2, second=second, count=3)
     assert answer["workers"] == 2
     assert answer["results"] == 0
+
+
+def test_without_any_worker_decoding_is_an_error(browser: Browser, site: Path) -> None:
+    visit(browser, site, "")
+    answer = browser.execute_async_script("""
+        const done = arguments[0];
+        (async () => {
+          window.Worker = class { constructor() { throw new Error("no worker"); } };
+          const { decode } = await import(`/calotype.js?${Math.random()}`);
+          const data = await (await fetch("/rgb-24x24.calo")).arrayBuffer();
+          const codes = [1, 2].map(() => decode(data).then(() => "decoded", ({ code }) => code));
+          return Promise.all(codes);
+        })().then(done, (error) => done(String(error)));""")
+    assert answer == ["ModelError", "ModelError"]

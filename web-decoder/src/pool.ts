@@ -59,18 +59,19 @@ class Pool {
       const job: Job = { kind: "job", request: { id: this.count++, data, options, wanted, reduce }, early, resolve, reject };
       this.waiting.push(job);
       signal?.addEventListener("abort", () => this.cancel(job, signal.reason), { once: true });
-      try {
-        this.start();
-      } catch (error) {
-        this.waiting.splice(this.waiting.indexOf(job), 1);
-        throw error;
-      }
+      this.start();
     });
   }
 
   private start(): void {
     while (this.waiting.length > 0) {
-      const worker = this.idle();
+      let worker: Worker | null;
+      try {
+        worker = this.idle();
+      } catch (error) {
+        this.waiting.shift()!.reject(error);
+        continue;
+      }
       if (worker === null) return;
       const job = this.waiting.shift()!;
       this.work.set(worker, job);
@@ -78,6 +79,7 @@ class Pool {
     }
   }
 
+  /** A worker with nothing to do, or null. Throws `ModelError` if no worker can be started. */
   private idle(): Worker | null {
     for (const [worker, work] of this.work) if (work === null) return worker;
     if (this.work.size >= this.maxWorkers) return null;
