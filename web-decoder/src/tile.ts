@@ -110,8 +110,8 @@ export class TileDecoder<Plane> {
     const start = performance.now();
     const answer = helper(task());
     const done = await own();
-    // A helper that takes twice as long as this worker is not waited for.
-    return { own: done, result: await answer(performance.now() - start) };
+    // Where other processes delay the helper for longer, this worker alone would be as fast.
+    return { own: done, result: await answer((performance.now() - start) / 2) };
   }
 
   /** Runs a stage over an area. Frees the value that it starts from. */
