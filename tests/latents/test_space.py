@@ -19,7 +19,7 @@ from calotype.latents import SD1, log_step_map, noise_deviations
 from calotype.limits import Limits
 from calotype.models import DEFAULT_CONTEXT_MODEL, DecoderInput, load_decoder, load_encoder, model_id
 from calotype.models.tiling import decode_tiled, encode_tiled
-from calotype.models.windows import Area
+from calotype.models.windows import Area, scale_area
 from calotype.options import EncodeOptions
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ if not (ASSETS / "models" / "taesd").is_dir():
 class Teacher:
     """TAESD as an Encoder and a Decoder."""
 
-    margin = 64
+    margin = last_margin = 64
 
     def __init__(self) -> None:
         sys.path.append(str(ROOT / "training"))
@@ -60,7 +60,8 @@ class Teacher:
         origin: tuple[int, int] = (0, 0),
         part: Area | None = None,
     ) -> NDArray[np.float32]:
-        return self._run(self._decoder, expected)
+        pixels = self._run(self._decoder, expected)
+        return pixels if part is None else pixels[(..., *scale_area(part, SD1.factor))]
 
 
 @pytest.fixture(scope="module")
