@@ -27,11 +27,14 @@ from calotype.latents import (
 )
 from calotype.models import load_context_model
 
-__all__ = ["Candidate", "code_latents", "code_palette", "provisional_candidate"]
+__all__ = ["PASSES_AFTER_CHOICE", "Candidate", "code_latents", "code_palette", "provisional_candidate"]
+
+PASSES_AFTER_CHOICE = 2
+"""The passes that remain when scale and level are chosen: to measure a correction, and to meet the size."""
 
 _MAX_LEVEL_ERROR, _MAX_PASSES = 8, 3
 """The largest difference, in levels, between a provisional candidate and the level that would meet its target
-size, and the largest number of coding passes that are spent on it."""
+size, and the largest number of coding passes to make one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +82,15 @@ class Candidate:
 
     @property
     def fits(self) -> bool:
-        """Whether the file meets its rate target: with a target size, from below and nearly."""
+        """Whether the file meets its rate target: with a target size, from below and nearly.
+
+        Where no passes are left, any file from below does.
+        """
         target = self.rate.size
         if target is None:
             return True
-        return self.size <= target and (self.size >= MIN_SHARE * target or self.header.level == FINEST)
+        near = self.size >= MIN_SHARE * target or self.header.level == FINEST
+        return self.size <= target and (near or not self.rate.allows_passes(1))
 
     def recoded(self, rdo: Rdo, latents: NDArray[np.float32] | None = None) -> Candidate:
         """Returns a candidate with the same chunks that meets the rate target.
@@ -122,7 +129,9 @@ def code_latents(
     context_model = load_context_model(header.context_model)
     refinement = region_refinements(chunks, *latents.shape[1:])
     encoders = [
-        TrialEncoder(latents, context_model, rdo.lambda_, cascade, rdo.error_diffusion, refinement)
+        TrialEncoder(
+            latents, context_model, rdo.lambda_, cascade, rdo.error_diffusion, refinement, rate.passes
+        )
         for cascade in rdo.cascades
     ]
     if rate.level is not None:
@@ -150,7 +159,7 @@ def provisional_candidate(
     """Codes latents float32[4, h, w] in one coding pass, at the level where they should meet ``rate``.
 
     ``level`` is that fractional level, if it is known; None estimates it. The result is provisional. A second
-    pass follows if the measured size says that the level is far off.
+    pass follows if the measured size says that the level is far off, and if other stages need it less.
     """
     plain = replace(rdo, cascades=rdo.cascades[:1])
     if rate.size is None:
@@ -159,10 +168,11 @@ def provisional_candidate(
         estimate = SizeEstimate(latents, region_refinements(chunks, *latents.shape[1:]))
         level = estimate.level(SizeTarget(rate.size, header, chunks).goal)
     for _ in range(_MAX_PASSES):
-        coded = RateTarget(level=round(min(max(level, FINEST), COARSEST)))
+        coded = RateTarget(level=round(min(max(level, FINEST), COARSEST)), passes=rate.passes)
         provisional = replace(code_latents(latents, header, chunks, coded, plain), rate=rate)
         level = provisional.level_of_target
-        if abs(min(max(level, FINEST), COARSEST) - provisional.header.level) <= _MAX_LEVEL_ERROR:
+        error = abs(min(max(level, FINEST), COARSEST) - provisional.header.level)
+        if error <= _MAX_LEVEL_ERROR or not rate.allows_passes(1 + PASSES_AFTER_CHOICE):
             break
     return provisional
 

@@ -32,7 +32,7 @@ from calotype.models.registry import (
     embedded_model,
 )
 from calotype.models.shipped import read_shipped_file
-from calotype.models.stable_diffusion import FetchedModel, fetched_model, open_decoder, open_encoder
+from calotype.models.stable_diffusion import FetchedModel, fetched_model
 from calotype.models.text_finder import TextFinder, read_text_network
 from calotype.models.thumbnail import ThumbnailNetwork
 from calotype.options import DiffusionOptions
@@ -65,6 +65,8 @@ def load_encoder(
     Raises :class:`ModelError`.
     """
     if source := fetched_model(name):
+        from calotype.models.stable_diffusion import open_encoder
+
         return open_encoder(source, diffusion or DiffusionOptions(), threads)
     network = embedded_model(name).encoder
     graph, _ = _prepared_graph(network.file, place)
@@ -87,6 +89,8 @@ def load_decoder(
         wanted = SPACES[space].name
         raise ModelError(f"model {model.name!r} decodes {SPACES[model.space].name}, not the file's {wanted}")
     if isinstance(model, FetchedModel):
+        from calotype.models.stable_diffusion import open_decoder
+
         return open_decoder(model, diffusion or DiffusionOptions(), threads)
     graph, crops = _prepared_graph(model.decoder.file, place)
     if place.runtime == "torch":
