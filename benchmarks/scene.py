@@ -19,7 +19,7 @@ from calotype.container import parse_file
 from calotype.decoding import decode_latents
 from calotype.entropy import ContextModel
 from calotype.imaging import resample_picture
-from calotype.latents import SD1
+from calotype.latents import SD1, log_step_map
 from calotype.limits import Limits
 from calotype.models import (
     DEFAULT_CONTEXT_MODEL,
@@ -28,6 +28,7 @@ from calotype.models import (
     load_context_model,
     load_decoder,
     load_encoder,
+    load_post_filter,
 )
 from calotype.models.tiling import encode_tiled
 from calotype.options import DiffusionOptions
@@ -129,7 +130,10 @@ class Scene:
     def through_taesd(self, budget: int) -> NDArray[np.uint8]:
         """Returns the picture uint8[H, W, 3] that TAESD's decoder makes of Calotype's file."""
         parsed = parse_file(self.coded(budget).data, limits=Limits())
-        latents = decode_latents(parsed).conditional_mean
+        decoded = decode_latents(parsed)
+        post_filter = load_post_filter(parsed.header.encoder, threads=1)
+        assert post_filter is not None
+        latents = post_filter(decoded.latents, log_step_map(decoded.levels), decoded.conditional_mean)
         width, height = parsed.header.coded_size
         decoded = self.kit.taesd.decode(latents)[:height, :width]
         return resample_picture(decoded, self.rgb.shape[1], self.rgb.shape[0])

@@ -1,4 +1,4 @@
-"""Stages 4 and 7: converts trained networks of pocket to ONNX with 8-bit weights.
+"""Stages 4, 7 and 9: converts trained networks of pocket to ONNX with 8-bit weights.
 
 ``python training/export_networks.py --part decoder --run pictures --out FOLDER/pocket-240-decoder.onnx``.
 The arithmetic is still float32. The weights of a convolution are int8 times a float32 scale for each output
@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 import torch
 from loop import weights_of
-from nets import Decoder, Encoder, FaceFinder
+from nets import Decoder, Encoder, FaceFinder, PostFilter
 from onnx import TensorProto, helper, numpy_helper
 from rounding import SMALLEST, weight_scale
 from torch import nn
@@ -75,14 +75,14 @@ def export(net: nn.Module, part: str, inputs: dict[str, torch.Tensor], output: s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", choices=("encoder", "decoder", "faces"), required=True)
+    parser.add_argument("--part", choices=("encoder", "decoder", "faces", "post-filter"), required=True)
     parser.add_argument("--run", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
         "--grain", type=float, default=1.0, help="factor of the weights of the decoder's noise input"
     )
     args = parser.parse_args()
-    nets = {"encoder": Encoder, "decoder": Decoder, "faces": FaceFinder}
+    nets = {"encoder": Encoder, "decoder": Decoder, "faces": FaceFinder, "post-filter": PostFilter}
     net: nn.Module = nets[args.part]()
     net.load_state_dict(weights_of(args.run, args.part))
     if isinstance(net, Decoder):
@@ -94,6 +94,10 @@ def main() -> None:
         export(net, args.part, inputs, "pixels", args.out)
     elif isinstance(net, FaceFinder):
         export(net, args.part, {"latents": torch.zeros(1, 4, 16, 24)}, "odds", args.out)
+    elif isinstance(net, PostFilter):
+        inputs = {"latents": torch.zeros(1, 4, 16, 24), "log_step": torch.zeros(1, 1, 16, 24)}
+        inputs["conditional_mean"] = torch.zeros(1, 4, 16, 24)
+        export(net, args.part, inputs, "corrected", args.out)
     else:
         export(net, args.part, {"pixels": torch.zeros(1, 3, 128, 192)}, "latents", args.out)
 

@@ -66,7 +66,7 @@ def samples(count: int, seed: int, *, validation: bool = False) -> Samples:
         pocket, taesd = load_encoder("pocket", 1), taesd_encoder()
         inputs, pixels = [], []
         for number in rng.choice(len(paths), count, replace=len(paths) < count):
-            rgb = _crop(paths[number], rng)
+            rgb = random_crop(paths[number], rng, SIDE)
             planes = rgb.transpose(2, 0, 1).astype(np.float32) / 255
             with torch.inference_mode():
                 both = pocket.encode(planes), taesd(torch.from_numpy(planes)[None])[0].numpy()
@@ -82,13 +82,13 @@ def samples(count: int, seed: int, *, validation: bool = False) -> Samples:
     return Samples(torch.from_numpy(kept["inputs"]), torch.from_numpy(kept["pixels"]))
 
 
-def _crop(path: Path, rng: np.random.Generator) -> np.ndarray:
-    """Returns a random square of a photograph, resized to uint8[SIDE, SIDE, 3]."""
+def random_crop(path: Path, rng: np.random.Generator, size: int) -> np.ndarray:
+    """Returns a random square of a photograph, resized to uint8[size, size, 3]."""
     with Image.open(path) as photo:
-        side = min(round(SIDE * rng.uniform(1, 2.5)), *photo.size)
-        left, top = (int(rng.integers(size - side + 1)) for size in photo.size)
+        side = min(round(size * rng.uniform(1, 2.5)), *photo.size)
+        left, top = (int(rng.integers(length - side + 1)) for length in photo.size)
         window = photo.convert("RGB").crop((left, top, left + side, top + side))
-        return np.asarray(window.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+        return np.asarray(window.resize((size, size), Image.Resampling.LANCZOS))
 
 
 class Network(nn.Module):

@@ -145,6 +145,28 @@ class Encoder(nn.Module):
             return self.leave(x.float())
 
 
+class PostFilter(nn.Module):
+    """Corrects the conditional means of quantised latents for Stable Diffusion's decoder.
+
+    It maps ``latents``, ``log_step`` and ``conditional_mean`` float32[N, 4 (1), h, w], which are the inputs
+    of :class:`Decoder`, to the conditional means plus a correction in steps, float32[N, 4, h, w].
+    """
+
+    def __init__(self, width: int = 64, blocks: int = 5) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(9, width, 3, 1, 1)
+        self.blocks = nn.Sequential(*(Block(width) for _ in range(blocks)))
+        self.last = nn.Conv2d(width, 4, 3, 1, 1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+
+    def forward(self, latents: Tensor, log_step: Tensor, conditional_mean: Tensor) -> Tensor:
+        step = 2.0**log_step
+        offsets = (latents - conditional_mean) / step  # at each level at most half a step
+        x = torch.relu(self.enter(torch.cat([offsets, conditional_mean, log_step], 1)))
+        return conditional_mean + step * self.last(self.blocks(x))
+
+
 def grown(old: dict[str, Tensor], net: nn.Module) -> None:
     """Loads the state of a smaller network into ``net``, which then computes nearly the same.
 

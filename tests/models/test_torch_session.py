@@ -14,7 +14,7 @@ from PIL import Image
 import calotype
 from calotype.errors import ModelError
 from calotype.latents import SD1
-from calotype.models import DecoderInput, cache, load_decoder, load_encoder
+from calotype.models import DecoderInput, cache, load_decoder, load_encoder, load_post_filter, model_id
 from calotype.models.onnx_file import read_graph
 from calotype.models.onnx_torch import TorchGraph
 from calotype.models.places import Place
@@ -33,6 +33,31 @@ PLACES = {dtype: Place("torch", "cpu", dtype) for dtype in TOLERANCES}
 def photo() -> NDArray[np.uint8]:
     rgb = np.asarray(Image.open(ROOT / "samples" / "astronaut.png").convert("RGB"))
     return np.ascontiguousarray(rgb[:72, 128:264])
+
+
+def test_the_post_filter_is_the_same_in_torch() -> None:
+    post_filter = load_post_filter(model_id("pocket"), 1)
+    assert post_filter is not None
+    latents = np.random.default_rng(0).normal(size=(4, 13, 10)).astype(np.float32)
+    log_step, means = np.full((1, 13, 10), -1.5, np.float32), latents + np.float32(0.1)
+    passed_on: list[torch.Tensor] = []
+
+    class Decoder:
+        margin, wants_conditional_mean = 20, True
+
+        def __call__(self, *inputs: object) -> torch.Tensor:
+            passed_on.append(inputs[2])  # type: ignore[arg-type]
+            return torch.zeros(1)
+
+    decoder = post_filter.differentiable(Decoder())  # type: ignore[arg-type]
+    assert decoder.margin == 32 and decoder.wants_conditional_mean
+    inputs = [torch.from_numpy(plane[None]).requires_grad_() for plane in (latents, log_step, means)]
+    decoder(*inputs)
+    np.testing.assert_allclose(
+        passed_on[0][0].detach().numpy(), post_filter(latents, log_step, means), atol=1e-5
+    )
+    passed_on[0].sum().backward()
+    assert inputs[2].grad is not None and inputs[2].grad.abs().min() > 0
 
 
 def codec_at(place: Place, monkeypatch: pytest.MonkeyPatch) -> calotype.Codec:

@@ -52,14 +52,14 @@ def decode_opened_files(
 ) -> Iterator[Image.Image]:
     """Yields the pictures of opened files, as :func:`decode_files`."""
     for together in in_batches(opened, batch):
-        for (space, small), neighbours in groupby(
-            together, key=lambda file: (file.header.space, file.view.reduced)
+        for (space, encoder, small), neighbours in groupby(
+            together, key=lambda file: (file.header.space, file.header.encoder, file.view.reduced)
         ):
             group = list(neighbours)
             if small:
                 pictures = [file.small_picture() for file in group]
             else:
-                decoder = models.decoder(options.model, space, options.diffusion)
+                decoder = models.decoder(options.model, space, options.diffusion, encoder)
                 pictures = decode_all(decoder, [file.latents for file in group])
             for file, rgb in zip(group, pictures, strict=True):
                 yield file.image(rgb)

@@ -205,7 +205,7 @@ class _PictureEncoding:
             best = optimise_latents(
                 best,
                 pixels_under_patches(best, picture),
-                models.decoder(options.decoder, header.space, options.diffusion),
+                models.decoder(options.decoder, header.space, options.diffusion, header.encoder),
                 max_size=best.size if plan.rate.size is None else plan.rate.size,
                 seconds=options.time_limit,
                 lpips=options.lpips,

@@ -32,7 +32,7 @@ _MAX_FRACTION = 0.1
 _BITS_PER_HALVED_STEP = 2.4
 """Additional bits of a latent position, over all channels, each time that its step is halved."""
 
-_THRESHOLD, _CERTAIN, _MIN_CERTAIN = 0.5, 0.9, 4
+_THRESHOLD, _CERTAIN, _MIN_CERTAIN = 0.3, 0.7, 4
 """A region consists of connected positions whose probability exceeds the first threshold, and of their
 neighbours. At least ``_MIN_CERTAIN`` of its positions must exceed the second threshold."""
 

@@ -61,12 +61,19 @@ class ModelCache:
         )
         return encoder
 
-    def decoder(self, name: str | None, space: int, diffusion: DiffusionOptions) -> Decoder:
-        """Returns the decoder of the model ``name``; None selects the default one of the latent space."""
-        place = self._place_of(decoder_name(name, space))
+    def decoder(
+        self, name: str | None, space: int, diffusion: DiffusionOptions, encoder: int | None = None
+    ) -> Decoder:
+        """Returns the decoder of the model ``name``; None selects the default one of the latent space.
+
+        ``encoder`` is the id of the latents' encoder: see :func:`load_decoder`.
+        """
+        model = decoder_name(name, space)
+        place = self._place_of(model)
+        encoder = None if is_embedded(model) else encoder
         decoder: Decoder = self._once(
-            ("decoder", name, space, diffusion),
-            lambda: load_decoder(name, space, self._threads, diffusion, place),
+            ("decoder", model, space, diffusion, encoder),
+            lambda: load_decoder(name, space, self._threads, diffusion, place, encoder),
         )
         return decoder
 

@@ -22,6 +22,7 @@ from calotype.models.onnx_model import (
     TorchOnnxEncoder,
 )
 from calotype.models.places import CPU, Place
+from calotype.models.post_filter import PostFilter, PostFilteredDecoder
 from calotype.models.products import integer_product
 from calotype.models.protocol import Decoder, Encoder, FaceFinder
 from calotype.models.registry import (
@@ -30,6 +31,7 @@ from calotype.models.registry import (
     THUMBNAIL_FILES,
     decoder_name,
     embedded_model,
+    post_filter_of_encoder,
 )
 from calotype.models.shipped import read_shipped_file
 from calotype.models.stable_diffusion import FetchedModel, fetched_model
@@ -48,6 +50,7 @@ __all__ = [
     "load_encoder",
     "load_face_finder",
     "load_features",
+    "load_post_filter",
     "load_text_finder",
     "load_thumbnail_network",
     "read_weights",
@@ -81,8 +84,13 @@ def load_decoder(
     threads: int | None = None,
     diffusion: DiffusionOptions | None = None,
     place: Place = CPU,
+    encoder: int | None = None,
 ) -> Decoder:
-    """Loads a decoder of ``space``, by default the embedded one; otherwise as :func:`load_encoder`."""
+    """Loads a decoder of ``space``, by default the embedded one; otherwise as :func:`load_encoder`.
+
+    ``encoder`` is the id of the latents' encoder. If it has a post-filter, a Stable Diffusion model gets
+    latents that were filtered. None stands for latents that need no filter.
+    """
     name = decoder_name(name, space)
     model = fetched_model(name) or embedded_model(name)
     if model.space != space:
@@ -91,7 +99,9 @@ def load_decoder(
     if isinstance(model, FetchedModel):
         from calotype.models.stable_diffusion import open_decoder
 
-        return open_decoder(model, diffusion or DiffusionOptions(), threads)
+        decoder = open_decoder(model, diffusion or DiffusionOptions(), threads)
+        post_filter = None if encoder is None else load_post_filter(encoder, threads)
+        return decoder if post_filter is None else PostFilteredDecoder(post_filter, decoder)
     graph, crops = _prepared_graph(model.decoder.file, place)
     if place.runtime == "torch":
         return TorchOnnxDecoder(graph, model.decoder.margin, place, crops)
@@ -111,6 +121,12 @@ def _prepared_graph(file: str, place: Place) -> tuple[bytes, tuple[Crop, ...]]:
     if ranges is not None:
         use_int8_activations(editor, ranges)
     return editor.packed(), crops
+
+
+def load_post_filter(encoder: int, threads: int | None = None) -> PostFilter | None:
+    """Loads the post-filter for latents of the encoder with this id; None if there is none."""
+    network = post_filter_of_encoder(encoder)
+    return None if network is None else PostFilter(read_shipped_file(network.file), network.margin, threads)
 
 
 def load_face_finder(name: str, threads: int | None = None, place: Place = CPU) -> FaceFinder | None:

@@ -27,6 +27,7 @@ __all__ = [
     "model_id",
     "model_name_of_id",
     "model_names",
+    "post_filter_of_encoder",
 ]
 
 
@@ -49,6 +50,7 @@ class EmbeddedModel:
     decoder: ShippedNetwork
     description: str
     faces: bool = True  # whether a face finder can read its latents
+    post_filter: ShippedNetwork | None = None  # corrects its latents for Stable Diffusion's decoders
 
 
 _MODELS = (
@@ -59,6 +61,7 @@ _MODELS = (
         ShippedNetwork("pocket-240-encoder.onnx", 24),
         ShippedNetwork("pocket-240-decoder.onnx", 34),
         "small and embedded, one step, knows the quantisation step",
+        post_filter=ShippedNetwork("post-filter-240.onnx", 12),
     ),
     EmbeddedModel(
         250,
@@ -103,6 +106,11 @@ def embedded_model(name: str) -> EmbeddedModel:
         if model.name == name:
             return model
     raise ModelError(f"unknown model {name!r}: this release has {', '.join(model_names())}")
+
+
+def post_filter_of_encoder(number: int) -> ShippedNetwork | None:
+    """Returns the post-filter for the latents of the encoder with this id; None if it has none."""
+    return next((model.post_filter for model in _MODELS if model.id == number), None)
 
 
 def model_names() -> list[str]:

@@ -32,6 +32,7 @@ __all__ = [
     "encode_all",
     "encode_tiled",
     "find_faces_tiled",
+    "network_windows",
     "pixels_to_unit_range",
 ]
 
@@ -45,7 +46,7 @@ fewer positions twice, and take more memory.
 _FACTOR = SD1.factor
 
 
-def _network_windows(
+def network_windows(
     size: tuple[int, int], kept: Area, margin: int | None, last_margin: int | None = None
 ) -> Iterator[Window]:
     """Yields the windows that keep an area of h x w latents, for a network of this margin.
@@ -68,7 +69,7 @@ def encode_tiled(encoder: Encoder, rgb: NDArray[np.uint8], extension: int = 0) -
     rgb = _extend_picture(rgb, extension)
     height, width = rgb.shape[0] // _FACTOR, rgb.shape[1] // _FACTOR
     latents = np.empty((SD1.channels, height, width), np.float32)
-    for window in _network_windows((height, width), whole_area(height, width), encoder.margin):
+    for window in network_windows((height, width), whole_area(height, width), encoder.margin):
         pixels = pixels_to_unit_range(rgb[window.scaled(_FACTOR).read])
         latents[:, *window.kept] = encoder.encode(pixels)[:, *window.inner]
     return _crop_latent_extension(latents, extension)
@@ -86,7 +87,7 @@ def decode_tiled(decoder: Decoder, inputs: DecoderInput) -> NDArray[np.uint8]:
     top, left = rows.start - rows.start % 2, columns.start - columns.start % 2
     kept = slice(top, rows.stop), slice(left, columns.stop)
     rgb = np.empty((_FACTOR * (rows.stop - top), _FACTOR * (columns.stop - left), 3), np.uint8)
-    for window in _network_windows((height, width), kept, decoder.margin, decoder.last_margin):
+    for window in network_windows((height, width), kept, decoder.margin, decoder.last_margin):
         read_rows, read_columns = window.read
         pixels = decoder.decode(
             inputs.latents[:, read_rows, read_columns],
@@ -106,7 +107,7 @@ def find_faces_tiled(finder: FaceFinder, latents: NDArray[np.float32]) -> NDArra
     face."""
     height, width = latents.shape[1:]
     probability = np.empty((height, width), np.float32)
-    for window in _network_windows((height, width), whole_area(height, width), finder.margin):
+    for window in network_windows((height, width), whole_area(height, width), finder.margin):
         probability[window.kept] = finder.find(latents[:, *window.read])[window.inner]
     return probability
 
@@ -122,7 +123,7 @@ def encode_all(
     for group in _group_by_shape(pictures):
         height, width = (side // _FACTOR for side in pictures[group[0]].shape[:2])
         together = np.empty((len(group), SD1.channels, height, width), np.float32)
-        for window in _network_windows((height, width), whole_area(height, width), encoder.margin):
+        for window in network_windows((height, width), whole_area(height, width), encoder.margin):
             read = window.scaled(_FACTOR).read
             pixels = np.stack([pixels_to_unit_range(pictures[number][read]) for number in group])
             together[:, :, *window.kept] = encoder.encode_batch(pixels)[:, :, *window.inner]
@@ -146,7 +147,7 @@ def _decode_together(decoder: BatchDecoder, batch: Sequence[DecoderInput]) -> ND
     height, width = batch[0].latents.shape[1:]
     rgb = np.empty((len(batch), _FACTOR * height, _FACTOR * width, 3), np.uint8)
     whole = whole_area(height, width)
-    for window in _network_windows((height, width), whole, decoder.margin, decoder.last_margin):
+    for window in network_windows((height, width), whole, decoder.margin, decoder.last_margin):
         read_rows, read_columns = window.read
         pixels = decoder.decode_batch(
             np.stack([picture.latents[:, read_rows, read_columns] for picture in batch]),
