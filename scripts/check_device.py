@@ -202,7 +202,9 @@ def main() -> int:
     """Runs all checks; returns 1 if one failed, else 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--dtypes", default="float32,bfloat16,float16", help="number formats, with commas")
+    parser.add_argument(
+        "--dtypes", help="number formats, with commas; by default float32, and on a GPU bfloat16 and float16"
+    )
     parser.add_argument("--json", type=Path, help="write the results to this file")
     parser.add_argument("--seconds", type=float, default=100, help="begin no check after this time")
     options = parser.parse_args()
@@ -223,7 +225,8 @@ def main() -> int:
     ]
     golden = sorted((ROOT / "tests" / "golden").rglob("*.calo"))
     files_of_all = files + [path.read_bytes() for path in golden]
-    dtypes = options.dtypes.split(",")
+    by_default = "float32" if options.device == "cpu" else "float32,bfloat16,float16"
+    dtypes = (options.dtypes or by_default).split(",")
     steps: list[Callable[[], None]] = []
     for dtype in dtypes:
         place_of_dtype = choose_place(options.device, dtype)
