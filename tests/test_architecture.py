@@ -150,7 +150,7 @@ def test_decoding_knows_nothing_of_encoding() -> None:
 STEPS = (
     {"patch_coding", "structure"},
     {"patch_choice"},
-    {"bit_budget", "interest", "passes"},
+    {"bit_budget", "interest"},
     {"rdo"},
     {"plan", "prepare", "size_estimate"},
     {"rate"},

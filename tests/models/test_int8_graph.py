@@ -79,7 +79,9 @@ def test_int8_is_for_the_encoder_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[tuple[str, str]] = []
     for part in ("encoder", "decoder"):
         monkeypatch.setattr(
-            cache, f"load_{part}", lambda *arguments, part=part: loaded.append((part, arguments[-1].dtype))
+            cache,
+            f"load_{part}",
+            lambda *arguments, part=part, **_: loaded.append((part, arguments[-1].dtype)),
         )
     for exact in (True, False):
         monkeypatch.setattr(cache, "has_exact_int8", lambda exact=exact: exact)

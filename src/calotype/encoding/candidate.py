@@ -27,14 +27,11 @@ from calotype.latents import (
 )
 from calotype.models import load_context_model
 
-__all__ = ["PASSES_AFTER_CHOICE", "Candidate", "code_latents", "code_palette", "provisional_candidate"]
-
-PASSES_AFTER_CHOICE = 2
-"""The passes that remain when scale and level are chosen: to measure a correction, and to meet the size."""
+__all__ = ["Candidate", "code_latents", "code_palette", "provisional_candidate"]
 
 _MAX_LEVEL_ERROR, _MAX_PASSES = 8, 3
 """The largest difference, in levels, between a provisional candidate and the level that would meet its target
-size, and the largest number of coding passes to make one."""
+size, and the largest number of coding passes that are spent on it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,15 +79,11 @@ class Candidate:
 
     @property
     def fits(self) -> bool:
-        """Whether the file meets its rate target: with a target size, from below and nearly.
-
-        Where no passes are left, any file from below does.
-        """
+        """Whether the file meets its rate target: with a target size, from below and nearly."""
         target = self.rate.size
         if target is None:
             return True
-        near = self.size >= MIN_SHARE * target or self.header.level == FINEST
-        return self.size <= target and (near or not self.rate.allows_passes(1))
+        return self.size <= target and (self.size >= MIN_SHARE * target or self.header.level == FINEST)
 
     def recoded(self, rdo: Rdo, latents: NDArray[np.float32] | None = None) -> Candidate:
         """Returns a candidate with the same chunks that meets the rate target.
@@ -129,9 +122,7 @@ def code_latents(
     context_model = load_context_model(header.context_model)
     refinement = region_refinements(chunks, *latents.shape[1:])
     encoders = [
-        TrialEncoder(
-            latents, context_model, rdo.lambda_, cascade, rdo.error_diffusion, refinement, rate.passes
-        )
+        TrialEncoder(latents, context_model, rdo.lambda_, cascade, rdo.error_diffusion, refinement)
         for cascade in rdo.cascades
     ]
     if rate.level is not None:
@@ -159,7 +150,7 @@ def provisional_candidate(
     """Codes latents float32[4, h, w] in one coding pass, at the level where they should meet ``rate``.
 
     ``level`` is that fractional level, if it is known; None estimates it. The result is provisional. A second
-    pass follows if the measured size says that the level is far off, and if other stages need it less.
+    pass follows if the measured size says that the level is far off.
     """
     plain = replace(rdo, cascades=rdo.cascades[:1])
     if rate.size is None:
@@ -168,11 +159,10 @@ def provisional_candidate(
         estimate = SizeEstimate(latents, region_refinements(chunks, *latents.shape[1:]))
         level = estimate.level(SizeTarget(rate.size, header, chunks).goal)
     for _ in range(_MAX_PASSES):
-        coded = RateTarget(level=round(min(max(level, FINEST), COARSEST)), passes=rate.passes)
+        coded = RateTarget(level=round(min(max(level, FINEST), COARSEST)))
         provisional = replace(code_latents(latents, header, chunks, coded, plain), rate=rate)
         level = provisional.level_of_target
-        error = abs(min(max(level, FINEST), COARSEST) - provisional.header.level)
-        if error <= _MAX_LEVEL_ERROR or not rate.allows_passes(1 + PASSES_AFTER_CHOICE):
+        if abs(min(max(level, FINEST), COARSEST) - provisional.header.level) <= _MAX_LEVEL_ERROR:
             break
     return provisional
 

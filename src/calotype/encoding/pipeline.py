@@ -41,7 +41,7 @@ from calotype.encoding.faithful import (
 from calotype.encoding.optimise import optimise_latents
 from calotype.encoding.plan import Plan, size_target
 from calotype.encoding.prepare import PreparedPicture, load_pictures
-from calotype.encoding.protection import Subjects, allows_patches, find_subjects, with_protection
+from calotype.encoding.protection import allows_patches, with_protection
 from calotype.encoding.record import file_fidelity, with_record
 from calotype.encoding.regions import distorts_faces
 from calotype.encoding.resolution import starting_at_best_scale
@@ -185,9 +185,6 @@ class _PictureEncoding:
             best = with_finer_regions(best, picture, plan, encoder, finder)
         # Other models than the embedded ones would take too long to decode and encode once more.
         can_decode = is_embedded(options.model)
-        subjects = _subjects(best, picture, options, plan, models) if plan.patches and can_decode else None
-        if plan.rate.passes is not None:
-            plan.rate.passes.reserved = int(subjects is not None)
         if can_decode and plan.closed_loop and (plan.round_trip or has_visible_tints(best)):
             decoder = models.analysis_decoder(options.model, header.space, options.diffusion)
             best = with_corrected_colours(best, picture.pixels(best.header), plan, encoder, decoder)
@@ -195,11 +192,12 @@ class _PictureEncoding:
         if can_decode and is_small and not has_visible_tints(best):
             decoder = models.analysis_decoder(options.model, header.space, options.diffusion)
             best = with_solved_colours(best, picture, plan, encoder, decoder)
-        if plan.rate.passes is not None:
-            plan.rate.passes.reserved = 0
-        if subjects is not None:
-            decoder = models.analysis_decoder(options.model, header.space, options.diffusion)
-            best = with_protection(best, picture, plan, encoder, decoder, subjects)
+        if plan.patches and can_decode:
+            text_finder = _text_finder(options, plan, models)
+            if allows_patches(best, picture, plan):
+                decoder = models.analysis_decoder(options.model, header.space, options.diffusion)
+                face_finder = models.face_finder(options.model) if plan.faces else None
+                best = with_protection(best, picture, plan, encoder, decoder, face_finder, text_finder)
         best = fitted(best, picture, plan, encoder)
         if plan.descent:
             best = optimise_latents(
@@ -212,18 +210,6 @@ class _PictureEncoding:
                 progress=self.progress,
             )
         return best
-
-
-def _subjects(
-    candidate: Candidate, picture: PreparedPicture, options: EncodeOptions, plan: Plan, models: ModelCache
-) -> Subjects | None:
-    """Returns what patches may protect; None if there is nothing, or if the file is too small for patches."""
-    text_finder = _text_finder(options, plan, models)
-    if not allows_patches(candidate, picture, plan):
-        return None
-    face_finder = models.face_finder(options.model) if plan.faces else None
-    subjects = find_subjects(candidate, picture, face_finder, text_finder)
-    return subjects if any(subjects) else None
 
 
 def _text_finder(options: EncodeOptions, plan: Plan, models: ModelCache) -> TextFinder | None:

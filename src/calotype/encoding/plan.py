@@ -5,10 +5,9 @@ Only this module defines what an effort does. Others take the fields of the plan
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from enum import Enum
 
-from calotype.encoding.passes import Passes
 from calotype.encoding.rdo import CASCADES, Cascade
 from calotype.fidelity import most_record_bytes
 from calotype.latents import level_of_quality
@@ -21,16 +20,11 @@ __all__ = ["EFFORTS", "Correction", "Effort", "Plan", "RateTarget", "Rdo", "size
 class RateTarget:
     """The rate of a file: either quantisation at ``level``, or at most ``size`` bytes for the whole file.
 
-    Exactly one of the two is given. ``passes`` bounds the coding passes; None does not.
+    Exactly one of the two is given.
     """
 
     level: int | None = None
     size: int | None = None
-    passes: Passes | None = field(default=None, compare=False, repr=False)
-
-    def allows_passes(self, count: int) -> bool:
-        """Returns whether the present stage may make ``count`` coding passes."""
-        return self.passes is None or self.passes.allow(count)
 
     @classmethod
     def of(cls, options: EncodeOptions, width: int, height: int) -> RateTarget:
@@ -80,8 +74,7 @@ class Effort:
 
     With ``faces``, faces get finer latents at coarse levels. With ``closed_loop``, colours are corrected by
     means of the decoded picture where colour errors would be visible. ``round_trip`` defines when latents get
-    the round-trip correction. With ``descent``, latents are optimised by gradient descent. With a target size
-    there are at most ``max_passes`` coding passes before the verification; None does not limit them.
+    the round-trip correction. With ``descent``, latents are optimised by gradient descent.
     """
 
     rdo: Rdo
@@ -89,7 +82,6 @@ class Effort:
     closed_loop: bool = False
     round_trip: Correction = Correction.NEVER
     descent: bool = False
-    max_passes: int | None = None
 
 
 _LAMBDA = 0.05
@@ -101,21 +93,14 @@ _ERROR_DIFFUSION = 0.5
 likewise."""
 
 
-_MAX_PASSES = 4
-"""Coding passes: two to choose the scale, the regions or the level, one to measure a correction, one to meet
-the size."""
-
-
-def _effort_with_rdo(
-    cascades: int, round_trip: Correction, descent: bool = False, max_passes: int | None = None
-) -> Effort:
+def _effort_with_rdo(cascades: int, round_trip: Correction, descent: bool = False) -> Effort:
     rdo = Rdo(_LAMBDA, _ERROR_DIFFUSION, CASCADES[:cascades])
-    return Effort(rdo, True, True, round_trip, descent, max_passes)
+    return Effort(rdo, faces=True, closed_loop=True, round_trip=round_trip, descent=descent)
 
 
 EFFORTS: dict[int, Effort] = {
-    **dict.fromkeys((1, 2, 3, 4), Effort(Rdo(), max_passes=_MAX_PASSES)),
-    **dict.fromkeys((5, 6), _effort_with_rdo(1, Correction.FOR_A_SIZE, max_passes=_MAX_PASSES)),
+    **dict.fromkeys((1, 2, 3, 4), Effort(Rdo())),
+    **dict.fromkeys((5, 6), _effort_with_rdo(1, Correction.FOR_A_SIZE)),
     7: _effort_with_rdo(2, Correction.ALWAYS),
     8: _effort_with_rdo(3, Correction.ALWAYS),
     9: _effort_with_rdo(4, Correction.ALWAYS, descent=True),
@@ -147,8 +132,6 @@ class Plan:
         The palette coding does not use a plan.
         """
         effort, rate = EFFORTS[options.effort], RateTarget.of(options, width, height)
-        if rate.size is not None and effort.max_passes is not None:
-            rate = replace(rate, passes=Passes(effort.max_passes))
         corrected = {Correction.NEVER: False, Correction.FOR_A_SIZE: rate.size is not None}
         return cls(
             rate,

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +46,7 @@ from calotype.models import Decoder, Encoder, FaceFinder, TextFinder
 from calotype.models.tiling import find_faces_tiled
 from calotype.options import DecodeOptions, Roi
 
-__all__ = ["Subjects", "allows_patches", "find_subjects", "shown_pixels", "with_protection"]
+__all__ = ["allows_patches", "shown_pixels", "with_protection"]
 
 _BUDGETS = {"faces": (0.0085, 0.07), "text": (0.0095, 0.06), "roi": (0.035, 0.15)}
 """The most that protection may take from the rest of the picture, in bits for each pixel and as a share of
@@ -81,16 +80,6 @@ _MIN_COVERED_FRACTION = 0.6
 """The least fraction of a region that a patch covers if the region counts as covered."""
 
 
-class Subjects(NamedTuple):
-    """The boxes of small ``faces`` and of lines of ``text``, in pixels to show, and those the user has
-    ``named``.
-    """
-
-    faces: list[Rectangle]
-    text: list[Rectangle]
-    named: tuple[Roi, ...]
-
-
 def allows_patches(candidate: Candidate, picture: PreparedPicture, plan: Plan) -> bool:
     """Returns whether the file is large enough for any patch."""
     return _budget(candidate, picture, plan, with_text=plan.text) > MIN_PATCH_BYTES
@@ -102,23 +91,23 @@ def with_protection(
     plan: Plan,
     encoder: Encoder,
     decoder: Decoder,
-    subjects: Subjects,
+    face_finder: FaceFinder | None,
+    text_finder: TextFinder | None,
 ) -> Candidate:
-    """Returns the candidate with patches on the subjects, at the same rate.
+    """Returns the candidate with patches, at the same rate.
 
-    It returns ``candidate`` itself if no change pays, or if the passes do not allow to code it once more.
+    Without a finder, faces or text are not searched for. It returns ``candidate`` itself if no change pays.
     """
-    if not candidate.rate.allows_passes(1):
+    faces, text, named = _subjects(candidate, picture, face_finder, text_finder)
+    if not (faces or text or named):
         return candidate
     header, decoded = candidate.header, shown_pixels(candidate, decoder)
-    choices = [PatchChoice(box, _FACE_WEIGHT, _MIN_FACE_SIMILARITY) for box in subjects.faces]
+    choices = [PatchChoice(box, _FACE_WEIGHT, _MIN_FACE_SIMILARITY) for box in faces]
     choices += [
-        PatchChoice(box, min((_LINE_HEIGHT / min(box[2:])) ** 2, 1.0), _MIN_TEXT_SIMILARITY)
-        for box in subjects.text
+        PatchChoice(box, min((_LINE_HEIGHT / min(box[2:])) ** 2, 1.0), _MIN_TEXT_SIMILARITY) for box in text
     ]
-    choices += [PatchChoice((roi.left, roi.top, roi.width, roi.height), roi.weight) for roi in subjects.named]
-    size = _file_size(candidate, plan)
-    budget = _budget(candidate, picture, plan, with_text=bool(subjects.text))
+    choices += [PatchChoice((roi.left, roi.top, roi.width, roi.height), roi.weight) for roi in named]
+    size, budget = _file_size(candidate, plan), _budget(candidate, picture, plan, with_text=bool(text))
     underlay = Underlay(candidate, picture, encoder, FEATHER)
     patches = choose_patches(
         picture.rgb,
@@ -154,20 +143,20 @@ def _file_size(candidate: Candidate, plan: Plan) -> int:
     return candidate.size if plan.rate.size is None else plan.rate.size
 
 
-def find_subjects(
+def _subjects(
     candidate: Candidate,
     picture: PreparedPicture,
     face_finder: FaceFinder | None,
     text_finder: TextFinder | None,
-) -> Subjects:
-    """Returns what patches may protect. Without a finder, faces or text are not searched for."""
+) -> tuple[list[Rectangle], list[Rectangle], tuple[Roi, ...]]:
+    """Returns the boxes of small faces and of lines of text, in pixels to show, and the user's boxes."""
     faces: list[Rectangle] = []
     if face_finder is not None:
         boxes = face_boxes(find_faces_tiled(face_finder, candidate.latents))
         boxes = [_in_pixels(box, candidate.header) for box in boxes]
         faces = [box for box in boxes if max(box[2:]) <= _MAX_FACE_SIDE]
     text = [] if text_finder is None else text_finder.find(picture.rgb)
-    return Subjects(faces, text, () if picture.interest is None else picture.interest.boxes)
+    return faces, text, () if picture.interest is None else picture.interest.boxes
 
 
 def _in_pixels(box: Rectangle, header: Header) -> Rectangle:

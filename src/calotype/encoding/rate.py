@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from calotype.container import MAX_PAYLOAD_SIZE, Chunk, Header, file_size
 from calotype.encoding.bit_budget import BitBudget
-from calotype.encoding.passes import Passes
 from calotype.encoding.rdo import CASCADES, Cascade, RdoQuantiser
 from calotype.encoding.size_estimate import SizeEstimate
 from calotype.entropy import CodingPass, ContextModel, PassResult, SymbolEncoder
@@ -44,10 +43,6 @@ _LEVEL_BIAS = 0.5
 _MAX_CHANGE = 0.15
 """The largest change of the multiplier against the nominal one. At fine levels a larger one would do more
 harm than a size 1 % below the target."""
-
-_FLAT_SLOPE = -0.015
-"""The slope of the logarithm of the size above which a coarser level costs little. The last trial that the
-passes allow takes it there, because at fine levels a budget saves few bits."""
 
 _MAX_TRIALS = 10
 """The largest number of trials at levels. Most targets take one."""
@@ -136,16 +131,15 @@ class TrialEncoder:
         cascade: Cascade = CASCADES[0],
         error_diffusion: float = 0.0,
         refinement: NDArray[np.integer[Any]] | None = None,
-        passes: Passes | None = None,
     ) -> None:
         """``lambda_`` is the nominal Lagrangian multiplier; if it and ``error_diffusion`` are 0, latents are
         rounded to the nearest step.
 
         ``refinement`` int[h, w] is the level offset of each position: the trial's level minus its own. None
-        means 0 everywhere. Every trial is counted in ``passes``.
+        means 0 everywhere.
         """
         self.latents, self.model, self.lambda_, self.cascade = latents, model, lambda_, cascade
-        self.error_diffusion, self.passes = error_diffusion, passes
+        self.error_diffusion = error_diffusion
         self.refinement = np.zeros(latents.shape[1:], np.int64) if refinement is None else refinement
 
     def nominal(self, level: int) -> float:
@@ -161,8 +155,6 @@ class TrialEncoder:
 
         ``lambda_`` replaces the nominal multiplier, and ``budget`` that of the last grid.
         """
-        if self.passes is not None:
-            self.passes.spend()
         lambda_ = self.nominal(level) if lambda_ is None else lambda_
         levels = level_map(level, self.refinement)
         quantiser = RdoQuantiser(
@@ -173,8 +165,6 @@ class TrialEncoder:
             coding.advance(quantiser.quantise(coding.prediction))
         error = quantiser.error * step_of_level(level) ** 2
         prediction_bits = tuple(quantiser.prediction_bits)
-        if self.passes is not None and budget is None:
-            self.passes.remember(self.latents.shape, level, sum(prediction_bits) / 8)
         return Trial(level, lambda_, coding.result, prediction_bits, error, quantiser.symbol_encoder)
 
 
@@ -218,19 +208,13 @@ class _TargetSizeSearch:
         """Tries levels, first the one that the known pass says, then levels between two others.
 
         If no level meets the target by a small change of the multiplier, the finest one that is too large
-        gets a large change, and so does the last trial that the passes allow.
+        gets a large change.
         """
         sizes = dict[int, float]()  # logarithms of the ideal code lengths in bytes, by level
         too_fine, too_coarse = FINEST - 1, COARSEST + 1
         level, goal = self._level_of_goal(), math.log(self._file.goal)
         for number in range(_MAX_TRIALS):
-            last = self._encoder.passes is not None and not self._encoder.passes.allow(2)
-            max_lambda = _MAX_LAMBDA if last else self._encoder.nominal(level) + _MAX_CHANGE
-            if last and self._estimate.slope(level) > _FLAT_SLOPE:
-                level = min(level + 1, COARSEST)
-            size, sizes[level] = self._try(level, max_lambda)
-            if last and self._best is not None:
-                return
+            size, sizes[level] = self._try(level, self._encoder.nominal(level) + _MAX_CHANGE)
             if self._close_enough() or (level == FINEST and size <= self._target):
                 return
             if size > self._target:
@@ -251,11 +235,8 @@ class _TargetSizeSearch:
 
     def _level_of_goal(self) -> int:
         """Returns the level at which a pass takes little more than the goal, so that few bits are saved."""
-        known, passes = self._known, self._encoder.passes
-        shape, goal = self._encoder.latents.shape, self._file.goal
-        level = None if passes is None else passes.level_between(shape, goal)
-        if level is None:
-            level = self._estimate.level(goal, (known.level, known.size))
+        known = self._known
+        level = self._estimate.level(self._file.goal, (known.level, known.size))
         bias = _LEVEL_BIAS if self._encoder.nominal(round(level)) else 0.0
         return min(max(math.floor(level + bias), FINEST), COARSEST)
 

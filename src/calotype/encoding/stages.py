@@ -16,12 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calotype.container import Chunk, ChunkType, Header, pack_regions
-from calotype.encoding.candidate import (
-    PASSES_AFTER_CHOICE,
-    Candidate,
-    code_latents,
-    provisional_candidate,
-)
+from calotype.encoding.candidate import Candidate, code_latents, provisional_candidate
 from calotype.encoding.closed_loop import colour_corrected, corrected_latents
 from calotype.encoding.colour_error import (
     ColourError,
@@ -108,8 +103,7 @@ def _provisional_near_scale(
     """Returns a provisional candidate at ``scale`` or, if its level says that another scale is better, at
     that one.
 
-    ``candidates`` are those that are known by their scales. Each other one takes a coding pass. Where no more
-    passes are allowed, a scale at which the target can be met is kept.
+    ``candidates`` are those that are known by their scales. Each other one takes a coding pass.
     """
     scales = allowed_scales(picture)
     levels = {known: candidate.level_of_target for known, candidate in candidates.items()}
@@ -122,8 +116,7 @@ def _provisional_near_scale(
         following = expected_best_scale(scales, scale, levels[scale], _SCALE_TOLERANCE)
         if following == scale:
             return candidates[scale]
-        too_many = levels[scale] <= COARSEST and not rate.allows_passes(1 + PASSES_AFTER_CHOICE)
-        if following in candidates or too_many:
+        if following in candidates:
             return candidates[best_scale(levels)]
         scale = following
 
@@ -161,8 +154,7 @@ def with_finer_regions(
 
     Without a ``finder`` faces are not looked for. If all faces are small, a larger scale is tried first. It
     returns ``candidate`` itself if there are no regions, if the size allows no finer latents, or if the
-    limits or the passes do not allow the chunk. With a target size the result is provisional: it took one
-    coding pass.
+    limits do not allow the chunk. With a target size the result is provisional: it took one coding pass.
     """
     header, latents = candidate.header, candidate.latents
     if finder is None:
@@ -192,7 +184,7 @@ def _with_regions(
     regions = () if probability is None else face_regions(probability, header.level, bits)
     if picture.interest is not None:
         regions += interest_regions(picture.interest.weights(header), header.level, bits)
-    if not (regions and candidate.rate.allows_passes(2)):
+    if not regions:
         return None
     header = replace(header, regions=True, regions_first=True)
     try:
@@ -208,23 +200,20 @@ def with_corrected_colours(
 ) -> Candidate:
     """Returns the candidate with colours nearer to those of ``rgb`` uint8[8h, 8w, 3], at the same rate.
 
-    The latents of ``candidate`` must come from ``encoder``. They are corrected twice, or once where the
-    passes allow no more. The result meets its target size, unless it is ``candidate`` itself: if the first
-    correction does not reduce the colour error, or if the target size cannot be met.
+    The latents of ``candidate`` must come from ``encoder``. They are corrected twice. The result meets its
+    target size, unless it is ``candidate`` itself: if the first correction does not reduce the colour error,
+    or if the target size cannot be met.
     """
     extension = candidate.header.extension
     decoded = decoded_pixels(candidate.reconstruction, decoder, extension)
     error = smooth_colour_error(rgb, decoded)
     latents = corrected_latents(candidate, decoded, error, plan, encoder)
-    known = candidate
-    if candidate.rate.allows_passes(2):
-        known = candidate.recoded_provisionally(plan.rdo, latents)
-        error_left = smooth_colour_error(rgb, decoded_pixels(known.reconstruction, decoder, extension))
-        if np.abs(error_left).sum() >= np.abs(error).sum():
-            return candidate
-        latents = colour_corrected(latents, error_left)
+    provisional = candidate.recoded_provisionally(plan.rdo, latents)
+    error_left = smooth_colour_error(rgb, decoded_pixels(provisional.reconstruction, decoder, extension))
+    if np.abs(error_left).sum() >= np.abs(error).sum():
+        return candidate
     try:
-        return known.recoded(plan.rdo, latents)
+        return provisional.recoded(plan.rdo, colour_corrected(latents, error_left))
     except TargetSizeError:
         return candidate
 
@@ -234,11 +223,8 @@ def with_solved_colours(
 ) -> Candidate:
     """Returns the candidate with colours nearer to those of ``picture``, at the same rate.
 
-    It returns ``candidate`` itself if its colours are right, or if solving does not bring them nearer, or if
-    the passes do not allow to code others.
+    It returns ``candidate`` itself if its colours are right, or if solving does not bring them nearer.
     """
-    if not candidate.rate.allows_passes(1):
-        return candidate
     before = _block_error(candidate, picture, decoder)
     if has_right_colours(before):
         return candidate

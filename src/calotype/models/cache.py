@@ -73,7 +73,7 @@ class ModelCache:
         encoder = None if is_embedded(model) else encoder
         decoder: Decoder = self._once(
             ("decoder", model, space, diffusion, encoder),
-            lambda: load_decoder(name, space, self._threads, diffusion, place, encoder),
+            lambda: load_decoder(name, space, self._threads, diffusion, place, encoder=encoder),
         )
         return decoder
 
