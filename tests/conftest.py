@@ -79,14 +79,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests of :data:`EXTRA`, and puts those marked ``alone`` first.
+    """Marks the tests of :data:`EXTRA`; the tests marked ``alone`` come first, then those marked ``slow``.
 
-    So they wait for the first tests of the other workers alone, and those are short.
+    The first ones wait for the first tests of the other workers alone, and those are short. If slow ones came
+    last, some workers would wait for others at the end.
     """
     for item in items:
         if _needs_extra(item.path):
             item.add_marker("extra")
-    items.sort(key=lambda item: item.get_closest_marker("alone") is None)
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("alone", "slow")])
 
 
 @pytest.hookimpl(wrapper=True)
