@@ -70,8 +70,9 @@ class PostFilteredDecoder:
         origin: tuple[int, int] = (0, 0),
         part: Area | None = None,
     ) -> Array:
-        corrected = self._filter(latents, log_step, _given(latents, conditional_mean))
-        return self._decoder.decode(latents, log_step, noise, corrected, origin, part)
+        likely = None if conditional_mean is None else conditional_mean[None]
+        pixels: Array = self.decode_batch(latents[None], log_step[None], noise[None], likely, origin, part)[0]
+        return pixels
 
     def decode_batch(
         self,
@@ -82,7 +83,8 @@ class PostFilteredDecoder:
         origin: tuple[int, int] = (0, 0),
         part: Area | None = None,
     ) -> Array:
-        pictures = zip(latents, log_step, _given(latents, conditional_mean), strict=True)
+        means = latents if conditional_mean is None else conditional_mean
+        pictures = zip(latents, log_step, means, strict=True)
         corrected = np.stack([self._filter(*picture) for picture in pictures])
         return self._decoder.decode_batch(latents, log_step, noise, corrected, origin, part)
 
@@ -91,10 +93,6 @@ class PostFilteredDecoder:
         if not isinstance(self._decoder, Differentiable):
             raise ModelError("this decoder cannot be differentiated")
         return self._filter.differentiable(self._decoder.differentiable())
-
-
-def _given(latents: Array, conditional_mean: Array | None) -> Array:
-    return latents if conditional_mean is None else conditional_mean
 
 
 class _TorchPostFilteredDecoder:
